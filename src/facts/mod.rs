@@ -1,0 +1,18 @@
+//! What was seen, as plain data: facts only, no judgement.
+//!
+//! Every failure to look is a value here, and never the same value as "it is not there". An observation can be stored and
+//! judged again later with the same result.
+
+mod address;
+mod certificate;
+mod lookup;
+mod observation;
+mod policy;
+mod vantage;
+
+pub use address::{AddressObservation, Phase, PhaseTimes, ProtocolFault, SmtpOutcome};
+pub use certificate::{CertificateFacts, ChainFacts, KeyFacts, PathToRoot, TlsFacts, TlsFailure, TlsVersion};
+pub use lookup::{AddressLookup, ExtendedError, Lookup, LookupFailure, LookupOutcome, MxRecord, MxTarget};
+pub use observation::{DomainObservation, HostObservation, MxFacts, Observation};
+pub use policy::{FetchFailure, FetchPhase, FetchTimes, HttpResponse, PolicyFetch, PolicyHostObservation};
+pub use vantage::{AnsweredHosts, ConnectFailure, Family, Vantage};

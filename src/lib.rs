@@ -1,0 +1,31 @@
+//! The Prometheus exporter and continuous monitor for the transport security of e-mail.
+//!
+//! Facts come in at the edges ([`net`]), pure functions judge them ([`verdict`]), one snapshot holds the result
+//! ([`monitor`]), and every face (metrics, page, command line) reads that snapshot. ARCHITECTURE.md walks through the rooms
+//! and states what each of them never does.
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr)
+)]
+
+pub mod terms;
+
+pub mod protocol;
+
+pub mod facts;
+
+pub mod verdict;
+
+pub mod config;
+
+pub mod net;
+
+pub mod monitor;
+
+pub mod present;
+
+pub mod metrics;
+
+pub mod web;
+
+pub mod cli;

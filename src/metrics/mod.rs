@@ -1,0 +1,1 @@
+//! The metrics: the registry table and the renderer.

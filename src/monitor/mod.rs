@@ -1,0 +1,1 @@
+//! The running monitor: when to probe what, once for all who share it, and the snapshot of what is known.

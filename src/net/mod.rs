@@ -1,0 +1,1 @@
+//! The only code that dials: DNS, policy hosts, MX hosts. It also reads the clock and the trust stores.

@@ -1,0 +1,1 @@
+//! One assessment for people and programs.

@@ -1,0 +1,1 @@
+//! DNS as far as mail needs it: address classes, CNAME chains, MX targets.

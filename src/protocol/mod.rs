@@ -1,0 +1,7 @@
+//! The standards as pure code: bytes and facts in, values and problems out. No sockets, clocks, files or async.
+
+pub mod dns;
+pub mod mta_sts;
+pub mod smtp;
+pub mod tls;
+pub mod tls_rpt;

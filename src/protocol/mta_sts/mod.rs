@@ -1,0 +1,1 @@
+//! MTA-STS (RFC 8461): record, policy, MX patterns.

@@ -1,0 +1,1 @@
+//! TLSRPT (RFC 8460): the record.

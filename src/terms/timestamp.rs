@@ -1,0 +1,121 @@
+//! A point in time.
+
+use std::{
+    fmt,
+    ops::{Add, Sub},
+    str::FromStr,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// A point in time to the millisecond, printed as RFC 3339 in UTC with whole seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp {
+    milliseconds: i64,
+}
+
+impl Timestamp {
+    /// From seconds since 1970 (negative before).
+    pub const fn from_unix_seconds(seconds: i64) -> Self {
+        Self { milliseconds: seconds.saturating_mul(1000) }
+    }
+
+    /// Seconds since 1970, rounded down.
+    pub const fn unix_seconds(self) -> i64 {
+        self.milliseconds.div_euclid(1000)
+    }
+
+    /// Milliseconds since 1970.
+    pub const fn unix_milliseconds(self) -> i64 {
+        self.milliseconds
+    }
+
+    /// The time that passed since `earlier`; zero where it lies later.
+    pub fn since(self, earlier: Self) -> Duration {
+        let milliseconds = self.milliseconds.saturating_sub(earlier.milliseconds);
+        Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0))
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        let milliseconds = match time.duration_since(UNIX_EPOCH) {
+            Ok(after) => i64::try_from(after.as_millis()).unwrap_or(i64::MAX),
+            Err(before) => i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |ms| -ms),
+        };
+        Self { milliseconds }
+    }
+}
+
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        let milliseconds = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        Self { milliseconds: self.milliseconds.saturating_add(milliseconds) }
+    }
+}
+
+impl Sub<Duration> for Timestamp {
+    type Output = Self;
+
+    fn sub(self, duration: Duration) -> Self {
+        let milliseconds = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        Self { milliseconds: self.milliseconds.saturating_sub(milliseconds) }
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_second(self.unix_seconds()) {
+            Ok(timestamp) => timestamp.fmt(f),
+            // Outside the years -9999 to 9999 there is no RFC 3339 text.
+            Err(_) => write!(f, "@{}", self.unix_seconds()),
+        }
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parsed: jiff::Timestamp = text.parse().map_err(|error| format!("{text:?} is no RFC 3339 time: {error}"))?;
+        Ok(Self { milliseconds: parsed.as_millisecond() })
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_and_reads_rfc_3339() {
+        let time = Timestamp::from_unix_seconds(1_795_464_000);
+        assert_eq!(time.to_string(), "2026-11-23T20:00:00Z");
+        assert_eq!("2026-11-23T20:00:00Z".parse(), Ok(time));
+        assert_eq!("2026-11-23T21:00:00+01:00".parse(), Ok(time));
+        assert!("yesterday".parse::<Timestamp>().is_err());
+    }
+
+    #[test]
+    fn arithmetic_does_not_wrap() {
+        let epoch = Timestamp::default();
+        assert_eq!(epoch.since(epoch + Duration::from_secs(1)), Duration::ZERO);
+        assert_eq!((epoch + Duration::from_secs(90)).since(epoch), Duration::from_secs(90));
+        assert_eq!((epoch - Duration::from_secs(1)).unix_seconds(), -1);
+        assert!((epoch + Duration::MAX) > epoch);
+    }
+}
