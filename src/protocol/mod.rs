@@ -2,6 +2,8 @@
 
 pub mod dns;
 pub mod mta_sts;
+mod problems;
 pub mod smtp;
 pub mod tls;
 pub mod tls_rpt;
+pub mod txt;

@@ -1,1 +1,7 @@
 //! TLSRPT (RFC 8460): the record.
+
+mod destination;
+mod record;
+
+pub use destination::{Destination, Scheme};
+pub use record::{TlsRptReading, TlsRptRecord, read_tlsrpt_records};

@@ -1,0 +1,186 @@
+//! The TXT record at `_mta-sts.<domain>` (RFC 8461 §3.1).
+
+use std::collections::HashSet;
+
+use serde::Serialize;
+
+use crate::{
+    protocol::{
+        problems::{Problems, is_blank, is_misspelling, quoted, worst},
+        txt::{Dialect, Field, RecordPresence, extension_fault, read_fields, select},
+    },
+    terms::{Octets, PolicyId, Problem, Reading, Span},
+};
+
+const DIALECT: Dialect = Dialect {
+    name: "MTA-STS",
+    version: "v=STSv1",
+    version_rule: "REC-05",
+    blank_before_delimiter: "REC-06",
+    delimiter: "REC-07",
+    joined: "REC-03",
+    blank_around_equals: "REC-08",
+    empty_field: "REC-11",
+};
+
+/// What the record says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StsRecord {
+    /// Names the policy instance: senders fetch the policy again when it changes.
+    pub id: PolicyId,
+    /// Fields that the standard does not know, in the order of the record; of a repeated one the first.
+    pub extensions: Vec<(String, String)>,
+}
+
+/// What was made of the TXT records at `_mta-sts.<domain>`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StsRecordReading {
+    /// How many of them are MTA-STS records. [`RecordPresence::Multiple`] is an error in itself, without a problem.
+    pub presence: RecordPresence,
+    /// The record that was judged, its strings joined; present exactly if there is one.
+    pub text: Option<Octets>,
+    /// Its content; present exactly if it is usable.
+    pub value: Option<StsRecord>,
+    /// What is wrong or odd in it. The spans are offsets into `text`; what is missing has an empty span at the end.
+    pub problems: Vec<Problem>,
+    /// Other TXT records at the name.
+    pub unrelated: usize,
+}
+
+impl StsRecordReading {
+    /// Whether mainstream senders use the record.
+    pub fn usable(&self) -> bool {
+        self.value.is_some()
+    }
+
+    /// Whether every sender uses it.
+    pub fn valid(&self) -> bool {
+        self.usable() && self.worst().is_none_or(|reading| reading == Reading::Note)
+    }
+
+    /// The worst that was found.
+    pub fn worst(&self) -> Option<Reading> {
+        worst(&self.problems)
+    }
+}
+
+/// Chooses among the TXT records of the name, each a list of strings, and reads the one that counts (RFC 8461 §3.1).
+pub fn read_sts_records(records: &[Vec<Octets>]) -> StsRecordReading {
+    let selection = select(records, DIALECT.version);
+    let mut reading = StsRecordReading {
+        presence: selection.presence,
+        text: None,
+        value: None,
+        problems: Vec::new(),
+        unrelated: selection.unrelated,
+    };
+    if selection.presence != RecordPresence::One {
+        return reading;
+    }
+    let mut problems = Problems::default();
+    if selection.nearly > 0 {
+        let message = "another record at this name has a blank before its first \";\": some senders count it too, and \
+                       take two records as none";
+        problems.lenient(DIALECT.blank_before_delimiter, Span::new(0, DIALECT.version.len()), message);
+    }
+    let value = read_record(selection.text.as_bytes(), &selection.seams, &mut problems);
+    reading.value = value.filter(|_| !problems.any_invalid());
+    reading.problems = problems.into_sorted();
+    reading.text = Some(selection.text);
+    reading
+}
+
+fn read_record(text: &[u8], seams: &[usize], problems: &mut Problems) -> Option<StsRecord> {
+    report_non_ascii(text, problems);
+    let fields = read_fields(text, seams, &DIALECT, problems)?;
+    let mut seen: HashSet<&[u8]> = HashSet::from([b"v".as_slice()]);
+    let mut id = None;
+    let mut extensions = Vec::new();
+    for field in &fields {
+        match field.value {
+            Some(value) if field.name == b"id" && seen.insert(field.name) => id = read_id(value, field, problems),
+            _ => read_extension(field, &mut seen, &mut extensions, problems),
+        }
+    }
+    if !seen.contains(b"id".as_slice()) {
+        report_missing_id(text, &fields, problems);
+    }
+    Some(StsRecord { id: id?, extensions })
+}
+
+/// RFC 8461 §3.1: the record is ASCII.
+fn report_non_ascii(text: &[u8], problems: &mut Problems) {
+    let Some(start) = text.iter().position(|byte| !byte.is_ascii()) else { return };
+    let rest = text.get(start..).unwrap_or_default();
+    let length = rest.iter().take_while(|byte| !byte.is_ascii()).count();
+    let seen = quoted(rest.get(..length).unwrap_or_default());
+    problems.invalid(
+        "REC-14",
+        Span::new(start, start + length),
+        format!("{seen} is no ASCII; only ASCII was expected"),
+    );
+}
+
+fn read_id(value: &[u8], field: &Field<'_>, problems: &mut Problems) -> Option<PolicyId> {
+    let id = std::str::from_utf8(value).ok().and_then(PolicyId::parse);
+    if id.is_some() {
+        return id;
+    }
+    let expected = "1 to 32 letters and digits were expected";
+    let head = value.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+    let tail = value.get(head..).unwrap_or_default();
+    let fault = tail.first();
+    // `id=1 foo=bar` and `id=1, foo=bar` have a good id and a bad delimiter.
+    if fault.is_some_and(|byte| is_blank(byte) || matches!(byte, b',' | b'\\')) && tail.contains(&b'=') {
+        let message = format!("{} stands behind the id; \";\" was expected", quoted(tail));
+        problems.invalid("REC-07", Span::new(field.value_span.start + head, field.value_span.end), message);
+        return None;
+    }
+    let message = match fault {
+        None if value.is_empty() => format!("the id is empty; {expected}"),
+        None => format!("the id is {} characters long; {expected}", value.len()),
+        Some(byte) => format!("the id {} holds {}; {expected}", quoted(value), quoted(std::slice::from_ref(byte))),
+    };
+    let span = if value.is_empty() { field.span } else { field.value_span };
+    problems.invalid("REC-09", span, message);
+    None
+}
+
+fn read_extension<'a>(
+    field: &Field<'a>,
+    seen: &mut HashSet<&'a [u8]>,
+    extensions: &mut Vec<(String, String)>,
+    problems: &mut Problems,
+) {
+    if let Some((span, message)) = extension_fault(field) {
+        // What is no ASCII was reported once for the whole record.
+        if field.name.is_ascii() && field.value.is_none_or(<[u8]>::is_ascii) {
+            problems.invalid("REC-10", span, message);
+        }
+        return;
+    }
+    if field.name == b"id" || !seen.insert(field.name) {
+        let message =
+            format!("the field {} stands there again; senders use the first one or reject both", quoted(field.name));
+        problems.lenient("REC-13", field.span, message);
+        return;
+    }
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    extensions.push((text(field.name), text(field.value.unwrap_or_default())));
+    let message = format!("the field {} is unknown; senders ignore it", quoted(field.name));
+    problems.note("REC-10", field.span, message);
+}
+
+fn report_missing_id(text: &[u8], fields: &[Field<'_>], problems: &mut Problems) {
+    let nearly = fields.iter().find(|field| field.value.is_some() && is_misspelling(field.name, "id"));
+    match nearly {
+        Some(field) => {
+            let message = format!("{} is another field; \"id\" in lower case was expected", quoted(field.name));
+            problems.invalid("REC-09", field.name_span, message);
+        }
+        None => {
+            let end = Span::new(text.len(), text.len());
+            problems.invalid("REC-09", end, "there is no id; for example \"id=20261123T2154\" was expected");
+        }
+    }
+}

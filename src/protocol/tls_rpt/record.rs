@@ -1,0 +1,207 @@
+//! The TXT record at `_smtp._tls.<domain>` (RFC 8460 §3).
+
+use std::collections::HashSet;
+
+use serde::Serialize;
+
+use super::{Destination, destination::Fault};
+use crate::{
+    protocol::{
+        problems::{Problems, is_misspelling, quoted, slice, trimmed, worst},
+        txt::{Dialect, Field, RecordPresence, extension_fault, read_fields, select},
+    },
+    terms::{Octets, Problem, Reading, Span},
+};
+
+const DIALECT: Dialect = Dialect {
+    name: "TLSRPT",
+    version: "v=TLSRPTv1",
+    version_rule: "RPT-03",
+    blank_before_delimiter: "RPT-03",
+    delimiter: "RPT-03",
+    joined: "RPT-03",
+    blank_around_equals: "RPT-03",
+    empty_field: "RPT-03",
+};
+
+/// What the record says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TlsRptRecord {
+    /// The places that senders may report to, in the order of the record; never empty. Of a repeated `rua` all are here:
+    /// RFC 8460 does not say which one counts.
+    pub rua: Vec<Destination>,
+    /// Fields that the standard does not know, in the order of the record; of a repeated one the first.
+    pub extensions: Vec<(String, String)>,
+}
+
+/// What was made of the TXT records at `_smtp._tls.<domain>`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TlsRptReading {
+    /// How many of them are TLSRPT records. [`RecordPresence::Multiple`] is an error in itself, without a problem.
+    pub presence: RecordPresence,
+    /// The record that was judged, its strings joined; present exactly if there is one.
+    pub text: Option<Octets>,
+    /// Its content; present exactly if it is usable.
+    pub value: Option<TlsRptRecord>,
+    /// What is wrong or odd in it. The spans are offsets into `text`; what is missing has an empty span at the end.
+    pub problems: Vec<Problem>,
+    /// Other TXT records at the name.
+    pub unrelated: usize,
+}
+
+impl TlsRptReading {
+    /// Whether mainstream senders use the record.
+    pub fn usable(&self) -> bool {
+        self.value.is_some()
+    }
+
+    /// Whether every sender uses it.
+    pub fn valid(&self) -> bool {
+        self.usable() && self.worst().is_none_or(|reading| reading == Reading::Note)
+    }
+
+    /// The worst that was found.
+    pub fn worst(&self) -> Option<Reading> {
+        worst(&self.problems)
+    }
+}
+
+/// Chooses among the TXT records of the name, each a list of strings, and reads the one that counts (RFC 8460 §3).
+pub fn read_tlsrpt_records(records: &[Vec<Octets>]) -> TlsRptReading {
+    let selection = select(records, DIALECT.version);
+    let mut reading = TlsRptReading {
+        presence: selection.presence,
+        text: None,
+        value: None,
+        problems: Vec::new(),
+        unrelated: selection.unrelated,
+    };
+    if selection.presence != RecordPresence::One {
+        return reading;
+    }
+    let mut problems = Problems::default();
+    if selection.nearly > 0 {
+        let message = "another record at this name has a blank before its first \";\": some senders count it too, and \
+                       take two records as none";
+        problems.lenient(DIALECT.blank_before_delimiter, Span::new(0, DIALECT.version.len()), message);
+    }
+    let value = read_record(selection.text.as_bytes(), &selection.seams, &mut problems);
+    reading.value = value.filter(|_| !problems.any_invalid());
+    reading.problems = problems.into_sorted();
+    reading.text = Some(selection.text);
+    reading
+}
+
+fn read_record(text: &[u8], seams: &[usize], problems: &mut Problems) -> Option<TlsRptRecord> {
+    let fields = read_fields(text, seams, &DIALECT, problems)?;
+    let mut seen: HashSet<&[u8]> = HashSet::from([b"v".as_slice()]);
+    let mut record = TlsRptRecord { rua: Vec::new(), extensions: Vec::new() };
+    let mut unusable = Vec::new();
+    for field in &fields {
+        if field.name == b"rua" && field.value.is_some() {
+            if !seen.insert(field.name) {
+                let message = "rua stands there again; senders use the first, the last or all of them";
+                problems.lenient("RPT-09", field.span, message);
+            }
+            read_rua(text, field, &mut record.rua, &mut unusable, problems);
+        } else {
+            read_extension(field, &mut seen, &mut record.extensions, problems);
+        }
+    }
+    if !seen.contains(b"rua".as_slice()) {
+        report_missing_rua(text, &fields, problems);
+    }
+    // One place that nobody can report to does no harm beside another; alone it makes the record useless.
+    let reading = if record.rua.is_empty() { Reading::Invalid } else { Reading::Lenient };
+    for (span, message) in unusable {
+        problems.push("RPT-05", reading, span, message);
+    }
+    Some(record)
+}
+
+fn read_rua(
+    text: &[u8],
+    field: &Field<'_>,
+    rua: &mut Vec<Destination>,
+    unusable: &mut Vec<(Span, String)>,
+    problems: &mut Problems,
+) {
+    let value = field.value_span;
+    if value.start == value.end {
+        problems.invalid("RPT-05", field.span, "rua is empty; a mailto or https URI was expected");
+        return;
+    }
+    let mut start = value.start;
+    for item in slice(text, value).split(|byte| *byte == b',') {
+        let whole = Span::new(start, start + item.len());
+        start = whole.end + 1;
+        let span = trimmed(text, whole);
+        match Destination::read(slice(text, span)) {
+            Ok(destination) => {
+                if !destination.uri.starts_with(destination.scheme.as_str()) {
+                    let message =
+                        format!("{} is not in lower case, which some senders expect", quoted(slice(text, span)));
+                    problems.lenient("RPT-05", span, message);
+                }
+                rua.push(destination);
+            }
+            Err(Fault::Unusable(message)) => unusable.push((span, message)),
+            Err(Fault::Grammar(rule, message)) => {
+                // An empty item is seen by the comma beside it.
+                let span = if span.start == span.end { whole_with_comma(whole, value) } else { span };
+                problems.invalid(rule, span, message);
+            }
+        }
+    }
+}
+
+fn whole_with_comma(item: Span, list: Span) -> Span {
+    if item.end < list.end {
+        Span::new(item.start, item.end + 1)
+    } else {
+        Span::new(item.start.saturating_sub(1), item.end)
+    }
+}
+
+fn read_extension<'a>(
+    field: &Field<'a>,
+    seen: &mut HashSet<&'a [u8]>,
+    extensions: &mut Vec<(String, String)>,
+    problems: &mut Problems,
+) {
+    let is_destination =
+        field.value.is_none() && (field.name.starts_with(b"mailto:") || field.name.starts_with(b"https:"));
+    if is_destination {
+        let message = format!("{} stands behind \";\"; destinations are separated by \",\"", quoted(field.name));
+        problems.invalid("RPT-06", field.span, message);
+    } else if let Some((span, message)) = extension_fault(field) {
+        problems.invalid("RPT-03", span, message);
+    } else if seen.insert(field.name) {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        extensions.push((text(field.name), text(field.value.unwrap_or_default())));
+        let message = format!("the field {} is unknown; senders ignore it", quoted(field.name));
+        problems.note("RPT-10", field.span, message);
+    } else {
+        let message =
+            format!("the field {} stands there again; senders use the first one or reject both", quoted(field.name));
+        problems.lenient("RPT-03", field.span, message);
+    }
+}
+
+fn report_missing_rua(text: &[u8], fields: &[Field<'_>], problems: &mut Problems) {
+    let nearly = fields.iter().find(|field| field.value.is_some() && is_misspelling(field.name, "rua"));
+    match nearly {
+        Some(field) => {
+            let message = format!("{} is another field; \"rua\" in lower case was expected", quoted(field.name));
+            problems.invalid("RPT-04", field.name_span, message);
+        }
+        None => {
+            let end = Span::new(text.len(), text.len());
+            problems.invalid(
+                "RPT-04",
+                end,
+                "there is no rua; for example \"rua=mailto:tls-reports@example.com\" was expected",
+            );
+        }
+    }
+}

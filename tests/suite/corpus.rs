@@ -1,0 +1,1 @@
+//! Real policies and records.
