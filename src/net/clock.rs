@@ -1,0 +1,10 @@
+//! The clock of this host.
+
+use std::time::SystemTime;
+
+use crate::terms::Timestamp;
+
+/// The time now, as this host believes it to be.
+pub fn now() -> Timestamp {
+    SystemTime::now().into()
+}

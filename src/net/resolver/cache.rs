@@ -1,0 +1,132 @@
+//! Answers that are kept for a while, and questions that are being asked.
+
+use std::{
+    collections::HashMap,
+    mem,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::{sync::OnceCell, time::Instant};
+
+use crate::facts::Lookup;
+
+/// How many names a cache keeps for each record type. Shared names (mail hosts, policy hosts behind a CNAME) are some
+/// thousands even where domains are a hundred thousand; at about 500 bytes an entry this is 4 MB a type.
+pub(super) const MAX_ENTRIES: usize = 8192;
+
+/// A name that is known, or is being asked for right now by the one that holds the cell.
+pub(super) type Entry<T> = Arc<OnceCell<Known<T>>>;
+
+/// An answer and how long it may be used.
+#[derive(Debug)]
+pub(super) struct Known<T> {
+    pub(super) lookup: Lookup<T>,
+    pub(super) until: Instant,
+}
+
+/// A bounded map from names to entries of one record type.
+///
+/// It has two generations: when the young one is full it becomes the old one, and the old one is dropped. A name that is
+/// used moves to the young one. So it stays in bounds without searching for what to drop.
+#[derive(Debug)]
+pub(super) struct Cache<T> {
+    generations: Mutex<Generations<T>>,
+    generation_size: usize,
+}
+
+#[derive(Debug)]
+struct Generations<T> {
+    young: HashMap<String, Entry<T>>,
+    old: HashMap<String, Entry<T>>,
+}
+
+impl<T> Cache<T> {
+    pub(super) fn new(max_entries: usize) -> Self {
+        let generations = Generations { young: HashMap::new(), old: HashMap::new() };
+        Self { generations: Mutex::new(generations), generation_size: max_entries / 2 }
+    }
+
+    /// The entry of a name: one that may still be used, one that is being filled, or a new empty one.
+    pub(super) fn entry(&self, name: &str, now: Instant) -> Entry<T> {
+        let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        let Generations { young, old } = &mut *generations;
+        if let Some(entry) = young.get_mut(name) {
+            if !is_usable(entry, now) {
+                *entry = Arc::default();
+            }
+            return Arc::clone(entry);
+        }
+        let entry = old.remove(name).filter(|entry| is_usable(entry, now)).unwrap_or_default();
+        if young.len() >= self.generation_size {
+            *old = mem::take(young);
+        }
+        young.insert(name.to_owned(), Arc::clone(&entry));
+        entry
+    }
+
+    /// Forgets everything. Who waits for an answer still gets it.
+    pub(super) fn clear(&self) {
+        let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        generations.young.clear();
+        generations.old.clear();
+    }
+}
+
+fn is_usable<T>(entry: &Entry<T>, now: Instant) -> bool {
+    entry.get().is_none_or(|known| now < known.until)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{facts::LookupOutcome, terms::Timestamp};
+
+    fn fill(entry: &Entry<u8>, until: Instant) {
+        let lookup = Lookup {
+            name: "a".into(),
+            at: Timestamp::default(),
+            outcome: LookupOutcome::NoData,
+            cname: vec![],
+            authentic: false,
+            extended_errors: vec![],
+        };
+        entry.set(Known { lookup, until }).unwrap();
+    }
+
+    #[test]
+    fn an_answer_is_kept_until_its_time() {
+        let (cache, now) = (Cache::new(8), Instant::now());
+        fill(&cache.entry("a", now), now + Duration::from_secs(30));
+        assert!(cache.entry("a", now + Duration::from_secs(29)).get().is_some());
+        assert!(cache.entry("a", now + Duration::from_secs(30)).get().is_none());
+        assert!(cache.entry("b", now).get().is_none());
+    }
+
+    #[test]
+    fn a_question_that_is_being_asked_is_shared() {
+        let (cache, now) = (Cache::<u8>::new(8), Instant::now());
+        assert!(Arc::ptr_eq(&cache.entry("a", now), &cache.entry("a", now)));
+    }
+
+    #[test]
+    fn the_bound_holds_and_what_is_used_stays() {
+        let (cache, now) = (Cache::new(100), Instant::now());
+        fill(&cache.entry("used", now), now + Duration::from_secs(30));
+        for number in 0..1000 {
+            fill(&cache.entry(&number.to_string(), now), now + Duration::from_secs(30));
+            assert!(cache.entry("used", now).get().is_some(), "after {number}");
+            let generations = cache.generations.lock().unwrap();
+            assert!(generations.young.len() + generations.old.len() <= 100);
+        }
+    }
+
+    #[test]
+    fn cleared_is_forgotten() {
+        let (cache, now) = (Cache::new(8), Instant::now());
+        fill(&cache.entry("a", now), now + Duration::from_secs(30));
+        cache.clear();
+        assert!(cache.entry("a", now).get().is_none());
+    }
+}

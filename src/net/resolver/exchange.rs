@@ -1,0 +1,118 @@
+//! One question to one server: UDP first, TCP where the answer does not fit.
+
+use std::{
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+};
+
+use hickory_resolver::proto::rr::{Name, RecordType};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpStream, UdpSocket},
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    stats::Counters,
+    wire::{Answer, Query, Received},
+};
+use crate::facts::LookupFailure;
+
+/// More than the payload that the query allows, so that a server which exceeds it is still read whole.
+const UDP_BUFFER: usize = 4096;
+/// First room for an answer over TCP; it grows as the bytes come, up to the 64 kB that the length prefix can say.
+const TCP_BUFFER: usize = 4096;
+
+/// Asks one server once over UDP, without EDNS where it does not know that, and over TCP where the answer is cut.
+///
+/// # Errors
+/// `Timeout`, `Unreachable` or `Malformed`; response codes are answers here.
+pub(super) async fn exchange(
+    server: SocketAddr,
+    name: &Name,
+    kind: RecordType,
+    deadline: Instant,
+    counters: &Counters,
+) -> Result<Answer, LookupFailure> {
+    for edns in [true, false] {
+        let query = Query::new(name, kind, edns)?;
+        counters.count_query(kind);
+        let mut received = udp(server, &query, deadline).await?;
+        if matches!(received, Received::Truncated) {
+            counters.count_query(kind);
+            received = match timeout_at(deadline, tcp(server, &query)).await {
+                Ok(result) => result.map_err(|error| unreachable_because(&error))?,
+                Err(_) => return Err(LookupFailure::Timeout),
+            };
+        }
+        match received {
+            Received::Answer(answer) => return Ok(answer),
+            Received::WithoutEdns => {}
+            Received::Unreadable(why) => return Err(LookupFailure::Malformed(why)),
+            Received::Stray | Received::Truncated => {
+                return Err(LookupFailure::Malformed("the answer over TCP is for another question".to_owned()));
+            }
+        }
+    }
+    // A query without EDNS is never told to leave EDNS out.
+    Err(LookupFailure::Malformed("no answer with or without EDNS".to_owned()))
+}
+
+/// One datagram out, and in until the right one comes. A socket of its own gives the query a port that nobody can guess
+/// (RFC 5452 §9.2), lets nobody but the server answer, and tells at once when nobody listens there.
+async fn udp(server: SocketAddr, query: &Query, deadline: Instant) -> Result<Received, LookupFailure> {
+    let mut strays = 0_usize;
+    let waiting = async {
+        let socket = connected_socket(server)?;
+        socket.send(query.bytes()).await?;
+        let mut buffer = Vec::with_capacity(UDP_BUFFER);
+        loop {
+            buffer.clear();
+            socket.recv_buf(&mut buffer).await?;
+            match query.read(&buffer, false) {
+                Received::Stray => strays += 1,
+                received => return Ok(received),
+            }
+        }
+    };
+    match timeout_at(deadline, waiting).await {
+        Ok(result) => result.map_err(|error| unreachable_because(&error)),
+        Err(_) if strays > 0 => {
+            Err(LookupFailure::Malformed(format!("{strays} messages came, and none answers the question")))
+        }
+        Err(_) => Err(LookupFailure::Timeout),
+    }
+}
+
+fn connected_socket(server: SocketAddr) -> io::Result<UdpSocket> {
+    let any: SocketAddr = match server {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let socket = std::net::UdpSocket::bind(any)?;
+    socket.connect(server)?;
+    socket.set_nonblocking(true)?;
+    UdpSocket::from_std(socket)
+}
+
+/// RFC 7766: a length of two octets before every message.
+async fn tcp(server: SocketAddr, query: &Query) -> io::Result<Received> {
+    let mut stream = TcpStream::connect(server).await?;
+    let length = u16::try_from(query.bytes().len()).map_err(io::Error::other)?;
+    let mut message = Vec::with_capacity(2 + query.bytes().len());
+    message.extend(length.to_be_bytes());
+    message.extend(query.bytes());
+    stream.write_all(&message).await?;
+
+    let length = stream.read_u16().await?;
+    let mut answer = Vec::with_capacity(TCP_BUFFER.min(length.into()));
+    stream.take(length.into()).read_to_end(&mut answer).await?;
+    if answer.len() < length.into() {
+        return Ok(Received::Unreadable("the connection ended within the answer".to_owned()));
+    }
+    Ok(query.read(&answer, true))
+}
+
+fn unreachable_because(error: &io::Error) -> LookupFailure {
+    LookupFailure::Unreachable(error.to_string())
+}

@@ -1,0 +1,201 @@
+//! The servers: in which order they are asked, how often, and which answer stands.
+
+use std::{
+    collections::VecDeque,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use hickory_resolver::proto::rr::{Name, RecordType};
+use tokio::{sync::Mutex, time::Instant};
+
+use super::{exchange::exchange, stats::Counters, wire::Answer};
+use crate::facts::{ExtendedError, LookupFailure};
+
+/// How many times a silence is waited for in one question, over all servers; the time that is left is shared out evenly.
+/// Datagrams get lost, and a resolver that finds nothing in its cache may need the second try.
+const ATTEMPTS: u32 = 3;
+/// How long a server that did not answer comes last.
+const AVOID_FOR: Duration = Duration::from_secs(30);
+/// The resolver counts as healthy when some name was answered within this time.
+const HEALTHY_FOR: Duration = Duration::from_secs(60);
+/// How long the result of a control question is believed.
+const CONTROL_KEPT: Duration = Duration::from_secs(5);
+/// Docker's forwarder answers on a loopback address for resolvers elsewhere.
+const DOCKER_FORWARDER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11));
+
+/// All servers and what is known about them.
+#[derive(Debug)]
+pub(super) struct Upstream {
+    servers: Vec<Server>,
+    started: Instant,
+    /// Milliseconds since `started` plus one; zero before the first answer.
+    last_answer: AtomicU64,
+    control: Mutex<Option<(Instant, bool)>>,
+    pub(super) counters: Counters,
+}
+
+#[derive(Debug)]
+struct Server {
+    address: SocketAddr,
+    /// Milliseconds since the start until which it comes last.
+    avoided_until: AtomicU64,
+}
+
+/// No server gave a usable answer.
+#[derive(Debug)]
+pub(super) struct NoAnswer {
+    pub(super) failure: LookupFailure,
+    pub(super) extended_errors: Vec<ExtendedError>,
+}
+
+impl Upstream {
+    pub(super) fn new(servers: Vec<SocketAddr>) -> Self {
+        let server = |address| Server { address, avoided_until: AtomicU64::new(0) };
+        Self {
+            servers: servers.into_iter().map(server).collect(),
+            started: Instant::now(),
+            last_answer: AtomicU64::new(0),
+            control: Mutex::new(None),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Asks one server after another until one answers that the name has records or has none.
+    ///
+    /// SERVFAIL, REFUSED and the like are put to the next server and stand where there is none. Silence is waited for
+    /// [`ATTEMPTS`] times.
+    pub(super) async fn ask(&self, name: &Name, kind: RecordType, deadline: Instant) -> Result<Answer, NoAnswer> {
+        self.ask_among(self.in_order(), name, kind, deadline).await
+    }
+
+    async fn ask_among(
+        &self,
+        mut candidates: VecDeque<&Server>,
+        name: &Name,
+        kind: RecordType,
+        deadline: Instant,
+    ) -> Result<Answer, NoAnswer> {
+        let mut standing = match candidates.is_empty() {
+            true => NoAnswer::because(LookupFailure::Unreachable("no resolver is configured".to_owned())),
+            false => NoAnswer::because(LookupFailure::Timeout),
+        };
+        let mut first = true;
+        let mut attempts = ATTEMPTS;
+        while let Some(server) = candidates.pop_front() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || attempts == 0 {
+                break;
+            }
+            let until = Instant::now() + left / attempts;
+            let fault = match exchange(server.address, name, kind, until, &self.counters).await {
+                Ok(answer) => {
+                    server.avoided_until.store(0, Relaxed);
+                    let Some(failure) = answer.failure() else {
+                        self.last_answer.store(self.elapsed() + 1, Relaxed);
+                        return Ok(answer);
+                    };
+                    NoAnswer { failure, extended_errors: answer.extended_errors }
+                }
+                Err(failure) => {
+                    server.avoided_until.store(self.elapsed() + milliseconds(AVOID_FOR), Relaxed);
+                    NoAnswer::because(failure)
+                }
+            };
+            if Instant::now() >= until {
+                attempts -= 1;
+                // Where another server has answered already, silence is not waited for twice.
+                if !standing.is_reply() {
+                    candidates.push_back(server);
+                }
+            }
+            if first || fault.rank() > standing.rank() {
+                standing = fault;
+            }
+            first = false;
+        }
+        Err(standing)
+    }
+
+    /// Whether the resolver can be believed to work: see [`super::Resolver::healthy`].
+    pub(super) async fn is_healthy(&self, timeout: Duration) -> bool {
+        if self.answered_lately() {
+            return true;
+        }
+        let mut control = self.control.lock().await;
+        if let Some((at, healthy)) = *control
+            && at.elapsed() < CONTROL_KEPT
+        {
+            return healthy || self.answered_lately();
+        }
+        let healthy = self.ask(&Name::root(), RecordType::SOA, Instant::now() + timeout).await.is_ok();
+        *control = Some((Instant::now(), healthy));
+        healthy
+    }
+
+    /// Whether every server answers the question for the SOA record of the root with the AD bit.
+    pub(super) async fn root_answers_with_ad(&self, timeout: Duration) -> bool {
+        let root = Name::root();
+        let deadline = Instant::now() + timeout;
+        let root = &root;
+        let asked = self.servers.iter().map(|server| async move {
+            let answer = self.ask_among(VecDeque::from([server]), root, RecordType::SOA, deadline).await;
+            answer.is_ok_and(|answer| answer.authentic)
+        });
+        !self.servers.is_empty() && join_all(asked).await.into_iter().all(|authentic| authentic)
+    }
+
+    /// Whether every server is on this host.
+    pub(super) fn is_local(&self) -> bool {
+        let local = |server: &Server| {
+            let address = server.address.ip().to_canonical();
+            address.is_loopback() && address != DOCKER_FORWARDER
+        };
+        !self.servers.is_empty() && self.servers.iter().all(local)
+    }
+
+    fn in_order(&self) -> VecDeque<&Server> {
+        let now = self.elapsed();
+        let is_avoided = |server: &&Server| server.avoided_until.load(Relaxed) > now;
+        let preferred = self.servers.iter().filter(|server| !is_avoided(server));
+        preferred.chain(self.servers.iter().filter(is_avoided)).collect()
+    }
+
+    fn answered_lately(&self) -> bool {
+        let last = self.last_answer.load(Relaxed);
+        last > 0 && self.elapsed() < last + milliseconds(HEALTHY_FOR)
+    }
+
+    /// Milliseconds since the start.
+    fn elapsed(&self) -> u64 {
+        milliseconds(self.started.elapsed())
+    }
+}
+
+impl NoAnswer {
+    fn because(failure: LookupFailure) -> Self {
+        Self { failure, extended_errors: Vec::new() }
+    }
+
+    /// Of two failures the one that tells more about the name, and less about a server, stands.
+    fn rank(&self) -> u8 {
+        match self.failure {
+            LookupFailure::Unreachable(_) => 0,
+            LookupFailure::Timeout => 1,
+            LookupFailure::Malformed(_) => 2,
+            LookupFailure::Refused => 3,
+            LookupFailure::ServFail | LookupFailure::Rcode(_) | LookupFailure::CnameChain => 4,
+        }
+    }
+
+    /// Whether a server said it, in contrast to saying nothing.
+    fn is_reply(&self) -> bool {
+        self.rank() >= 3
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
