@@ -1,4 +1,4 @@
-//! The integration tests, one binary.
+//! One binary for all integration tests, so that the library is linked once.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -9,4 +9,6 @@
 )]
 
 mod corpus;
+mod resolver;
 mod vectors;
+mod world;

@@ -20,8 +20,10 @@ use crate::{
     terms::Octets,
 };
 
-/// How many lookups are under way at once; each holds one socket. Well below the usual limit of 1024 descriptors.
-const MAX_IN_FLIGHT: usize = 512;
+/// How many lookups are under way at once. Each holds one socket, and a burst of so many queries still fits into the receive
+/// buffer of a resolver's socket at Linux's default size (208 KiB, of which the kernel books 768 bytes a query): what does
+/// not fit is lost and costs a retry.
+const MAX_IN_FLIGHT: usize = 256;
 /// RFC 2308 §5 allows hours; a record that was just published should not be missed for long.
 const MAX_NEGATIVE: Duration = Duration::from_secs(300);
 /// A failure is kept for as long as those who share the name come together (RFC 9520 §3.2 asks for at least a second).
@@ -44,7 +46,7 @@ impl Families {
 /// A stub resolver; clones share everything.
 ///
 /// No method fails: what went wrong is a fact in the [`Lookup`]. Each lookup is bounded by [`ResolverOptions::timeout`] from
-/// the moment its turn comes (no more than 512 are under way at once). Equal questions at the same time are asked once.
+/// the moment its turn comes (no more than 256 are under way at once). Equal questions at the same time are asked once.
 #[derive(Clone, Debug)]
 pub struct Resolver {
     shared: Arc<Shared>,

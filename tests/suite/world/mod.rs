@@ -1,0 +1,5 @@
+//! A world of peers on loopback that answer as a test tells them to.
+// What a peer offers is public within this binary, whichever test uses it today.
+#![allow(unreachable_pub)]
+
+pub mod dns;
