@@ -19,6 +19,13 @@ pub enum RecordPresence {
     Multiple(usize),
 }
 
+impl RecordPresence {
+    /// Whether no record of the standard is there.
+    pub const fn is_absent(self) -> bool {
+        matches!(self, Self::Absent)
+    }
+}
+
 /// The outcome of choosing among the records of a name.
 pub(super) struct Selection {
     pub(super) presence: RecordPresence,

@@ -1,1 +1,35 @@
-//! The judgement: facts, history and expectation in, findings and delivery out. No I/O, no clock.
+//! The judgement: facts, history and expectation in, findings and delivery out. No I/O, no clock: `now` is an argument.
+
+mod assessment;
+mod case;
+mod delivery;
+mod expectation;
+mod finding;
+mod history;
+mod host_pattern;
+mod judge;
+mod path;
+mod policy_view;
+mod reach;
+mod rules;
+mod severity;
+mod table;
+mod words;
+
+pub use assessment::{
+    AddressAssessment, Assessment, CertificateAssessment, DnssecStates, MxAssessment, PathAssessment, PolicyAssessment,
+    RecordAssessment, Security, Senders, StarttlsState, TlsRptAssessment,
+};
+pub use delivery::{Outcome, PathCounts, Reason, SenderState, State};
+pub use expectation::{
+    Acceptance, CertificateThreshold, EnforceThresholds, Expectation, ExpectedMode, Share, Thresholds,
+};
+pub use finding::{Finding, Subject};
+pub use history::{AddressHistory, DomainHistory, History, HostHistory, LookupHistory, SeenPolicy};
+pub use host_pattern::HostPattern;
+pub use judge::{Context, judge};
+pub use path::{PathContext, assess_path};
+pub use policy_view::discovered_policy;
+pub use reach::Reach;
+pub use severity::Severity;
+pub use table::{Check, Code, Row, SubjectKind};

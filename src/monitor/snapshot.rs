@@ -1,0 +1,66 @@
+//! All that is known at one moment. Readers hold an `Arc` of it; one task publishes a new one.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::{
+    facts::{HostObservation, Vantage},
+    terms::{MxHost, PolicyDomain, Timestamp},
+    verdict::{Assessment, Code, PathAssessment},
+};
+
+/// What is known of every domain and every mail host.
+///
+/// States that did not change are shared with the snapshot before: a reader may compare them by pointer.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// By name.
+    pub domains: BTreeMap<PolicyDomain, Arc<DomainState>>,
+    /// By name. A host is here while a configured domain uses it.
+    pub hosts: BTreeMap<MxHost, Arc<HostState>>,
+    /// What this side can see.
+    pub vantage: Arc<Vantage>,
+    /// The configured canaries, with whether the last probe of each reached it.
+    pub canaries: Vec<(MxHost, Option<bool>)>,
+}
+
+/// What is known of one configured domain.
+#[derive(Clone, Debug)]
+pub struct DomainState {
+    /// Which.
+    pub domain: PolicyDomain,
+    /// The configured group, empty if none.
+    pub group: String,
+    /// The interval in force.
+    pub interval: Duration,
+    /// When the next probe is due.
+    pub due_at: Option<Timestamp>,
+    /// The judgement; nothing before the first probe.
+    pub assessment: Option<Arc<Assessment>>,
+    /// The last probe in which every lookup was answered.
+    pub last_success_at: Option<Timestamp>,
+    /// The `expect` entries that are configured, with whether each is met; `expectation` label → met.
+    pub expectations: Vec<(&'static str, bool)>,
+}
+
+/// What is known of one mail host, once for all domains that use it.
+#[derive(Clone, Debug)]
+pub struct HostState {
+    /// Which.
+    pub host: MxHost,
+    /// How many configured domains use it.
+    pub domains: usize,
+    /// How many of them have a policy in enforce.
+    pub domains_enforcing: usize,
+    /// Active findings about the host or its addresses, from any of the domains.
+    pub findings: BTreeSet<Code>,
+    /// The latest address lookup; nothing before the first one.
+    pub lookup: Option<Arc<HostObservation>>,
+    /// Its addresses.
+    pub paths: Vec<Arc<PathAssessment>>,
+    /// Addresses beyond the cap.
+    pub skipped: usize,
+}

@@ -1,0 +1,345 @@
+//! One domain's case: what the observation and the history say together, worked out once for all rules.
+
+use std::sync::Arc;
+
+use super::{
+    AddressAssessment, Context, History, LookupHistory, MxAssessment, Outcome, Reach, Severity,
+    history::SeenPolicy,
+    path::{PathContext, assess_path},
+    policy_view::PolicyView,
+};
+use crate::{
+    facts::{AddressLookup, Lookup, LookupFailure, LookupOutcome, MxTarget, Observation},
+    protocol::{
+        mta_sts::{Mode, Policy, StsRecordReading, read_sts_records},
+        tls_rpt::{TlsRptReading, read_tlsrpt_records},
+    },
+    terms::{MxHost, PolicyDomain, Timestamp},
+};
+
+/// From this failure in a row on, a lookup that fails is an error, and the last answer no longer speaks for the present.
+pub(crate) const LOOKUP_FAILURES_IN_A_ROW: u32 = 3;
+
+/// What the domain has in force, for severities: a policy in enforce counts while senders may still hold it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Enforce,
+    Testing,
+    /// No policy, or one in mode none.
+    None,
+    /// A record announces a policy, and no usable one was ever seen here.
+    Unknown,
+}
+
+/// Where mail for the domain goes.
+#[derive(Clone, Debug)]
+pub(crate) enum MailHosts {
+    /// To these hosts.
+    Hosts(Vec<MxAssessment>),
+    /// Nowhere, on purpose: a null MX alone.
+    Null,
+    /// Nowhere: neither MX nor address.
+    Nowhere,
+    /// The domain does not exist.
+    Nonexistent,
+    /// Validating senders get SERVFAIL for the MX, and so do not deliver.
+    ServFail,
+    /// It could not be looked up, and no answer is kept.
+    Unknown,
+}
+
+/// The policy that a kind of sender applies.
+#[derive(Clone, Debug)]
+pub(crate) enum View {
+    /// This one, or none.
+    Policy(Option<Arc<Policy>>),
+    /// This side could not look.
+    CannotTell,
+}
+
+#[derive(Debug)]
+pub(crate) struct Case<'a> {
+    pub(crate) observation: &'a Observation,
+    pub(crate) history: &'a History,
+    pub(crate) context: &'a Context<'a>,
+    pub(crate) now: Timestamp,
+    pub(crate) domain: &'a PolicyDomain,
+    /// The last known answers.
+    pub(crate) sts_lookup: &'a Lookup<Vec<crate::terms::Octets>>,
+    pub(crate) tlsrpt_lookup: &'a Lookup<Vec<crate::terms::Octets>>,
+    pub(crate) mx_lookup: &'a Lookup<crate::facts::MxRecord>,
+    pub(crate) record: StsRecordReading,
+    pub(crate) tlsrpt: TlsRptReading,
+    pub(crate) policy: PolicyView<'a>,
+    /// Whether a usable policy came; nothing where this side could not look.
+    pub(crate) fetched: Option<bool>,
+    /// The policy that MX hosts are compared with: the one served, else the one that senders may still hold.
+    pub(crate) reference: Option<Arc<Policy>>,
+    pub(crate) standing: Standing,
+    pub(crate) new_view: View,
+    /// Senders that hold a policy in enforce which can no longer be discovered.
+    pub(crate) cached_view: Option<Arc<Policy>>,
+    pub(crate) hosts: MailHosts,
+}
+
+impl<'a> Case<'a> {
+    pub(crate) fn new(
+        observation: &'a Observation,
+        history: &'a History,
+        context: &'a Context<'a>,
+        now: Timestamp,
+    ) -> Self {
+        let seen = &*observation.domain;
+        let sts_lookup = last_known(&seen.sts_record, &history.domain.sts_record);
+        let tlsrpt_lookup = last_known(&seen.tlsrpt_record, &history.domain.tlsrpt_record);
+        let mx_lookup = last_known(&seen.mx, &history.domain.mx);
+        let record = read_sts_records(sts_lookup.records());
+        let policy = PolicyView::new(&seen.policy, now);
+        let fetched = policy.success(seen.resolver_healthy);
+        let served = policy.usable().cloned().map(Arc::new);
+        let held =
+            history.domain.policy.as_ref().filter(|seen| is_alive(seen, now)).map(|seen| Arc::clone(&seen.policy));
+        let announced = sts_lookup.answered() && !record.presence.is_absent();
+        let reference = match &served {
+            Some(served) if announced || !sts_lookup.answered() => Some(Arc::clone(served)),
+            _ => held.clone(),
+        };
+        let standing = standing(reference.as_deref(), &policy, announced);
+        let (new_view, cached_view) = views(observation, history, &record, fetched, served, held);
+        let mut case = Self {
+            observation,
+            history,
+            context,
+            now,
+            domain: &seen.domain,
+            sts_lookup,
+            tlsrpt_lookup,
+            mx_lookup,
+            tlsrpt: read_tlsrpt_records(tlsrpt_lookup.records()),
+            record,
+            policy,
+            fetched,
+            reference,
+            standing,
+            new_view,
+            cached_view,
+            hosts: MailHosts::Unknown,
+        };
+        case.hosts = case.mail_hosts();
+        case
+    }
+
+    /// A record that means to be MTA-STS is there, whatever it is worth.
+    pub(crate) fn announced(&self) -> bool {
+        self.sts_lookup.answered() && !self.record.presence.is_absent()
+    }
+
+    /// The mail hosts, or none.
+    pub(crate) fn mx(&self) -> &[MxAssessment] {
+        match &self.hosts {
+            MailHosts::Hosts(hosts) => hosts,
+            _ => &[],
+        }
+    }
+
+    /// Whether a host is run by the operator of the domain, as far as its name tells.
+    pub(crate) fn is_own(&self, host: &str) -> bool {
+        let within = host.strip_suffix(self.domain.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+        within || self.context.own_mx.iter().any(|pattern| pattern.matches(host))
+    }
+
+    /// Warning, or error from the third failure in a row on.
+    pub(crate) const fn lookup_severity(failures: u32) -> Severity {
+        if failures >= LOOKUP_FAILURES_IN_A_ROW { Severity::Error } else { Severity::Warning }
+    }
+
+    fn mail_hosts(&self) -> MailHosts {
+        let seen = &*self.observation.domain;
+        if let Some(failure) = seen.mx.failure() {
+            let lasting = self.context.once || self.history.domain.mx.failures_in_a_row >= LOOKUP_FAILURES_IN_A_ROW;
+            if *failure == LookupFailure::ServFail && seen.resolver_healthy && lasting {
+                return MailHosts::ServFail;
+            }
+        }
+        match &self.mx_lookup.outcome {
+            LookupOutcome::Failed(_) => MailHosts::Unknown,
+            LookupOutcome::NxDomain => MailHosts::Nonexistent,
+            LookupOutcome::NoData => self.implicit_host(),
+            LookupOutcome::Records { records, .. } => {
+                let real: Vec<_> = records.iter().filter(|record| record.target != MxTarget::Null).collect();
+                if real.is_empty() {
+                    return MailHosts::Null;
+                }
+                let mut hosts: Vec<MxAssessment> = Vec::with_capacity(real.len());
+                for record in real {
+                    let target = record.target.to_string();
+                    // The same host twice is one host, by its best preference: the answer is sorted.
+                    if hosts.iter().any(|known| known.target == target) {
+                        continue;
+                    }
+                    let host = match &record.target {
+                        MxTarget::Host(host) => Some(host.clone()),
+                        _ => None,
+                    };
+                    if let Some(host) = &host
+                        && !self.observation.hosts.contains_key(host)
+                        && self.observation.skipped_hosts > 0
+                    {
+                        continue;
+                    }
+                    hosts.push(self.mail_host(target, host, record.preference, false));
+                }
+                MailHosts::Hosts(hosts)
+            }
+        }
+    }
+
+    /// RFC 5321 §5.1: without an MX record the domain is its own mail host, if it has an address.
+    fn implicit_host(&self) -> MailHosts {
+        let host = self.domain.implicit_mx();
+        let looked = self.observation.domain.implicit.as_ref();
+        match looked {
+            Some(addresses) if addresses.addresses().next().is_some() => {}
+            Some(addresses) if addresses.is_absent() => return MailHosts::Nowhere,
+            // Half an answer without an address, or none at all: what is kept of the host decides.
+            _ if self.observation.hosts.get(&host).is_some_and(|facts| self.known_addresses(&host, facts) > 0) => {}
+            _ => return MailHosts::Unknown,
+        }
+        MailHosts::Hosts(vec![self.mail_host(host.to_string(), Some(host), 0, true)])
+    }
+
+    fn known_addresses(&self, host: &MxHost, facts: &crate::facts::MxFacts) -> usize {
+        self.addresses_of(host, &facts.host.addresses).map_or(0, |lookup| lookup.addresses().count())
+    }
+
+    /// The last known answer for a host.
+    fn addresses_of<'s>(&'s self, host: &MxHost, now: &'s AddressLookup) -> Option<&'s AddressLookup> {
+        if now.answered() {
+            return Some(now);
+        }
+        let kept = self.history.hosts.get(host).and_then(|history| history.last_answer.as_deref());
+        // Half an answer is better than none.
+        kept.map(|kept| &kept.addresses).or_else(|| now.addresses().next().is_some().then_some(now))
+    }
+
+    fn mail_host(&self, target: String, host: Option<MxHost>, preference: u16, implicit: bool) -> MxAssessment {
+        let in_policy = match (&self.reference, &host) {
+            (Some(policy), Some(host)) if policy.mode != Mode::None => Some(policy.matches(host)),
+            (Some(policy), None) if policy.mode != Mode::None => Some(false),
+            _ => None,
+        };
+        let facts = host.as_ref().and_then(|host| self.observation.hosts.get(host));
+        let mut addresses = Vec::new();
+        if let (Some(host), Some(facts)) = (&host, facts)
+            && let Some(lookup) = self.addresses_of(host, &facts.host.addresses)
+        {
+            let history = self.history.hosts.get(host);
+            for address in lookup.addresses().take(lookup.addresses().count().saturating_sub(facts.skipped)) {
+                let path = Arc::new(assess_path(
+                    address,
+                    facts.addresses.get(&address),
+                    history.and_then(|history| history.addresses.get(&address)),
+                    PathContext {
+                        vantage: self.context.vantage,
+                        once: self.context.once,
+                        mx_interval: self.context.mx_interval,
+                    },
+                    self.now,
+                ));
+                addresses.push(AddressAssessment {
+                    opportunistic: opportunistic(path.reach),
+                    sts: sts(&self.new_view, host, &path),
+                    path,
+                });
+            }
+        }
+        MxAssessment {
+            target,
+            preference,
+            implicit,
+            in_policy,
+            lookup: facts.map(|facts| Arc::clone(&facts.host)),
+            addresses,
+            skipped: facts.map_or(0, |facts| facts.skipped),
+            host,
+        }
+    }
+}
+
+/// What a sender without checks does.
+pub(crate) const fn opportunistic(reach: Reach) -> Outcome {
+    match reach {
+        Reach::Up => Outcome::Open,
+        Reach::Down => Outcome::Refused,
+        Reach::CannotTell => Outcome::CannotTell,
+    }
+}
+
+/// What a sender that applies MTA-STS does with this view of the policy (RFC 8461 §4, §5).
+pub(crate) fn sts(view: &View, host: &MxHost, path: &super::PathAssessment) -> Outcome {
+    match (path.reach, view) {
+        (Reach::Down, _) => Outcome::Refused,
+        (Reach::CannotTell, _) | (Reach::Up, View::CannotTell) => Outcome::CannotTell,
+        (Reach::Up, View::Policy(Some(policy))) if policy.mode == Mode::Enforce => {
+            let verified = path.certificate.as_ref().is_some_and(super::CertificateAssessment::verified);
+            if policy.matches(host) && verified { Outcome::Secure } else { Outcome::Refused }
+        }
+        (Reach::Up, View::Policy(_)) => Outcome::Open,
+    }
+}
+
+/// The present answer, else the last one that was an answer.
+fn last_known<'a, T>(present: &'a Lookup<T>, history: &'a LookupHistory<T>) -> &'a Lookup<T> {
+    if present.answered() {
+        return present;
+    }
+    history.last_answer.as_deref().unwrap_or(present)
+}
+
+/// Whether senders may still hold the policy: `max_age` counts from the last time it was served (RFC 8461 §5.1).
+fn is_alive(seen: &SeenPolicy, now: Timestamp) -> bool {
+    now < seen.last_seen_at + seen.policy.max_age.duration()
+}
+
+fn standing(reference: Option<&Policy>, policy: &PolicyView<'_>, announced: bool) -> Standing {
+    // A policy that only its media type keeps from being usable still tells what was meant.
+    let meant = || {
+        policy.fetches.iter().find_map(|view| {
+            let only_type = matches!(view.faults.as_slice(), [super::policy_view::FetchFault::MediaType(_)]);
+            only_type.then(|| view.reading.as_ref()?.value.as_ref()).flatten()
+        })
+    };
+    match reference.or_else(|| announced.then(meant).flatten()).map(|policy| policy.mode) {
+        Some(Mode::Enforce) => Standing::Enforce,
+        Some(Mode::Testing) => Standing::Testing,
+        Some(Mode::None) => Standing::None,
+        None if announced => Standing::Unknown,
+        None => Standing::None,
+    }
+}
+
+fn views(
+    observation: &Observation,
+    history: &History,
+    record: &StsRecordReading,
+    fetched: Option<bool>,
+    served: Option<Arc<Policy>>,
+    held: Option<Arc<Policy>>,
+) -> (View, Option<Arc<Policy>>) {
+    let seen = &*observation.domain;
+    let failing = !seen.sts_record.answered();
+    let own_lookup = failing && !seen.resolver_healthy;
+    // A few failures do not take the last answer away; from the third on, new senders find no record.
+    let record_usable =
+        record.usable() && (!failing || history.domain.sts_record.failures_in_a_row < LOOKUP_FAILURES_IN_A_ROW);
+    if own_lookup || (record_usable && fetched.is_none()) {
+        let view = held.map_or(View::CannotTell, |held| View::Policy(Some(held)));
+        return (view, None);
+    }
+    let discovered = served.filter(|_| record_usable);
+    let cached = match &discovered {
+        Some(_) => None,
+        None => held.filter(|held| held.mode == Mode::Enforce),
+    };
+    (View::Policy(discovered), cached)
+}

@@ -1,0 +1,223 @@
+//! What would a conforming sender do now?
+//!
+//! A path is one address of one mail host. For each kind of sender each path has one outcome; the counts of the outcomes
+//! give the state of the kind, and the states of the kinds the state of the domain.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What a sender of one kind would do on one path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It would deliver, to an authenticated host that the domain itself named.
+    Secure,
+    /// It would deliver without that.
+    Open,
+    /// It would not deliver here: next host, or delay.
+    Refused,
+    /// It cannot be told from here.
+    CannotTell,
+}
+
+impl Outcome {
+    /// All.
+    pub const ALL: [Self; 4] = [Self::Secure, Self::Open, Self::Refused, Self::CannotTell];
+
+    /// The word of metrics and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Secure => "secure",
+            Self::Open => "open",
+            Self::Refused => "refused",
+            Self::CannotTell => "cannot-tell",
+        }
+    }
+}
+
+/// How many paths have which outcome.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathCounts {
+    /// See [`Outcome::Secure`].
+    pub secure: usize,
+    /// See [`Outcome::Open`].
+    pub open: usize,
+    /// See [`Outcome::Refused`].
+    pub refused: usize,
+    /// See [`Outcome::CannotTell`].
+    pub cannot_tell: usize,
+}
+
+impl PathCounts {
+    /// The count of one outcome.
+    pub const fn get(&self, outcome: Outcome) -> usize {
+        match outcome {
+            Outcome::Secure => self.secure,
+            Outcome::Open => self.open,
+            Outcome::Refused => self.refused,
+            Outcome::CannotTell => self.cannot_tell,
+        }
+    }
+
+    /// How many paths have a known outcome.
+    pub const fn known(&self) -> usize {
+        self.secure + self.open + self.refused
+    }
+
+    /// All paths.
+    pub const fn total(&self) -> usize {
+        self.known() + self.cannot_tell
+    }
+}
+
+impl FromIterator<Outcome> for PathCounts {
+    fn from_iter<I: IntoIterator<Item = Outcome>>(outcomes: I) -> Self {
+        let mut counts = Self::default();
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Secure => counts.secure += 1,
+                Outcome::Open => counts.open += 1,
+                Outcome::Refused => counts.refused += 1,
+                Outcome::CannotTell => counts.cannot_tell += 1,
+            }
+        }
+        counts
+    }
+}
+
+/// The state of mail to a domain, for one kind of sender or for all together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// Every path is secure for a kind that enforces, and none is refused.
+    Protected,
+    /// Some paths are refused, or some are open to redirection.
+    Partial,
+    /// No path is left for a kind of sender.
+    Blocked,
+    /// Nothing enforces.
+    Unprotected,
+    /// The domain takes no mail, on purpose (RFC 7505).
+    NoMail,
+    /// It could not be looked at.
+    Unknown,
+}
+
+impl State {
+    /// All, worst first.
+    pub const ALL: [Self; 6] =
+        [Self::Blocked, Self::Partial, Self::Unknown, Self::Unprotected, Self::Protected, Self::NoMail];
+
+    /// The word of metrics and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Protected => "protected",
+            Self::Partial => "partial",
+            Self::Blocked => "blocked",
+            Self::Unprotected => "unprotected",
+            Self::NoMail => "no-mail",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// 0 is the worst. For sorting only.
+    pub fn rank(self) -> usize {
+        Self::ALL.iter().position(|state| *state == self).unwrap_or(Self::ALL.len())
+    }
+}
+
+/// Why a state is what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// Every path is secure.
+    AllSecure,
+    /// No path is left.
+    NoPath,
+    /// An attacker can steer to an open path.
+    Exposed,
+    /// There is less redundancy.
+    Degraded,
+    /// Both.
+    ExposedAndDegraded,
+    /// Senders that hold the policy and those that do not fare differently.
+    ViewsDiffer,
+    /// This kind of sender applies nothing to this domain.
+    NothingEnforced,
+    /// A null MX stands alone.
+    TakesNoMail,
+    /// Nothing could be looked at.
+    NotSeen,
+}
+
+impl Reason {
+    /// In words.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AllSecure => "every path is secure",
+            Self::NoPath => "no path is left",
+            Self::Exposed => "exposed: an attacker can steer mail to an open path",
+            Self::Degraded => "degraded: less redundancy",
+            Self::ExposedAndDegraded => "exposed and degraded: an open path to steer to, and less redundancy",
+            Self::ViewsDiffer => "exposed: senders that do not hold the policy yet are not protected",
+            Self::NothingEnforced => "these senders enforce nothing here",
+            Self::TakesNoMail => "the domain takes no mail",
+            Self::NotSeen => "nothing could be looked at",
+        }
+    }
+}
+
+/// The state of one kind of sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SenderState {
+    /// The state.
+    pub state: State,
+    /// Why.
+    pub reason: Reason,
+    /// The paths by outcome.
+    pub paths: PathCounts,
+}
+
+impl SenderState {
+    /// The state that the counts of known paths give.
+    pub const fn from_paths(paths: PathCounts) -> Self {
+        let (state, reason) = match (paths.secure, paths.open, paths.refused) {
+            (0, 0, 0) => (State::Unknown, Reason::NotSeen),
+            (0, 0, _) => (State::Blocked, Reason::NoPath),
+            (_, 0, 0) => (State::Protected, Reason::AllSecure),
+            (0, _, _) => (State::Unprotected, Reason::NothingEnforced),
+            (_, _, 0) => (State::Partial, Reason::Exposed),
+            (_, 0, _) => (State::Partial, Reason::Degraded),
+            (_, _, _) => (State::Partial, Reason::ExposedAndDegraded),
+        };
+        Self { state, reason, paths }
+    }
+
+    /// A domain that takes no mail.
+    pub const fn no_mail() -> Self {
+        Self {
+            state: State::NoMail,
+            reason: Reason::TakesNoMail,
+            paths: PathCounts { secure: 0, open: 0, refused: 0, cannot_tell: 0 },
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}

@@ -1,0 +1,221 @@
+//! What the monitor remembers of earlier observations: a pure fold.
+//!
+//! A failed lookup never takes knowledge away: the last answer stays beside the count of failures. `check` starts with an
+//! empty history; the present observation is folded in before it is judged.
+
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+
+use super::discovered_policy;
+use crate::{
+    facts::{
+        AddressLookup, AddressObservation, ConnectFailure, DomainObservation, HostObservation, Lookup, MxRecord, Phase,
+        SmtpOutcome,
+    },
+    protocol::mta_sts::Policy,
+    terms::{MxHost, Octets, Timestamp},
+};
+
+/// Probes in a row that must fail before a refused, reset or broken connection counts as down.
+pub(crate) const BROKEN_IN_A_ROW: u32 = 2;
+/// Probes in a row that must fail before a timeout counts as down.
+pub(crate) const TIMEOUTS_IN_A_ROW: u32 = 3;
+
+/// What is remembered of one question to the DNS.
+#[derive(Clone, Debug)]
+pub struct LookupHistory<T> {
+    /// Failures in a row, the present one among them.
+    pub failures_in_a_row: u32,
+    /// The last answer, the present one where it is an answer.
+    pub last_answer: Option<Arc<Lookup<T>>>,
+}
+
+/// A usable policy that was fetched.
+#[derive(Clone, Debug)]
+pub struct SeenPolicy {
+    /// What it says.
+    pub policy: Arc<Policy>,
+    /// The first fetch that gave this policy (by meaning).
+    pub first_seen_at: Timestamp,
+    /// The last one.
+    pub last_seen_at: Timestamp,
+}
+
+/// What is remembered of a domain.
+#[derive(Clone, Debug, Default)]
+pub struct DomainHistory {
+    /// `_mta-sts`.
+    pub sts_record: LookupHistory<Vec<Octets>>,
+    /// `_smtp._tls`.
+    pub tlsrpt_record: LookupHistory<Vec<Octets>>,
+    /// MX.
+    pub mx: LookupHistory<MxRecord>,
+    /// The domain's own addresses, where there is no MX record: failures in a row.
+    pub implicit_failures: u32,
+    /// The addresses of the policy host: failures in a row.
+    pub policy_host_failures: u32,
+    /// The newest usable policy.
+    pub policy: Option<SeenPolicy>,
+}
+
+/// What is remembered of a mail host.
+#[derive(Clone, Debug, Default)]
+pub struct HostHistory {
+    /// Failed address lookups in a row.
+    pub failures_in_a_row: u32,
+    /// The last address lookup that was answered.
+    pub last_answer: Option<Arc<HostObservation>>,
+    /// Its addresses.
+    pub addresses: BTreeMap<IpAddr, AddressHistory>,
+}
+
+/// What is remembered of one address of a mail host.
+#[derive(Clone, Debug, Default)]
+pub struct AddressHistory {
+    /// Probes in a row that did not come all the way to the EHLO inside TLS; those that tell of this side only are left out.
+    pub failures_in_a_row: u32,
+    /// Probes in a row that did not reach an SMTP server.
+    pub unreachable_in_a_row: u32,
+    /// The last probe in which an SMTP server answered banner and EHLO.
+    pub last_up: Option<Arc<AddressObservation>>,
+    /// The last probe that made the address count as down.
+    pub last_down_at: Option<Timestamp>,
+    /// The last probe that came all the way.
+    pub last_success_at: Option<Timestamp>,
+}
+
+/// What is remembered of a domain and of the mail hosts that it uses.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// Of the domain.
+    pub domain: DomainHistory,
+    /// Of its hosts.
+    pub hosts: BTreeMap<MxHost, Arc<HostHistory>>,
+}
+
+impl<T> Default for LookupHistory<T> {
+    fn default() -> Self {
+        Self { failures_in_a_row: 0, last_answer: None }
+    }
+}
+
+impl<T: Clone> LookupHistory<T> {
+    fn observe(&mut self, lookup: &Lookup<T>) {
+        if lookup.answered() {
+            self.failures_in_a_row = 0;
+            self.last_answer = Some(Arc::new(lookup.clone()));
+        } else {
+            self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
+        }
+    }
+}
+
+impl DomainHistory {
+    /// Folds an observation in.
+    ///
+    /// Failures on this side (the resolver answers nobody) are not counted.
+    pub fn observe(&mut self, observation: &DomainObservation) {
+        if observation.resolver_healthy {
+            self.sts_record.observe(&observation.sts_record);
+            self.tlsrpt_record.observe(&observation.tlsrpt_record);
+            self.mx.observe(&observation.mx);
+            count(&mut self.policy_host_failures, &observation.policy.addresses);
+            if let Some(implicit) = &observation.implicit {
+                count(&mut self.implicit_failures, implicit);
+            }
+        }
+        let at = observation.started_at;
+        if let Some(policy) = discovered_policy(observation, at) {
+            match &mut self.policy {
+                Some(seen) if seen.policy.same_meaning(&policy) => {
+                    seen.policy = policy;
+                    seen.last_seen_at = at;
+                }
+                slot => *slot = Some(SeenPolicy { policy, first_seen_at: at, last_seen_at: at }),
+            }
+        }
+    }
+}
+
+fn count(failures: &mut u32, lookup: &AddressLookup) {
+    *failures = if lookup.answered() { 0 } else { failures.saturating_add(1) };
+}
+
+impl HostHistory {
+    /// Folds an address lookup in.
+    pub fn observe(&mut self, observation: &Arc<HostObservation>) {
+        if observation.addresses.answered() {
+            self.failures_in_a_row = 0;
+            self.last_answer = Some(Arc::clone(observation));
+        } else if observation.resolver_healthy {
+            self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
+        }
+    }
+}
+
+/// What a probe of an address says about reaching it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Contact {
+    /// Banner 220, EHLO 250.
+    Up,
+    /// Refused, reset, unreachable, or no SMTP.
+    Broken,
+    /// No progress in time.
+    TimedOut,
+    /// Turned away: about this client.
+    Rejected,
+    /// This side could not try.
+    OwnSide,
+    /// The address is not public: nobody outside reaches it.
+    Private,
+}
+
+impl Contact {
+    pub(crate) fn of(observation: &AddressObservation) -> Self {
+        match &observation.outcome {
+            SmtpOutcome::ConnectFailed(ConnectFailure::PrivateAddress) => Self::Private,
+            SmtpOutcome::ConnectFailed(ConnectFailure::Timeout) | SmtpOutcome::Timeout(_) => Self::TimedOut,
+            SmtpOutcome::ConnectFailed(failure) if failure.is_own_side() => Self::OwnSide,
+            SmtpOutcome::ConnectFailed(_) => Self::Broken,
+            SmtpOutcome::Rejected { .. } => Self::Rejected,
+            // What breaks inside TLS is no reason for a sender without checks to stay away.
+            SmtpOutcome::ProtocolError { phase: Phase::EhloTls, .. } => Self::Up,
+            SmtpOutcome::ProtocolError { .. } => Self::Broken,
+            SmtpOutcome::Done
+            | SmtpOutcome::StarttlsNotOffered
+            | SmtpOutcome::StarttlsRefused { .. }
+            | SmtpOutcome::HandshakeFailed(_) => Self::Up,
+        }
+    }
+}
+
+impl AddressHistory {
+    /// Folds a probe in.
+    pub fn observe(&mut self, observation: &Arc<AddressObservation>) {
+        let at = observation.at;
+        match Contact::of(observation) {
+            Contact::Up => {
+                self.unreachable_in_a_row = 0;
+                self.last_up = Some(Arc::clone(observation));
+            }
+            Contact::Broken => self.fail(at, BROKEN_IN_A_ROW),
+            Contact::TimedOut => self.fail(at, TIMEOUTS_IN_A_ROW),
+            Contact::Private => self.fail(at, 1),
+            Contact::Rejected | Contact::OwnSide => {}
+        }
+        match &observation.outcome {
+            SmtpOutcome::Done => {
+                self.failures_in_a_row = 0;
+                self.last_success_at = Some(at);
+            }
+            SmtpOutcome::ConnectFailed(failure) if failure.is_own_side() => {}
+            _ => self.failures_in_a_row = self.failures_in_a_row.saturating_add(1),
+        }
+    }
+
+    fn fail(&mut self, at: Timestamp, enough: u32) {
+        self.unreachable_in_a_row = self.unreachable_in_a_row.saturating_add(1);
+        if self.unreachable_in_a_row >= enough {
+            self.last_down_at = Some(at);
+        }
+    }
+}

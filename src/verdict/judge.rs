@@ -1,0 +1,226 @@
+//! The judgement of one domain.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use super::{
+    Acceptance, Assessment, DnssecStates, Expectation, History, HostPattern, MxAssessment, Outcome, PathCounts,
+    PolicyAssessment, Reason, RecordAssessment, Security, SenderState, Senders, Severity, State, Thresholds,
+    TlsRptAssessment,
+    case::{Case, MailHosts, View, sts},
+    rules,
+};
+use crate::{
+    facts::{ExtendedError, Lookup, LookupFailure, Observation, Vantage},
+    protocol::mta_sts::{Mode, Policy, PolicyReading},
+    terms::{MxHost, Octets, Timestamp},
+};
+
+/// What a judgement needs beside the observation and the history.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// What this side could see.
+    pub vantage: &'a Vantage,
+    /// How the domain should be.
+    pub expectation: Option<&'a Expectation>,
+    /// The limits to compare with.
+    pub thresholds: &'a Thresholds,
+    /// Severities given by the configuration, by code.
+    pub severities: &'a BTreeMap<String, Severity>,
+    /// Findings that are accepted.
+    pub accept: &'a [Acceptance],
+    /// Hosts that are the operator's own, besides those inside the domain.
+    pub own_mx: &'a [HostPattern],
+    /// There is no history and there will be none (`check`): what was seen counts at once.
+    pub once: bool,
+    /// The interval at which addresses are probed: how long a last outcome stands is measured by it.
+    pub mx_interval: Duration,
+}
+
+/// Judges what was seen of a domain.
+///
+/// `history` holds the present observation already.
+pub fn judge(observation: &Observation, history: &History, context: &Context<'_>, now: Timestamp) -> Assessment {
+    let case = Case::new(observation, history, context, now);
+    let senders = senders(&case);
+    let sight = rules::Sight::of(&case);
+    let findings = rules::all(&case, &sight, senders.opportunistic.state);
+    let seen = &*observation.domain;
+    Assessment {
+        domain: seen.domain.clone(),
+        checked_at: seen.started_at,
+        duration: seen.duration,
+        delivery: delivery(&case, &senders),
+        senders,
+        findings,
+        expectations: rules::expectations(&case),
+        dnssec: DnssecStates {
+            mx: security(&seen.mx, context.vantage),
+            sts: security(&seen.sts_record, context.vantage),
+            tlsrpt: security(&seen.tlsrpt_record, context.vantage),
+        },
+        sts_record: sts_record(&case),
+        policy: policy(&case),
+        mx_lookup_success: seen.mx.answered(),
+        mx_records: case.mx_lookup.answered().then(|| case.mx_lookup.records().len()),
+        tlsrpt: tlsrpt(&case),
+        own_side: sight.own_side,
+        unseen: sight.unseen,
+        mx: match case.hosts {
+            MailHosts::Hosts(hosts) => hosts,
+            _ => Vec::new(),
+        },
+    }
+}
+
+/// RFC 4035 §4.3, as far as a resolver that validates tells it: AD, or SERVFAIL with an extended error (RFC 8914).
+fn security<T>(lookup: &Lookup<T>, vantage: &Vantage) -> Security {
+    match lookup.failure() {
+        Some(LookupFailure::ServFail) if lookup.extended_errors.iter().any(ExtendedError::is_bogus) => Security::Bogus,
+        Some(_) => Security::Indeterminate,
+        None if !vantage.ad_trusted => Security::Indeterminate,
+        None if lookup.authentic => Security::Secure,
+        None => Security::Insecure,
+    }
+}
+
+fn senders(case: &Case<'_>) -> Senders {
+    let same = |state: SenderState| Senders { opportunistic: state, sts: state };
+    let refused = PathCounts { refused: 1, ..PathCounts::default() };
+    match &case.hosts {
+        MailHosts::Null => same(SenderState::no_mail()),
+        MailHosts::Nowhere if expects_no_mail(case) => same(SenderState::no_mail()),
+        // Where nobody can deliver, that is one path on which everybody is refused.
+        MailHosts::Nowhere | MailHosts::Nonexistent | MailHosts::ServFail => same(SenderState::from_paths(refused)),
+        MailHosts::Unknown => same(SenderState::from_paths(PathCounts::default())),
+        MailHosts::Hosts(hosts) => {
+            let opportunistic = counts(hosts, |_, address| address.opportunistic);
+            let new = SenderState::from_paths(counts(hosts, |_, address| address.sts));
+            let sts = match &case.cached_view {
+                None => new,
+                Some(cached) => {
+                    let view = View::Policy(Some(Arc::clone(cached)));
+                    let held = SenderState::from_paths(counts(hosts, |host, address| sts(&view, host, &address.path)));
+                    two_views(new, held)
+                }
+            };
+            Senders { opportunistic: SenderState::from_paths(opportunistic), sts }
+        }
+    }
+}
+
+fn expects_no_mail(case: &Case<'_>) -> bool {
+    case.context.expectation.is_some_and(|expectation| expectation.mail == Some(false))
+}
+
+/// The paths of all hosts. A host without an address, or no host at all, is one path that everybody is refused on.
+fn counts(hosts: &[MxAssessment], outcome: impl Fn(&MxHost, &super::AddressAssessment) -> Outcome) -> PathCounts {
+    hosts
+        .iter()
+        .flat_map(|mx| {
+            let Some(host) = &mx.host else { return vec![Outcome::Refused] };
+            if mx.addresses.is_empty() {
+                let absent = mx.lookup.as_ref().is_some_and(|seen| seen.addresses.is_absent());
+                return vec![if absent { Outcome::Refused } else { Outcome::CannotTell }];
+            }
+            mx.addresses.iter().map(|address| outcome(host, address)).collect()
+        })
+        .collect()
+}
+
+/// Senders that hold a policy, and those that do not.
+fn two_views(new: SenderState, held: SenderState) -> SenderState {
+    match (new.state, held.state) {
+        (State::Blocked, _) => new,
+        (_, State::Blocked) => held,
+        (a, b) if a == b => new,
+        _ => SenderState { state: State::Partial, reason: Reason::ViewsDiffer, paths: new.paths },
+    }
+}
+
+/// The state of the domain: the first line that applies.
+fn delivery(case: &Case<'_>, senders: &Senders) -> State {
+    let (open, sts) = (senders.opportunistic, senders.sts);
+    if open.state == State::NoMail {
+        return State::NoMail;
+    }
+    if open.paths.known() == 0 && sts.paths.known() == 0 {
+        return State::Unknown;
+    }
+    if open.state == State::Blocked || sts.state == State::Blocked {
+        return State::Blocked;
+    }
+    let enforces = |policy: &Option<Arc<Policy>>| policy.as_ref().is_some_and(|policy| policy.mode == Mode::Enforce);
+    let enforced = match &case.new_view {
+        // Whether anything enforces cannot be told; the kind is unknown.
+        View::CannotTell => return State::Unknown,
+        View::Policy(policy) => enforces(policy) || case.cached_view.is_some(),
+    };
+    // With two views, the one that holds the policy has the secure paths.
+    let secure = sts.paths.secure > 0 || sts.reason == Reason::ViewsDiffer;
+    if !enforced || !secure {
+        return State::Unprotected;
+    }
+    if sts.state == State::Protected && open.paths.refused == 0 && sts.paths.refused == 0 {
+        return State::Protected;
+    }
+    State::Partial
+}
+
+fn escaped(records: &[Vec<Octets>]) -> Vec<String> {
+    records.iter().map(|strings| strings.iter().map(ToString::to_string).collect::<String>()).collect()
+}
+
+fn sts_record(case: &Case<'_>) -> RecordAssessment {
+    let lookup = case.sts_lookup;
+    let present = lookup.answered().then(|| !case.record.presence.is_absent());
+    let there = present == Some(true);
+    RecordAssessment {
+        lookup_success: case.observation.domain.sts_record.answered(),
+        present,
+        valid: there.then(|| case.record.valid()),
+        usable: there.then(|| case.record.usable()),
+        id: case.record.value.as_ref().map(|record| record.id.clone()),
+        txt: escaped(lookup.records()),
+        cname: lookup.cname.clone(),
+        ttl: lookup.ttl(),
+    }
+}
+
+fn tlsrpt(case: &Case<'_>) -> TlsRptAssessment {
+    let lookup = case.tlsrpt_lookup;
+    let present = lookup.answered().then(|| !case.tlsrpt.presence.is_absent());
+    let there = present == Some(true);
+    TlsRptAssessment {
+        lookup_success: case.observation.domain.tlsrpt_record.answered(),
+        present,
+        valid: there.then(|| case.tlsrpt.valid()),
+        usable: there.then(|| case.tlsrpt.usable()),
+        rua: case.tlsrpt.value.as_ref().map(|record| record.rua.clone()).unwrap_or_default(),
+        txt: escaped(lookup.records()),
+    }
+}
+
+fn policy(case: &Case<'_>) -> PolicyAssessment {
+    let best = case.policy.best();
+    let response = best.and_then(|view| view.fetch.response.as_ref());
+    let current = case.policy.usable().cloned().map(Arc::new);
+    let hosts: Vec<MxHost> = case.mx().iter().filter_map(|mx| mx.host.clone()).collect();
+    let compared = current.as_ref().filter(|policy| !hosts.is_empty() && policy.mode != Mode::None);
+    let deployed = case.announced() || !case.policy.fetches.is_empty();
+    PolicyAssessment {
+        host: Some(Arc::new(case.policy.host.clone())),
+        deployed,
+        fetch_success: if deployed { case.fetched } else { None },
+        valid: best.and_then(|view| view.reading.as_ref()).map(PolicyReading::valid),
+        last_success_at: case.history.domain.policy.as_ref().map(|seen| seen.last_seen_at),
+        result_type: case.policy.result_type().filter(|_| case.announced() && case.fetched == Some(false)),
+        http_status: response.map(|response| response.status),
+        media_type: response.and_then(|response| response.content_type.as_ref()).map(ToString::to_string),
+        certificate: best.and_then(|view| view.certificate.clone()),
+        addresses: case.policy.addresses(),
+        body: response.filter(|response| response.status == 200).map(|response| response.body.to_text()),
+        unused_patterns: compared.map(|policy| policy.unused_patterns(&hosts).len()),
+        in_force: case.reference.clone(),
+        current,
+    }
+}

@@ -1,0 +1,132 @@
+//! The rules by theme. Each looks at the case and raises its findings.
+
+mod certificate;
+mod expectation;
+mod mx;
+mod own_side;
+mod policy;
+mod record;
+mod smtp;
+mod tls_rpt;
+
+pub(crate) use own_side::Sight;
+
+use super::{
+    Code, Finding, Severity, State, Subject,
+    case::{Case, Standing},
+    table::SeverityRule,
+};
+use crate::terms::{Problem, Reading};
+
+/// What the rules raised for one domain.
+#[derive(Debug, Default)]
+pub(crate) struct Raised {
+    findings: Vec<Finding>,
+}
+
+impl Raised {
+    /// Raises a finding with the severity that its row gives in this case.
+    pub(crate) fn raise(
+        &mut self,
+        case: &Case<'_>,
+        code: Code,
+        subject: Subject,
+        detail: impl Into<String>,
+        fix: impl Into<String>,
+    ) {
+        self.raise_as(case, code, severity(code, case.standing), subject, detail, fix);
+    }
+
+    /// Raises a finding whose rule knows the severity.
+    pub(crate) fn raise_as(
+        &mut self,
+        case: &Case<'_>,
+        code: Code,
+        severity: Severity,
+        subject: Subject,
+        detail: impl Into<String>,
+        fix: impl Into<String>,
+    ) {
+        let severity = case.context.severities.get(code.as_str()).copied().unwrap_or(severity);
+        let mx = match &subject {
+            Subject::MxAddress(host, _) => Some(host.clone()),
+            Subject::Mx(name) => name.parse().ok(),
+            _ => None,
+        };
+        let accepted = case
+            .context
+            .accept
+            .iter()
+            .find(|acceptance| acceptance.matches(code.as_str(), case.domain, mx.as_ref(), case.now))
+            .map(|acceptance| acceptance.reason.clone().unwrap_or_else(|| "accepted in the configuration".to_owned()));
+        self.findings.push(Finding { code, severity, subject, detail: detail.into(), fix: fix.into(), accepted });
+    }
+
+    /// Worst first, then in the order of the table, then by subject.
+    pub(crate) fn sorted(mut self) -> Vec<Finding> {
+        self.findings.sort_by(|a, b| {
+            let key = |finding: &Finding| (!finding.is_active(), std::cmp::Reverse(finding.severity), finding.code);
+            key(a).cmp(&key(b)).then_with(|| a.subject.cmp(&b.subject))
+        });
+        self.findings
+    }
+}
+
+/// Runs every rule. `delivery_blocked`: no sender without checks can deliver.
+pub(crate) fn all(case: &Case<'_>, sight: &Sight, opportunistic: State) -> Vec<Finding> {
+    let mut raised = Raised::default();
+    record::rules(case, &mut raised);
+    policy::rules(case, &mut raised);
+    mx::rules(case, &mut raised, opportunistic == State::Blocked);
+    smtp::rules(case, &mut raised, opportunistic == State::Blocked);
+    certificate::rules(case, &mut raised);
+    tls_rpt::rules(case, &mut raised);
+    expectation::rules(case, &mut raised);
+    own_side::rules(case, sight, &mut raised);
+    raised.sorted()
+}
+
+/// Each expectation of the configuration with whether it is met; what cannot be told is left out.
+pub(crate) fn expectations(case: &Case<'_>) -> Vec<(&'static str, bool)> {
+    expectation::met(case)
+}
+
+fn severity(code: Code, standing: Standing) -> Severity {
+    match code.row().severity {
+        SeverityRule::Fixed(severity) => severity,
+        SeverityRule::ByPolicy { enforce, testing, none, unknown } => match standing {
+            Standing::Enforce => enforce,
+            Standing::Testing => testing,
+            Standing::None => none,
+            Standing::Unknown => unknown,
+        },
+        // Rules whose severity depends on more than the policy state it themselves.
+        SeverityRule::Stated(_) => Severity::Warning,
+    }
+}
+
+/// The problems of one reading as one text, at most three of them: the first ones are the ones to mend first.
+fn problem_words<'p>(problems: impl Iterator<Item = &'p Problem>, place: impl Fn(&Problem) -> String) -> String {
+    /// More would be noise: mending the first often mends the others.
+    const MOST: usize = 3;
+    let problems: Vec<&Problem> = problems.collect();
+    let mut words: Vec<String> =
+        problems.iter().take(MOST).map(|problem| format!("{}{}", place(problem), problem.message)).collect();
+    if problems.len() > MOST {
+        words.push(format!("and {} more", problems.len() - MOST));
+    }
+    words.join("; ")
+}
+
+fn with_reading(problems: &[Problem], reading: Reading) -> impl Iterator<Item = &Problem> {
+    problems.iter().filter(move |problem| problem.reading == reading)
+}
+
+/// A remedy for a mail host, addressed to whoever can follow it.
+fn for_host(case: &Case<'_>, host: &str, remedy: &str) -> String {
+    if case.is_own(host) {
+        remedy.to_owned()
+    } else {
+        format!("Ask your provider, who runs {host}. What they have to do: {remedy}")
+    }
+}

@@ -1,0 +1,350 @@
+//! The policy host and the policy.
+
+use std::{net::IpAddr, time::Duration};
+
+use super::{Raised, problem_words, with_reading};
+use crate::{
+    protocol::mta_sts::{Mode, Policy, line_and_column},
+    terms::{MaxAge, Problem, Reading},
+    verdict::{
+        Code, Severity, Subject,
+        case::Case,
+        policy_view::{FetchFault, FetchView, path_words},
+        rules::certificate::nearness,
+        words,
+    },
+};
+
+/// FET-12: senders need not wait longer than a minute, and some give up much earlier.
+const SLOW: Duration = Duration::from_secs(5);
+/// More addresses than this make a detail unreadable.
+const MOST_ADDRESSES: usize = 4;
+
+pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
+    let host = &case.policy.host.host;
+    let subject = || Subject::PolicyHost(host.clone());
+    if !case.announced() {
+        // Without a record nobody looks; a policy in mode none is the last step of an orderly withdrawal.
+        let served = case.policy.usable().filter(|policy| policy.mode != Mode::None);
+        if let (Some(policy), true) = (served, case.sts_lookup.answered()) {
+            raised.raise(
+                case,
+                Code::StsPolicyUnused,
+                subject(),
+                format!("https://{host}/.well-known/mta-sts.txt serves a policy in mode {}, and no record at {} announces it.",
+                    policy.mode, case.domain.sts_record_name()),
+                format!("Publish {}. TXT \"v=STSv1; id={}\", or take the policy down.",
+                    case.domain.sts_record_name(), words::next_id(case.now)),
+            );
+        }
+        return;
+    }
+    lookup(case, raised);
+    addresses(case, raised);
+    content(case, raised);
+}
+
+fn lookup(case: &Case<'_>, raised: &mut Raised) {
+    let seen = &*case.observation.domain;
+    let host = &case.policy.host.host;
+    let addresses = &case.policy.host.addresses;
+    let subject = || Subject::PolicyHost(host.clone());
+    if seen.resolver_healthy {
+        for lookup in addresses.lookups() {
+            if let Some(failure) = lookup.failure() {
+                super::mx::lookup_failed(
+                    case,
+                    raised,
+                    subject(),
+                    lookup,
+                    failure,
+                    case.history.domain.policy_host_failures,
+                );
+                break;
+            }
+        }
+    }
+    if addresses.is_dangling() {
+        super::mx::dangling(case, raised, subject(), host, addresses.cname());
+    }
+    if addresses.is_absent() {
+        raised.raise(
+            case,
+            Code::StsPolicyHostUnresolvable,
+            subject(),
+            format!("{host} has neither an A nor an AAAA record, so senders cannot fetch the policy."),
+            format!("Publish an A or AAAA record for {host}, and serve https://{host}/.well-known/mta-sts.txt there."),
+        );
+    }
+}
+
+fn addresses(case: &Case<'_>, raised: &mut Raised) {
+    let host = &case.policy.host.host;
+    let subject = || Subject::PolicyHost(host.clone());
+    let views = &case.policy.fetches;
+    let private: Vec<IpAddr> = views.iter().filter(|view| view.is_private()).map(|view| view.fetch.address).collect();
+    if !private.is_empty() {
+        raised.raise(
+            case,
+            Code::StsPolicyAddressPrivate,
+            subject(),
+            format!("{host} resolves to {}, which the public Internet cannot reach.", words::list(&private, MOST_ADDRESSES)),
+            "Publish the public address. If this monitor looks from inside split DNS, set probe.allow_private_addresses.",
+        );
+    }
+    let judged: Vec<&FetchView<'_>> = views.iter().filter(|view| !view.is_own_side() && !view.is_private()).collect();
+    if judged.iter().any(|view| view.usable().is_some()) {
+        for view in judged.iter().filter(|view| view.usable().is_none()) {
+            let why = view.faults.first().map(FetchFault::words).unwrap_or_default();
+            raised.raise(
+                case,
+                Code::StsPolicyAddressFailed,
+                subject(),
+                format!("{host} at {} gives no policy: {why}. Another address works.", view.fetch.address),
+                "Mend the server behind this address, or take the address out of the DNS.",
+            );
+        }
+    } else {
+        failures(case, raised, &judged);
+    }
+    let slow = judged.iter().filter(|view| view.usable().is_some()).map(|view| view.fetch.times.total()).max();
+    if let Some(total) = slow.filter(|total| *total > SLOW) {
+        raised.raise(
+            case,
+            Code::StsPolicySlow,
+            subject(),
+            format!("The policy took {:.1} s to fetch; some senders give up after a few seconds.", total.as_secs_f64()),
+            "Serve it as a static file, from a host that answers everybody at once.",
+        );
+    }
+    // The nearest end over all addresses, once.
+    let ends = judged.iter().filter_map(|view| view.certificate.as_ref()).filter(|certificate| certificate.in_dates);
+    if let Some(certificate) = ends.min_by_key(|certificate| certificate.chain.leaf.not_after)
+        && let Some(near) = nearness(case, &certificate.chain)
+    {
+        raised.raise_as(
+            case,
+            Code::StsPolicyCertificateExpiring,
+            Severity::Warning,
+            subject(),
+            format!(
+                "The certificate of {host} ends {}; then senders refuse the policy.",
+                words::ahead(near.end, case.now)
+            ),
+            "Renew it and reload the web server; see why the renewal did not run by itself.",
+        );
+    }
+}
+
+/// No address gives a usable policy: each fault once, with the addresses that show it.
+fn failures(case: &Case<'_>, raised: &mut Raised, judged: &[&FetchView<'_>]) {
+    let mut done: Vec<Code> = Vec::new();
+    for view in judged {
+        for fault in &view.faults {
+            let Some(code) = code_of(fault) else { continue };
+            if done.contains(&code) {
+                continue;
+            }
+            done.push(code);
+            let shown: Vec<IpAddr> = judged
+                .iter()
+                .filter(|other| other.faults.iter().any(|fault| code_of(fault) == Some(code)))
+                .map(|other| other.fetch.address)
+                .collect();
+            let (detail, fix) = fault_text(case, view, fault);
+            let detail = format!("{detail} Seen at {}.", words::list(&shown, MOST_ADDRESSES));
+            raised.raise(case, code, Subject::PolicyHost(case.policy.host.host.clone()), detail, fix);
+        }
+    }
+}
+
+const fn code_of(fault: &FetchFault) -> Option<Code> {
+    Some(match fault {
+        FetchFault::Connect(_) => Code::StsPolicyConnectFailed,
+        FetchFault::Timeout(_) => Code::StsPolicyTimeout,
+        FetchFault::Tls(_) => Code::StsPolicyTlsFailed,
+        FetchFault::CertificateExpired => Code::StsPolicyCertificateExpired,
+        FetchFault::CertificateNotYetValid => Code::StsPolicyCertificateNotYetValid,
+        FetchFault::CertificateUntrusted(_) => Code::StsPolicyCertificateUntrusted,
+        FetchFault::CertificateName => Code::StsPolicyCertificateNameMismatch,
+        FetchFault::Http(_) | FetchFault::Status(_) => Code::StsPolicyHttpStatus,
+        FetchFault::TooLarge => Code::StsPolicyTooLarge,
+        FetchFault::Redirect(..) => Code::StsPolicyRedirect,
+        FetchFault::MediaType(_) => Code::StsPolicyMediaType,
+        // Said with its line by the rules on the content.
+        FetchFault::Invalid => return None,
+    })
+}
+
+fn fault_text(case: &Case<'_>, view: &FetchView<'_>, fault: &FetchFault) -> (String, String) {
+    let host = &case.policy.host.host;
+    let url = format!("https://{host}/.well-known/mta-sts.txt");
+    let leaf = view.certificate.as_ref().map(|certificate| &certificate.chain.leaf);
+    match fault {
+        FetchFault::Connect(failure) => (
+            format!("No connection to {host} on port {}: {failure}.", 443),
+            "Start the web server there, and open port 443 to everybody.".to_owned(),
+        ),
+        FetchFault::Timeout(phase) => (
+            format!("{url} made no progress in time ({}).", phase.label()),
+            "Serve the policy as a static file; look for a firewall or bot filter that holds mail servers back."
+                .to_owned(),
+        ),
+        FetchFault::Tls(failure) => (
+            format!("The TLS handshake with {host} failed: {failure}."),
+            format!("Set up the web server for the name {host} (SNI), with its certificate and TLS 1.2 or newer."),
+        ),
+        FetchFault::CertificateExpired => (
+            format!(
+                "The certificate of {host} expired {}.",
+                leaf.map(|leaf| words::ago(leaf.not_after, case.now)).unwrap_or_default()
+            ),
+            "Renew it and reload the web server; see why the renewal did not run by itself.".to_owned(),
+        ),
+        FetchFault::CertificateNotYetValid => (
+            format!(
+                "The certificate of {host} is valid only {}.",
+                leaf.map(|leaf| words::ahead(leaf.not_before, case.now)).unwrap_or_default()
+            ),
+            "Install a certificate that is valid now; check the clock of the machine that issued it.".to_owned(),
+        ),
+        FetchFault::CertificateUntrusted(path) => (
+            format!("The certificate of {host} is not trusted: {}.", path_words(path)),
+            "Install the full chain of a public CA: the certificate, then its intermediates.".to_owned(),
+        ),
+        FetchFault::CertificateName => (
+            format!(
+                "The certificate of {host} does not name it; it names {}.",
+                super::certificate::names_words(leaf.map_or(&[], |leaf| &leaf.names))
+            ),
+            format!(
+                "Issue a certificate with the DNS name {host}. If a provider hosts the policy, the provider has to."
+            ),
+        ),
+        FetchFault::Http(what) => (
+            format!("{host} gave no readable HTTP answer: {what}."),
+            format!("Serve the policy at {url} with status 200."),
+        ),
+        FetchFault::Status(status) => (
+            format!("{url} answers with status {status}, where only 200 counts."),
+            format!("Serve the policy at {url} with status 200."),
+        ),
+        FetchFault::Redirect(status, location) => (
+            match location {
+                Some(location) => {
+                    format!("{url} redirects (status {status}) to {location}. Browsers follow, mail servers must not.")
+                }
+                None => format!("{url} redirects (status {status}). Browsers follow, mail servers must not."),
+            },
+            format!("Serve the policy itself at {url}, with status 200."),
+        ),
+        FetchFault::TooLarge => (
+            format!("{url} serves more than 64 kB; senders stop reading there."),
+            "Serve the policy alone; a web page or an application stands in its place.".to_owned(),
+        ),
+        FetchFault::MediaType(content_type) => (
+            match content_type {
+                Some(content_type) => format!("{url} is served as {content_type}; senders ask for text/plain."),
+                None => format!("{url} is served without a Content-Type; senders ask for text/plain."),
+            },
+            "Send Content-Type: text/plain for this file.".to_owned(),
+        ),
+        FetchFault::Invalid => (String::new(), String::new()),
+    }
+}
+
+/// What the body says, judged on the answer that stands for all.
+fn content(case: &Case<'_>, raised: &mut Raised) {
+    let Some(view) = case.policy.best() else { return };
+    let (Some(reading), Some(response)) = (&view.reading, &view.fetch.response) else { return };
+    let subject = || Subject::Domain(case.domain.clone());
+    let place = |problem: &Problem| {
+        let (line, column) = line_and_column(response.body.as_bytes(), problem.span.start);
+        format!("line {line}, column {column}: ")
+    };
+    let new_id = format!(
+        "then publish a new id: {}. TXT \"v=STSv1; id={}\"",
+        case.domain.sts_record_name(),
+        words::next_id(case.now)
+    );
+    for (kind, code, lead) in [
+        (Reading::Invalid, Code::StsPolicyInvalid, "The policy cannot be used"),
+        (Reading::Lenient, Code::StsPolicyLenient, "Some senders reject the policy"),
+        (Reading::Note, Code::StsPolicyNote, "The policy is unusual but fine"),
+    ] {
+        let problems: Vec<&Problem> = with_reading(&reading.problems, kind).collect();
+        if problems.is_empty() {
+            continue;
+        }
+        let what = problem_words(problems.into_iter(), place);
+        let fix = match kind {
+            Reading::Note => "Nothing.".to_owned(),
+            _ => format!("Correct the file, {new_id}"),
+        };
+        raised.raise(case, code, subject(), format!("{lead}: {what}."), fix);
+    }
+    if let Some(policy) = &reading.value {
+        meaning(case, raised, policy, &new_id);
+    }
+}
+
+fn meaning(case: &Case<'_>, raised: &mut Raised, policy: &Policy, new_id: &str) {
+    let subject = || Subject::Domain(case.domain.clone());
+    match policy.mode {
+        Mode::Enforce => {}
+        Mode::Testing => raised.raise(
+            case,
+            Code::StsPolicyModeTesting,
+            subject(),
+            "The policy is in mode testing: senders report failures and deliver all the same.",
+            format!("When neither reports nor this monitor show failures for two weeks: mode: enforce, {new_id}"),
+        ),
+        Mode::None => raised.raise(
+            case,
+            Code::StsPolicyModeNone,
+            subject(),
+            "The policy is in mode none: senders behave as if there were no policy.",
+            "Nothing while the policy is being withdrawn: keep record and policy until older policies have expired at the senders.",
+        ),
+    }
+    if policy.max_age < MaxAge::SHORT && policy.mode != Mode::None {
+        raised.raise(
+            case,
+            Code::StsPolicyMaxAgeShort,
+            subject(),
+            format!(
+                "max_age is {} seconds, less than a day: senders forget the policy between two mails.",
+                policy.max_age
+            ),
+            format!("Raise it, for example max_age: 604800 (a week), {new_id}"),
+        );
+    }
+    if policy.max_age > MaxAge::CAP {
+        raised.raise(
+            case,
+            Code::StsPolicyMaxAgeExcessive,
+            subject(),
+            format!("max_age is {} seconds; {} is the most that is allowed.", policy.max_age, MaxAge::CAP),
+            format!("Lower it, for example max_age: 2592000 (30 days), {new_id}"),
+        );
+    }
+    for pattern in &policy.mx {
+        if pattern.is_ipv4_like() {
+            raised.raise(
+                case,
+                Code::StsPolicyMxImpossible,
+                subject(),
+                format!("The line mx: {pattern} is an address; it can match no mail host."),
+                format!("Write the name of the mail host there, {new_id}"),
+            );
+        } else if pattern.is_single_label() {
+            raised.raise(
+                case,
+                Code::StsPolicyMxSingleLabel,
+                subject(),
+                format!("The line mx: {pattern} is a single label; no mail host on the Internet has such a name."),
+                format!("Write the full name of the mail host there, {new_id}"),
+            );
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The `_mta-sts` record.
+
+use super::{Raised, problem_words, with_reading};
+use crate::{
+    protocol::txt::RecordPresence,
+    terms::{Problem, Reading},
+    verdict::{Code, Subject, case::Case, words},
+};
+
+/// REC-21: a TTL over a day delays every policy fix.
+const TTL_LONG: u32 = 86_400;
+
+pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
+    let name = case.domain.sts_record_name();
+    let seen = &*case.observation.domain;
+    let subject = || Subject::Domain(case.domain.clone());
+    if let Some(failure) = seen.sts_record.failure()
+        && seen.resolver_healthy
+    {
+        super::mx::lookup_failed(
+            case,
+            raised,
+            subject(),
+            &seen.sts_record,
+            failure,
+            case.history.domain.sts_record.failures_in_a_row,
+        );
+    }
+    let lookup = case.sts_lookup;
+    if !lookup.answered() {
+        return;
+    }
+    if lookup.is_dangling() {
+        super::mx::dangling(case, raised, subject(), &name, &lookup.cname);
+        return;
+    }
+    let publish = || format!("{name}. TXT \"v=STSv1; id={}\"", words::next_id(case.now));
+    let record = &case.record;
+    match record.presence {
+        RecordPresence::Absent => raised.raise(
+            case,
+            Code::StsRecordMissing,
+            subject(),
+            format!("There is no MTA-STS record at {name}."),
+            format!("Publish a policy in mode testing first, then announce it: {}", publish()),
+        ),
+        RecordPresence::Multiple(count) => raised.raise(
+            case,
+            Code::StsRecordMultiple,
+            subject(),
+            format!("{count} TXT records at {name} start with v=STSv1; where one is allowed."),
+            "Delete all but the one with the id of the present policy.",
+        ),
+        RecordPresence::One => {
+            let text = record.text.as_ref().map(ToString::to_string).unwrap_or_default();
+            let place = |_: &Problem| String::new();
+            let mut raise = |code, problems: Vec<&Problem>| {
+                if !problems.is_empty() {
+                    let what = problem_words(problems.into_iter(), place);
+                    let detail = format!("The record at {name} is \"{text}\": {what}.");
+                    let fix = match code {
+                        Code::StsRecordNote => "Nothing; delete the field if nobody knows what it is for.".to_owned(),
+                        _ => format!("Publish it in its plain form: {}", publish()),
+                    };
+                    raised.raise(case, code, subject(), detail, fix);
+                }
+            };
+            let (id, other): (Vec<_>, Vec<_>) =
+                with_reading(&record.problems, Reading::Invalid).partition(|problem| problem.rule.0 == "REC-09");
+            raise(Code::StsRecordInvalid, other);
+            raise(Code::StsRecordIdInvalid, id);
+            raise(Code::StsRecordLenient, with_reading(&record.problems, Reading::Lenient).collect());
+            raise(Code::StsRecordNote, with_reading(&record.problems, Reading::Note).collect());
+        }
+    }
+    if record.unrelated > 0 {
+        let count = record.unrelated;
+        raised.raise(
+            case,
+            Code::StsRecordUnrelatedTxt,
+            subject(),
+            format!("{count} other TXT record{} at {name}.", if count == 1 { " stands" } else { "s stand" }),
+            "Delete them; if they come from a wildcard (*), narrow it.",
+        );
+    }
+    if record.presence.is_absent() {
+        return;
+    }
+    if let Some(target) = lookup.cname.last() {
+        raised.raise(
+            case,
+            Code::StsRecordDelegated,
+            subject(),
+            format!("{name} is a CNAME; the record stands at {target}."),
+            "Nothing, as long as the target is meant to be in charge of the id.",
+        );
+    }
+    if let Some(ttl) = lookup.ttl().filter(|ttl| *ttl > TTL_LONG) {
+        raised.raise(
+            case,
+            Code::StsRecordTtlLong,
+            subject(),
+            format!("The TTL of {name} is {ttl} seconds: senders see a new id only after that."),
+            "Lower the TTL to 3600.",
+        );
+    }
+}

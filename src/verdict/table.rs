@@ -1,0 +1,505 @@
+//! The finding table: every finding that the program can raise, once.
+//!
+//! The documentation of the findings, `check --explain`, the check groups of the metrics and the TLS-RPT result types are read
+//! from these rows. A new finding is a row here, a rule in [`super::rules`], and its test.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Serialize, Serializer};
+
+use super::Severity;
+
+/// The group of a finding: `smtptls_domain_check_passed{check}` is 0 exactly while an error of the group is active.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Check {
+    /// Lookups.
+    Dns,
+    /// The `_mta-sts` record.
+    Record,
+    /// The policy and its host.
+    Policy,
+    /// The MX records against the policy.
+    Mx,
+    /// SMTP and STARTTLS.
+    Starttls,
+    /// Certificates of mail hosts.
+    Certificate,
+    /// The `_smtp._tls` record.
+    TlsRpt,
+    /// No group.
+    None,
+}
+
+/// What kind of thing a finding is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SubjectKind {
+    /// Any of the others.
+    Any,
+    /// The policy domain.
+    Domain,
+    /// `mta-sts.<domain>`.
+    PolicyHost,
+    /// A mail host.
+    Mx,
+    /// One address of a mail host.
+    MxAddress,
+    /// The `_smtp._tls` record.
+    TlsRpt,
+    /// This monitor.
+    Monitor,
+}
+
+/// How the severity of a finding comes about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SeverityRule {
+    /// Always the same.
+    Fixed(Severity),
+    /// By what the domain has in force; the worst that applies.
+    ByPolicy {
+        /// A policy in enforce, current or still cached.
+        enforce: Severity,
+        /// A policy in testing.
+        testing: Severity,
+        /// Neither.
+        none: Severity,
+        /// A record announces a policy, and no usable one was ever seen here.
+        unknown: Severity,
+    },
+    /// The rule that raises it says which, for the reason given here.
+    Stated(&'static str),
+}
+
+/// One row of the table.
+#[derive(Debug)]
+pub struct Row {
+    /// The code's text.
+    pub code: &'static str,
+    /// Its group.
+    pub check: Check,
+    /// What it is about.
+    pub subject: SubjectKind,
+    pub(crate) severity: SeverityRule,
+    /// The result type that a sender would report for it (RFC 8460 §4.3), where there is such a word.
+    pub result_type: Option<&'static str>,
+    /// The rules of the conformance catalogue that it follows.
+    pub rules: &'static [&'static str],
+    /// What it means, in one sentence.
+    pub summary: &'static str,
+    /// What it does to mail.
+    pub effect: &'static str,
+    /// What to do about it in general.
+    pub remedy: &'static str,
+}
+
+use Severity::{Error, Info, Warning};
+
+/// What breaks the policy of a domain: an error wherever a policy may be relied upon.
+const POLICY_BROKEN: SeverityRule =
+    SeverityRule::ByPolicy { enforce: Error, testing: Warning, none: Info, unknown: Error };
+/// What stops senders only where a policy is in force.
+const ENFORCED: SeverityRule =
+    SeverityRule::ByPolicy { enforce: Error, testing: Warning, none: Warning, unknown: Warning };
+/// The same, where it is harmless without a policy.
+const ENFORCED_ELSE_INFO: SeverityRule =
+    SeverityRule::ByPolicy { enforce: Error, testing: Warning, none: Info, unknown: Info };
+const DOWN: SeverityRule = SeverityRule::Stated("warning; error when every path of the domain is down");
+const FETCH: Option<&str> = Some("sts-policy-fetch-error");
+const INVALID: Option<&str> = Some("sts-policy-invalid");
+const WEBPKI: Option<&str> = Some("sts-webpki-invalid");
+const NO_STARTTLS: Option<&str> = Some("starttls-not-supported");
+const VALIDATION: Option<&str> = Some("validation-failure");
+
+const fn fixed(severity: Severity) -> SeverityRule {
+    SeverityRule::Fixed(severity)
+}
+
+macro_rules! findings {
+    ($($variant:ident $code:literal $check:ident $subject:ident $severity:expr, $result:expr, [$($rule:literal),*],
+        $summary:literal, $effect:literal, $remedy:literal;)*) => {
+        /// The code of a finding: what metrics, pages, JSON and runbooks call it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[expect(missing_docs, reason = "the summary of each row documents its code")]
+        pub enum Code { $($variant,)* }
+
+        impl Code {
+            /// All codes, in the order of the table.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The row of this code.
+            pub const fn row(self) -> &'static Row {
+                match self {
+                    $(Self::$variant => const { &Row {
+                        code: $code, check: Check::$check, subject: SubjectKind::$subject, severity: $severity,
+                        result_type: $result, rules: &[$($rule),*], summary: $summary, effect: $effect, remedy: $remedy,
+                    } },)*
+                }
+            }
+        }
+    };
+}
+
+findings! {
+    DnsLookupFailed "dns-lookup-failed" Dns Any SeverityRule::Stated("warning; error from the third failure in a row"), None, ["REC-19"],
+        "A lookup failed (SERVFAIL, timeout, refused); the last known answer is kept and marked stale.",
+        "Some senders deliver as if nothing were published, others put the mail off until the lookup works. Nothing is known about the name until then.",
+        "Ask the domain's own name servers for the name (dig +norecurse @SERVER). If they answer, check the delegation, DNSSEC signatures and any firewall that drops large answers.";
+    DomainNonexistent "domain-nonexistent" Mx Domain fixed(Error), None, ["MXT-01"],
+        "The domain does not exist (NXDOMAIN).",
+        "All mail to it bounces.",
+        "Check the spelling. If it is right, the registration has lapsed or the delegation is gone: ask the registrar.";
+    DnsDelegationDangling "dns-delegation-dangling" Dns Any fixed(Error), None, ["REC-02", "FET-18"],
+        "A CNAME leads to a name that does not exist: broken, and open to takeover where that name can be registered.",
+        "Senders see nothing behind the name. Whoever gets hold of the target decides what they see.",
+        "Point the CNAME to a name that exists, or delete it.";
+    StsRecordMissing "sts-record-missing" Record Domain fixed(Info), None, ["REC-01"],
+        "No _mta-sts record: MTA-STS is not deployed.",
+        "Nothing stops an attacker on the way from stripping TLS or steering mail to another host.",
+        "Publish a policy in mode testing and announce it with an _mta-sts record.";
+    StsRecordMultiple "sts-record-multiple" Record Domain fixed(Error), None, ["REC-04"],
+        "More than one TXT record starts with v=STSv1; so senders treat the domain as having none.",
+        "No sender finds the policy. New senders deliver unprotected; those that hold it in their cache keep it until it expires.",
+        "Delete all but one of the records.";
+    StsRecordInvalid "sts-record-invalid" Record Domain fixed(Error), None, ["REC-05", "REC-07", "REC-08", "REC-10", "REC-14"],
+        "The _mta-sts record breaks the grammar.",
+        "Senders treat the domain as having no policy: mail is not protected.",
+        "Publish the record as v=STSv1; id=… with nothing else.";
+    StsRecordIdInvalid "sts-record-id-invalid" Record Domain fixed(Error), None, ["REC-09"],
+        "The id of the _mta-sts record is missing, longer than 32 characters or not alphanumeric.",
+        "Senders treat the domain as having no policy: mail is not protected.",
+        "Use letters and digits only, at most 32, for example the date and time without separators.";
+    StsRecordLenient "sts-record-lenient" Record Domain fixed(Warning), None, ["REC-06", "REC-11", "REC-13"],
+        "Some senders reject this spelling of the _mta-sts record.",
+        "Senders that follow the grammar to the letter ignore the policy; others use it.",
+        "Publish the record in its plain form.";
+    StsRecordUnrelatedTxt "sts-record-unrelated-txt" Record Domain fixed(Info), None, ["REC-04"],
+        "Other TXT records stand at _mta-sts.",
+        "Senders skip them. They often come from a wildcard record.",
+        "Delete them, or narrow the wildcard, so that nobody has to guess.";
+    StsRecordDelegated "sts-record-delegated" Record Domain fixed(Info), None, ["REC-02"],
+        "The _mta-sts record is reached through a CNAME.",
+        "Senders follow it. Whoever runs the target decides the policy's id.",
+        "Nothing, as long as the target is meant to be in charge.";
+    StsRecordTtlLong "sts-record-ttl-long" Record Domain fixed(Warning), None, ["REC-21"],
+        "The TTL of the _mta-sts record is over a day.",
+        "Senders see a new id only after it: a wrong policy stays in use that long.",
+        "Lower the TTL to an hour or so.";
+    StsRecordNote "sts-record-note" Record Domain fixed(Info), None, ["REC-10"],
+        "The _mta-sts record holds an unknown but well-formed field.",
+        "Senders ignore the field.",
+        "Nothing; delete the field if nobody knows what it is for.";
+    StsPolicyUnused "sts-policy-unused" Policy PolicyHost fixed(Warning), None, ["REC-20"],
+        "A policy is served but no record announces it.",
+        "No sender looks for the policy: mail is not protected.",
+        "Publish the _mta-sts record, or take the policy down.";
+    StsPolicyHostUnresolvable "sts-policy-host-unresolvable" Policy PolicyHost POLICY_BROKEN, FETCH, ["FET-02"],
+        "The policy host has no address.",
+        "New senders deliver unprotected; those that hold the policy keep it until it expires.",
+        "Publish A or AAAA records, or a CNAME, for the policy host.";
+    StsPolicyConnectFailed "sts-policy-connect-failed" Policy PolicyHost POLICY_BROKEN, FETCH, ["FET-02"],
+        "No address of the policy host accepts a connection.",
+        "New senders deliver unprotected; those that hold the policy keep it until it expires.",
+        "Start the web server, and open port 443 to everybody.";
+    StsPolicyAddressFailed "sts-policy-address-failed" Policy PolicyHost fixed(Warning), FETCH, ["FET-02"],
+        "One address of the policy host fails while another works.",
+        "Senders that pick this address get no policy.",
+        "Mend the server behind the address, or take the address out of the DNS.";
+    StsPolicyAddressPrivate "sts-policy-address-private" Policy PolicyHost fixed(Error), FETCH, ["FET-02"],
+        "The policy host resolves to a private or loopback address: public senders cannot reach it.",
+        "Senders get no policy from this address.",
+        "Publish the public address. Inside split DNS, set probe.allow_private_addresses.";
+    StsPolicyTimeout "sts-policy-timeout" Policy PolicyHost POLICY_BROKEN, FETCH, ["FET-12"],
+        "The policy did not arrive in time.",
+        "Senders give up: new ones deliver unprotected, others keep the policy that they hold until it expires.",
+        "Serve the policy as a static file, from a host that answers everybody at once.";
+    StsPolicySlow "sts-policy-slow" Policy PolicyHost fixed(Warning), None, ["FET-12"],
+        "The policy takes more than 5 s to fetch.",
+        "Impatient senders give up and deliver unprotected.",
+        "Serve the policy as a static file, from a host that answers everybody at once.";
+    StsPolicyTlsFailed "sts-policy-tls-failed" Policy PolicyHost POLICY_BROKEN, FETCH, ["FET-02", "FET-06"],
+        "The TLS handshake with the policy host failed.",
+        "Senders get no policy: new ones deliver unprotected, others keep the policy that they hold until it expires.",
+        "Set up the web server for this name (SNI) with its certificate, and with TLS 1.2 or newer.";
+    StsPolicyCertificateExpired "sts-policy-certificate-expired" Policy PolicyHost POLICY_BROKEN, WEBPKI, ["FET-05"],
+        "The policy host's certificate has expired.",
+        "Senders refuse the policy: new ones deliver unprotected, others keep the policy that they hold until it expires.",
+        "Renew the certificate, reload the web server, and see why the renewal did not run by itself.";
+    StsPolicyCertificateNotYetValid "sts-policy-certificate-not-yet-valid" Policy PolicyHost POLICY_BROKEN, WEBPKI, ["FET-05"],
+        "The policy host's certificate is not valid yet.",
+        "Senders refuse the policy until then.",
+        "Install a certificate that is valid now; check the clock of the machine that issued it.";
+    StsPolicyCertificateUntrusted "sts-policy-certificate-untrusted" Policy PolicyHost POLICY_BROKEN, WEBPKI, ["FET-05"],
+        "The policy host's chain leads to no trusted root.",
+        "Senders refuse the policy. Browsers may hide a missing intermediate; mail servers do not.",
+        "Install the full chain of a public CA: the certificate, then its intermediates.";
+    StsPolicyCertificateNameMismatch "sts-policy-certificate-name-mismatch" Policy PolicyHost POLICY_BROKEN, WEBPKI, ["FET-03", "FET-04", "FET-18"],
+        "The policy host's certificate does not name mta-sts.DOMAIN.",
+        "Senders refuse the policy: new ones deliver unprotected, others keep the policy that they hold until it expires.",
+        "Issue a certificate with the policy host among its DNS names; if a provider hosts the policy, the provider has to.";
+    StsPolicyCertificateExpiring "sts-policy-certificate-expiring" Policy PolicyHost
+        SeverityRule::Stated("warning; nothing else, since an expired one has its own finding"), None, ["FET-05"],
+        "The policy host's certificate is near its end.",
+        "Nothing yet. When it expires, senders refuse the policy.",
+        "Renew the certificate and reload the web server; see why the renewal did not run by itself.";
+    StsPolicyHttpStatus "sts-policy-http-status" Policy PolicyHost POLICY_BROKEN, FETCH, ["FET-08"],
+        "The policy host did not answer with status 200.",
+        "Senders get no policy: new ones deliver unprotected, others keep the policy that they hold until it expires.",
+        "Serve the policy at /.well-known/mta-sts.txt with status 200.";
+    StsPolicyRedirect "sts-policy-redirect" Policy PolicyHost POLICY_BROKEN, FETCH, ["FET-09"],
+        "The policy host answers with a redirect, which senders must not follow: it works in browsers and fails for mail servers.",
+        "Senders get no policy: new ones deliver unprotected, others keep the policy that they hold until it expires.",
+        "Serve the policy itself at this address, without a redirect to another name, path or scheme.";
+    StsPolicyMediaType "sts-policy-media-type" Policy PolicyHost ENFORCED_ELSE_INFO, FETCH, ["FET-11"],
+        "The media type of the policy is not text/plain.",
+        "Several senders refuse the policy, others accept it.",
+        "Serve the file with Content-Type: text/plain.";
+    StsPolicyTooLarge "sts-policy-too-large" Policy PolicyHost POLICY_BROKEN, FETCH, ["FET-13"],
+        "The body of the policy is over 64 kB.",
+        "Senders stop reading and have no policy.",
+        "Serve the policy alone; a web page or an application is in its place.";
+    StsPolicyInvalid "sts-policy-invalid" Policy Domain POLICY_BROKEN, INVALID, ["POL-01", "POL-02", "POL-03", "POL-04", "POL-05", "POL-07", "POL-09", "POL-10", "POL-11", "POL-13", "POL-14", "POL-15", "POL-16", "POL-17", "POL-18"],
+        "The policy cannot be used.",
+        "Senders treat it as if there were none: new ones deliver unprotected, others keep the policy that they hold until it expires.",
+        "Correct the line, then change the id in the _mta-sts record.";
+    StsPolicyLenient "sts-policy-lenient" Policy Domain fixed(Warning), INVALID, ["POL-02", "POL-03", "POL-05", "POL-08", "POL-14", "POL-17"],
+        "Some senders reject this spelling of the policy.",
+        "Senders that follow the grammar to the letter ignore the policy; others use it.",
+        "Correct the line, then change the id in the _mta-sts record.";
+    StsPolicyNote "sts-policy-note" Policy Domain fixed(Info), None, ["POL-02", "POL-06", "POL-14", "POL-19"],
+        "The policy is unusual but fine.",
+        "Nothing.",
+        "Nothing.";
+    StsPolicyMaxAgeShort "sts-policy-max-age-short" Policy Domain fixed(Warning), None, ["POL-12"],
+        "max_age is under a day.",
+        "A sender that mails less often never has the policy in its cache, so an attacker can hide it; 0 protects nobody.",
+        "Raise max_age to a week or more once the policy works.";
+    StsPolicyMaxAgeExcessive "sts-policy-max-age-excessive" Policy Domain POLICY_BROKEN, INVALID, ["POL-12"],
+        "max_age is over 31557600 seconds.",
+        "Some senders reject the policy, others cut the value down.",
+        "Set max_age to 31557600 at most; a few weeks are enough.";
+    StsPolicyMxImpossible "sts-policy-mx-impossible" Policy Domain fixed(Error), None, ["POL-17"],
+        "A pattern of the policy can match no MX: it is an IPv4 address.",
+        "The host that was meant is not covered.",
+        "Write the name of the MX host.";
+    StsPolicyMxSingleLabel "sts-policy-mx-single-label" Policy Domain fixed(Warning), None, ["POL-17"],
+        "A pattern of the policy is a single label.",
+        "No host on the Internet has such a name.",
+        "Write the full name of the MX host.";
+    StsPolicyModeNone "sts-policy-mode-none" Policy Domain fixed(Info), None, ["APP-12"],
+        "The policy is switched off (mode none).",
+        "Senders behave as if there were no policy.",
+        "Nothing while the policy is being withdrawn; keep record and policy until every older policy has expired at the senders.";
+    StsPolicyModeTesting "sts-policy-mode-testing" Policy Domain fixed(Info), None, ["APP-03"],
+        "The policy is in testing: failures are reported, mail is not protected.",
+        "Senders deliver whatever they see.",
+        "When reports and this monitor show no failures for two weeks, change the mode to enforce and the id with it.";
+    MxImplicit "mx-implicit" Mx Domain
+        SeverityRule::ByPolicy { enforce: Warning, testing: Warning, none: Info, unknown: Info }, None, ["MXT-02"],
+        "No MX record: senders use the domain's own address, which the policy has to list.",
+        "Mail goes to the host behind the domain's own address.",
+        "Publish an MX record that names the mail host.";
+    MxNone "mx-none" Mx Domain SeverityRule::Stated("error; info where expect.mail is false"), None, ["MXT-02"],
+        "Neither MX nor address: mail to this domain bounces.",
+        "All mail to it bounces.",
+        "Publish an MX record; for a domain that takes no mail publish a null MX (0 .).";
+    MxNull "mx-null" Mx Domain fixed(Info), None, ["MXT-03"],
+        "Null MX: the domain accepts no mail.",
+        "Senders bounce mail at once, as the domain asks.",
+        "Nothing.";
+    MxNullWithPolicy "mx-null-with-policy" Mx Domain fixed(Warning), None, ["MXT-03"],
+        "Null MX, yet an enforce policy or a TLSRPT record is published.",
+        "Nothing: no mail is sent that they could apply to. One of the two is a mistake.",
+        "Take the policy and the TLSRPT record down, or publish the real MX.";
+    MxNullMixed "mx-null-mixed" Mx Domain fixed(Error), None, ["MXT-03"],
+        "A null MX stands beside other MX records.",
+        "Some senders bounce, others deliver to the other hosts.",
+        "Delete the null MX, or all others.";
+    MxInvalidTarget "mx-invalid-target" Mx Mx fixed(Error), VALIDATION, ["MXT-04"],
+        "The MX target is an address or no host name.",
+        "Senders cannot use this MX record.",
+        "Give the host a name with A or AAAA records, and point the MX record to the name.";
+    MxCname "mx-cname" Mx Mx fixed(Warning), None, ["MXT-05", "APP-08"],
+        "The MX target is a CNAME.",
+        "Out of specification (RFC 2181 §10.3): some senders refuse it. Policy and certificate have to carry the name in the MX record, not the target's.",
+        "Point the MX record to the final name.";
+    MxUnresolvable "mx-unresolvable" Mx Mx DOWN, None, ["MXT-04"],
+        "The MX target has no address.",
+        "Senders skip this host; if it is the only one, mail waits and bounces after days.",
+        "Publish A or AAAA records for the host, or take it out of the MX records.";
+    MxAddressesSkipped "mx-addresses-skipped" Mx Mx fixed(Info), None, ["MXT-06"],
+        "More MX hosts or addresses than the configured cap: not all were looked at.",
+        "Nothing. What was not looked at is not judged.",
+        "Raise probe.max_mx or probe.max_addresses if you need all.";
+    MxAddressPrivate "mx-address-private" Mx Mx fixed(Error), None, ["MXT-04"],
+        "The MX resolves to a private, loopback or otherwise unreachable address: public senders cannot reach it.",
+        "Senders cannot deliver to this address.",
+        "Publish the public address. Inside split DNS, set probe.allow_private_addresses.";
+    MxNotInPolicy "mx-not-in-policy" Mx Mx ENFORCED_ELSE_INFO, VALIDATION, ["POL-21", "APP-06"],
+        "An MX is not covered by the policy: enforcing senders do not deliver to it.",
+        "Enforcing senders skip this host. If no other host is left, their mail waits and bounces.",
+        "Add the host to the policy, then change the id in the _mta-sts record; or take the host out of the MX records.";
+    PolicyMxUnused "policy-mx-unused" Mx Domain fixed(Info), None, ["POL-22"],
+        "A pattern of the policy matches no current MX.",
+        "Nothing. It is right while an MX is being added or withdrawn.",
+        "Remove the pattern when the move is over.";
+    SmtpConnectFailed "smtp-connect-failed" Starttls MxAddress DOWN, None, ["MXT-06"],
+        "Port 25 is refused or unreachable.",
+        "Senders go to the next address or host; if none is left, mail waits.",
+        "Start the mail server on this address and open port 25, or take the address out of the DNS.";
+    SmtpTimeout "smtp-timeout" Starttls MxAddress DOWN, None, ["MXT-06"],
+        "The mail server made no progress in time.",
+        "Senders go to the next address or host after a long wait; if none is left, mail waits.",
+        "Look for a firewall that drops packets, an overloaded server, or a greeting delay of over half a minute.";
+    SmtpRejected "smtp-rejected" Starttls MxAddress fixed(Warning), None, ["MXT-08"],
+        "The server turned this monitor away with 4xx or 5xx before TLS (a block or rate limit on this monitor is likely).",
+        "Perhaps nothing: other senders may be welcome. TLS on this address could not be looked at.",
+        "Allow the monitor's address, give it a host name with matching forward and reverse DNS, or raise its interval.";
+    SmtpProtocolError "smtp-protocol-error" Starttls MxAddress DOWN, None, ["MXT-07"],
+        "The server broke the SMTP protocol, sent over-long lines or closed the connection.",
+        "Senders go to the next address or host; if none is left, mail waits.",
+        "See what answers on port 25 of this address: another service, or a filter in front of the mail server.";
+    StarttlsNotOffered "starttls-not-offered" Starttls MxAddress ENFORCED, NO_STARTTLS, ["MXT-07", "DAN-06"],
+        "STARTTLS is not offered.",
+        "Enforcing senders do not deliver here. All others send mail in clear.",
+        "Switch TLS on in the mail server (Postfix: smtpd_tls_security_level = may, with a certificate); look for a firewall that strips it.";
+    StarttlsRefused "starttls-refused" Starttls MxAddress ENFORCED, NO_STARTTLS, ["MXT-07"],
+        "STARTTLS is offered but refused.",
+        "Enforcing senders do not deliver here. All others send mail in clear or later.",
+        "See the log of the mail server: most often it cannot read its certificate or key.";
+    StarttlsInjection "starttls-injection" Starttls MxAddress fixed(Error), None, ["MXT-07"],
+        "The server sent clear text after its 220 to STARTTLS: command or response injection is possible.",
+        "What an attacker injects before TLS is taken for protected.",
+        "Update the mail server (this is CVE-2011-0411 and its like), or see what stands between it and the network.";
+    TlsHandshakeFailed "tls-handshake-failed" Starttls MxAddress ENFORCED, VALIDATION, ["MXT-09", "MXT-10"],
+        "The TLS handshake failed.",
+        "Enforcing senders do not deliver here. Others fall back to clear text, or put the mail off.",
+        "Offer TLS 1.2 and 1.3 with current cipher suites, and check key and certificate files.";
+    CertificateExpired "certificate-expired" Certificate MxAddress ENFORCED, Some("certificate-expired"), ["APP-09", "MXT-11"],
+        "The MX certificate has expired.",
+        "Enforcing senders do not deliver here. Others do not check.",
+        "Renew the certificate and reload the mail server; see why the renewal did not run by itself.";
+    CertificateNotYetValid "certificate-not-yet-valid" Certificate MxAddress ENFORCED, Some("certificate-not-trusted"), ["MXT-11"],
+        "The MX certificate is not valid yet.",
+        "Enforcing senders do not deliver here until then. Others do not check.",
+        "Install a certificate that is valid now; check the clock of the machine that issued it.";
+    CertificateNameMismatch "certificate-name-mismatch" Certificate MxAddress ENFORCED_ELSE_INFO, Some("certificate-host-mismatch"), ["APP-09"],
+        "The MX certificate does not name the MX host.",
+        "Enforcing senders do not deliver here. Others do not check.",
+        "Issue a certificate with the name in the MX record among its DNS names (the mail domain alone does not do).";
+    CertificateUntrusted "certificate-untrusted" Certificate MxAddress ENFORCED_ELSE_INFO, Some("certificate-not-trusted"), ["APP-09", "MXT-11"],
+        "The MX certificate leads to no trusted root.",
+        "Enforcing senders do not deliver here. Others do not check.",
+        "Install the full chain of a public CA: the certificate, then its intermediates.";
+    CertificateExpiring "certificate-expiring" Certificate MxAddress
+        SeverityRule::Stated("warning below min(lifetime/4, 30 d); where expired would be an error, error below min(3 d, lifetime/12)"), None, ["MXT-11"],
+        "The MX certificate (or an intermediate) is near its end.",
+        "Nothing yet. When it expires, enforcing senders do not deliver here.",
+        "Renew the certificate and reload the mail server; see why the renewal did not run by itself.";
+    TlsRptRecordMissing "tlsrpt-record-missing" TlsRpt TlsRpt
+        SeverityRule::ByPolicy { enforce: Warning, testing: Warning, none: Info, unknown: Warning }, None, ["RPT-01"],
+        "No _smtp._tls record.",
+        "Senders that fail to deliver over TLS do not tell you.",
+        "Publish the record with an address that takes the daily reports.";
+    TlsRptRecordMultiple "tlsrpt-record-multiple" TlsRpt TlsRpt fixed(Error), None, ["RPT-02"],
+        "More than one record starts with v=TLSRPTv1; so there is none.",
+        "No sender reports to you.",
+        "Delete all but one of the records; several addresses go into one rua, separated by commas.";
+    TlsRptRecordInvalid "tlsrpt-record-invalid" TlsRpt TlsRpt fixed(Error), None, ["RPT-03", "RPT-04", "RPT-05", "RPT-06", "RPT-07"],
+        "The _smtp._tls record breaks the grammar or has no usable rua.",
+        "No sender reports to you.",
+        "Publish the record as v=TLSRPTv1; rua=mailto:… with nothing else.";
+    TlsRptRecordLenient "tlsrpt-record-lenient" TlsRpt TlsRpt fixed(Warning), None, ["RPT-03", "RPT-07", "RPT-09"],
+        "Some reporters reject this spelling of the _smtp._tls record.",
+        "Some senders do not report to you.",
+        "Publish the record in its plain form.";
+    TlsRptRecordNote "tlsrpt-record-note" TlsRpt TlsRpt fixed(Info), None, ["RPT-10", "RPT-13"],
+        "The _smtp._tls record is unusual but fine: an unknown field, a very short TTL.",
+        "Nothing.",
+        "Nothing.";
+    ExpectationNotMet "expectation-not-met" None Domain fixed(Error), None, [],
+        "The domain is not as expect in the configuration says.",
+        "What was agreed for this domain does not hold.",
+        "Mend the domain, or correct expect in the configuration.";
+    VantageLimited "vantage-limited" None Monitor fixed(Info), None, [],
+        "This side cannot see all.",
+        "Nothing. What cannot be seen from here is not judged.",
+        "Run the monitor where port 25 is open and both address families have a route; check its resolver.";
+}
+
+impl Code {
+    /// The text of the code.
+    pub const fn as_str(self) -> &'static str {
+        self.row().code
+    }
+}
+
+impl Check {
+    /// The groups that exist, in the order of the metrics.
+    pub const ALL: [Self; 7] =
+        [Self::Dns, Self::Record, Self::Policy, Self::Mx, Self::Starttls, Self::Certificate, Self::TlsRpt];
+
+    /// The word of `smtptls_domain_check_passed{check}`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Record => "record",
+            Self::Policy => "policy",
+            Self::Mx => "mx",
+            Self::Starttls => "starttls",
+            Self::Certificate => "certificate",
+            Self::TlsRpt => "tlsrpt",
+            Self::None => "none",
+        }
+    }
+}
+
+impl SubjectKind {
+    /// The word of the documentation.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::Domain => "domain",
+            Self::PolicyHost => "policy-host",
+            Self::Mx => "mx",
+            Self::MxAddress => "mx-address",
+            Self::TlsRpt => "tlsrpt",
+            Self::Monitor => "monitor",
+        }
+    }
+}
+
+impl Row {
+    /// How its severity comes about, in words.
+    pub fn severity_words(&self) -> String {
+        match self.severity {
+            SeverityRule::Fixed(severity) => severity.to_string(),
+            SeverityRule::ByPolicy { enforce, testing, none, unknown } => format!(
+                "{enforce} with a policy in enforce, {testing} in testing, {none} without a policy, {unknown} while none was ever seen"
+            ),
+            SeverityRule::Stated(words) => words.to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Code {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|code| code.as_str() == text)
+            .ok_or_else(|| format!("{text:?} is no code of a finding"))
+    }
+}
+
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
