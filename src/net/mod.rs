@@ -1,4 +1,17 @@
 //! The only code that dials: DNS, policy hosts, MX hosts. It also reads the clock and the trust stores.
 
-pub mod clock;
+mod chain_cache;
+mod clock;
+mod dial;
+mod policy_fetch;
 pub mod resolver;
+mod roots;
+mod starttls;
+mod tls_client;
+
+pub use clock::now;
+pub use dial::{DialOptions, Dialer};
+pub use policy_fetch::{FetchOptions, FetchTimeouts, HTTPS_PORT, MAX_BODY, PolicyFetcher};
+pub use roots::{RootChoice, RootsError, load_roots};
+pub use starttls::{SMTP_PORT, SmtpOptions, SmtpProber, SmtpTimeouts};
+pub use tls_client::{TlsClient, TlsSetupError};

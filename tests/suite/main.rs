@@ -9,6 +9,9 @@
 )]
 
 mod corpus;
+mod policy_fetch;
 mod resolver;
+mod smtp_probe;
 mod vectors;
+mod vectors_identity;
 mod world;

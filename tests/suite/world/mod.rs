@@ -3,3 +3,6 @@
 #![allow(unreachable_pub)]
 
 pub mod dns;
+pub mod https;
+pub mod pki;
+pub mod smtp;

@@ -1,0 +1,295 @@
+//! One SMTP dialogue with one address of a mail host: connect, banner, EHLO, STARTTLS, TLS, EHLO, QUIT.
+
+use std::{
+    fs, io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpStream,
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    DialOptions, Dialer, TlsClient, now,
+    tls_client::{Encrypted, HandshakeFailure},
+};
+use crate::{
+    facts::{AddressObservation, ConnectFailure, Phase, PhaseTimes, ProtocolFault, SmtpOutcome, TlsFacts},
+    protocol::smtp::{Dialogue, Step, Transcript},
+    terms::{MxHost, Octets},
+};
+
+/// The port of RFC 5321 §4.5.4.2.
+pub const SMTP_PORT: u16 = 25;
+
+/// One read: a usual EHLO reply fits in.
+const READ_SIZE: usize = 2048;
+
+/// How long the answer to QUIT is waited for. All is known by then; waiting only spares the server a log line about a lost
+/// connection.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// How long each phase may take. RFC 5321 §4.5.3.2 lets a client that has mail to deliver wait for minutes; a monitor has
+/// none, and tells the operator that the server is slow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SmtpTimeouts {
+    /// TCP: three retransmissions of the first packet (after 1, 3 and 7 s) have their chance.
+    pub connect: Duration,
+    /// The whole banner. Servers that delay it against spam take 5 to 15 s.
+    pub banner: Duration,
+    /// The whole reply to a command.
+    pub command: Duration,
+    /// The handshake.
+    pub tls: Duration,
+    /// All together; wins over the others.
+    pub total: Duration,
+}
+
+/// What a probe needs to know beside the address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SmtpOptions {
+    /// The port to dial.
+    pub port: u16,
+    /// The name in EHLO; nothing takes the name of this host, or the address literal of the connection where it has none
+    /// (RFC 5321 §4.1.4).
+    pub helo_name: Option<String>,
+    /// What may be dialled.
+    pub dial: DialOptions,
+    /// The deadlines.
+    pub timeouts: SmtpTimeouts,
+}
+
+/// Probes addresses of mail hosts.
+#[derive(Clone, Debug)]
+pub struct SmtpProber {
+    tls: Arc<TlsClient>,
+    dialer: Dialer,
+    options: SmtpOptions,
+}
+
+impl Default for SmtpTimeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            banner: Duration::from_secs(20),
+            command: Duration::from_secs(15),
+            tls: Duration::from_secs(15),
+            total: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for SmtpOptions {
+    fn default() -> Self {
+        Self { port: SMTP_PORT, helo_name: None, dial: DialOptions::default(), timeouts: SmtpTimeouts::default() }
+    }
+}
+
+impl SmtpProber {
+    /// A prober that shakes hands through `tls`.
+    pub fn new(tls: Arc<TlsClient>, mut options: SmtpOptions) -> Self {
+        options.helo_name = options.helo_name.filter(|name| !name.is_empty()).or_else(host_name);
+        Self { tls, dialer: Dialer::new(options.dial), options }
+    }
+
+    /// Has one dialogue. Never fails: whatever happens is a fact in the observation, and the total deadline holds whatever the
+    /// peer does. Dropping the future closes the connection.
+    pub async fn probe(&self, host: &MxHost, address: IpAddr) -> AddressObservation {
+        let started = Instant::now();
+        let mut pace = Pace::new(&self.options.timeouts, started);
+        let socket = SocketAddr::new(address, self.options.port);
+        let connected = self.dialer.connect(socket, pace.deadline(Phase::Connect)).await;
+        pace.finish(Phase::Connect);
+        let conversation = match connected {
+            Ok(tcp) => self.converse(host, tcp, &mut pace).await,
+            Err(failure) => Conversation::unconnected(failure),
+        };
+        let Conversation { transcript, tls, farewell } = conversation;
+        let observation = AddressObservation {
+            host: host.clone(),
+            address,
+            at: now(),
+            duration: started.elapsed(),
+            times: pace.times,
+            // A dialogue ends only with an outcome.
+            outcome: transcript.outcome.unwrap_or(SmtpOutcome::Timeout(Phase::Banner)),
+            banner: transcript.banner,
+            capabilities: transcript.capabilities,
+            tls,
+            cleartext_after_starttls: transcript.cleartext_after_starttls,
+        };
+        if let Some((command, mut stream)) = farewell {
+            let deadline = pace.overall.min(Instant::now() + FAREWELL);
+            // All is known: how the leave-taking goes changes nothing.
+            let _ = timeout_at(deadline, take_leave(&mut stream, command)).await;
+        }
+        observation
+    }
+
+    async fn converse(&self, host: &MxHost, mut tcp: TcpStream, pace: &mut Pace<'_>) -> Conversation {
+        let mut dialogue = Dialogue::new(&self.helo_name(&tcp));
+        if !talk(&mut dialogue, &mut tcp, pace).await {
+            return Conversation::ended(dialogue, None, Stream::Clear(tcp));
+        }
+        let handshake = self.tls.handshake(tcp, host.as_str(), pace.deadline(Phase::Tls)).await;
+        pace.finish(Phase::Tls);
+        match handshake {
+            Err(HandshakeFailure::Timeout) => dialogue.timed_out(),
+            Err(HandshakeFailure::Failed { failure, not_tls_at_all }) => dialogue.tls_failed(failure, not_tls_at_all),
+            Ok((mut stream, facts)) => {
+                dialogue.tls_established();
+                talk(&mut dialogue, &mut stream, pace).await;
+                return Conversation::ended(dialogue, Some(facts), Stream::Encrypted(Box::new(stream)));
+            }
+        }
+        Conversation { transcript: dialogue.into_transcript(), tls: None, farewell: None }
+    }
+
+    fn helo_name(&self, tcp: &TcpStream) -> String {
+        match (&self.options.helo_name, tcp.local_addr().map(|address| address.ip().to_canonical())) {
+            (Some(name), _) => name.clone(),
+            (None, Ok(IpAddr::V4(address))) => format!("[{address}]"),
+            (None, Ok(IpAddr::V6(address))) => format!("[IPv6:{address}]"),
+            (None, Err(_)) => "localhost".into(),
+        }
+    }
+}
+
+/// The name of this host, where it has a usable one.
+fn host_name() -> Option<String> {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").or_else(|_| fs::read_to_string("/etc/hostname")).ok()?;
+    MxHost::parse(&name).ok().map(|name| name.to_string())
+}
+
+/// What came of a connection, and how to leave it.
+struct Conversation {
+    transcript: Transcript,
+    tls: Option<TlsFacts>,
+    farewell: Option<(&'static [u8], Stream)>,
+}
+
+enum Stream {
+    Clear(TcpStream),
+    Encrypted(Box<Encrypted>),
+}
+
+impl Conversation {
+    fn unconnected(failure: ConnectFailure) -> Self {
+        let outcome = match failure {
+            ConnectFailure::Timeout => SmtpOutcome::Timeout(Phase::Connect),
+            other => SmtpOutcome::ConnectFailed(other),
+        };
+        let transcript =
+            Transcript { outcome: Some(outcome), banner: None, capabilities: None, cleartext_after_starttls: false };
+        Self { transcript, tls: None, farewell: None }
+    }
+
+    fn ended(dialogue: Dialogue, tls: Option<TlsFacts>, stream: Stream) -> Self {
+        let farewell = dialogue.farewell().map(|command| (command, stream));
+        Self { transcript: dialogue.into_transcript(), tls, farewell }
+    }
+}
+
+/// Deadlines and times of the phases.
+struct Pace<'a> {
+    timeouts: &'a SmtpTimeouts,
+    overall: Instant,
+    phase_began: Instant,
+    times: PhaseTimes,
+}
+
+impl<'a> Pace<'a> {
+    fn new(timeouts: &'a SmtpTimeouts, started: Instant) -> Self {
+        Self { timeouts, overall: started + timeouts.total, phase_began: started, times: PhaseTimes::default() }
+    }
+
+    /// The phase as a whole has to end then, however often a byte comes.
+    fn deadline(&self, phase: Phase) -> Instant {
+        let limit = match phase {
+            Phase::Connect => self.timeouts.connect,
+            Phase::Banner => self.timeouts.banner,
+            Phase::Ehlo | Phase::Starttls | Phase::EhloTls => self.timeouts.command,
+            Phase::Tls => self.timeouts.tls,
+        };
+        self.overall.min(self.phase_began + limit)
+    }
+
+    fn finish(&mut self, phase: Phase) {
+        let end = Instant::now();
+        let took = Some(end.duration_since(self.phase_began));
+        self.phase_began = end;
+        match phase {
+            Phase::Connect => self.times.connect = took,
+            Phase::Banner => self.times.banner = took,
+            Phase::Ehlo => self.times.ehlo = took,
+            Phase::Starttls => self.times.starttls = took,
+            Phase::Tls => self.times.tls = took,
+            Phase::EhloTls => {}
+        }
+    }
+}
+
+/// Does what the dialogue says until it ends (false) or asks for TLS (true).
+async fn talk<S>(dialogue: &mut Dialogue, stream: &mut S, pace: &mut Pace<'_>) -> bool
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut buffer = [0; READ_SIZE];
+    loop {
+        let phase = dialogue.phase();
+        let step = dialogue.step();
+        if dialogue.phase() != phase || step == Step::End {
+            pace.finish(phase);
+        }
+        let deadline = pace.deadline(dialogue.phase());
+        match step {
+            Step::Send(bytes) => match timeout_at(deadline, send(stream, &bytes)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => dialogue.broke(fault(&error)),
+                Err(_) => dialogue.timed_out(),
+            },
+            Step::Read => match timeout_at(deadline, stream.read(&mut buffer)).await {
+                Ok(Ok(0)) => dialogue.broke(ProtocolFault::Closed),
+                Ok(Ok(count)) => dialogue.receive(buffer.get(..count).unwrap_or_default()),
+                Ok(Err(error)) => dialogue.broke(fault(&error)),
+                Err(_) => dialogue.timed_out(),
+            },
+            Step::StartTls => return true,
+            Step::End => return false,
+        }
+    }
+}
+
+async fn send<S: AsyncWrite + Unpin>(stream: &mut S, bytes: &[u8]) -> io::Result<()> {
+    stream.write_all(bytes).await?;
+    // Encrypted bytes wait in the TLS layer for this.
+    stream.flush().await
+}
+
+async fn take_leave(stream: &mut Stream, command: &[u8]) -> io::Result<()> {
+    match stream {
+        Stream::Clear(tcp) => quit(tcp, command).await,
+        Stream::Encrypted(tls) => quit(tls.as_mut(), command).await,
+    }
+}
+
+async fn quit<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, command: &[u8]) -> io::Result<()> {
+    send(stream, command).await?;
+    // The first byte of the answer is enough to know that QUIT arrived.
+    stream.read_u8().await?;
+    stream.shutdown().await
+}
+
+fn fault(error: &io::Error) -> ProtocolFault {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => ProtocolFault::Closed,
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted => {
+            ProtocolFault::Reset
+        }
+        _ => ProtocolFault::Transport(Octets::from(error.to_string().as_str()).to_string()),
+    }
+}

@@ -1,0 +1,381 @@
+//! TLS handshakes that end well whatever the certificate is worth: the certificate is read and judged afterwards.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
+    client::{
+        Resumption,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::{
+        CryptoProvider, WebPkiSupportedAlgorithms,
+        aws_lc_rs::{default_provider, kx_group},
+        verify_tls12_signature, verify_tls13_signature,
+    },
+    version::{TLS12, TLS13},
+};
+use rustls_pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::{Instant, timeout_at},
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::{chain_cache::ChainCache, now};
+use crate::{
+    facts::{TlsFacts, TlsFailure, TlsVersion},
+    protocol::tls::Roots,
+    terms::Octets,
+};
+
+/// A TLS record of the handshake and one of an alert (RFC 8446 §5.1): what a TLS server's answer begins with.
+const TLS_FIRST_BYTES: [u8; 2] = [0x16, 0x15];
+
+/// RSA keys below this are refused by the cryptographic library, yet mail servers still use them.
+const SMALLEST_VERIFIABLE_RSA: u32 = 2048;
+
+/// The stream that a handshake ends in.
+pub(super) type Encrypted = TlsStream<FirstByte<TcpStream>>;
+
+/// All that handshakes share: provider, configuration, roots, and the chains that were judged lately.
+#[derive(Debug)]
+pub struct TlsClient {
+    config: Arc<ClientConfig>,
+    chains: ChainCache,
+}
+
+/// The TLS library cannot be set up.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("TLS cannot be set up: {0}")]
+pub struct TlsSetupError(String);
+
+/// Why there is no encrypted stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum HandshakeFailure {
+    /// The deadline passed.
+    Timeout,
+    /// The handshake failed.
+    Failed {
+        /// Why.
+        failure: TlsFailure,
+        /// The very first byte of the answer was not that of a TLS record.
+        not_tls_at_all: bool,
+    },
+}
+
+impl TlsClient {
+    /// A client that judges chains by these roots.
+    ///
+    /// # Errors
+    /// Only where the cryptographic library lacks TLS 1.2 or 1.3.
+    pub fn new(roots: Roots) -> Result<Self, TlsSetupError> {
+        let provider = Arc::new(CryptoProvider {
+            // No post-quantum group: its key share makes the ClientHello longer than one packet, and old gateways that choke
+            // on that would look broken.
+            kx_groups: vec![kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1],
+            ..default_provider()
+        });
+        let verifier = Arc::new(SignatureOnly { algorithms: provider.signature_verification_algorithms });
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&TLS13, &TLS12])
+            .map_err(|error| TlsSetupError(error.to_string()))?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_no_client_auth();
+        // Every probe has to see the certificate.
+        config.resumption = Resumption::disabled();
+        Ok(Self { config: Arc::new(config), chains: ChainCache::new(roots) })
+    }
+
+    /// Shakes hands, `server_name` sent as SNI, and reads what the server presented.
+    pub(super) async fn handshake(
+        &self,
+        tcp: TcpStream,
+        server_name: &str,
+        deadline: Instant,
+    ) -> Result<(Encrypted, TlsFacts), HandshakeFailure> {
+        let name = ServerName::try_from(server_name.to_owned())
+            .map_err(|_| HandshakeFailure::other(format!("{server_name:?} cannot be sent as SNI")))?;
+        let stream = FirstByte { inner: tcp, first: None };
+        let connect = TlsConnector::from(Arc::clone(&self.config)).connect(name, stream).into_fallible();
+        let stream = match timeout_at(deadline, connect).await {
+            Err(_) => return Err(HandshakeFailure::Timeout),
+            Ok(Err((error, stream))) => return Err(HandshakeFailure::read(&error, stream.first)),
+            Ok(Ok(stream)) => stream,
+        };
+        let facts = self.facts(&stream).map_err(HandshakeFailure::other)?;
+        Ok((stream, facts))
+    }
+
+    fn facts(&self, stream: &Encrypted) -> Result<TlsFacts, String> {
+        let (_, connection) = stream.get_ref();
+        let version = match connection.protocol_version() {
+            Some(rustls::ProtocolVersion::TLSv1_2) => TlsVersion::Tls12,
+            Some(rustls::ProtocolVersion::TLSv1_3) => TlsVersion::Tls13,
+            other => return Err(format!("the version {other:?} was negotiated")),
+        };
+        let suite = connection.negotiated_cipher_suite().ok_or("no cipher suite was negotiated")?.suite();
+        let chain = self.chains.facts(connection.peer_certificates().unwrap_or_default(), now())?;
+        Ok(TlsFacts { version, cipher: iana_name(suite), chain })
+    }
+}
+
+/// rustls names TLS 1.3 suites `TLS13_…`; the registry has `TLS_…`.
+fn iana_name(suite: rustls::CipherSuite) -> String {
+    let name = format!("{suite:?}");
+    match name.strip_prefix("TLS13_") {
+        Some(rest) => format!("TLS_{rest}"),
+        None => name,
+    }
+}
+
+impl HandshakeFailure {
+    const fn other(what: String) -> Self {
+        Self::Failed { failure: TlsFailure::Other(what), not_tls_at_all: false }
+    }
+
+    fn read(error: &io::Error, first: Option<u8>) -> Self {
+        if let Some(first) = first.filter(|first| !TLS_FIRST_BYTES.contains(first)) {
+            let what = match first {
+                b' '..=b'~' => format!("it begins with {:?}", char::from(first)),
+                _ => format!("it begins with the byte {first:#04x}"),
+            };
+            return Self::Failed { failure: TlsFailure::NotTls(what), not_tls_at_all: true };
+        }
+        let failure = match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+            Some(error) => failure(error),
+            None => match error.kind() {
+                io::ErrorKind::UnexpectedEof => TlsFailure::Closed("before the handshake was finished".into()),
+                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted => {
+                    TlsFailure::Closed("by a reset".into())
+                }
+                _ => TlsFailure::Other(escape(&error.to_string())),
+            },
+        };
+        Self::Failed { failure, not_tls_at_all: false }
+    }
+}
+
+fn failure(error: &Error) -> TlsFailure {
+    match error {
+        Error::AlertReceived(alert) => TlsFailure::Alert(snake_case(&format!("{alert:?}"))),
+        Error::PeerIncompatible(what) => TlsFailure::Incompatible(words(&format!("{what:?}"))),
+        Error::InvalidMessage(what) => TlsFailure::NotTls(words(&format!("{what:?}"))),
+        Error::InvalidCertificate(
+            what @ (CertificateError::BadSignature
+            | CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+            | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. }),
+        ) => TlsFailure::BadSignature(escape(&what.to_string())),
+        other => TlsFailure::Other(escape(&other.to_string())),
+    }
+}
+
+/// `HandshakeFailure` as RFC 8446 §6 writes it: `handshake_failure`.
+fn snake_case(name: &str) -> String {
+    separate(name, '_')
+}
+
+/// `NoKxGroupsInCommon` for people: `no kx groups in common`.
+fn words(name: &str) -> String {
+    separate(name, ' ')
+}
+
+fn separate(name: &str, separator: char) -> String {
+    let mut text = String::with_capacity(name.len().saturating_add(8));
+    let mut after_word = false;
+    for character in name.chars().filter(|character| character.is_ascii_graphic() || *character == ' ') {
+        if character.is_ascii_uppercase() && after_word {
+            text.push(separator);
+        }
+        after_word = character.is_ascii_lowercase() || character.is_ascii_digit();
+        text.push(character.to_ascii_lowercase());
+    }
+    text
+}
+
+fn escape(text: &str) -> String {
+    Octets::from(text).to_string()
+}
+
+/// Accepts every certificate, and asks only that the server holds its key: without that the certificate would say nothing
+/// about who answers. It records nothing, so one serves all connections.
+#[derive(Debug)]
+struct SignatureOnly {
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ServerCertVerifier for SignatureOnly {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signed, &self.algorithms)
+            .or_else(|error| self.verify_leniently(message, certificate, signed, error))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signed, &self.algorithms)
+            .or_else(|error| self.verify_leniently(message, certificate, signed, error))
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+impl SignatureOnly {
+    /// Certificates that the library does not read (X.509 v1, odd serial numbers) still have a key. RSA keys that are too
+    /// short for it are let through unverified: that they are short is the finding, and it needs the certificate.
+    fn verify_leniently(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+        error: Error,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
+            return Err(error);
+        };
+        if has_short_rsa_key(certificate) {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
+        let spki = SubjectPublicKeyInfoDer::from(parsed.public_key().raw);
+        let Ok(key) = webpki::RawPublicKeyEntity::try_from(&spki) else {
+            return Err(error);
+        };
+        let candidates = self.algorithms.mapping.iter().filter(|(scheme, _)| *scheme == signed.scheme);
+        let verified = candidates
+            .flat_map(|(_, algorithms)| algorithms.iter())
+            .any(|algorithm| key.verify_signature(*algorithm, message, signed.signature()).is_ok());
+        if verified { Ok(HandshakeSignatureValid::assertion()) } else { Err(error) }
+    }
+}
+
+fn has_short_rsa_key(certificate: &CertificateDer<'_>) -> bool {
+    crate::protocol::tls::read_certificate(certificate)
+        .is_ok_and(|facts| facts.key.algorithm == "rsa" && facts.key.bits < SMALLEST_VERIFIABLE_RSA)
+}
+
+/// A stream that remembers the first byte that was read from it.
+#[derive(Debug)]
+pub(super) struct FirstByte<S> {
+    inner: S,
+    first: Option<u8>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for FirstByte<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
+        if self.first.is_none() {
+            self.first = buffer.filled().get(before).copied();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for FirstByte<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::{AlertDescription, PeerIncompatible};
+
+    use super::*;
+
+    #[test]
+    fn errors_are_told_apart() {
+        assert_eq!(
+            failure(&Error::AlertReceived(AlertDescription::HandshakeFailure)),
+            TlsFailure::Alert("handshake_failure".into())
+        );
+        assert_eq!(
+            failure(&Error::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13)),
+            TlsFailure::Incompatible("server does not support tls12 or13".into())
+        );
+        assert!(matches!(
+            failure(&Error::InvalidCertificate(CertificateError::BadSignature)),
+            TlsFailure::BadSignature(_)
+        ));
+    }
+
+    #[test]
+    fn text_in_the_place_of_tls_is_recognised() {
+        let error = io::Error::new(io::ErrorKind::InvalidData, Error::General("x".into()));
+        assert_eq!(
+            HandshakeFailure::read(&error, Some(b'2')),
+            HandshakeFailure::Failed { failure: TlsFailure::NotTls("it begins with '2'".into()), not_tls_at_all: true }
+        );
+        assert!(matches!(
+            HandshakeFailure::read(&error, Some(0x16)),
+            HandshakeFailure::Failed { failure: TlsFailure::Other(_), not_tls_at_all: false }
+        ));
+        let closed = io::Error::from(io::ErrorKind::UnexpectedEof);
+        assert!(matches!(
+            HandshakeFailure::read(&closed, None),
+            HandshakeFailure::Failed { failure: TlsFailure::Closed(_), not_tls_at_all: false }
+        ));
+    }
+
+    #[test]
+    fn suites_have_their_registered_name() {
+        assert_eq!(iana_name(rustls::CipherSuite::TLS13_AES_256_GCM_SHA384), "TLS_AES_256_GCM_SHA384");
+        assert_eq!(
+            iana_name(rustls::CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256),
+            "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"
+        );
+    }
+}
