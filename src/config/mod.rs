@@ -1,1 +1,30 @@
 //! The configuration: the file as written, the settings as resolved, the difference between two of them.
+
+mod diagnostic;
+mod diff;
+pub mod file;
+mod load;
+mod reader;
+mod resolve;
+mod resolve_domains;
+mod schema;
+mod settings;
+mod show;
+mod suggest;
+mod values;
+mod yaml;
+
+pub use diagnostic::{ConfigErrors, Diagnostic, DiagnosticSeverity, Location};
+pub use diff::Change;
+pub use load::{DEFAULT_FILE, Loaded, load, locate, parse};
+pub use reader::At;
+pub use schema::schema;
+pub use settings::{DomainSettings, FamilySettings, NoDomains, ProbeSettings, ResolverSettings, Settings};
+pub use show::show;
+pub use values::{
+    AddressFamily, AddressMetrics, Bounded, Day, DnssecMode, ImapAuth, ListenAddress, MetricsLevel,
+    ReportAuthentication, RootSource, SecretUrl, ServerSetting,
+};
+
+#[cfg(test)]
+mod tests;

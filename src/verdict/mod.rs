@@ -32,4 +32,4 @@ pub use path::{PathContext, assess_path};
 pub use policy_view::discovered_policy;
 pub use reach::Reach;
 pub use severity::Severity;
-pub use table::{Check, Code, Row, SubjectKind};
+pub use table::{Check, Code, Row, SubjectKind, known_codes};

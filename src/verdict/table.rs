@@ -3,7 +3,7 @@
 //! The documentation of the findings, `check --explain`, the check groups of the metrics and the TLS-RPT result types are read
 //! from these rows. A new finding is a row here, a rule in [`super::rules`], and its test.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::LazyLock};
 
 use serde::{Serialize, Serializer};
 
@@ -502,4 +502,54 @@ impl Serialize for Code {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
     }
+}
+
+/// Codes of the catalogue that this version does not raise: a configuration may name them already.
+const LATER: &[&str] = &[
+    "addresses-diverge",
+    "certificate-weak",
+    "dane-answer-large",
+    "dane-chain-invalid",
+    "dane-combination-stale",
+    "dane-insecure",
+    "dane-lookup-failed",
+    "dane-mismatch",
+    "dane-mx-insecure",
+    "dane-partial",
+    "dane-record-stale",
+    "dane-record-unusable",
+    "dane-rollover",
+    "dane-ta-only",
+    "dane-unusable",
+    "dnssec-algorithm-weak",
+    "dnssec-bogus",
+    "dnssec-signature-expiring",
+    "mx-not-in-cached-policy",
+    "reports-distribution-shift",
+    "reports-failing",
+    "reports-new-failure",
+    "reports-sender-cache-old",
+    "reports-silent",
+    "sts-id-changed-only",
+    "sts-id-not-changed",
+    "sts-policy-diverges",
+    "sts-policy-downgraded",
+    "sts-policy-ready-for-enforce",
+    "sts-policy-testing-long",
+    "sts-policy-wildcard-wide",
+    "sts-record-vanished",
+    "sts-subdomain-uncovered",
+    "tls-legacy-accepted",
+    "tls-sni-dependent",
+    "tls-version-obsolete",
+    "tls-weak-ciphers",
+    "tlsrpt-rua-shares-fate",
+    "tlsrpt-rua-unreachable",
+];
+
+/// Every code that a configuration may name, those of [`Code`] first.
+pub fn known_codes() -> &'static [&'static str] {
+    static KNOWN: LazyLock<Vec<&'static str>> =
+        LazyLock::new(|| Code::ALL.iter().map(|code| code.as_str()).chain(LATER.iter().copied()).collect());
+    &KNOWN
 }

@@ -1,0 +1,229 @@
+//! What is wrong in a configuration file, where, and what was expected instead.
+
+use std::fmt;
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+
+/// More mistakes than this help nobody; the rest is counted.
+pub(super) const MAX_DIAGNOSTICS: usize = 100;
+
+/// A place in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// From 1.
+    pub line: usize,
+    /// In characters, from 1.
+    pub column: usize,
+}
+
+/// Whether the configuration can be used in spite of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiagnosticSeverity {
+    /// It cannot be used.
+    Error,
+    /// It can.
+    Warning,
+}
+
+/// One thing that is wrong or odd.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// Whether the configuration can be used in spite of it.
+    pub severity: DiagnosticSeverity,
+    /// What is wrong, in one sentence without a final full stop.
+    pub message: String,
+    /// What was expected there, in a few words.
+    pub expected: Option<String>,
+    /// How to mend it.
+    pub hint: Option<String>,
+    /// The file as it was named.
+    pub file: String,
+    /// Where; `None` where it concerns the file as a whole.
+    pub location: Option<Location>,
+    line_text: String,
+    /// Bytes of `line_text`.
+    marked: (usize, usize),
+}
+
+/// A stretch of the source as the parser reports it; line 0 is "nowhere".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) line: usize,
+    pub(super) column: usize,
+    pub(super) bytes: Option<(usize, usize)>,
+}
+
+/// The text of a configuration and its name.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source<'a> {
+    pub(super) name: &'a str,
+    pub(super) text: &'a str,
+}
+
+impl Diagnostic {
+    pub(super) fn new(
+        source: Source<'_>,
+        severity: DiagnosticSeverity,
+        mark: Option<Mark>,
+        message: impl Into<String>,
+    ) -> Self {
+        let mut diagnostic = Self {
+            severity,
+            message: printable(message.into()),
+            expected: None,
+            hint: None,
+            file: printable(source.name.to_owned()),
+            location: None,
+            line_text: String::new(),
+            marked: (0, 0),
+        };
+        if let Some(mark) = mark.filter(|mark| mark.line > 0) {
+            diagnostic.place(source, mark);
+        }
+        diagnostic
+    }
+
+    fn place(&mut self, source: Source<'_>, mark: Mark) {
+        self.location = Some(Location { line: mark.line, column: mark.column });
+        let Some(line) = source.text.lines().nth(mark.line - 1) else { return };
+        let start = line.char_indices().nth(mark.column.saturating_sub(1)).map_or(line.len(), |(at, _)| at);
+        let length = mark.bytes.map_or(1, |(from, to)| to.saturating_sub(from));
+        // A value over many lines is marked at its first one.
+        let rest = line.get(start..).unwrap_or_default().trim_end();
+        let mut end = start.saturating_add(length).min(start + rest.len());
+        while !line.is_char_boundary(end) {
+            end += 1;
+        }
+        self.line_text = line.to_owned();
+        self.marked = (start, end.max(start));
+    }
+
+    pub(super) fn expecting(mut self, expected: impl Into<String>) -> Self {
+        self.expected = Some(printable(expected.into()));
+        self
+    }
+
+    pub(super) fn hinting(mut self, hint: Option<String>) -> Self {
+        self.hint = hint.map(printable);
+        self
+    }
+
+    /// As text with the line and a caret below it; `styled` adds ANSI colours.
+    pub fn render(&self, styled: bool) -> String {
+        let level = match self.severity {
+            DiagnosticSeverity::Error => Level::ERROR,
+            DiagnosticSeverity::Warning => Level::WARNING,
+        };
+        let mut group = level.primary_title(&*self.message).elements(self.location.map(|location| {
+            let (start, end) = self.marked;
+            let mut mark = AnnotationKind::Primary.span(start..end);
+            if let Some(expected) = &self.expected {
+                mark = mark.label(format!("expected {expected}"));
+            }
+            Snippet::source(&*self.line_text).line_start(location.line).path(&*self.file).annotation(mark)
+        }));
+        if self.location.is_none() {
+            group = group.element(Level::NOTE.message(format!("in {}", self.file)));
+            if let Some(expected) = &self.expected {
+                group = group.element(Level::NOTE.message(format!("expected {expected}")));
+            }
+        }
+        if let Some(hint) = &self.hint {
+            group = group.element(Level::HELP.message(&**hint));
+        }
+        let renderer = if styled { Renderer::styled() } else { Renderer::plain() };
+        renderer.render(&[group]).to_string()
+    }
+}
+
+/// Without colour.
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+/// Everything that is wrong with a configuration: never empty of errors; warnings stand among them, in the order of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigErrors {
+    /// In the order of the file.
+    pub diagnostics: Vec<Diagnostic>,
+    /// How many more there are that are not told.
+    pub left_out: usize,
+}
+
+impl ConfigErrors {
+    pub(super) fn one(diagnostic: Diagnostic) -> Self {
+        Self { diagnostics: vec![diagnostic], left_out: 0 }
+    }
+
+    /// How many errors there are, the untold ones included.
+    pub fn count(&self) -> usize {
+        let told = self.diagnostics.iter().filter(|one| one.severity == DiagnosticSeverity::Error).count();
+        told + self.left_out
+    }
+
+    /// All of them as text; `styled` adds ANSI colours.
+    pub fn render(&self, styled: bool) -> String {
+        let mut text: String = self.diagnostics.iter().map(|one| one.render(styled) + "\n\n").collect();
+        if self.left_out > 0 {
+            text += &format!("and {} more\n\n", self.left_out);
+        }
+        text.truncate(text.trim_end().len());
+        text
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+/// Control characters of a broken file do not reach the terminal.
+fn printable(text: String) -> String {
+    if !text.chars().any(char::is_control) {
+        return text;
+    }
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOURCE: Source<'static> = Source { name: "a.yml", text: "probe:\n  interval: soon # ü\n" };
+
+    #[test]
+    fn shows_line_column_caret_and_hint() {
+        let mark = Mark { line: 2, column: 13, bytes: Some((19, 23)) };
+        let diagnostic = Diagnostic::new(SOURCE, DiagnosticSeverity::Error, Some(mark), "\"soon\" is no duration")
+            .expecting("a duration")
+            .hinting(Some("write 10m".to_owned()));
+        let expected = "\
+error: \"soon\" is no duration
+ --> a.yml:2:13
+  |
+2 |   interval: soon # ü
+  |             ^^^^ expected a duration
+  |
+  = help: write 10m";
+        assert_eq!(diagnostic.to_string(), expected);
+        assert!(diagnostic.render(true).contains("\u{1b}["));
+    }
+
+    #[test]
+    fn a_place_outside_the_text_does_no_harm() {
+        for mark in [
+            Mark { line: 99, column: 99, bytes: Some((5, 900)) },
+            Mark { line: 2, column: 99, bytes: Some((5, 900)) },
+            Mark { line: 2, column: 20, bytes: None },
+            Mark { line: 1, column: 0, bytes: Some((9, 1)) },
+        ] {
+            let text = Diagnostic::new(SOURCE, DiagnosticSeverity::Warning, Some(mark), "a\u{1b}[2Jb").to_string();
+            assert!(text.starts_with("warning: a\u{fffd}[2Jb"), "{text}");
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! The configuration as the program uses it: every value is there, checked, and typed. The defaults stand here and nowhere
+//! else; the schema, the reference and `config show` read them from [`Settings::default`].
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use super::{
+    file,
+    reader::At,
+    values::{DnssecMode, RootSource, ServerSetting},
+};
+use crate::{
+    terms::{MxHost, PolicyDomain},
+    verdict::{Acceptance, Expectation, HostPattern, Severity, Thresholds},
+};
+
+/// Everything that a configuration decides.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// How DNS is asked.
+    pub resolver: ResolverSettings,
+    /// How often and how gently peers are probed.
+    pub probe: ProbeSettings,
+    /// Host patterns that are ours besides those inside the domain.
+    pub own_mx: Vec<HostPattern>,
+    /// Where a value turns into a finding.
+    pub thresholds: Thresholds,
+    /// Another severity for a finding, by its code.
+    pub severities: BTreeMap<String, Severity>,
+    /// Findings that are known and tolerated.
+    pub accept: Vec<Acceptance>,
+    /// The domains to monitor, in the order of the file, each once.
+    pub domains: Vec<DomainSettings>,
+    /// Patterns of files that list more domains. Without effect yet.
+    pub domain_files: Vec<String>,
+    /// URLs that list more domains. Without effect yet.
+    pub http_sd: Vec<file::HttpSd>,
+    /// Where reports come in. Without effect yet.
+    pub reports: file::Reports,
+    /// Which metrics are told. Without effect yet.
+    pub metrics: file::Metrics,
+    /// Which part of the domains this instance takes. Without effect yet.
+    pub shard: file::Shard,
+    /// What is kept over a restart. Without effect yet.
+    pub state: file::State,
+}
+
+/// How DNS is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolverSettings {
+    /// At least one.
+    pub servers: Vec<ServerSetting>,
+    /// Who judges DNSSEC. `Validate` is not built yet: nothing may then count as signed.
+    pub dnssec: DnssecMode,
+    /// Trust anchors in place of the built-in ones. Without effect yet.
+    pub trust_anchor_file: Option<PathBuf>,
+    /// For one question, all tries included.
+    pub timeout: Duration,
+}
+
+/// How often and how gently peers are probed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeSettings {
+    /// Between two looks at records, policy and MX list.
+    pub interval: Duration,
+    /// Between two looks at an MX address.
+    pub mx_interval: Duration,
+    /// After a failure of DNS or SMTP; at most `interval`.
+    pub retry_interval: Duration,
+    /// After a failure to fetch the policy.
+    pub policy_retry_interval: Duration,
+    /// For a whole probe.
+    pub timeout: Duration,
+    /// The name said in EHLO; the host's name where `None`.
+    pub helo_name: Option<String>,
+    /// Told to policy hosts.
+    pub contact: Option<String>,
+    /// Which addresses are tried; at least one family.
+    pub families: FamilySettings,
+    /// Probes at a time.
+    pub max_in_flight: usize,
+    /// Connections to one host at a time.
+    pub per_host: usize,
+    /// Connections to one address at a time.
+    pub per_address: usize,
+    /// Connections to one /24 or /48 at a time.
+    pub per_network: usize,
+    /// So many MX of a domain are looked at.
+    pub max_mx: usize,
+    /// So many addresses of an MX are looked at.
+    pub max_addresses: usize,
+    /// More root certificates (PEM).
+    pub ca_file: Option<PathBuf>,
+    /// Which root certificates are believed.
+    pub roots: RootSource,
+    /// The port of mail hosts.
+    pub smtp_port: u16,
+    /// The port of policy hosts.
+    pub https_port: u16,
+    /// Whether old TLS is tried. Without effect yet.
+    pub legacy_tls: bool,
+    /// Whether MX and policy hosts may have private addresses.
+    pub allow_private_addresses: bool,
+    /// Whether /probe takes domains that are not configured. Without effect yet.
+    pub allow_any_target: bool,
+    /// Hosts that are never contacted.
+    pub opt_out: Vec<HostPattern>,
+    /// Mail hosts known to work.
+    pub canaries: Vec<MxHost>,
+}
+
+/// Which addresses are tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FamilySettings {
+    /// IPv4.
+    pub ip4: bool,
+    /// IPv6.
+    pub ip6: bool,
+}
+
+/// One domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DomainSettings {
+    /// The name.
+    pub domain: PolicyDomain,
+    /// The group, a label of the metrics.
+    pub group: Option<String>,
+    /// In place of [`ProbeSettings::interval`].
+    pub interval: Option<Duration>,
+    /// MX hosts that are to come. Without effect yet.
+    pub planned_mx: Vec<MxHost>,
+    /// How the domain is meant to be.
+    pub expect: Option<Expectation>,
+}
+
+impl DomainSettings {
+    /// A domain of which only the name is known.
+    pub const fn new(domain: PolicyDomain) -> Self {
+        Self { domain, group: None, interval: None, planned_mx: Vec::new(), expect: None }
+    }
+}
+
+/// There is nothing to monitor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no domain is configured; list some under `domains`, or name them with --domain")]
+pub struct NoDomains;
+
+impl Settings {
+    /// The defaults with these domains; one that is given twice counts once.
+    pub fn for_domains(domains: Vec<PolicyDomain>) -> Self {
+        let mut seen = std::collections::BTreeSet::new();
+        let domains =
+            domains.into_iter().filter(|domain| seen.insert(domain.clone())).map(DomainSettings::new).collect();
+        Self { domains, ..Self::default() }
+    }
+
+    /// Whether there is something to monitor; `serve` asks, the other commands need no domains.
+    ///
+    /// # Errors
+    /// [`NoDomains`] where there is not.
+    pub const fn require_domains(&self) -> Result<(), NoDomains> {
+        if self.domains.is_empty() { Err(NoDomains) } else { Ok(()) }
+    }
+
+    /// How often this domain is looked at.
+    pub fn interval(&self, domain: &DomainSettings) -> Duration {
+        domain.interval.unwrap_or(self.probe.interval)
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        use super::values::{AddressMetrics, Bounded, MetricsLevel, ReportAuthentication};
+        use crate::terms::HumanDuration;
+
+        fn at<T>(value: T) -> Option<At<T>> {
+            Some(value.into())
+        }
+        Self {
+            resolver: ResolverSettings::default(),
+            probe: ProbeSettings::default(),
+            own_mx: Vec::new(),
+            thresholds: Thresholds::default(),
+            severities: BTreeMap::new(),
+            accept: Vec::new(),
+            domains: Vec::new(),
+            domain_files: Vec::new(),
+            http_sd: Vec::new(),
+            reports: file::Reports { authentication: at(ReportAuthentication::Dkim), ..file::Reports::default() },
+            metrics: file::Metrics {
+                level: at(MetricsLevel::Normal),
+                addresses: at(AddressMetrics::Auto),
+                max_series: at(Bounded(1_000_000)),
+                allow: at(Vec::new()),
+                deny: at(Vec::new()),
+            },
+            shard: file::Shard { index: at(Bounded(0)), total: at(Bounded(1)) },
+            state: file::State {
+                dir: at("./data".into()),
+                url: None,
+                // Two years of 365.25 days, as humantime reads `2y`.
+                retention: at(HumanDuration::from_secs(2 * 31_557_600)),
+            },
+        }
+    }
+}
+
+impl Default for ResolverSettings {
+    fn default() -> Self {
+        Self {
+            servers: vec![ServerSetting::System],
+            dnssec: DnssecMode::Auto,
+            trust_anchor_file: None,
+            timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Default for ProbeSettings {
+    fn default() -> Self {
+        const MINUTE: u64 = 60;
+        Self {
+            interval: Duration::from_secs(10 * MINUTE),
+            mx_interval: Duration::from_secs(30 * MINUTE),
+            retry_interval: Duration::from_secs(MINUTE),
+            policy_retry_interval: Duration::from_secs(5 * MINUTE),
+            timeout: Duration::from_secs(30),
+            helo_name: None,
+            contact: None,
+            families: FamilySettings { ip4: true, ip6: true },
+            max_in_flight: 256,
+            per_host: 1,
+            per_address: 1,
+            per_network: 8,
+            max_mx: 20,
+            max_addresses: 20,
+            ca_file: None,
+            roots: RootSource::Webpki,
+            smtp_port: 25,
+            https_port: 443,
+            legacy_tls: true,
+            allow_private_addresses: false,
+            allow_any_target: false,
+            opt_out: Vec::new(),
+            canaries: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn domains_from_the_command_line() {
+        let names = ["a.example", "B.example", "b.EXAMPLE."].map(|name| PolicyDomain::parse(name).unwrap());
+        let settings = Settings::for_domains(names.to_vec());
+        let listed: Vec<&str> = settings.domains.iter().map(|domain| domain.domain.as_str()).collect();
+        assert_eq!(listed, ["a.example", "b.example"]);
+        assert_eq!(settings.require_domains(), Ok(()));
+        assert_eq!(Settings::default().require_domains(), Err(NoDomains));
+    }
+}
