@@ -50,7 +50,7 @@ type Port = Bounded<1, 65_535>;
 
 /// A map of the file: one declaration gives the type, its reading and its schema.
 macro_rules! section {
-    ($(#[$meta:meta])* $name:ident { $( $(#[$key_meta:meta])* $key:ident: $type:ty, )* }) => {
+    ($(#[$meta:meta])* $name:ident $(requires $required:ident)* { $( $(#[$key_meta:meta])* $key:ident: $type:ty, )* }) => {
         $(#[$meta])*
         #[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
         #[schemars(deny_unknown_fields)]
@@ -59,7 +59,7 @@ macro_rules! section {
         impl FromNode for $name {
             fn from_node(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
                 let mut section = Self::default();
-                for (name, key, value) in reader.section(node, &[$(stringify!($key)),*])? {
+                for (name, key, value) in reader.section(node, &[$(stringify!($key)),*], &[$(stringify!($required)),*])? {
                     match name {
                         $( stringify!($key) => section.$key = reader.field(key, name, value), )*
                         _ => {}
@@ -206,7 +206,7 @@ section! {
 
 section! {
     /// A finding that is known and tolerated.
-    Accept {
+    Accept requires code {
         /// The code of the finding.
         #[schemars(required)]
         code: String,
@@ -223,7 +223,7 @@ section! {
 
 section! {
     /// A domain that needs more than its name.
-    Domain {
+    Domain requires domain {
         /// The name.
         #[schemars(required)]
         domain: PolicyDomain,
@@ -258,7 +258,7 @@ section! {
 
 section! {
     /// A URL that lists domains (Prometheus http_sd).
-    HttpSd {
+    HttpSd requires url {
         /// The URL, https or http.
         #[schemars(required)]
         url: SecretUrl,
@@ -310,7 +310,7 @@ section! {
 
 section! {
     /// An IMAP mailbox that receives reports.
-    Imap {
+    Imap requires server requires user {
         /// The server.
         #[schemars(required)]
         server: MxHost,

@@ -133,12 +133,7 @@ impl<'a> Reader<'a> {
     }
 
     fn wrong_kind(&mut self, node: &Node, expected: &str, hint: Option<String>) {
-        self.unexpected(
-            node.mark,
-            format!("found {}", node.value.describe()),
-            expected,
-            hint,
-        );
+        self.unexpected(node.mark, format!("found {}", node.value.describe()), expected, hint);
     }
 
     /// The value of a key; nothing (`null`) leaves the default.
@@ -164,11 +159,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The entries of a map whose keys are all in `known`, each once.
+    /// The entries of a map whose keys are all in `known`, each once, and among them all that are `required`.
     pub(super) fn section<'n>(
         &mut self,
         node: &'n Node,
         known: &[&'static str],
+        required: &[&'static str],
     ) -> Option<Vec<(&'static str, &'n Key, &'n Node)>> {
         let Value::Map(entries) = &node.value else {
             let first = known.iter().take(3).copied().collect::<Vec<_>>().join(", ");
@@ -187,6 +183,11 @@ impl<'a> Reader<'a> {
                 continue;
             }
             found.push((name, key, value));
+        }
+        for name in required {
+            if !found.iter().any(|(given, _, value)| given == name && !matches!(value.value, Value::Null)) {
+                self.unexpected(node.mark, format!("`{name}` is missing here"), &format!("a map with `{name}`"), None);
+            }
         }
         Some(found)
     }

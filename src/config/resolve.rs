@@ -33,7 +33,7 @@ const PROBE_TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Durati
 /// Shorter than a round trip nothing answers; longer than a minute no probe waits for one question.
 const RESOLVER_TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
 /// Times of the calendar: ten years are more than any certificate or history.
-const CALENDAR: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3653 * 86_400);
+const CALENDAR: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(10 * 31_557_600);
 /// A label of a metric and a header should stay readable.
 const MAX_LABEL: usize = 200;
 
@@ -337,9 +337,6 @@ impl Resolver<'_, '_> {
     fn http_sd(&mut self, written: Option<At<Vec<At<file::HttpSd>>>>) -> Vec<file::HttpSd> {
         let entries = written.map_or_else(Vec::new, |list| list.value);
         for entry in &entries {
-            if entry.value.url.is_none() {
-                self.reader.error(entry.mark, "`url` is missing here", None);
-            }
             self.duration(entry.value.refresh_interval, Duration::ZERO, INTERVALS);
         }
         entries.into_iter().map(|at| at.value).collect()
@@ -361,11 +358,6 @@ impl Resolver<'_, '_> {
             }
         }
         for imap in written.imap.iter().flat_map(|list| &list.value) {
-            for (missing, key) in [(imap.value.server.is_none(), "server"), (imap.value.user.is_none(), "user")] {
-                if missing {
-                    self.reader.error(imap.mark, format!("`{key}` is missing here"), None);
-                }
-            }
             let xoauth2 = imap.value.auth.is_some_and(|auth| auth.value == super::values::ImapAuth::Xoauth2);
             let (given, key) = match xoauth2 {
                 true => (imap.value.token_file.is_some(), "token_file"),

@@ -67,14 +67,8 @@ impl Resolver<'_, '_> {
             interval,
             planned_mx: list(full.planned_mx),
             expect: full.expect.map(|at| self.expect(at.value)),
-            domain: match full.domain {
-                Some(at) => at.value,
-                None => {
-                    let hint = "give the name as `domain: example.com`".to_owned();
-                    self.reader.error(entry.mark, "`domain` is missing here or is no name", Some(hint));
-                    return None;
-                }
-            },
+            // Without a name the reader has told why.
+            domain: full.domain?.value,
         };
         Some(settings)
     }
@@ -115,7 +109,7 @@ impl Resolver<'_, '_> {
     }
 
     fn acceptance(&mut self, entry: At<file::Accept>) -> Option<Acceptance> {
-        let At { value: written, mark } = entry;
+        let written = entry.value;
         let until = written.until.and_then(|at| {
             let end = end_of_day(at.value.0);
             if end.is_none() {
@@ -123,13 +117,8 @@ impl Resolver<'_, '_> {
             }
             end
         });
-        let Some(code) = written.code else {
-            let hint = "name the finding as `code: mx-cname`".to_owned();
-            self.reader.error(mark, "`code` is missing here or is no text", Some(hint));
-            return None;
-        };
         Some(Acceptance {
-            code: self.code(code)?,
+            code: self.code(written.code?)?,
             domain: written.domain.map(|at| at.value),
             mx: written.mx.map(|at| at.value),
             until,

@@ -79,7 +79,6 @@ pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
             max_depth: MAX_DEPTH,
             max_nodes: MAX_NODES,
             max_events: MAX_NODES * 2,
-            max_documents: 1,
         },
         // Seen and reported by the reader, together with all other mistakes.
         duplicate_keys: DuplicateKeyPolicy::LastWins,
@@ -98,7 +97,13 @@ pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
         Err(error) => {
             let mark = error.location().map(|location| Mark::from(&location));
             let message = error.without_snippet().render();
-            Err(SyntaxError { message: without_place(message), mark })
+            let message = match &error {
+                serde_saphyr::Error::Budget { .. } => {
+                    "the YAML is too deep or too large for a configuration".to_owned()
+                }
+                _ => without_place(message),
+            };
+            Err(SyntaxError { message, mark })
         }
     }
 }

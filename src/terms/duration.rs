@@ -4,7 +4,8 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A duration that reads and prints as humantime does (`1h 30m`).
+/// A duration that reads as humantime does and prints the same way, with the day as its largest unit save for whole years
+/// (`90d`, `1h 30m`, `2y`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HumanDuration(pub Duration);
 
@@ -42,7 +43,27 @@ impl FromStr for HumanDuration {
 
 impl fmt::Display for HumanDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        humantime::format_duration(self.0).fmt(f)
+        /// As humantime reads `1y`: 365.25 days.
+        const YEAR: u64 = 31_557_600;
+        let (seconds, nanoseconds) = (self.0.as_secs(), u64::from(self.0.subsec_nanos()));
+        if seconds >= YEAR && seconds % YEAR == 0 && nanoseconds == 0 {
+            return write!(f, "{}y", seconds / YEAR);
+        }
+        let parts = [
+            (seconds / 86_400, "d"),
+            (seconds / 3600 % 24, "h"),
+            (seconds / 60 % 60, "m"),
+            (seconds % 60, "s"),
+            (nanoseconds / 1_000_000, "ms"),
+            (nanoseconds / 1000 % 1000, "us"),
+            (nanoseconds % 1000, "ns"),
+        ];
+        let mut separator = "";
+        for (count, unit) in parts.into_iter().filter(|(count, _)| *count > 0) {
+            write!(f, "{separator}{count}{unit}")?;
+            separator = " ";
+        }
+        if self.0.is_zero() { f.write_str("0s") } else { Ok(()) }
     }
 }
 
@@ -67,6 +88,13 @@ mod tests {
         assert_eq!("90s".parse(), Ok(HumanDuration::from_secs(90)));
         assert_eq!("1h 30m".parse(), Ok(HumanDuration::from_secs(5400)));
         assert_eq!("2y".parse::<HumanDuration>().map(|d| d.0.as_secs() / 86_400), Ok(730));
+    }
+
+    #[test]
+    fn prints_what_it_reads_in_days_and_smaller() {
+        for text in ["0s", "90d", "2y", "1h 30m", "10m", "250ms", "1d 1s", "1s 2us 3ns"] {
+            assert_eq!(text.parse::<HumanDuration>().map(|duration| duration.to_string()).as_deref(), Ok(text));
+        }
     }
 
     #[test]

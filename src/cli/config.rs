@@ -1,0 +1,191 @@
+//! `config check`, `config show` and `config schema`.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    path::{Path, PathBuf},
+};
+
+use clap::{Args, Subcommand};
+
+use crate::config::{self, ConfigErrors, DEFAULT_FILE, Loaded, Settings};
+
+/// All is well.
+const SUCCESS: u8 = 0;
+/// Wrong usage or configuration.
+const INVALID: u8 = 2;
+
+/// Checks, shows or describes the configuration.
+#[derive(Args, Clone, Debug)]
+pub struct ConfigArgs {
+    #[command(subcommand)]
+    command: ConfigCommand,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+enum ConfigCommand {
+    /// Check a configuration file; errors name line, column and what was expected.
+    Check {
+        /// The file; else that of --config.file, else ./smtptls-exporter.yml.
+        file: Option<PathBuf>,
+    },
+    /// Print the effective configuration, defaults filled in and secrets hidden.
+    Show,
+    /// Print the JSON Schema of the configuration, for editors.
+    Schema,
+}
+
+/// Runs the command and returns the exit status: 0, or 2 where the configuration is wrong.
+///
+/// A reader of the output that goes away early is no error.
+pub fn run(args: ConfigArgs, config_file: Option<PathBuf>) -> u8 {
+    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let mut out = io::stdout().lock();
+    let mut err = io::stderr().lock();
+    match execute(args.command, config_file, colour, &mut out, &mut err).and_then(|status| out.flush().map(|()| status))
+    {
+        Ok(status) => status,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => SUCCESS,
+        Err(error) => {
+            // Where standard error is closed as well there is nobody left to tell.
+            drop(writeln!(err, "error: the output could not be written: {error}"));
+            INVALID
+        }
+    }
+}
+
+fn execute(
+    command: ConfigCommand,
+    config_file: Option<PathBuf>,
+    colour: bool,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> io::Result<u8> {
+    let (named, check) = match command {
+        ConfigCommand::Schema => return schema(out),
+        ConfigCommand::Show => (config_file, false),
+        ConfigCommand::Check { file } => (file.or(config_file), true),
+    };
+    let loaded = match config::locate(named.as_deref()) {
+        Ok(Some(path)) => config::load(&path).map(|loaded| Some((path, loaded))),
+        Ok(None) => Ok(None),
+        Err(errors) => Err(errors),
+    };
+    match loaded {
+        Err(errors) => invalid(&errors, colour, err),
+        Ok(Some((path, loaded))) => {
+            for warning in &loaded.warnings {
+                writeln!(err, "{}\n", warning.render(colour))?;
+            }
+            if check { valid(&path, &loaded, out) } else { show(&loaded.settings, out) }
+        }
+        Ok(None) if check => {
+            writeln!(err, "error: there is no {DEFAULT_FILE} here; name the file to check")?;
+            Ok(INVALID)
+        }
+        Ok(None) => show(&Settings::default(), out),
+    }
+}
+
+fn invalid(errors: &ConfigErrors, colour: bool, err: &mut dyn Write) -> io::Result<u8> {
+    let count = errors.count();
+    writeln!(err, "{}\n\nthe configuration is not valid: {}", errors.render(colour), counted(count, "error"))?;
+    Ok(INVALID)
+}
+
+fn valid(path: &Path, loaded: &Loaded, out: &mut dyn Write) -> io::Result<u8> {
+    let domains = match loaded.settings.domains.len() {
+        0 => "no domains, which `serve` needs".to_owned(),
+        count => counted(count, "domain"),
+    };
+    let warnings = match loaded.warnings.len() {
+        0 => String::new(),
+        count => format!(", {}", counted(count, "warning")),
+    };
+    writeln!(out, "{} is valid: {domains}{warnings}", path.display())?;
+    Ok(SUCCESS)
+}
+
+fn show(settings: &Settings, out: &mut dyn Write) -> io::Result<u8> {
+    let text = config::show(settings).map_err(io::Error::other)?;
+    out.write_all(text.as_bytes())?;
+    Ok(SUCCESS)
+}
+
+fn schema(out: &mut dyn Write) -> io::Result<u8> {
+    writeln!(out, "{:#}", config::schema()?)?;
+    Ok(SUCCESS)
+}
+
+fn counted(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: ConfigArgs,
+    }
+
+    /// Exit status, standard output, standard error.
+    fn run(line: &[&str], config_file: Option<&Path>) -> (u8, String, String) {
+        let command = Line::try_parse_from([&["config"], line].concat()).unwrap().args.command;
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let status = execute(command, config_file.map(Path::to_owned), false, &mut out, &mut err).unwrap();
+        (status, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+    }
+
+    fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("test.yml");
+        std::fs::write(&path, text).unwrap();
+        (folder, path)
+    }
+
+    #[test]
+    fn check_says_that_a_file_is_valid() {
+        let (_folder, path) = file("domains: [a.example, b.example]\nprobe: {legacy_tls: false}\n");
+        let (status, out, err) = run(&["check", path.to_str().unwrap()], None);
+        assert_eq!((status, out), (0, format!("{} is valid: 2 domains, 1 warning\n", path.display())));
+        assert!(err.starts_with("warning: `probe.legacy_tls` is not built yet"), "{err}");
+        let (_folder, path) = file("");
+        let (status, out, err) = run(&["check"], Some(&path));
+        assert_eq!((status, err.as_str()), (0, ""));
+        assert!(out.ends_with("is valid: no domains, which `serve` needs\n"), "{out}");
+    }
+
+    #[test]
+    fn check_tells_all_errors_and_exits_2() {
+        let (_folder, path) = file("domains: [a..example]\nprobe: {interval: soon}\n");
+        let (status, out, err) = run(&["check"], Some(&path));
+        assert_eq!((status, out.as_str()), (2, ""));
+        assert!(err.contains("test.yml:1:11") && err.contains("test.yml:2:19"), "{err}");
+        assert!(err.ends_with("the configuration is not valid: 2 errors\n"), "{err}");
+        let (status, _, err) = run(&["check", "/nowhere.yml"], Some(&path));
+        assert_eq!(status, 2);
+        assert!(err.contains("/nowhere.yml"), "the named file comes first: {err}");
+    }
+
+    #[test]
+    fn show_prints_a_file_that_can_be_read_again() {
+        let (_folder, path) = file("domains: [a.example]\nhttp_sd: [{url: 'https://u:geheim@x.example/'}]\n");
+        let (status, out, _) = run(&["show"], Some(&path));
+        assert_eq!(status, 0);
+        assert!(!out.contains("geheim"), "{out}");
+        let settings = config::parse("shown.yml", &out).unwrap_or_else(|errors| panic!("{errors}")).settings;
+        assert_eq!(settings.domains.len(), 1);
+    }
+
+    #[test]
+    fn schema_prints_json() {
+        let (status, out, _) = run(&["schema"], None);
+        let schema: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!((status, &schema["additionalProperties"]), (0, &false.into()));
+    }
+}
