@@ -363,7 +363,7 @@ impl FromNode for PathBuf {
 
 impl FromNode for Severity {
     fn from_node(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        Self::from_word(reader.word(node, &Self::ALL.map(Self::as_str))?)
+        reader.word(node, &Self::ALL.map(Self::as_str))?.parse().ok()
     }
 }
 
