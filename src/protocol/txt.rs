@@ -39,6 +39,17 @@ pub(super) struct Selection {
     pub(super) nearly: usize,
 }
 
+impl Selection {
+    /// Reports records beside the one that counts that some senders count too.
+    pub(super) fn report_nearly(&self, dialect: &Dialect, problems: &mut Problems) {
+        if self.nearly > 0 {
+            let message = "another record at this name has a blank before its first \";\": some senders count it too, and \
+                           take two records as none";
+            problems.lenient(dialect.blank_before_delimiter, Span::new(0, dialect.version.len()), message);
+        }
+    }
+}
+
 /// The records of one standard: its name, its version and the rules that its grammar breaks under.
 pub(super) struct Dialect {
     pub(super) name: &'static str,
@@ -196,7 +207,7 @@ fn is_attempt(text: &[u8]) -> bool {
     version_of(unquoted(text)).is_some_and(|version| {
         let strays =
             |other: &&str| version.get(..other.len()).is_some_and(|head| head.eq_ignore_ascii_case(other.as_bytes()));
-        !UNRELATED_VERSIONS.iter().any(|other| strays(&other))
+        !UNRELATED_VERSIONS.iter().any(strays)
     })
 }
 
@@ -242,10 +253,11 @@ fn read_version(text: &[u8], seams: &[usize], dialect: &Dialect, problems: &mut 
             Some(text.len())
         }
         Some(_) => {
-            let word = rest.iter().position(|byte| is_blank(byte) || *byte == b';').unwrap_or(rest.len());
-            let word = rest.get(..word).unwrap_or_default();
-            let span = Span::new(expected.len(), (end + 1).max(expected.len() + word.len()));
-            if word.first().is_some_and(u8::is_ascii_alphanumeric) && !word.contains(&b'=') {
+            let rest = text.get(end..).unwrap_or_default();
+            let length = rest.iter().position(|byte| is_blank(byte) || *byte == b';').unwrap_or(rest.len());
+            let word = rest.get(..length).unwrap_or_default();
+            let span = Span::new(expected.len(), end + length);
+            if blanks == 0 && word.first().is_some_and(u8::is_ascii_alphanumeric) && !word.contains(&b'=') {
                 report_version(text, dialect, problems);
             } else if seams.contains(&expected.len()) {
                 let message = format!(

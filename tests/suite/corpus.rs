@@ -11,7 +11,7 @@ use std::{
 
 use smtptls_exporter::{
     protocol::{
-        mta_sts::{MediaType, Policy, PolicyReading, media_type, read_policy, read_sts_records},
+        mta_sts::{MediaType, MxPattern, Policy, PolicyReading, media_type, read_policy, read_sts_records},
         tls_rpt::read_tlsrpt_records,
         txt::RecordPresence,
     },
@@ -75,7 +75,7 @@ fn verdict(usable: bool, valid: bool, problems: &[Problem]) -> [String; 2] {
 
 fn policy_columns(reading: &PolicyReading) -> Vec<String> {
     let [word, rule] = verdict(reading.usable(), reading.valid(), &reading.problems);
-    let of_policy = |show: fn(&Policy) -> String| reading.value.as_ref().map_or("-".to_owned(), show);
+    let of_policy = |show: fn(&Policy) -> String| reading.value.as_ref().map_or_else(|| "-".to_owned(), show);
     let mode = of_policy(|policy| policy.mode.to_string());
     let max_age = of_policy(|policy| policy.max_age.to_string());
     let mx = of_policy(|policy| policy.mx.len().to_string());
@@ -274,7 +274,7 @@ fn peers_on_policies() {
             assert_eq!(policy.max_age, MaxAge(max_age.parse().unwrap()), "{case}");
         }
         if !mx.is_empty() {
-            let patterns: Vec<&str> = policy.mx.iter().map(|pattern| pattern.as_str()).collect();
+            let patterns: Vec<&str> = policy.mx.iter().map(MxPattern::as_str).collect();
             assert_eq!(patterns.join(" "), *mx, "{case}");
         }
     }

@@ -1,13 +1,15 @@
 //! MTA-STS (RFC 8461): record, policy, MX patterns.
 
+mod lines;
 mod media_type;
 mod mx_pattern;
 mod policy;
 mod policy_reader;
 mod record;
 
+pub use lines::line_and_column;
 pub use media_type::{MediaType, media_type};
 pub use mx_pattern::MxPattern;
 pub use policy::{Mode, Policy, PolicyReading};
-pub use policy_reader::{line_and_column, read_policy};
+pub use policy_reader::read_policy;
 pub use record::{StsRecord, StsRecordReading, read_sts_records};

@@ -71,7 +71,7 @@ impl MxPattern {
 
     /// Reads the value of an `mx` field, which stands at `span`.
     pub(super) fn read(value: &[u8], span: Span, problems: &mut Problems) -> Option<Self> {
-        match Fault::find(value) {
+        match fault(value) {
             Some((rule, message)) => {
                 problems.invalid(rule, span, message);
                 return None;
@@ -136,54 +136,46 @@ impl<'de> Deserialize<'de> for MxPattern {
     }
 }
 
-/// Finds what makes a value unusable as a pattern.
-struct Fault;
-
-impl Fault {
-    /// The rule and the message of the plainest fault.
-    fn find(value: &[u8]) -> Option<(&'static str, String)> {
-        let seen = quoted(value);
-        if value.is_empty() {
-            return Some(("POL-15", "mx has no value; a host name was expected".to_owned()));
-        }
-        if value.contains(&b'#') {
-            return Some(("POL-03", format!("mx is {seen}; there are no comments in a policy")));
-        }
-        if value.iter().any(|byte| is_blank(byte) || matches!(byte, b',' | b';')) {
-            return Some(("POL-15", format!("mx is {seen}; one host name was expected, and a line for each")));
-        }
-        let Some(text) = std::str::from_utf8(value).ok().filter(|text| text.is_ascii()) else {
-            let ascii = std::str::from_utf8(value).ok().and_then(|text| idna::domain_to_ascii(text).ok());
-            let hint = ascii.map(|name| format!(": {}", quoted(name.as_bytes()))).unwrap_or_default();
-            return Some(("POL-18", format!("mx is {seen}; its ASCII form (A-labels) was expected{hint}")));
-        };
-        if is_address(text) {
-            return Some(("POL-17", format!("mx is the address {seen}; a host name was expected")));
-        }
-        let domain = text.strip_prefix("*.").unwrap_or(text);
-        let labels = domain.strip_suffix('.').unwrap_or(domain);
-        if domain.contains('*') || labels.is_empty() || domain.starts_with('.') {
-            let expected = "a host name, or \"*.\" and a domain, was expected";
-            return Some(("POL-16", format!("mx is {seen}; {expected}")));
-        }
-        labels
-            .split('.')
-            .find_map(|label| Self::of_label(label))
-            .map(|fault| ("POL-17", format!("mx is {seen}; {fault}")))
+/// What makes a value unusable as a pattern: the rule and the message of the plainest fault.
+fn fault(value: &[u8]) -> Option<(&'static str, String)> {
+    let seen = quoted(value);
+    if value.is_empty() {
+        return Some(("POL-15", "mx has no value; a host name was expected".to_owned()));
     }
-
-    fn of_label(label: &str) -> Option<String> {
-        if label.is_empty() {
-            return Some("there are two dots with nothing between them".to_owned());
-        }
-        let stray = label.chars().find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_'));
-        if let Some(stray) = stray {
-            let stray = quoted(stray.to_string().as_bytes());
-            return Some(format!("{stray} is not allowed in a host name"));
-        }
-        let edge = label.starts_with('-') || label.ends_with('-');
-        edge.then(|| format!("the label {} begins or ends with a hyphen", quoted(label.as_bytes())))
+    if value.contains(&b'#') {
+        return Some(("POL-03", format!("mx is {seen}; there are no comments in a policy")));
     }
+    if value.iter().any(|byte| is_blank(byte) || matches!(byte, b',' | b';')) {
+        return Some(("POL-15", format!("mx is {seen}; one host name was expected, and a line for each")));
+    }
+    let Some(text) = std::str::from_utf8(value).ok().filter(|text| text.is_ascii()) else {
+        let ascii = std::str::from_utf8(value).ok().and_then(|text| idna::domain_to_ascii(text).ok());
+        let hint = ascii.map(|name| format!(": {}", quoted(name.as_bytes()))).unwrap_or_default();
+        return Some(("POL-18", format!("mx is {seen}; its ASCII form (A-labels) was expected{hint}")));
+    };
+    if is_address(text) {
+        return Some(("POL-17", format!("mx is the address {seen}; a host name was expected")));
+    }
+    let domain = text.strip_prefix("*.").unwrap_or(text);
+    let labels = domain.strip_suffix('.').unwrap_or(domain);
+    if domain.contains('*') || labels.is_empty() || domain.starts_with('.') {
+        let expected = "a host name, or \"*.\" and a domain, was expected";
+        return Some(("POL-16", format!("mx is {seen}; {expected}")));
+    }
+    labels.split('.').find_map(label_fault).map(|fault| ("POL-17", format!("mx is {seen}; {fault}")))
+}
+
+fn label_fault(label: &str) -> Option<String> {
+    if label.is_empty() {
+        return Some("there are two dots with nothing between them".to_owned());
+    }
+    let stray = label.chars().find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_'));
+    if let Some(stray) = stray {
+        let stray = quoted(stray.to_string().as_bytes());
+        return Some(format!("{stray} is not allowed in a host name"));
+    }
+    let edge = label.starts_with('-') || label.ends_with('-');
+    edge.then(|| format!("the label {} begins or ends with a hyphen", quoted(label.as_bytes())))
 }
 
 /// Whether it is an address literal (RFC 5321 §4.1.3) or a bare IPv6 address. Four numbers with dots fit the grammar of

@@ -1,6 +1,9 @@
 //! Reading a policy body (RFC 8461 §3.2).
 
-use super::{Mode, MxPattern, Policy, PolicyReading};
+use super::{
+    Mode, MxPattern, Policy, PolicyReading,
+    lines::{Line, LineEnd, Lines},
+};
 use crate::{
     protocol::{
         problems::{Problems, is_blank, is_misspelling, quoted, slice, trimmed},
@@ -34,16 +37,6 @@ pub fn read_policy(body: &[u8]) -> PolicyReading {
     reader.finish()
 }
 
-/// Line and column of an offset, both counted from 1: lines by line feeds, columns by characters of UTF-8.
-pub fn line_and_column(body: &[u8], offset: usize) -> (usize, usize) {
-    let before = body.get(..offset).unwrap_or(body);
-    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-    let last = before.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
-    // All but the first byte of a character of UTF-8 look like 10xx_xxxx.
-    let column = last.iter().filter(|byte| **byte & 0xc0 != 0x80).count() + 1;
-    (line, column)
-}
-
 /// Says in one problem that the body is something else altogether, where it is.
 fn report_other_document(body: &[u8], problems: &mut Problems) -> bool {
     let content = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body).trim_ascii();
@@ -61,54 +54,6 @@ fn report_other_document(body: &[u8], problems: &mut Problems) -> bool {
     };
     problems.invalid(rule, first_line, message);
     true
-}
-
-/// How a line ends.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum LineEnd {
-    Lf,
-    CrLf,
-    BareCr,
-    EndOfBody,
-}
-
-/// A line without its end.
-#[derive(Clone, Copy)]
-struct Line {
-    span: Span,
-    end: LineEnd,
-    /// With its end.
-    whole: Span,
-}
-
-/// Splits a body into lines. A bare CR ends a line too, so that it leads to one problem and not to many.
-struct Lines<'a> {
-    body: &'a [u8],
-    position: usize,
-}
-
-impl<'a> Lines<'a> {
-    fn new(body: &'a [u8], position: usize) -> Self {
-        Self { body, position }
-    }
-}
-
-impl Iterator for Lines<'_> {
-    type Item = Line;
-
-    fn next(&mut self) -> Option<Line> {
-        let start = self.position;
-        let rest = self.body.get(start..).filter(|rest| !rest.is_empty())?;
-        let length = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(rest.len());
-        let (end, width) = match rest.get(length..).unwrap_or_default() {
-            [] => (LineEnd::EndOfBody, 0),
-            [b'\r', b'\n', ..] => (LineEnd::CrLf, 2),
-            [b'\r', ..] => (LineEnd::BareCr, 1),
-            _ => (LineEnd::Lf, 1),
-        };
-        self.position = start + length + width;
-        Some(Line { span: Span::new(start, start + length), end, whole: Span::new(start, self.position) })
-    }
 }
 
 /// The state of a key that a policy needs.
@@ -248,15 +193,15 @@ impl<'a> Reader<'a> {
         // `mode none` and `max_age=604800`: the key is there, so that it is not missing as well.
         let word = text.iter().position(|byte| is_blank(byte) || *byte == b'=').unwrap_or(text.len());
         let key = text.get(..word).unwrap_or_default();
-        let broken = match key {
-            b"version" if self.version.is_missing() => Some(self.version = Slot::Broken),
-            b"mode" if self.mode.is_missing() => Some(self.mode = Slot::Broken),
-            b"max_age" if self.max_age.is_missing() => Some(self.max_age = Slot::Broken),
-            b"mx" => Some(self.mx_seen = true),
-            _ => None,
-        };
-        let expected = match broken {
-            Some(()) => format!("\"{}:\" and the value were expected", String::from_utf8_lossy(key)),
+        match key {
+            b"version" if self.version.is_missing() => self.version = Slot::Broken,
+            b"mode" if self.mode.is_missing() => self.mode = Slot::Broken,
+            b"max_age" if self.max_age.is_missing() => self.max_age = Slot::Broken,
+            b"mx" => self.mx_seen = true,
+            _ => {}
+        }
+        let expected = match KEYS.into_iter().find(|(known, _)| known.as_bytes() == key) {
+            Some((known, _)) => format!("\"{known}:\" and a value were expected"),
             None => "\"key: value\" was expected".to_owned(),
         };
         self.problems.invalid("POL-03", content, format!("{} is no field; {expected}", quoted(text)));
@@ -380,6 +325,201 @@ impl<'a> Reader<'a> {
                     self.problems.invalid(rule, end, format!("{key} is missing{unless}"));
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::terms::Reading;
+
+    const GOOD: &str = "version: STSv1\nmode: enforce\nmx: mx.example.com\nmax_age: 604800\n";
+
+    /// Rule, place and message of each problem.
+    fn problems(body: &str) -> Vec<(&'static str, &str, String)> {
+        let place = |span: Span| &body[span.start..span.end];
+        let problems = read_policy(body.as_bytes()).problems;
+        problems.into_iter().map(|problem| (problem.rule.0, place(problem.span), problem.message)).collect()
+    }
+
+    fn only_problem(body: &str) -> (&'static str, &str, String) {
+        let mut problems = problems(body);
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        problems.remove(0)
+    }
+
+    #[test]
+    fn a_good_policy_has_no_problems() {
+        let reading = read_policy(GOOD.as_bytes());
+        assert!(reading.valid());
+        assert_eq!(reading.problems, []);
+    }
+
+    #[test]
+    fn each_required_key_is_missed_alone() {
+        let rules = ["POL-09", "POL-10", "POL-13", "POL-11"];
+        for (line, rule) in GOOD.lines().zip(rules) {
+            let body = GOOD.replace(&format!("{line}\n"), "");
+            let (found, place, message) = only_problem(&body);
+            let key = line.split(':').next().unwrap();
+            assert_eq!((found, place), (rule, ""), "{message}");
+            assert!(message.starts_with(&format!("{key} is missing")), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_key_is_shown_where_it_stands() {
+        for (written, key) in [("max-age", "max_age"), ("Mode", "mode"), ("MX", "mx"), ("eversion", "version")] {
+            let body = GOOD.replace(&format!("{key}:"), &format!("{written}:"));
+            let problems = problems(&body);
+            let found = problems.iter().find(|(rule, ..)| *rule == "POL-07").unwrap();
+            assert_eq!(found.1, written);
+            assert!(found.2.contains(&format!("{key} is missing")), "{}", found.2);
+        }
+    }
+
+    #[test]
+    fn one_mistake_is_one_problem() {
+        let cases = [
+            (GOOD.replace("enforce", "enforced"), "POL-10", "enforced"),
+            (GOOD.replace("max_age: 6", "max_age=6"), "POL-03", "max_age=604800"),
+            (GOOD.replace('\n', "\r"), "POL-02", "\r"),
+            (format!("\u{feff}{GOOD}"), "POL-04", "\u{feff}"),
+            (GOOD.replace("mx.example", "mx1.example.com, mx2.example"), "POL-15", "mx1.example.com, mx2.example.com"),
+            (GOOD.replace("mx.example.com", "mx.example.com # main"), "POL-03", "mx.example.com # main"),
+            (GOOD.replace("mx.example", "*.*"), "POL-16", "*.*.com"),
+            (GOOD.replace("mx: mx.example.com", "mx:"), "POL-15", "mx:"),
+            (
+                GOOD.trim_end().replace('\n', "; "),
+                "POL-03",
+                "STSv1; mode: enforce; mx: mx.example.com; max_age: 604800",
+            ),
+            ("<!DOCTYPE html>\n<title>404: not found</title>".to_owned(), "POL-03", "<!DOCTYPE html>"),
+            (String::new(), "POL-01", ""),
+        ];
+        for (body, rule, place) in cases {
+            let found = only_problem(&body);
+            assert_eq!((found.0, found.1), (rule, place), "{}", found.2);
+            assert!(!read_policy(body.as_bytes()).usable(), "{body}");
+        }
+    }
+
+    #[test]
+    fn some_senders_accept_these() {
+        let cases = [
+            (format!("{GOOD}\n\n"), "POL-03", "\n"),
+            (format!(" {GOOD}"), "POL-05", " "),
+            (GOOD.replace("mode:", "mode \t:"), "POL-05", " \t"),
+            (format!("{GOOD}mode: none\n"), "POL-08", "mode: none"),
+            (format!("{GOOD}max_age: soon"), "POL-08", "max_age: soon"),
+            (format!("{GOOD}-x: y"), "POL-14", "-x"),
+            (format!("{GOOD}x:"), "POL-14", "x:"),
+            (format!("{GOOD}x: a\tb"), "POL-14", "a\tb"),
+        ];
+        for (body, rule, place) in cases {
+            let found = only_problem(&body);
+            assert_eq!((found.0, found.1), (rule, place), "{}", found.2);
+            let reading = read_policy(body.as_bytes());
+            assert!(reading.usable() && !reading.valid(), "{body}");
+            assert_eq!(
+                reading.value.map(|policy| (policy.mode, policy.max_age)),
+                Some((Mode::Enforce, MaxAge(604_800)))
+            );
+        }
+    }
+
+    #[test]
+    fn everybody_accepts_these() {
+        let cases = [
+            (GOOD.replacen('\n', "\r\n", 1), "POL-02", "\n"),
+            (GOOD.replace("mx.example", "MX.example"), "POL-19", "MX.example.com"),
+            (format!("{GOOD}x: y"), "POL-14", "x"),
+            (GOOD.replace("version: STSv1\n", "") + "version: STSv1", "POL-06", "mode"),
+        ];
+        for (body, rule, place) in cases {
+            let found = only_problem(&body);
+            assert_eq!((found.0, found.1), (rule, place), "{}", found.2);
+            assert!(read_policy(body.as_bytes()).valid(), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_hostile_body_leads_to_few_problems() {
+        let body = "x\n".repeat(32_000);
+        let reading = read_policy(body.as_bytes());
+        assert!(reading.problems.len() < 200);
+        assert_eq!(reading.worst(), Some(Reading::Invalid));
+    }
+
+    /// Text that gets past the first checks more often than arbitrary bytes do.
+    fn nearly_a_policy() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            prop::sample::select(vec![
+                "version",
+                "mode",
+                "max_age",
+                "mx",
+                "STSv1",
+                "enforce",
+                "none",
+                "86400",
+                "*.",
+                "example.com",
+                ":",
+                ": ",
+                "\n",
+                "\r\n",
+                "\r",
+                "\t",
+                " ",
+                "#",
+                "\u{feff}",
+                "ü",
+                ";",
+                ".",
+                "_",
+                "[",
+                "{",
+                "<",
+            ])
+            .prop_map(|piece| piece.as_bytes().to_vec()),
+            prop::collection::vec(any::<u8>(), 0..4),
+        ];
+        prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read(body in prop_oneof![nearly_a_policy(), prop::collection::vec(any::<u8>(), 0..300)]) {
+            let reading = read_policy(&body);
+            for problem in &reading.problems {
+                prop_assert!(problem.span.start <= problem.span.end && problem.span.end <= body.len(), "{problem:?}");
+                prop_assert!(problem.message.chars().all(|c| !c.is_control()), "{problem:?}");
+            }
+            prop_assert_eq!(reading.usable(), reading.worst() != Some(Reading::Invalid));
+        }
+
+        #[test]
+        fn what_follows_the_grammar_is_read_back(
+            mode in prop::sample::select(vec![Mode::Enforce, Mode::Testing, Mode::None]),
+            max_age in 0..=9_999_999_999_u64,
+            mx in prop::collection::vec("(\\*\\.)?[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?(\\.[a-z0-9]{1,10}){0,3}", 1..5),
+            extension in "[a-zA-Z0-9]{20,32}",
+            text in "[!-~]([ -~]{0,20}[!-~])?",
+            line_end in prop::sample::select(vec!["\n", "\r\n"]),
+            ends in any::<bool>(),
+        ) {
+            let mut lines = vec!["version: STSv1".to_owned(), format!("mode:\t{mode}"), format!("max_age:{max_age} ")];
+            lines.extend(mx.iter().map(|pattern| format!("mx: {pattern}")));
+            lines.push(format!("{extension}: {text}"));
+            let body = lines.join(line_end) + if ends { line_end } else { "" };
+            let reading = read_policy(body.as_bytes());
+            prop_assert!(reading.valid(), "{:?}", reading.problems);
+            let mx: Vec<_> = mx.iter().map(|text| MxPattern::parse(text).unwrap()).collect();
+            prop_assert_eq!(reading.value, Some(Policy { mode, max_age: MaxAge(max_age), mx }));
         }
     }
 }

@@ -78,11 +78,7 @@ pub fn read_sts_records(records: &[Vec<Octets>]) -> StsRecordReading {
         return reading;
     }
     let mut problems = Problems::default();
-    if selection.nearly > 0 {
-        let message = "another record at this name has a blank before its first \";\": some senders count it too, and \
-                       take two records as none";
-        problems.lenient(DIALECT.blank_before_delimiter, Span::new(0, DIALECT.version.len()), message);
-    }
+    selection.report_nearly(&DIALECT, &mut problems);
     let value = read_record(selection.text.as_bytes(), &selection.seams, &mut problems);
     reading.value = value.filter(|_| !problems.any_invalid());
     reading.problems = problems.into_sorted();
@@ -181,6 +177,132 @@ fn report_missing_id(text: &[u8], fields: &[Field<'_>], problems: &mut Problems)
         None => {
             let end = Span::new(text.len(), text.len());
             problems.invalid("REC-09", end, "there is no id; for example \"id=20261123T2154\" was expected");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(records: &[&str]) -> StsRecordReading {
+        let records: Vec<Vec<Octets>> = records.iter().map(|text| vec![Octets::from(*text)]).collect();
+        read_sts_records(&records)
+    }
+
+    /// Rule and place of the only problem.
+    fn only_problem(record: &str) -> (&'static str, &str) {
+        let reading = read(&[record]);
+        assert_eq!(reading.problems.len(), 1, "{reading:?}");
+        let problem = &reading.problems[0];
+        (problem.rule.0, &record[problem.span.start..problem.span.end])
+    }
+
+    #[test]
+    fn one_mistake_is_one_problem_at_its_place() {
+        for (record, rule, place) in [
+            ("v=STSv1; id=2026-11-23", "REC-09", "2026-11-23"),
+            ("v=STSv1; id=", "REC-09", "id="),
+            ("v=STSv1", "REC-09", ""),
+            ("v=STSv1 id=1", "REC-07", " id=1"),
+            ("v=STSv1, id=1", "REC-07", ","),
+            ("v=STSv1; id=1, a=b", "REC-07", ", a=b"),
+            ("v=STSv1; id = 1", "REC-08", "id = 1"),
+            ("v=STSv1; id=1; a=b=c", "REC-10", "b=c"),
+            ("v=STSv1; id=1; ;", "REC-11", "; ;"),
+            ("v=STSv1; id=1; v=STSv1", "REC-13", "v=STSv1"),
+            ("v=STSv1; id=1; caf\u{e9}=x", "REC-14", "\u{e9}"),
+            (" v=STSv1; id=1", "REC-05", " "),
+            ("v=STSv2; id=1", "REC-05", "v=STSv2"),
+            ("v=TLSRPTv1; rua=mailto:a@example.com", "REC-05", "v=TLSRPTv1"),
+        ] {
+            assert_eq!(only_problem(record), (rule, place), "{record}");
+        }
+    }
+
+    #[test]
+    fn an_id_in_upper_case_is_shown_where_it_stands() {
+        let record = "v=STSv1; ID=1";
+        let problems = read(&[record]).problems;
+        let missing = problems.iter().find(|problem| problem.rule.0 == "REC-09").unwrap();
+        assert_eq!(&record[missing.span.start..missing.span.end], "ID");
+    }
+
+    #[test]
+    fn a_lone_record_is_ours_unless_it_is_plainly_something_else() {
+        for text in
+            ["v=spf1 -all", "V=SPF1 -all", " v = DMARC1; p=none", "\"v=DKIM1; p=\"", "v=BIMI1; l=", "x", "", "google=1"]
+        {
+            let reading = read(&[text]);
+            assert_eq!((reading.presence, reading.unrelated), (RecordPresence::Absent, 1), "{text}");
+            assert!(reading.text.is_none() && reading.problems.is_empty());
+        }
+        for text in ["v=STSv2;id=1", "\"v=STSv1; id=1\"", " V = stsv1", "v="] {
+            let reading = read(&[text]);
+            assert_eq!((reading.presence, reading.worst()), (RecordPresence::One, Some(Reading::Invalid)), "{text}");
+        }
+    }
+
+    #[test]
+    fn of_several_the_prefix_chooses() {
+        let reading = read(&["v=spf1 -all", "v=STSv1; id=1", "google=1"]);
+        assert_eq!((reading.presence, reading.unrelated, reading.valid()), (RecordPresence::One, 2, true));
+        let reading = read(&["v=STSv1 ; id=1", "v=STSv1"]);
+        assert_eq!((reading.presence, reading.unrelated), (RecordPresence::Absent, 2));
+        let reading = read(&["v=STSv1;", "v=STSv1;", "v=STSv1; id=1", "x"]);
+        assert_eq!((reading.presence, reading.unrelated), (RecordPresence::Multiple(3), 1));
+        assert!(!reading.usable());
+    }
+
+    #[test]
+    fn a_delimiter_lost_between_two_strings_is_said() {
+        let reading = read_sts_records(&[vec![Octets::from("v=STSv1"), Octets::from("id=1")]]);
+        assert_eq!(reading.text, Some(Octets::from("v=STSv1id=1")));
+        assert!(reading.problems[0].message.contains("the strings of the record join to"), "{reading:?}");
+    }
+
+    fn nearly_a_record() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            prop::sample::select(vec![
+                "v=STSv1", "v=STSv1;", "id", "=", ";", " ", "\t", "a", "20261123", "_", "\"", ",", "\\", "v"
+            ])
+            .prop_map(|piece| piece.as_bytes().to_vec()),
+            prop::collection::vec(any::<u8>(), 0..3),
+        ];
+        prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn any_records_are_read(records in prop::collection::vec(prop::collection::vec(nearly_a_record(), 0..3), 0..4)) {
+            let records: Vec<Vec<Octets>> =
+                records.into_iter().map(|strings| strings.into_iter().map(Octets).collect()).collect();
+            let reading = read_sts_records(&records);
+            let length = reading.text.as_ref().map_or(0, |text| text.as_bytes().len());
+            for problem in &reading.problems {
+                prop_assert!(problem.span.start <= problem.span.end && problem.span.end <= length, "{problem:?}");
+                prop_assert!(problem.message.chars().all(|c| !c.is_control()), "{problem:?}");
+            }
+            prop_assert_eq!(reading.text.is_some(), reading.presence == RecordPresence::One);
+            let judged = reading.presence == RecordPresence::One;
+            prop_assert_eq!(reading.usable(), judged && reading.worst() != Some(Reading::Invalid));
+        }
+
+        #[test]
+        fn what_follows_the_grammar_is_read_back(
+            id in "[A-Za-z0-9]{1,32}",
+            name in "[A-Za-z0-9][A-Za-z0-9_.-]{20,31}",
+            value in "[!-:<>-~]{1,30}",
+            delimiter in prop::sample::select(vec![";", "; ", " ;", " \t;\t "]),
+            ends in any::<bool>(),
+        ) {
+            let record = format!("v=STSv1;id={id}{delimiter}{name}={value}{}", if ends { delimiter } else { "" });
+            let reading = read(&[&record]);
+            prop_assert!(reading.valid(), "{reading:?}");
+            let expected = StsRecord { id: PolicyId::parse(&id).unwrap(), extensions: vec![(name, value)] };
+            prop_assert_eq!(reading.value, Some(expected));
         }
     }
 }

@@ -80,11 +80,7 @@ pub fn read_tlsrpt_records(records: &[Vec<Octets>]) -> TlsRptReading {
         return reading;
     }
     let mut problems = Problems::default();
-    if selection.nearly > 0 {
-        let message = "another record at this name has a blank before its first \";\": some senders count it too, and \
-                       take two records as none";
-        problems.lenient(DIALECT.blank_before_delimiter, Span::new(0, DIALECT.version.len()), message);
-    }
+    selection.report_nearly(&DIALECT, &mut problems);
     let value = read_record(selection.text.as_bytes(), &selection.seams, &mut problems);
     reading.value = value.filter(|_| !problems.any_invalid());
     reading.problems = problems.into_sorted();
@@ -202,6 +198,88 @@ fn report_missing_rua(text: &[u8], fields: &[Field<'_>], problems: &mut Problems
                 end,
                 "there is no rua; for example \"rua=mailto:tls-reports@example.com\" was expected",
             );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(record: &str) -> TlsRptReading {
+        read_tlsrpt_records(&[vec![Octets::from(record)]])
+    }
+
+    #[test]
+    fn one_mistake_is_one_problem_at_its_place() {
+        for (record, rule, reading, place) in [
+            ("v=TLSRPTv1; rua=a@example.com", "RPT-05", Reading::Invalid, "a@example.com"),
+            ("v=TLSRPTv1; rua=ftp://x.example/", "RPT-05", Reading::Invalid, "ftp://x.example/"),
+            ("v=TLSRPTv1; rua=mailto:,https://x.example/", "RPT-05", Reading::Lenient, "mailto:"),
+            ("v=TLSRPTv1; rua=https://x.example/ ,, mailto:a@example.com", "RPT-06", Reading::Invalid, ","),
+            ("v=TLSRPTv1; rua=mailto:a@example.com,", "RPT-06", Reading::Invalid, ","),
+            (
+                "v=TLSRPTv1; rua=mailto:a@x.example mailto:b@x.example",
+                "RPT-06",
+                Reading::Invalid,
+                "mailto:a@x.example mailto:b@x.example",
+            ),
+            ("v=TLSRPTv1; rua=Mailto:a@example.com", "RPT-05", Reading::Lenient, "Mailto:a@example.com"),
+            ("v=TLSRPTv1", "RPT-04", Reading::Invalid, ""),
+            ("v=STSv1; id=1", "RPT-03", Reading::Invalid, "v=STSv1"),
+        ] {
+            let problems = read(record).problems;
+            assert_eq!(problems.len(), 1, "{problems:?}");
+            let span = problems[0].span;
+            let found = (problems[0].rule.0, problems[0].reading, &record[span.start..span.end]);
+            assert_eq!(found, (rule, reading, place), "{}", problems[0].message);
+        }
+    }
+
+    #[test]
+    fn an_equals_sign_in_a_uri_is_part_of_it() {
+        let reading = read("v=TLSRPTv1; rua=https://r.example.com/?a=b , mailto:a@example.com;");
+        assert!(reading.valid(), "{reading:?}");
+        let uris: Vec<String> = reading.value.unwrap().rua.iter().map(ToString::to_string).collect();
+        assert_eq!(uris, ["https://r.example.com/?a=b", "mailto:a@example.com"]);
+    }
+
+    fn nearly_a_record() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            prop::sample::select(vec![
+                "v=TLSRPTv1;",
+                "rua=",
+                "mailto:",
+                "a@example.com",
+                "https://",
+                ",",
+                ";",
+                " ",
+                "=",
+                "%",
+                "!",
+                "x"
+            ])
+            .prop_map(|piece| piece.as_bytes().to_vec()),
+            prop::collection::vec(any::<u8>(), 0..3),
+        ];
+        prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn any_record_is_read(tail in nearly_a_record()) {
+            let record = Octets([b"v=TLSRPTv1;".as_slice(), &tail].concat());
+            let reading = read_tlsrpt_records(&[vec![record.clone()]]);
+            for problem in &reading.problems {
+                let span = problem.span;
+                prop_assert!(span.start <= span.end && span.end <= record.as_bytes().len(), "{problem:?}");
+                prop_assert!(problem.message.chars().all(|c| !c.is_control()), "{problem:?}");
+            }
+            prop_assert_eq!(reading.usable(), reading.worst() != Some(Reading::Invalid));
+            prop_assert!(reading.value.is_none_or(|record| !record.rua.is_empty()));
         }
     }
 }
