@@ -18,7 +18,7 @@ use crate::world::dns::{Behaviour, DnsPeer, RecordType, TTL, Transport};
 /// Long enough for a busy machine to answer; only tests in which somebody is silent wait for the end.
 const PATIENT: Duration = Duration::from_secs(20);
 /// For tests that wait for the end.
-const HASTY: Duration = Duration::from_millis(600);
+const HASTY: Duration = Duration::from_millis(1500);
 
 fn resolver(servers: &[&DnsPeer], timeout: Duration) -> Resolver {
     Resolver::new(ResolverOptions::new(servers.iter().map(|peer| peer.address()).collect(), timeout))

@@ -1,11 +1,9 @@
 //! One question to one server: UDP first, TCP where the answer does not fit.
 
-use std::{
-    io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-};
+use std::{io, net::SocketAddr};
 
 use hickory_resolver::proto::rr::{Name, RecordType};
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpStream, UdpSocket},
@@ -85,14 +83,11 @@ async fn udp(server: SocketAddr, query: &Query, deadline: Instant) -> Result<Rec
 }
 
 fn connected_socket(server: SocketAddr) -> io::Result<UdpSocket> {
-    let any: SocketAddr = match server {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    };
-    let socket = std::net::UdpSocket::bind(any)?;
-    socket.connect(server)?;
+    let socket = Socket::new(Domain::for_address(server), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
-    UdpSocket::from_std(socket)
+    // Without a bind before it, this also chooses a random port, with less work for the kernel.
+    socket.connect(&server.into())?;
+    UdpSocket::from_std(socket.into())
 }
 
 /// RFC 7766: a length of two octets before every message.
