@@ -280,6 +280,12 @@ async fn a_silent_server_comes_last_for_a_while() {
     assert_eq!(resolver.txt("one.test").await.records(), [octets(&["1"])]);
     assert_eq!(resolver.txt("two.test").await.records(), [octets(&["2"])]);
     assert_eq!((silent.count("one.test"), silent.count("two.test")), (1, 0));
+
+    // What the second one says stands at once, even if it is no more than SERVFAIL.
+    silent.behave("three.test", Behaviour::Silent);
+    second.behave("three.test", Behaviour::ServFail);
+    let lookup = self::resolver(&[&silent, &second], Duration::from_secs(3)).txt("three.test").await;
+    assert_eq!((lookup.failure(), silent.count("three.test")), (Some(&LookupFailure::ServFail), 1));
 }
 
 #[tokio::test]

@@ -65,8 +65,8 @@ impl Upstream {
 
     /// Asks one server after another until one answers that the name has records or has none.
     ///
-    /// SERVFAIL, REFUSED and the like are put to the next server and stand where there is none. Silence is waited for
-    /// [`ATTEMPTS`] times.
+    /// A server that says SERVFAIL, REFUSED or the like, or cannot be reached, makes way for the next one and is not asked
+    /// again; what it said stands where no other knows better. Silence is waited for [`ATTEMPTS`] times.
     pub(super) async fn ask(&self, name: &Name, kind: RecordType, deadline: Instant) -> Result<Answer, NoAnswer> {
         self.ask_among(self.in_order(), name, kind, deadline).await
     }
@@ -78,17 +78,17 @@ impl Upstream {
         kind: RecordType,
         deadline: Instant,
     ) -> Result<Answer, NoAnswer> {
-        let mut standing = match candidates.is_empty() {
-            true => NoAnswer::because(LookupFailure::Unreachable("no resolver is configured".to_owned())),
-            false => NoAnswer::because(LookupFailure::Timeout),
-        };
-        let mut first = true;
+        let mut standing: Option<NoAnswer> = None;
         let mut attempts = ATTEMPTS;
-        while let Some(server) = candidates.pop_front() {
+        let mut silent = VecDeque::new();
+        loop {
+            // Where one server has answered, the silence of another is not waited for again.
+            let next = match candidates.pop_front() {
+                None if !standing.as_ref().is_some_and(NoAnswer::is_reply) => silent.pop_front(),
+                next => next,
+            };
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || attempts == 0 {
-                break;
-            }
+            let Some(server) = next.filter(|_| attempts > 0 && !left.is_zero()) else { break };
             let until = Instant::now() + left / attempts;
             let fault = match exchange(server.address, name, kind, until, &self.counters).await {
                 Ok(answer) => {
@@ -106,17 +106,18 @@ impl Upstream {
             };
             if Instant::now() >= until {
                 attempts -= 1;
-                // Where another server has answered already, silence is not waited for twice.
-                if !standing.is_reply() {
-                    candidates.push_back(server);
-                }
+                silent.push_back(server);
             }
-            if first || fault.rank() > standing.rank() {
-                standing = fault;
+            if standing.as_ref().is_none_or(|standing| fault.rank() > standing.rank()) {
+                standing = Some(fault);
             }
-            first = false;
         }
-        Err(standing)
+        Err(standing.unwrap_or_else(|| {
+            NoAnswer::because(match self.servers.is_empty() {
+                true => LookupFailure::Unreachable("no resolver is configured".to_owned()),
+                false => LookupFailure::Timeout,
+            })
+        }))
     }
 
     /// Whether the resolver can be believed to work: see [`super::Resolver::healthy`].
