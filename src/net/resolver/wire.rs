@@ -11,7 +11,7 @@ use crate::{
     terms::Octets,
 };
 
-/// What fits through every path without fragments (RFC 9715 §3.1).
+/// What passes every path without fragments: the smallest MTU of IPv6, 1280 (RFC 8200 §5), without the IPv6 and UDP headers.
 const UDP_PAYLOAD: u16 = 1232;
 /// RFC 1035 §4.1.1.
 const HEADER_LENGTH: usize = 12;
