@@ -56,10 +56,15 @@ macro_rules! section {
         #[schemars(deny_unknown_fields)]
         pub struct $name { $( $(#[$key_meta])* pub $key: Option<At<$type>>, )* }
 
+        impl $name {
+            /// The keys in the order in which people read them.
+            pub(super) const KEYS: &'static [&'static str] = &[$(stringify!($key)),*];
+        }
+
         impl FromNode for $name {
             fn from_node(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
                 let mut section = Self::default();
-                for (name, key, value) in reader.section(node, &[$(stringify!($key)),*], &[$(stringify!($required)),*])? {
+                for (name, key, value) in reader.section(node, Self::KEYS, &[$(stringify!($required)),*])? {
                     match name {
                         $( stringify!($key) => section.$key = reader.field(key, name, value), )*
                         _ => {}

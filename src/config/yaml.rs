@@ -74,6 +74,10 @@ pub(super) fn shorten(text: &str) -> String {
 
 /// Reads one document; an empty one is an empty map.
 pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
+    parse_replaying(text, MAX_REPLAYED)
+}
+
+fn parse_replaying(text: &str, most: usize) -> Result<Node, SyntaxError> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_depth: MAX_DEPTH,
@@ -82,7 +86,7 @@ pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
         },
         // Seen and reported by the reader, together with all other mistakes.
         duplicate_keys: DuplicateKeyPolicy::LastWins,
-        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_REPLAYED },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: most },
         // Else `dnssec: off` would be false (YAML 1.1).
         strict_booleans: true,
         with_snippet: false,
@@ -100,6 +104,9 @@ pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
             let message = match &error {
                 serde_saphyr::Error::Budget { .. } => {
                     "the YAML is too deep or too large for a configuration".to_owned()
+                }
+                serde_saphyr::Error::MultipleDocuments { .. } => {
+                    "a second YAML document starts here; one was expected".to_owned()
                 }
                 _ => without_place(message),
             };
@@ -268,7 +275,8 @@ mod tests {
             let item = format!("*a{}", level - 1);
             bomb += &format!("a{level}: &a{level} [{}]\n", vec![item; 10].join(","));
         }
-        assert!(parse(&bomb).is_err());
+        assert!(parse_replaying(&bomb, 10_000).is_err_and(|error| error.message.contains("replay")));
+        assert!(parse_replaying("a: &x [1, 2]\nb: *x\n", 10_000).is_ok());
         assert!(parse(&format!("a: {}{}", "[".repeat(5000), "]".repeat(5000))).is_err());
     }
 }
