@@ -94,7 +94,7 @@ impl Diagnostic {
         while !line.is_char_boundary(end) {
             end += 1;
         }
-        self.line_text = line.to_owned();
+        self.line_text = without_secrets(line);
         self.marked = (start, end.max(start));
     }
 
@@ -182,6 +182,27 @@ impl fmt::Display for ConfigErrors {
 
 impl std::error::Error for ConfigErrors {}
 
+/// The user-info and the query of every URL in a line as stars, byte for byte so that the caret stays where it is: what is told
+/// goes to logs.
+fn without_secrets(line: &str) -> String {
+    let mut shown = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        shown.push_str(before);
+        let end = after.find([' ', '\'', '"', ',', '}', ']', '\t']).unwrap_or(after.len());
+        let (url, next) = after.split_at(end);
+        let secret = url.rfind('@').unwrap_or(0);
+        let after_secret = url.get(secret..).unwrap_or_default();
+        let query = after_secret.find('?').map_or(url.len(), |at| secret + at + 1);
+        shown.push_str(&"*".repeat(secret));
+        shown.push_str(url.get(secret..query).unwrap_or_default());
+        shown.push_str(&"*".repeat(url.len() - query));
+        rest = next;
+    }
+    shown + rest
+}
+
 /// Control characters of a broken file do not reach the terminal.
 fn printable(text: String) -> String {
     if !text.chars().any(char::is_control) {
@@ -212,6 +233,17 @@ error: \"soon\" is no duration
   = help: write 10m";
         assert_eq!(diagnostic.to_string(), expected);
         assert!(diagnostic.render(true).contains("\u{1b}["));
+    }
+
+    #[test]
+    fn secrets_of_urls_are_not_shown() {
+        let line = "a: [{url: 'https://joe:gehëim@h.example/?t=geheim'}, http://b.example/x, postgres://u:p?w@d/]";
+        let shown = without_secrets(line);
+        assert_eq!(
+            shown,
+            "a: [{url: 'https://***********@h.example/?********'}, http://b.example/x, postgres://*****@d/]"
+        );
+        assert_eq!(shown.len(), line.len());
     }
 
     #[test]

@@ -66,9 +66,15 @@ pub fn reference() -> Result<String, String> {
             let required =
                 section.get("required").and_then(Value::as_array).is_some_and(|all| all.iter().any(|one| one == key));
             let default = if required { "required".to_owned() } else { default(property) };
-            let row = format!("`{key}` | {} | {default} | {}", kind(property), meaning.replace('|', "\\|").replace('\n', " "));
-            page += &format!("| {row} |
-");
+            let row = format!(
+                "`{key}` | {} | {default} | {}",
+                kind(property),
+                meaning.replace('|', "\\|").replace('\n', " ")
+            );
+            page += &format!(
+                "| {row} |
+"
+            );
         }
     }
     Ok(page)

@@ -61,19 +61,29 @@ pub(super) fn shown(duration: Duration) -> HumanDuration {
 impl Resolver<'_, '_> {
     pub(super) fn settings(&mut self, file: File) -> Settings {
         let defaults = Settings::default();
+        let resolver_timeout = file.resolver.as_ref().and_then(|at| at.value.timeout).map(|at| at.mark);
+        let probe_timeout = file.probe.as_ref().and_then(|at| at.value.timeout).map(|at| at.mark);
         let resolver = self.resolver(or(file.resolver, file::Resolver::default()), defaults.resolver);
-        let probe = self.probe(or(file.probe, file::Probe::default()), defaults.probe, resolver.timeout);
+        let probe = self.probe(or(file.probe, file::Probe::default()), &defaults.probe);
+        if resolver.timeout > probe.timeout
+            && let Some(mark) = resolver_timeout.or(probe_timeout)
+        {
+            let (question, whole) = (shown(resolver.timeout), shown(probe.timeout));
+            let message = format!("one DNS question may take longer ({question}) than a whole probe ({whole})");
+            let hint = "let `resolver.timeout` be at most `probe.timeout`";
+            self.reader.error(mark, message, Some(hint.to_owned()));
+        }
         let domains = self.domains(file.domains, &probe);
-        let shard = self.shard(or(file.shard, file::Shard::default()), defaults.shard);
+        let shard = self.shard(&or(file.shard, file::Shard::default()), &defaults.shard);
         Settings {
             own_mx: list(file.own_mx),
-            thresholds: self.thresholds(or(file.thresholds, file::Thresholds::default()), defaults.thresholds),
+            thresholds: self.thresholds(or(file.thresholds, file::Thresholds::default()), &defaults.thresholds),
             severities: self.severities(file.severities),
             accept: self.accept(file.accept),
             domains,
             domain_files: list(file.domain_files),
             http_sd: self.http_sd(file.http_sd),
-            reports: self.reports(or(file.reports, file::Reports::default()), defaults.reports),
+            reports: self.reports(or(file.reports, file::Reports::default()), &defaults.reports),
             metrics: metrics(or(file.metrics, file::Metrics::default()), defaults.metrics),
             shard,
             state: self.state(or(file.state, file::State::default()), defaults.state),
@@ -107,7 +117,7 @@ impl Resolver<'_, '_> {
         }
     }
 
-    fn probe(&mut self, written: file::Probe, default: ProbeSettings, resolver_timeout: Duration) -> ProbeSettings {
+    fn probe(&mut self, written: file::Probe, default: &ProbeSettings) -> ProbeSettings {
         let (interval_at, timeout_at, retry_at) = (written.interval, written.timeout, written.retry_interval);
         let interval = self.duration(interval_at, default.interval, INTERVALS);
         self.polite(interval_at);
@@ -118,12 +128,6 @@ impl Resolver<'_, '_> {
             let message =
                 format!("a probe may take longer ({}) than the time between two ({})", shown(timeout), shown(interval));
             self.reader.error(mark, message, Some("let `timeout` be at most `interval`".to_owned()));
-        }
-        if resolver_timeout > timeout
-            && let Some(at) = timeout_at
-        {
-            let message = format!("one DNS question may take longer ({}) than a whole probe", shown(resolver_timeout));
-            self.reader.error(at.mark, message, Some("lower `resolver.timeout` or raise this one".to_owned()));
         }
         let mut retry_interval = self.duration(retry_at, default.retry_interval, INTERVALS);
         if retry_interval > interval {
@@ -278,7 +282,7 @@ impl Resolver<'_, '_> {
         }
     }
 
-    fn thresholds(&mut self, written: file::Thresholds, default: Thresholds) -> Thresholds {
+    fn thresholds(&mut self, written: file::Thresholds, default: &Thresholds) -> Thresholds {
         let enforce = or(written.enforce, file::Enforce::default());
         let thresholds = Thresholds {
             certificate_warning: self.certificate(written.certificate_warning, default.certificate_warning),
@@ -322,7 +326,7 @@ impl Resolver<'_, '_> {
         or(written, default)
     }
 
-    fn shard(&mut self, written: file::Shard, default: file::Shard) -> file::Shard {
+    fn shard(&mut self, written: &file::Shard, default: &file::Shard) -> file::Shard {
         let shard = file::Shard { index: written.index.or(default.index), total: written.total.or(default.total) };
         if let (Some(index), Some(total)) = (shard.index, shard.total)
             && index.value.0 >= total.value.0
@@ -342,7 +346,7 @@ impl Resolver<'_, '_> {
         entries.into_iter().map(|at| at.value).collect()
     }
 
-    fn reports(&mut self, written: file::Reports, default: file::Reports) -> file::Reports {
+    fn reports(&mut self, written: file::Reports, default: &file::Reports) -> file::Reports {
         if let Some(http) = &written.http {
             match &http.value.path {
                 Some(path) if !path.value.starts_with('/') => {

@@ -243,7 +243,7 @@ const BROKEN: &[(&str, &str)] = &[
     ),
     (
         "probe: {interval: 1m, timeout: 4s}\nresolver: {timeout: 5s}",
-        "1:32 error: one DNS question may take longer (5s) than a whole probe | lower `resolver.timeout` or raise this one\n",
+        "2:21 error: one DNS question may take longer (5s) than a whole probe (4s) | let `resolver.timeout` be at most `probe.timeout`\n",
     ),
     (
         "probe: {families: []}\nresolver: {servers: []}",

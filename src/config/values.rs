@@ -337,7 +337,7 @@ impl FromNode for HumanDuration {
             reader.unexpected(node.mark, format!("the number {number} has no unit"), EXPECTED, hint);
             return None;
         }
-        reader.text(node, EXPECTED, |text| text.parse())
+        reader.text(node, EXPECTED, str::parse)
     }
 }
 
