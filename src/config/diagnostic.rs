@@ -2,10 +2,15 @@
 
 use std::fmt;
 
-use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 /// More mistakes than this help nobody; the rest is counted.
 pub(super) const MAX_DIAGNOSTICS: usize = 100;
+
+/// So many bytes of a very long line are shown before the place.
+const MAX_BEFORE: usize = 100;
+/// So many bytes of a very long line are shown from the place on.
+const MAX_AFTER: usize = 300;
 
 /// A place in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +46,8 @@ pub struct Diagnostic {
     /// Where; `None` where it concerns the file as a whole.
     pub location: Option<Location>,
     line_text: String,
+    /// Whether `line_text` begins within the line.
+    cut: bool,
     /// Bytes of `line_text`.
     marked: (usize, usize),
 }
@@ -75,6 +82,7 @@ impl Diagnostic {
             file: printable(source.name.to_owned()),
             location: None,
             line_text: String::new(),
+            cut: false,
             marked: (0, 0),
         };
         if let Some(mark) = mark.filter(|mark| mark.line > 0) {
@@ -94,8 +102,11 @@ impl Diagnostic {
         while !line.is_char_boundary(end) {
             end += 1;
         }
-        self.line_text = without_secrets(line);
-        self.marked = (start, end.max(start));
+        let (from, to) = window(line, start);
+        self.cut = from > 0;
+        // Secrets are hidden first: the window may begin behind the scheme of a URL.
+        self.line_text = without_secrets(line).get(from..to).unwrap_or_default().to_owned();
+        self.marked = (start - from, end.clamp(start, to.max(start)) - from);
     }
 
     pub(super) fn expecting(mut self, expected: impl Into<String>) -> Self {
@@ -114,15 +125,22 @@ impl Diagnostic {
             DiagnosticSeverity::Error => Level::ERROR,
             DiagnosticSeverity::Warning => Level::WARNING,
         };
-        let mut group = level.primary_title(&*self.message).elements(self.location.map(|location| {
+        let mut group = Group::with_title(level.primary_title(&*self.message));
+        if let Some(location) = self.location {
             let (start, end) = self.marked;
             let mut mark = AnnotationKind::Primary.span(start..end);
             if let Some(expected) = &self.expected {
                 mark = mark.label(format!("expected {expected}"));
             }
-            Snippet::source(&*self.line_text).line_start(location.line).path(&*self.file).annotation(mark)
-        }));
-        if self.location.is_none() {
+            let mut snippet = Snippet::source(&*self.line_text).line_start(location.line).annotation(mark);
+            if self.cut {
+                // The snippet cannot count the columns of a line whose beginning it lacks.
+                group = group.element(Origin::path(&*self.file).line(location.line).char_column(location.column));
+            } else {
+                snippet = snippet.path(&*self.file);
+            }
+            group = group.element(snippet);
+        } else {
             group = group.element(Level::NOTE.message(format!("in {}", self.file)));
             if let Some(expected) = &self.expected {
                 group = group.element(Level::NOTE.message(format!("expected {expected}")));
@@ -182,6 +200,20 @@ impl fmt::Display for ConfigErrors {
 
 impl std::error::Error for ConfigErrors {}
 
+/// The part of a line that is shown, in bytes: all of it, or what surrounds the place.
+fn window(line: &str, place: usize) -> (usize, usize) {
+    if line.len() <= MAX_BEFORE + MAX_AFTER {
+        return (0, line.len());
+    }
+    let boundary = |mut at: usize| {
+        while !line.is_char_boundary(at) {
+            at -= 1;
+        }
+        at
+    };
+    (boundary(place.saturating_sub(MAX_BEFORE)), boundary(place.saturating_add(MAX_AFTER).min(line.len())))
+}
+
 /// The user-info and the query of every URL in a line as stars, byte for byte so that the caret stays where it is: what is told
 /// goes to logs.
 fn without_secrets(line: &str) -> String {
@@ -233,6 +265,16 @@ error: \"soon\" is no duration
   = help: write 10m";
         assert_eq!(diagnostic.to_string(), expected);
         assert!(diagnostic.render(true).contains("\u{1b}["));
+    }
+
+    #[test]
+    fn of_a_very_long_line_the_place_is_shown() {
+        let text = format!("{}soon{}", "ü".repeat(100_000), "ß".repeat(100_000));
+        let source = Source { name: "a.yml", text: &text };
+        let mark = Mark { line: 1, column: 100_001, bytes: Some((200_000, 200_004)) };
+        let shown = Diagnostic::new(source, DiagnosticSeverity::Error, Some(mark), "no duration").to_string();
+        assert!(shown.contains("--> a.yml:1:100001") && shown.contains("üsoonß") && shown.contains("^^^^"), "{shown}");
+        assert!(shown.len() < 1500, "{}", shown.len());
     }
 
     #[test]
