@@ -4,6 +4,8 @@ use std::{fmt, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::terms::Timestamp;
+
 /// An address family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -56,17 +58,36 @@ pub enum ConnectFailure {
     Local(String),
 }
 
-/// Which mail hosts answered here lately over one family: a timeout counts against a peer only where another one answered.
+/// The mail hosts that answered here last over one family: a timeout counts against a peer only where another one answered
+/// meanwhile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AnsweredHosts {
-    /// None.
-    #[default]
-    None,
-    /// This one alone.
-    One(IpAddr),
-    /// At least two.
-    Several,
+pub struct AnsweredHosts {
+    latest: Option<(IpAddr, Timestamp)>,
+    /// The latest one at another address.
+    other: Option<(IpAddr, Timestamp)>,
+}
+
+impl AnsweredHosts {
+    /// Notes that `address` answered at that time.
+    pub fn note(&mut self, address: IpAddr, at: Timestamp) {
+        match self.latest {
+            Some((known, time)) if known == address => self.latest = Some((known, time.max(at))),
+            Some(known) if known.1 <= at => {
+                self.other = Some(known);
+                self.latest = Some((address, at));
+            }
+            Some(_) => match self.other {
+                Some((_, time)) if time > at => {}
+                _ => self.other = Some((address, at)),
+            },
+            None => self.latest = Some((address, at)),
+        }
+    }
+
+    /// Whether an address other than this one answered at that time or later.
+    pub fn another(&self, address: IpAddr, since: Timestamp) -> bool {
+        [self.latest, self.other].into_iter().flatten().any(|(known, at)| known != address && at >= since)
+    }
 }
 
 /// What this side could see while the observation was made.
@@ -100,38 +121,32 @@ impl Default for Vantage {
             resolver_failing: false,
             ip4_route: true,
             ip6_route: true,
-            ip4_answered: AnsweredHosts::None,
-            ip6_answered: AnsweredHosts::None,
+            ip4_answered: AnsweredHosts::default(),
+            ip6_answered: AnsweredHosts::default(),
             ad_trusted: false,
         }
     }
 }
 
 impl Vantage {
-    /// Whether a mail host other than `address` answered over its family.
-    pub fn another_answered(&self, address: IpAddr) -> bool {
-        let answered = match Family::of(address) {
-            Family::Ip4 => self.ip4_answered,
-            Family::Ip6 => self.ip6_answered,
-        };
-        match answered {
-            AnsweredHosts::None => false,
-            AnsweredHosts::One(one) => one != address,
-            AnsweredHosts::Several => true,
+    /// Whether a mail host other than `address` answered over its family at that time or later.
+    pub fn another_answered(&self, address: IpAddr, since: Timestamp) -> bool {
+        self.answered(Family::of(address)).another(address, since)
+    }
+
+    /// Notes that a mail host at `address` answered.
+    pub fn note_answer(&mut self, address: IpAddr, at: Timestamp) {
+        match Family::of(address) {
+            Family::Ip4 => self.ip4_answered.note(address, at),
+            Family::Ip6 => self.ip6_answered.note(address, at),
         }
     }
 
-    /// Notes that `address` answered.
-    pub fn note_answer(&mut self, address: IpAddr) {
-        let slot = match Family::of(address) {
-            Family::Ip4 => &mut self.ip4_answered,
-            Family::Ip6 => &mut self.ip6_answered,
-        };
-        *slot = match *slot {
-            AnsweredHosts::None => AnsweredHosts::One(address),
-            AnsweredHosts::One(one) if one == address => AnsweredHosts::One(one),
-            AnsweredHosts::One(_) | AnsweredHosts::Several => AnsweredHosts::Several,
-        };
+    const fn answered(&self, family: Family) -> &AnsweredHosts {
+        match family {
+            Family::Ip4 => &self.ip4_answered,
+            Family::Ip6 => &self.ip6_answered,
+        }
     }
 }
 

@@ -1,5 +1,12 @@
 //! The running monitor: when to probe what, once for all who share it, and the snapshot of what is known.
 
+mod check;
+mod edges;
+mod politeness;
+mod probe;
 mod snapshot;
+mod vantage;
 
+pub use check::check;
+pub use edges::{Edges, EdgesError};
 pub use snapshot::{DomainState, HostState, Snapshot};

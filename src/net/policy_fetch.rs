@@ -126,14 +126,21 @@ impl PolicyFetcher {
     /// Asks every address of `host` (`mta-sts.<domain>`). Never fails: whatever happens is a fact in the observation.
     ///
     /// Redirects are not followed, nothing is cached, no compression is asked for, and the request is sent even where the
-    /// certificate is bad.
-    pub async fn fetch(&self, host: &str, addresses: AddressLookup, resolve: Duration) -> PolicyHostObservation {
+    /// certificate is bad. `gate` is awaited before each connection, and what it gives is held while the connection lasts.
+    pub async fn fetch<P>(
+        &self,
+        host: &str,
+        addresses: AddressLookup,
+        resolve: Duration,
+        gate: impl AsyncFn(IpAddr) -> P,
+    ) -> PolicyHostObservation {
         let all: Vec<IpAddr> = addresses.addresses().collect();
         let asked = all.iter().take(self.options.max_addresses);
-        let fetches = stream::iter(asked.map(|address| self.fetch_from(host, *address)))
-            .buffered(CONCURRENT_ADDRESSES)
-            .collect()
-            .await;
+        let gated = async |address: IpAddr| {
+            let _held = gate(address).await;
+            self.fetch_from(host, address).await
+        };
+        let fetches = stream::iter(asked.map(|address| gated(*address))).buffered(CONCURRENT_ADDRESSES).collect().await;
         let skipped = all.len().saturating_sub(self.options.max_addresses);
         PolicyHostObservation { host: host.to_owned(), addresses, resolve, fetches, skipped }
     }

@@ -75,6 +75,8 @@ pub struct AddressHistory {
     pub failures_in_a_row: u32,
     /// Probes in a row that did not reach an SMTP server.
     pub unreachable_in_a_row: u32,
+    /// When the first of them began to fail.
+    pub unreachable_since: Option<Timestamp>,
     /// The last probe in which an SMTP server answered banner and EHLO.
     pub last_up: Option<Arc<AddressObservation>>,
     /// The last probe that made the address count as down.
@@ -195,11 +197,12 @@ impl AddressHistory {
         match Contact::of(observation) {
             Contact::Up => {
                 self.unreachable_in_a_row = 0;
+                self.unreachable_since = None;
                 self.last_up = Some(Arc::clone(observation));
             }
-            Contact::Broken => self.fail(at, BROKEN_IN_A_ROW),
-            Contact::TimedOut => self.fail(at, TIMEOUTS_IN_A_ROW),
-            Contact::Private => self.fail(at, 1),
+            Contact::Broken => self.fail(observation, BROKEN_IN_A_ROW),
+            Contact::TimedOut => self.fail(observation, TIMEOUTS_IN_A_ROW),
+            Contact::Private => self.fail(observation, 1),
             Contact::Rejected | Contact::OwnSide => {}
         }
         match &observation.outcome {
@@ -212,10 +215,11 @@ impl AddressHistory {
         }
     }
 
-    fn fail(&mut self, at: Timestamp, enough: u32) {
+    fn fail(&mut self, observation: &AddressObservation, enough: u32) {
         self.unreachable_in_a_row = self.unreachable_in_a_row.saturating_add(1);
+        self.unreachable_since.get_or_insert(observation.at - observation.duration);
         if self.unreachable_in_a_row >= enough {
-            self.last_down_at = Some(at);
+            self.last_down_at = Some(observation.at);
         }
     }
 }

@@ -83,7 +83,9 @@ fn reach(
         Contact::Private => return Reach::Down,
         Contact::Broken => context.once || in_a_row >= super::history::BROKEN_IN_A_ROW,
         Contact::TimedOut => {
-            context.vantage.another_answered(latest.address)
+            // Meanwhile: since the failures began. What answered before may be cut off as well by now.
+            let since = history.and_then(|history| history.unreachable_since).unwrap_or_default();
+            context.vantage.another_answered(latest.address, since)
                 && (context.once || in_a_row >= super::history::TIMEOUTS_IN_A_ROW)
         }
         Contact::Rejected | Contact::OwnSide => false,

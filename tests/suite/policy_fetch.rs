@@ -51,7 +51,7 @@ fn lookup(addresses: &[IpAddr]) -> AddressLookup {
 
 async fn fetch_all(roots: Roots, options: FetchOptions, addresses: &[IpAddr]) -> PolicyHostObservation {
     let fetcher = PolicyFetcher::new(Arc::new(TlsClient::new(roots).unwrap()), options);
-    fetcher.fetch(HOST, lookup(addresses), Duration::from_millis(3)).await
+    fetcher.fetch(HOST, lookup(addresses), Duration::from_millis(3), async |_| ()).await
 }
 
 async fn fetch_peer(peer: &HttpsPeer, roots: Roots, timeouts: FetchTimeouts) -> PolicyFetch {

@@ -1,0 +1,158 @@
+//! One look at some domains, now: what `check` does.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use futures_util::{StreamExt, future::join_all, stream};
+use tokio::sync::OnceCell;
+
+use super::{Edges, probe, vantage::Attempts};
+use crate::{
+    config::{DomainSettings, Settings},
+    facts::{AddressObservation, DomainObservation, HostObservation, MxFacts, Observation, SmtpOutcome, Vantage},
+    net::now,
+    terms::{MxHost, PolicyDomain},
+    verdict::{AddressHistory, Assessment, Context, History, HostHistory, judge},
+};
+
+/// Looks at every domain once and judges all of them, in the order asked.
+///
+/// Every mail host is looked up, and every address of it probed, once for all domains that use it. `on_done` is called
+/// whenever the looking at one domain ends. The judgement follows when all is seen: only then it is known what this side can
+/// see.
+pub async fn check(
+    settings: &Settings,
+    edges: &Edges,
+    domains: &[DomainSettings],
+    on_done: impl Fn(&PolicyDomain),
+) -> Vec<Assessment> {
+    let shared = Shared::default();
+    let mut seen: Vec<(usize, Seen)> = stream::iter(domains.iter().enumerate())
+        .map(async |(place, settings)| {
+            let observation = probe::domain(edges, &settings.domain, None).await;
+            let (hosts, skipped_hosts) = probe::mail_hosts(edges, &observation);
+            let hosts = join_all(hosts.iter().map(|host| shared.host(edges, host))).await;
+            on_done(&settings.domain);
+            (place, Seen { observation, hosts, skipped_hosts })
+        })
+        // One domain has a handful of connections; the politeness of the edges holds the real limit. Unordered, so that a slow
+        // domain keeps no other one from its turn.
+        .buffer_unordered(settings.probe.max_in_flight)
+        .collect()
+        .await;
+    seen.sort_by_key(|(place, _)| *place);
+    let seen: Vec<Seen> = seen.into_iter().map(|(_, seen)| seen).collect();
+    let vantage = vantage(settings, edges, &seen).await;
+    let assessments = domains.iter().zip(seen).map(|(domain, seen)| {
+        let context = Context {
+            vantage: &vantage,
+            expectation: domain.expect.as_ref(),
+            thresholds: &settings.thresholds,
+            severities: &settings.severities,
+            accept: &settings.accept,
+            own_mx: &settings.own_mx,
+            once: true,
+            mx_interval: settings.probe.mx_interval,
+        };
+        judge_once(seen, &context)
+    });
+    assessments.collect()
+}
+
+/// A domain, seen once.
+#[derive(Debug)]
+struct Seen {
+    observation: DomainObservation,
+    hosts: Vec<Arc<SeenHost>>,
+    skipped_hosts: usize,
+}
+
+/// A mail host and its addresses, seen once.
+#[derive(Debug)]
+struct SeenHost {
+    lookup: Arc<HostObservation>,
+    addresses: BTreeMap<IpAddr, Arc<AddressObservation>>,
+    skipped: usize,
+}
+
+/// The mail hosts of a run.
+#[derive(Debug, Default)]
+struct Shared {
+    hosts: Mutex<HashMap<MxHost, Arc<OnceCell<Arc<SeenHost>>>>>,
+}
+
+impl Shared {
+    async fn host(&self, edges: &Edges, host: &MxHost) -> Arc<SeenHost> {
+        let cell = {
+            let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(hosts.entry(host.clone()).or_default())
+        };
+        Arc::clone(cell.get_or_init(|| see(edges, host)).await)
+    }
+}
+
+async fn see(edges: &Edges, host: &MxHost) -> Arc<SeenHost> {
+    let lookup = probe::host(edges, host).await;
+    let all: Vec<IpAddr> = lookup.addresses.addresses().collect();
+    let probed: Vec<IpAddr> = match edges.is_opted_out(host.as_str()) {
+        true => Vec::new(),
+        false => edges.probed(all.iter().copied()).collect(),
+    };
+    let skipped = all.len().saturating_sub(edges.max_addresses);
+    let seen = join_all(probed.iter().map(|address| probe::address(edges, host, *address))).await;
+    let addresses = seen.into_iter().map(|seen| (seen.address, Arc::new(seen))).collect();
+    Arc::new(SeenHost { lookup: Arc::new(lookup), addresses, skipped })
+}
+
+async fn vantage(settings: &Settings, edges: &Edges, seen: &[Seen]) -> Vantage {
+    let mut attempts = Attempts::default();
+    let mut in_doubt = false;
+    for host in seen.iter().flat_map(|seen| &seen.hosts) {
+        for observation in host.addresses.values() {
+            attempts.note(observation);
+            in_doubt |= matches!(observation.outcome, SmtpOutcome::ConnectFailed(_) | SmtpOutcome::Timeout(_));
+        }
+    }
+    // The canaries are asked only where a doubt is to be settled.
+    let canaries: Vec<(MxHost, Option<bool>)> = if in_doubt {
+        join_all(settings.probe.canaries.iter().map(async |canary| {
+            let host = see(edges, canary).await;
+            let reached = host.addresses.values().any(|seen| seen.connected());
+            (canary.clone(), (!host.addresses.is_empty()).then_some(reached))
+        }))
+        .await
+    } else {
+        Vec::new()
+    };
+    let mut vantage = attempts.vantage(&canaries, 1);
+    vantage.resolver_failing = !seen.is_empty() && seen.iter().all(|seen| !seen.observation.resolver_healthy);
+    vantage.ad_trusted = edges.ad_trusted;
+    vantage
+}
+
+fn judge_once(domain: Seen, context: &Context<'_>) -> Assessment {
+    let Seen { observation, hosts, skipped_hosts } = domain;
+    let mut history = History::default();
+    history.domain.observe(&observation);
+    let mut facts = BTreeMap::new();
+    for seen in &hosts {
+        let mut host = HostHistory::default();
+        host.observe(&seen.lookup);
+        for (address, observation) in &seen.addresses {
+            let mut path = AddressHistory::default();
+            path.observe(observation);
+            host.addresses.insert(*address, path);
+        }
+        let name = seen.lookup.host.clone();
+        history.hosts.insert(name.clone(), Arc::new(host));
+        facts.insert(
+            name,
+            MxFacts { host: Arc::clone(&seen.lookup), addresses: seen.addresses.clone(), skipped: seen.skipped },
+        );
+    }
+    let observation = Observation { domain: Arc::new(observation), hosts: facts, skipped_hosts };
+    judge(&observation, &history, context, now())
+}

@@ -1,0 +1,142 @@
+//! The edges of the monitor, set up from the configuration: resolver, policy fetcher, SMTP prober, politeness.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use super::politeness::{Limits, Politeness};
+use crate::{
+    config::{DnssecMode, RootSource, ServerSetting, Settings},
+    net::{
+        DialOptions, FetchOptions, FetchTimeouts, PolicyFetcher, RootChoice, RootsError, SmtpOptions, SmtpProber,
+        SmtpTimeouts, TlsClient, TlsSetupError, load_roots,
+        resolver::{Families, Resolver, ResolverOptions, ResolverSetupError, ServerChoice},
+    },
+    verdict::HostPattern,
+};
+
+/// Everything that dials.
+#[derive(Debug)]
+pub struct Edges {
+    pub(crate) resolver: Resolver,
+    pub(crate) smtp: SmtpProber,
+    pub(crate) policy: PolicyFetcher,
+    pub(crate) politeness: Politeness,
+    pub(crate) families: Families,
+    pub(crate) max_mx: usize,
+    pub(crate) max_addresses: usize,
+    opt_out: Vec<HostPattern>,
+    /// Whether the AD bit of the resolver can be believed.
+    pub(crate) ad_trusted: bool,
+}
+
+/// Why the edges cannot be set up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EdgesError {
+    /// No resolver.
+    #[error("{0}")]
+    Resolver(#[from] ResolverSetupError),
+    /// No trust store.
+    #[error("the trust store cannot be loaded: {0}")]
+    Roots(#[from] RootsError),
+    /// No TLS.
+    #[error("{0}")]
+    Tls(#[from] TlsSetupError),
+}
+
+impl Edges {
+    /// Sets them up. Asks the resolver once whether it validates, where `resolver.dnssec` is `auto`.
+    ///
+    /// # Errors
+    /// [`EdgesError`] says what cannot be used.
+    pub async fn open(settings: &Settings) -> Result<Self, EdgesError> {
+        let probe = &settings.probe;
+        let choices: Vec<ServerChoice> = settings
+            .resolver
+            .servers
+            .iter()
+            .map(|server| match server {
+                ServerSetting::System => ServerChoice::System,
+                ServerSetting::Address(address) => ServerChoice::Address(*address),
+            })
+            .collect();
+        let resolver = Resolver::new(ResolverOptions::new(ServerChoice::servers(&choices)?, settings.resolver.timeout));
+        let ad_trusted = match settings.resolver.dnssec {
+            DnssecMode::TrustAd => true,
+            DnssecMode::Auto => resolver.is_local() && resolver.root_answers_with_ad().await,
+            DnssecMode::Validate | DnssecMode::Off => false,
+        };
+        let choice = match probe.roots {
+            RootSource::Webpki => RootChoice::Webpki,
+            RootSource::System => RootChoice::System,
+            RootSource::None => RootChoice::None,
+        };
+        let tls = Arc::new(TlsClient::new(load_roots(choice, probe.ca_file.as_deref())?)?);
+        let dial = DialOptions { allow_private_addresses: probe.allow_private_addresses };
+        Ok(Self {
+            resolver,
+            smtp: SmtpProber::new(
+                Arc::clone(&tls),
+                SmtpOptions {
+                    port: probe.smtp_port,
+                    helo_name: probe.helo_name.clone(),
+                    dial,
+                    timeouts: smtp_timeouts(probe.timeout),
+                },
+            ),
+            policy: PolicyFetcher::new(
+                tls,
+                FetchOptions {
+                    port: probe.https_port,
+                    contact: probe.contact.clone(),
+                    max_addresses: probe.max_addresses,
+                    dial,
+                    timeouts: fetch_timeouts(probe.timeout),
+                },
+            ),
+            politeness: Politeness::new(Limits {
+                per_host: probe.per_host,
+                per_address: probe.per_address,
+                per_network: probe.per_network,
+                in_flight: probe.max_in_flight,
+            }),
+            families: Families { ip4: probe.families.ip4, ip6: probe.families.ip6 },
+            max_mx: probe.max_mx,
+            max_addresses: probe.max_addresses,
+            opt_out: probe.opt_out.clone(),
+            ad_trusted,
+        })
+    }
+
+    /// Whether the operator of a host asked not to be probed (`probe.opt_out`).
+    pub(crate) fn is_opted_out(&self, host: &str) -> bool {
+        self.opt_out.iter().any(|pattern| pattern.matches(host))
+    }
+
+    /// The addresses that are probed of those that a host has.
+    pub(crate) fn probed<'a>(&self, addresses: impl Iterator<Item = IpAddr> + 'a) -> impl Iterator<Item = IpAddr> + 'a {
+        addresses.take(self.max_addresses)
+    }
+}
+
+/// No phase is longer than the whole.
+fn smtp_timeouts(total: Duration) -> SmtpTimeouts {
+    let phases = SmtpTimeouts::default();
+    SmtpTimeouts {
+        connect: phases.connect.min(total),
+        banner: phases.banner.min(total),
+        command: phases.command.min(total),
+        tls: phases.tls.min(total),
+        total,
+    }
+}
+
+fn fetch_timeouts(total: Duration) -> FetchTimeouts {
+    let phases = FetchTimeouts::default();
+    FetchTimeouts {
+        connect: phases.connect.min(total),
+        tls: phases.tls.min(total),
+        processing: phases.processing.min(total),
+        transfer: phases.transfer.min(total),
+        total,
+    }
+}

@@ -1,0 +1,117 @@
+//! One look at a domain, a mail host, an address: what is asked, in which order. Nothing here fails: what went wrong is a fact.
+
+use std::{net::IpAddr, time::Instant};
+
+use super::Edges;
+use crate::{
+    facts::{
+        AddressLookup, AddressObservation, DomainObservation, HostObservation, LookupOutcome, MxTarget,
+        PolicyHostObservation,
+    },
+    net::now,
+    terms::{MxHost, PolicyDomain},
+};
+
+/// Looks at records, policy and MX list of a domain.
+///
+/// `kept`: the policy host is not asked again, because the last fetch failed so shortly ago that RFC 8461 §3.3 asks senders to
+/// wait; what it said then stands.
+pub(crate) async fn domain(
+    edges: &Edges,
+    domain: &PolicyDomain,
+    kept: Option<PolicyHostObservation>,
+) -> DomainObservation {
+    let (started_at, started) = (now(), Instant::now());
+    let (sts_name, tlsrpt_name) = (domain.sts_record_name(), domain.tlsrpt_record_name());
+    let (sts_record, tlsrpt_record, (mx, implicit), policy) = tokio::join!(
+        edges.resolver.txt(&sts_name),
+        edges.resolver.txt(&tlsrpt_name),
+        mail_exchangers(edges, domain),
+        policy_host(edges, domain, kept),
+    );
+    let implicit_failed = implicit.as_ref().is_some_and(|lookup| !lookup.answered());
+    let failed = !sts_record.answered()
+        || !tlsrpt_record.answered()
+        || !mx.answered()
+        || !policy.addresses.answered()
+        || implicit_failed;
+    DomainObservation {
+        domain: domain.clone(),
+        started_at,
+        resolver_healthy: !failed || edges.resolver.healthy().await,
+        duration: started.elapsed(),
+        sts_record,
+        tlsrpt_record,
+        mx,
+        implicit,
+        policy,
+    }
+}
+
+async fn mail_exchangers(
+    edges: &Edges,
+    domain: &PolicyDomain,
+) -> (crate::facts::Lookup<crate::facts::MxRecord>, Option<AddressLookup>) {
+    let mx = edges.resolver.mx(domain.as_str()).await;
+    // RFC 5321 §5.1: only where there is no MX record do the domain's own addresses take mail.
+    let implicit = match mx.outcome {
+        LookupOutcome::NoData => Some(edges.resolver.addresses(domain.as_str(), edges.families).await),
+        _ => None,
+    };
+    (mx, implicit)
+}
+
+async fn policy_host(
+    edges: &Edges,
+    domain: &PolicyDomain,
+    kept: Option<PolicyHostObservation>,
+) -> PolicyHostObservation {
+    if let Some(kept) = kept {
+        return kept;
+    }
+    let host = domain.policy_host();
+    let started = Instant::now();
+    let addresses = if edges.is_opted_out(&host) {
+        AddressLookup::default()
+    } else {
+        edges.resolver.addresses(&host, edges.families).await
+    };
+    let gate = async |address| edges.politeness.permit(&host, address).await;
+    edges.policy.fetch(&host, addresses, started.elapsed(), gate).await
+}
+
+/// The mail hosts of a domain in the order in which senders try them, each once, up to the cap; and how many lie beyond it.
+pub(crate) fn mail_hosts(edges: &Edges, observation: &DomainObservation) -> (Vec<MxHost>, usize) {
+    let mut hosts: Vec<MxHost> = Vec::new();
+    for record in observation.mx.records() {
+        if let MxTarget::Host(host) = &record.target
+            && !hosts.contains(host)
+        {
+            hosts.push(host.clone());
+        }
+    }
+    let implicit = observation.implicit.as_ref().is_some_and(|lookup| lookup.addresses().next().is_some());
+    if implicit {
+        hosts.push(observation.domain.implicit_mx());
+    }
+    let skipped = hosts.len().saturating_sub(edges.max_mx);
+    hosts.truncate(edges.max_mx);
+    (hosts, skipped)
+}
+
+/// Looks up a mail host.
+pub(crate) async fn host(edges: &Edges, host: &MxHost) -> HostObservation {
+    let addresses = edges.resolver.addresses(host.as_str(), edges.families).await;
+    HostObservation {
+        host: host.clone(),
+        at: now(),
+        resolver_healthy: addresses.answered() || edges.resolver.healthy().await,
+        addresses,
+    }
+}
+
+/// Has one SMTP dialogue with one address of a mail host, as soon as politeness lets it.
+pub(crate) async fn address(edges: &Edges, host: &MxHost, address: IpAddr) -> AddressObservation {
+    let _permit = edges.politeness.permit(host.as_str(), address).await;
+    edges.smtp.probe(host, address).await
+}
