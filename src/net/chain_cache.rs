@@ -16,9 +16,12 @@ use crate::{
     terms::Timestamp,
 };
 
-/// How many chains each of the two generations holds. At about 4 kB a chain this bounds the memory to 32 MB, and a monitor
-/// of as many hosts as that finds all of them again.
+/// How many chains each of the two generations holds. At the usual 4 kB a chain that is 32 MB at most, and a monitor of as
+/// many hosts as that finds all of them again.
 const GENERATION: usize = 4096;
+
+/// Chains of more bytes than this are judged anew each time: a TLS message has room for 64 kB, and real chains need a tenth.
+const MAX_CACHED: usize = 16_384;
 
 type Key = [u8; 32];
 
@@ -50,6 +53,9 @@ impl ChainCache {
 
     /// The facts of a chain, leaf first.
     pub(super) fn facts(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> Result<Arc<ChainFacts>, String> {
+        if chain.iter().map(|certificate| certificate.len()).sum::<usize>() > MAX_CACHED {
+            return chain_facts(chain, &self.roots, now).map(Arc::new);
+        }
         let key = key(chain);
         if let Some(known) = self.generations.lock().unwrap_or_else(PoisonError::into_inner).get(&key, now) {
             return Ok(known);

@@ -8,6 +8,7 @@
     clippy::print_stderr
 )]
 
+mod certificate_corpus;
 mod corpus;
 mod policy_fetch;
 mod resolver;

@@ -3,11 +3,12 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use rustls::version::{TLS12, TLS13};
+use rustls_pki_types::{CertificateDer, pem::PemObject};
 use smtptls_exporter::{
     facts::{
         AddressObservation, ConnectFailure, PathToRoot, Phase, ProtocolFault, SmtpOutcome, TlsFailure, TlsVersion,
     },
-    net::{DialOptions, SmtpOptions, SmtpProber, SmtpTimeouts, TlsClient},
+    net::{self, DialOptions, SmtpOptions, SmtpProber, SmtpTimeouts, TlsClient},
     protocol::tls::{Roots, names_match},
     terms::MxHost,
 };
@@ -154,6 +155,38 @@ async fn certificates_are_recorded_whatever_they_are_worth() {
     let common_name = probe_identity(&pki, &pki.issue(&Leaf::common_name_only(HOST))).await.tls.unwrap().chain;
     assert_eq!(common_name.leaf.common_name.as_deref(), Some(HOST));
     assert!(common_name.path.is_trusted() && !names_match(&common_name.leaf.names, HOST));
+}
+
+#[tokio::test]
+async fn an_intermediate_that_has_expired() {
+    let pki = Pki::with_intermediate_until(net::now() - Duration::from_secs(86_400));
+    let seen = probe_identity(&pki, &pki.identity(&[HOST])).await;
+    assert_eq!(seen.tls.unwrap().chain.path, PathToRoot::IntermediateExpired);
+}
+
+#[tokio::test]
+async fn a_version_1_certificate_is_read_as_well() {
+    let chain = CertificateDer::from_pem_slice(include_bytes!("../data/certificates/version1.pem")).unwrap();
+    let identity = Identity::from_pem_key(vec![chain], include_str!("../data/certificates/version1-key.pem"));
+    for version in [&TLS12, &TLS13] {
+        let peer = SmtpPeer::start(SmtpScript::with_versions(&identity, &[version])).await;
+        let seen = probe_peer(&peer, Roots::default(), PATIENT).await;
+        assert_eq!(seen.outcome, SmtpOutcome::Done);
+        let chain = seen.tls.unwrap().chain;
+        assert_eq!((chain.leaf.common_name.as_deref(), &chain.path), (Some(HOST), &PathToRoot::SelfSigned));
+    }
+}
+
+#[tokio::test]
+async fn who_lacks_the_key_is_not_believed() {
+    let pki = Pki::new();
+    let stolen = pki.identity(&[HOST]).with_key_of(&pki.identity(&[HOST]));
+    for version in [&TLS12, &TLS13] {
+        let peer = SmtpPeer::start(SmtpScript::with_versions(&stolen, &[version])).await;
+        let seen = probe_peer(&peer, pki.roots(), PATIENT).await;
+        let bad = matches!(seen.outcome, SmtpOutcome::HandshakeFailed(TlsFailure::BadSignature(_)));
+        assert!(bad && seen.tls.is_none(), "{:?}", seen.outcome);
+    }
 }
 
 #[tokio::test]

@@ -159,7 +159,7 @@ impl Leaf {
     fn params(&self) -> CertificateParams {
         let mut params = CertificateParams::new(self.names.clone()).unwrap();
         params.distinguished_name = DistinguishedName::new();
-        if let Some(name) = self.common_name.as_ref().or(self.names.first()) {
+        if let Some(name) = self.common_name.as_ref().or_else(|| self.names.first()) {
             params.distinguished_name.push(DnType::CommonName, name.as_str());
         }
         set_validity(&mut params, self.valid);
@@ -178,8 +178,9 @@ impl Identity {
         Self(Arc::new(CertifiedKey::new(chain, any_supported_type(&key).unwrap())))
     }
 
-    pub(crate) fn chain(&self) -> &[CertificateDer<'static>] {
-        &self.0.cert
+    /// This certificate in the hands of somebody who has another key.
+    pub(crate) fn with_key_of(&self, other: &Self) -> Self {
+        Self(Arc::new(CertifiedKey::new(self.0.cert.clone(), Arc::clone(&other.0.key))))
     }
 
     /// A TLS server that presents this to everybody.
