@@ -183,8 +183,7 @@ impl Conversation {
             ConnectFailure::Timeout => SmtpOutcome::Timeout(Phase::Connect),
             other => SmtpOutcome::ConnectFailed(other),
         };
-        let transcript =
-            Transcript { outcome: Some(outcome), banner: None, capabilities: None, cleartext_after_starttls: false };
+        let transcript = Transcript { outcome: Some(outcome), ..Transcript::default() };
         Self { transcript, tls: None, farewell: None }
     }
 
@@ -239,6 +238,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut buffer = [0; READ_SIZE];
+    // A server that closed has often said why before. So a failed write ends nothing: the next read finds the reply, or the end.
+    let mut unsent = None;
     loop {
         let phase = dialogue.phase();
         let step = dialogue.step();
@@ -248,12 +249,11 @@ where
         let deadline = pace.deadline(dialogue.phase());
         match step {
             Step::Send(bytes) => match timeout_at(deadline, send(stream, &bytes)).await {
-                // A server that closed has often said why before: the next read finds that, or the same fault.
-                Ok(_) => {}
+                Ok(sent) => unsent = sent.err().map(|error| fault(&error)),
                 Err(_) => dialogue.timed_out(),
             },
             Step::Read => match timeout_at(deadline, stream.read(&mut buffer)).await {
-                Ok(Ok(0)) => dialogue.broke(ProtocolFault::Closed),
+                Ok(Ok(0)) => dialogue.broke(unsent.take().unwrap_or(ProtocolFault::Closed)),
                 Ok(Ok(count)) => dialogue.receive(buffer.get(..count).unwrap_or_default()),
                 Ok(Err(error)) => dialogue.broke(fault(&error)),
                 Err(_) => dialogue.timed_out(),

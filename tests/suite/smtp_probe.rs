@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use rustls::version::{TLS12, TLS13};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use smtptls_exporter::{
@@ -24,6 +25,8 @@ const HOST: &str = "mx.example.com";
 const LONG: Duration = Duration::from_secs(60);
 /// For the one phase that has to time out.
 const SHORT: Duration = Duration::from_millis(150);
+/// For a limit that earlier phases share, which have to succeed.
+const MODERATE: Duration = Duration::from_secs(2);
 
 const PATIENT: SmtpTimeouts = SmtpTimeouts { connect: LONG, banner: LONG, command: LONG, tls: LONG, total: LONG };
 
@@ -229,33 +232,35 @@ fn impatient(phase: Phase) -> SmtpTimeouts {
         Phase::Banner => SmtpTimeouts { banner: SHORT, ..PATIENT },
         Phase::Tls => SmtpTimeouts { tls: SHORT, ..PATIENT },
         // The commands share one limit, and those before the one under test have to succeed.
-        _ => SmtpTimeouts { command: Duration::from_millis(600), ..PATIENT },
+        _ => SmtpTimeouts { command: MODERATE, ..PATIENT },
     }
 }
 
 #[tokio::test]
 async fn silence_ends_at_the_deadline_of_its_phase() {
-    for (phase, at) in REPLIES {
+    join_all(REPLIES.map(|(phase, at)| async move {
         let (seen, _) = probe_with(impatient(phase), |script| *at(script) = Act::Hang).await;
         assert_eq!(seen.outcome, SmtpOutcome::Timeout(phase));
         assert_eq!(seen.tls.is_some(), phase == Phase::EhloTls, "a handshake counts even if EHLO after it fails");
         assert!(seen.connected());
-    }
+    }))
+    .await;
     let (seen, _) = probe_with(impatient(Phase::Tls), |script| script.tls = TlsAct::Instead(Act::Hang)).await;
     assert_eq!((seen.outcome, seen.tls), (SmtpOutcome::Timeout(Phase::Tls), None));
 }
 
 #[tokio::test]
 async fn a_drip_does_not_move_the_deadline() {
-    for (phase, at) in REPLIES {
+    join_all(REPLIES.map(|(phase, at)| async move {
         let drip = outcome(impatient(phase), |script| *at(script) = Act::Drip(b"250-".to_vec()));
         assert_eq!(drip.await, SmtpOutcome::Timeout(phase));
-    }
+    }))
+    .await;
     // A ServerHello that is announced with its full length and never comes.
     let record = b"\x16\x03\x03\x40\x00\x02\x00\x3f\xf0".to_vec();
     let drip = outcome(impatient(Phase::Tls), |script| script.tls = TlsAct::Instead(Act::Drip(record)));
     assert_eq!(drip.await, SmtpOutcome::Timeout(Phase::Tls));
-    let total = SmtpTimeouts { total: SHORT, ..PATIENT };
+    let total = SmtpTimeouts { total: MODERATE, ..PATIENT };
     let drip = outcome(total, |script| script.banner = Act::Drip(b"220-".to_vec()));
     assert_eq!(drip.await, SmtpOutcome::Timeout(Phase::Banner), "the total deadline holds, too");
 }

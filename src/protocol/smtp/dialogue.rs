@@ -29,7 +29,7 @@ pub enum Step {
 }
 
 /// What a dialogue brought to light.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Transcript {
     /// How it ended; nothing where the driver stopped before the end.
     pub outcome: Option<SmtpOutcome>,
@@ -61,7 +61,7 @@ impl Dialogue {
             phase: Phase::Banner,
             outgoing: None,
             reader: ReplyReader::default(),
-            transcript: Transcript { outcome: None, banner: None, capabilities: None, cleartext_after_starttls: false },
+            transcript: Transcript::default(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Whether a chain leads to a trusted root (RFC 5280 §6). The leaf's dates and names are judged elsewhere.
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{fmt, ops::Range, sync::Arc, time::Duration};
 
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime, pem::PemObject};
 use webpki::{EndEntityCert, anchor_from_trusted_cert};
@@ -16,7 +16,7 @@ use crate::{
 pub const MAX_CHAIN: usize = 16;
 
 /// The roots that are trusted. Cheap to clone.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Roots(Arc<Vec<TrustAnchor<'static>>>);
 
 /// Why a PEM text gives no roots.
@@ -79,6 +79,13 @@ impl Roots {
     /// Whether nothing is trusted.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+/// Only their number: a hundred roots drown everything beside them.
+impl fmt::Debug for Roots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} roots", self.len())
     }
 }
 
@@ -203,6 +210,7 @@ impl Search<'_> {
     }
 
     fn explain(&self, error: &webpki::Error) -> PathToRoot {
+        // Issuer and subject alike is enough: a signature that is not its own either would be trusted no more.
         if self.leaf.self_issued && !self.is_root(&self.end_entity) {
             return PathToRoot::SelfSigned;
         }

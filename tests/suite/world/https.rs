@@ -189,6 +189,7 @@ async fn serve(listener: TcpListener, state: Arc<State>) {
 }
 
 async fn accept(mut tcp: TcpStream, acceptor: &TlsAcceptor, state: &State) -> io::Result<()> {
+    tcp.set_nodelay(true)?;
     let at_accept = *state.at_accept.lock().unwrap();
     match at_accept {
         AtAccept::Tls => answer(acceptor.accept(tcp).await?, state).await,

@@ -165,6 +165,8 @@ async fn serve(listener: TcpListener, state: Arc<State>) {
 }
 
 async fn converse(mut tcp: TcpStream, state: &State) -> io::Result<()> {
+    // Else every second write waits for an acknowledgement that the client delays.
+    tcp.set_nodelay(true)?;
     let script = state.script.lock().unwrap().clone();
     let reset = |tcp: &TcpStream| SockRef::from(tcp).set_linger(Some(Duration::ZERO));
     if !act(&mut tcp, &script.banner).await? {
