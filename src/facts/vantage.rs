@@ -142,6 +142,17 @@ impl Vantage {
         }
     }
 
+    /// Whether both see the same, apart from who answered when.
+    pub fn sees_alike(&self, other: &Self) -> bool {
+        let flags = |vantage: &Self| {
+            (
+                [vantage.smtp_blocked, vantage.canaries_failing, vantage.resolver_failing],
+                [vantage.ip4_route, vantage.ip6_route, vantage.ad_trusted],
+            )
+        };
+        flags(self) == flags(other)
+    }
+
     const fn answered(&self, family: Family) -> &AnsweredHosts {
         match family {
             Family::Ip4 => &self.ip4_answered,

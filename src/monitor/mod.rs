@@ -2,8 +2,10 @@
 
 mod check;
 mod edges;
+mod fleet;
 mod politeness;
 mod probe;
+mod schedule;
 mod snapshot;
 mod vantage;
 

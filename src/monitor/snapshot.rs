@@ -42,8 +42,6 @@ pub struct DomainState {
     pub assessment: Option<Arc<Assessment>>,
     /// The last probe in which every lookup was answered.
     pub last_success_at: Option<Timestamp>,
-    /// The `expect` entries that are configured, with whether each is met; `expectation` label → met.
-    pub expectations: Vec<(&'static str, bool)>,
 }
 
 /// What is known of one mail host, once for all domains that use it.

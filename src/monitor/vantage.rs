@@ -5,7 +5,7 @@ use std::{collections::HashSet, net::IpAddr};
 use super::politeness::network_of;
 use crate::{
     facts::{AddressObservation, ConnectFailure, Family, Phase, SmtpOutcome, Vantage},
-    terms::MxHost,
+    terms::{MxHost, Timestamp},
 };
 
 /// In how many networks every mail host has to fail before port 25 counts as shut off here, while the monitor runs: one dead
@@ -50,6 +50,11 @@ impl Attempts {
                 self.vantage.note_answer(observation.address, observation.at);
             }
         }
+    }
+
+    /// Notes that a canary answered.
+    pub(crate) fn note_canary(&mut self, address: IpAddr, at: Timestamp) {
+        self.vantage.note_answer(address, at);
     }
 
     /// What follows. `canaries`: whether each of those that were probed was reached. `networks`: in how many networks all must

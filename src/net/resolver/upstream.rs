@@ -19,8 +19,6 @@ use crate::facts::{ExtendedError, LookupFailure};
 const ATTEMPTS: u32 = 3;
 /// How long a server that did not answer comes last.
 const AVOID_FOR: Duration = Duration::from_secs(30);
-/// The resolver counts as healthy when some name was answered within this time.
-const HEALTHY_FOR: Duration = Duration::from_secs(60);
 /// How long the result of a control question is believed.
 const CONTROL_KEPT: Duration = Duration::from_secs(5);
 /// Docker's forwarder answers on a loopback address for resolvers elsewhere.
@@ -121,15 +119,15 @@ impl Upstream {
     }
 
     /// Whether the resolver can be believed to work: see [`super::Resolver::healthy`].
-    pub(super) async fn is_healthy(&self, timeout: Duration) -> bool {
-        if self.answered_lately() {
+    pub(super) async fn is_healthy(&self, since: Instant, timeout: Duration) -> bool {
+        if self.answered_since(since) {
             return true;
         }
         let mut control = self.control.lock().await;
         if let Some((at, healthy)) = *control
             && at.elapsed() < CONTROL_KEPT
         {
-            return healthy || self.answered_lately();
+            return healthy || self.answered_since(since);
         }
         let healthy = self.ask(&Name::root(), RecordType::SOA, Instant::now() + timeout).await.is_ok();
         *control = Some((Instant::now(), healthy));
@@ -164,9 +162,9 @@ impl Upstream {
         preferred.chain(self.servers.iter().filter(is_avoided)).collect()
     }
 
-    fn answered_lately(&self) -> bool {
+    fn answered_since(&self, since: Instant) -> bool {
         let last = self.last_answer.load(Relaxed);
-        last > 0 && self.elapsed() < last + milliseconds(HEALTHY_FOR)
+        last > 0 && last > milliseconds(since.saturating_duration_since(self.started))
     }
 
     /// Milliseconds since the start.

@@ -1,0 +1,554 @@
+//! The state of the monitor: what was seen of every domain and mail host, what is remembered, and what follows.
+//!
+//! Nothing here waits or asks the clock. An observation comes in; which further probes are wanted comes out.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{
+    DomainState, HostState, Snapshot,
+    schedule::backed_off,
+    vantage::{Attempts, NETWORKS_TO_BLAME},
+};
+use crate::{
+    config::{DomainSettings, Settings},
+    facts::{
+        AddressObservation, DomainObservation, HostObservation, MxFacts, Observation, PolicyHostObservation,
+        SmtpOutcome, Vantage,
+    },
+    protocol::mta_sts::Mode,
+    terms::{MxHost, PolicyDomain, Timestamp},
+    verdict::{
+        Assessment, Code, Context, DomainHistory, History, HostHistory, PathContext, assess_path, discovered_policy,
+        judge,
+    },
+};
+
+/// How long the series of an address that is no longer in the DNS stay, so that rotating pools do not churn.
+const UNLISTED_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// … and for how many addresses of one host at most.
+const UNLISTED_MOST: usize = 64;
+
+/// Something to probe.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Target {
+    /// Records, policy and MX list.
+    Domain(PolicyDomain),
+    /// The addresses of a mail host.
+    Host(MxHost),
+    /// One address of a mail host.
+    Address(MxHost, IpAddr),
+    /// A host that is known to work.
+    Canary(MxHost),
+}
+
+/// What follows from an observation for the schedule.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted {
+    /// Probe these as soon as possible; they are new.
+    pub(crate) now: Vec<Target>,
+    /// Do not probe these any more.
+    pub(crate) never: Vec<Target>,
+    /// Probe the target that was seen again after this time.
+    pub(crate) again: Option<Duration>,
+}
+
+#[derive(Debug)]
+struct Domain {
+    settings: DomainSettings,
+    observation: Option<Arc<DomainObservation>>,
+    history: DomainHistory,
+    hosts: Vec<MxHost>,
+    skipped_hosts: usize,
+    /// Probes in a row in which a lookup failed.
+    dns_failures: u32,
+    /// … in which an announced policy could not be used.
+    policy_failures: u32,
+    last_success_at: Option<Timestamp>,
+    due_at: Option<Timestamp>,
+}
+
+#[derive(Debug)]
+struct Host {
+    users: BTreeSet<PolicyDomain>,
+    observation: Option<Arc<HostObservation>>,
+    history: Arc<HostHistory>,
+    addresses: BTreeMap<IpAddr, Address>,
+    skipped: usize,
+}
+
+#[derive(Debug, Default)]
+struct Address {
+    latest: Option<Arc<AddressObservation>>,
+    /// Since when it is not among the addresses of the host.
+    unlisted_since: Option<Timestamp>,
+}
+
+#[derive(Debug, Default)]
+struct Canary {
+    reached: Option<bool>,
+    failures: u32,
+    answered: Option<(IpAddr, Timestamp)>,
+}
+
+/// All of it.
+#[derive(Debug)]
+pub(crate) struct Fleet {
+    settings: Arc<Settings>,
+    domains: BTreeMap<PolicyDomain, Domain>,
+    hosts: BTreeMap<MxHost, Host>,
+    canaries: BTreeMap<MxHost, Canary>,
+    vantage: Arc<Vantage>,
+    ad_trusted: bool,
+    resolver_failing: bool,
+    changed_domains: BTreeSet<PolicyDomain>,
+    changed_hosts: BTreeSet<MxHost>,
+    changed: bool,
+    snapshot: Arc<Snapshot>,
+}
+
+impl Fleet {
+    /// Nothing is known yet.
+    pub(crate) fn new(settings: Arc<Settings>, ad_trusted: bool) -> Self {
+        let mut fleet = Self {
+            settings: Arc::clone(&settings),
+            domains: BTreeMap::new(),
+            hosts: BTreeMap::new(),
+            canaries: BTreeMap::new(),
+            vantage: Arc::default(),
+            ad_trusted,
+            resolver_failing: false,
+            changed_domains: BTreeSet::new(),
+            changed_hosts: BTreeSet::new(),
+            changed: true,
+            snapshot: Arc::default(),
+        };
+        fleet.configure(settings, ad_trusted);
+        fleet
+    }
+
+    /// Takes new settings: domains come and go, and those that stay keep all that is known of them. Returns what to probe
+    /// now, in the order of the configuration, and what no longer.
+    pub(crate) fn configure(&mut self, settings: Arc<Settings>, ad_trusted: bool) -> Wanted {
+        let mut wanted = Wanted::default();
+        let configured: BTreeSet<&PolicyDomain> = settings.domains.iter().map(|one| &one.domain).collect();
+        let removed: Vec<PolicyDomain> =
+            self.domains.keys().filter(|domain| !configured.contains(domain)).cloned().collect();
+        for domain in removed {
+            if let Some(entry) = self.domains.remove(&domain) {
+                self.leave_hosts(&domain, &entry.hosts, &mut wanted);
+            }
+            wanted.never.push(Target::Domain(domain));
+        }
+        for one in &settings.domains {
+            match self.domains.get_mut(&one.domain) {
+                Some(entry) => entry.settings = one.clone(),
+                None => {
+                    self.domains.insert(one.domain.clone(), Domain::new(one.clone()));
+                    wanted.now.push(Target::Domain(one.domain.clone()));
+                }
+            }
+        }
+        let canaries: BTreeSet<&MxHost> = settings.probe.canaries.iter().collect();
+        self.canaries.retain(|canary, _| {
+            let kept = canaries.contains(canary);
+            if !kept {
+                wanted.never.push(Target::Canary(canary.clone()));
+            }
+            kept
+        });
+        for canary in canaries {
+            if !self.canaries.contains_key(canary) {
+                self.canaries.insert(canary.clone(), Canary::default());
+                wanted.now.push(Target::Canary(canary.clone()));
+            }
+        }
+        self.settings = settings;
+        self.ad_trusted = ad_trusted;
+        // Thresholds, severities and what is accepted may have changed: everything is judged again.
+        self.changed_domains.extend(self.domains.keys().cloned());
+        self.changed_hosts.extend(self.hosts.keys().cloned());
+        self.changed = true;
+        wanted
+    }
+
+    /// The policy host's observation that stands while it is too early to ask the host again: RFC 8461 §3.3 asks senders to
+    /// wait five minutes after a fetch that failed.
+    pub(crate) fn kept_policy(&self, domain: &PolicyDomain, now: Timestamp) -> Option<PolicyHostObservation> {
+        let entry = self.domains.get(domain)?;
+        let seen = entry.observation.as_ref()?;
+        let last = seen.policy.fetches.iter().map(|fetch| fetch.at).max()?;
+        // A little less than the interval, so that the probe that is scheduled for its end does fetch.
+        let wait = self.settings.probe.policy_retry_interval.mul_f64(0.9);
+        (entry.policy_failures > 0 && now.since(last) < wait).then(|| seen.policy.clone())
+    }
+
+    /// A domain was looked at. `hosts`: its mail hosts, and how many lie beyond the cap.
+    pub(crate) fn domain_seen(
+        &mut self,
+        observation: DomainObservation,
+        (hosts, skipped_hosts): (Vec<MxHost>, usize),
+    ) -> Wanted {
+        let mut wanted = Wanted::default();
+        let domain = observation.domain.clone();
+        let Some(entry) = self.domains.get_mut(&domain) else { return wanted };
+        self.resolver_failing = !observation.resolver_healthy;
+        entry.history.observe(&observation);
+        entry.note(&observation);
+        wanted.again = Some(entry.again(&self.settings));
+        let mut before = Vec::new();
+        let implicit = observation.implicit.as_ref();
+        // A list that could not be looked up leaves the one that is known.
+        if observation.mx.answered() && implicit.is_none_or(|lookup| lookup.answered() || !hosts.is_empty()) {
+            before = std::mem::replace(&mut entry.hosts, hosts);
+            entry.skipped_hosts = skipped_hosts;
+        }
+        entry.observation = Some(Arc::new(observation));
+        let hosts = entry.hosts.clone();
+        for host in &hosts {
+            let known = self.hosts.entry(host.clone()).or_insert_with(|| {
+                wanted.now.push(Target::Host(host.clone()));
+                Host::new()
+            });
+            if known.users.insert(domain.clone()) {
+                self.changed_hosts.insert(host.clone());
+            }
+        }
+        before.retain(|host| !hosts.contains(host));
+        self.leave_hosts(&domain, &before, &mut wanted);
+        self.changed_domains.insert(domain);
+        self.changed = true;
+        wanted
+    }
+
+    /// A mail host was looked up. `probed`: whether its addresses are to be probed at all, and how many at most.
+    pub(crate) fn host_seen(&mut self, observation: HostObservation, probed: Option<usize>, now: Timestamp) -> Wanted {
+        let mut wanted = Wanted::default();
+        let name = observation.host.clone();
+        let Some(host) = self.hosts.get_mut(&name) else { return wanted };
+        if !observation.resolver_healthy {
+            self.resolver_failing = true;
+        }
+        let observation = Arc::new(observation);
+        Arc::make_mut(&mut host.history).observe(&observation);
+        wanted.again = Some(match host.history.failures_in_a_row {
+            0 if observation.resolver_healthy => self.settings.probe.interval,
+            failures => backed_off(self.settings.probe.retry_interval, failures, self.settings.probe.interval),
+        });
+        if observation.addresses.answered() {
+            let all: Vec<IpAddr> = observation.addresses.addresses().collect();
+            let most = probed.unwrap_or(0);
+            host.skipped = if probed.is_some() { all.len().saturating_sub(most) } else { 0 };
+            host.list(&name, all.into_iter().take(most).collect(), now, &mut wanted);
+        } else {
+            // A family that was answered may bring new addresses; nothing is taken away.
+            for address in observation.addresses.addresses().take(probed.unwrap_or(0)) {
+                host.addresses.entry(address).or_insert_with(|| {
+                    wanted.now.push(Target::Address(name.clone(), address));
+                    Address::default()
+                });
+            }
+        }
+        host.observation = Some(observation);
+        self.host_changed(&name);
+        wanted
+    }
+
+    /// An address of a mail host was probed.
+    pub(crate) fn address_seen(&mut self, observation: AddressObservation) -> Wanted {
+        let mut wanted = Wanted::default();
+        let name = observation.host.clone();
+        let Some(host) = self.hosts.get_mut(&name) else { return wanted };
+        let Some(address) = host.addresses.get_mut(&observation.address) else { return wanted };
+        let observation = Arc::new(observation);
+        let path = Arc::make_mut(&mut host.history).addresses.entry(observation.address).or_default();
+        path.observe(&observation);
+        let probe = &self.settings.probe;
+        // Whom we annoy, or cannot reach for a reason of our own, is not asked more often for it.
+        let patient = match &observation.outcome {
+            SmtpOutcome::Rejected { .. } => true,
+            SmtpOutcome::ConnectFailed(failure) => failure.is_own_side(),
+            _ => false,
+        };
+        wanted.again = Some(match path.failures_in_a_row {
+            failures if failures > 0 && !patient => backed_off(probe.retry_interval, failures, probe.mx_interval),
+            _ => probe.mx_interval,
+        });
+        address.latest = Some(observation);
+        self.host_changed(&name);
+        wanted
+    }
+
+    /// A canary was probed.
+    pub(crate) fn canary_seen(&mut self, name: &MxHost, seen: &[AddressObservation]) -> Wanted {
+        let mut wanted = Wanted::default();
+        let Some(canary) = self.canaries.get_mut(name) else { return wanted };
+        let answered = seen.iter().find(|seen| seen.connected());
+        // Without an address nothing was tried: that is the resolver's trouble, which is told elsewhere.
+        canary.reached = (!seen.is_empty()).then_some(answered.is_some());
+        canary.answered = answered.map(|seen| (seen.address, seen.at)).or(canary.answered);
+        canary.failures = if answered.is_some() { 0 } else { canary.failures.saturating_add(1) };
+        let probe = &self.settings.probe;
+        wanted.again = Some(match canary.failures {
+            0 => probe.interval,
+            failures => backed_off(probe.retry_interval, failures, probe.interval),
+        });
+        self.changed = true;
+        wanted
+    }
+
+    /// Notes when a domain is due next, for the page.
+    pub(crate) fn set_due(&mut self, domain: &PolicyDomain, at: Timestamp) {
+        if let Some(entry) = self.domains.get_mut(domain) {
+            entry.due_at = Some(at);
+        }
+    }
+
+    /// How many domains, hosts and addresses there are.
+    pub(crate) fn counts(&self) -> [usize; 3] {
+        let listed = |host: &Host| host.addresses.values().filter(|address| address.unlisted_since.is_none()).count();
+        [self.domains.len(), self.hosts.len(), self.hosts.values().map(listed).sum()]
+    }
+
+    /// Judges what changed and gives the new snapshot; nothing where nothing changed.
+    pub(crate) fn refresh(&mut self, now: Timestamp) -> Option<Arc<Snapshot>> {
+        if !std::mem::take(&mut self.changed) {
+            return None;
+        }
+        self.look_around(now);
+        let mut domains = self.snapshot.domains.clone();
+        domains.retain(|domain, _| self.domains.contains_key(domain));
+        for domain in std::mem::take(&mut self.changed_domains) {
+            let Some(entry) = self.domains.get(&domain) else { continue };
+            self.changed_hosts.extend(entry.hosts.iter().cloned());
+            domains.insert(domain, Arc::new(self.domain_state(entry, now)));
+        }
+        let mut hosts = self.snapshot.hosts.clone();
+        hosts.retain(|host, _| self.hosts.contains_key(host));
+        for name in std::mem::take(&mut self.changed_hosts) {
+            let Some(host) = self.hosts.get(&name) else { continue };
+            hosts.insert(name.clone(), Arc::new(self.host_state(name, host, &domains, now)));
+        }
+        let canaries = self.canaries.iter().map(|(name, canary)| (name.clone(), canary.reached)).collect();
+        self.snapshot = Arc::new(Snapshot { domains, hosts, vantage: Arc::clone(&self.vantage), canaries });
+        Some(Arc::clone(&self.snapshot))
+    }
+
+    /// What this side can see, by the probes of the last two rounds.
+    fn look_around(&mut self, now: Timestamp) {
+        let recent = self.settings.probe.mx_interval * 2;
+        let mut attempts = Attempts::default();
+        let latest = self.hosts.values().flat_map(|host| host.addresses.values()).filter_map(|a| a.latest.as_ref());
+        for observation in latest.filter(|observation| now.since(observation.at) <= recent) {
+            attempts.note(observation);
+        }
+        for (address, at) in self.canaries.values().filter_map(|canary| canary.answered) {
+            attempts.note_canary(address, at);
+        }
+        let canaries: Vec<(MxHost, Option<bool>)> =
+            self.canaries.iter().map(|(name, canary)| (name.clone(), canary.reached)).collect();
+        let mut vantage = attempts.vantage(&canaries, NETWORKS_TO_BLAME);
+        vantage.resolver_failing = self.resolver_failing;
+        vantage.ad_trusted = self.ad_trusted;
+        if !vantage.sees_alike(&self.vantage) {
+            // What was blamed on peers may be this side's trouble, or the other way round.
+            self.changed_domains.extend(self.domains.keys().cloned());
+            self.changed_hosts.extend(self.hosts.keys().cloned());
+        }
+        if vantage != *self.vantage {
+            self.vantage = Arc::new(vantage);
+        }
+    }
+
+    fn domain_state(&self, entry: &Domain, now: Timestamp) -> DomainState {
+        let assessment = entry.observation.as_ref().map(|observation| Arc::new(self.assess(entry, observation, now)));
+        DomainState {
+            domain: entry.settings.domain.clone(),
+            group: entry.settings.group.clone().unwrap_or_default(),
+            interval: self.settings.interval(&entry.settings),
+            due_at: entry.due_at,
+            last_success_at: entry.last_success_at,
+            assessment,
+        }
+    }
+
+    fn assess(&self, entry: &Domain, seen: &Arc<DomainObservation>, now: Timestamp) -> Assessment {
+        let mut history = History { domain: entry.history.clone(), hosts: BTreeMap::new() };
+        let mut hosts = BTreeMap::new();
+        for name in &entry.hosts {
+            let Some(host) = self.hosts.get(name) else { continue };
+            history.hosts.insert(name.clone(), Arc::clone(&host.history));
+            let Some(lookup) = &host.observation else { continue };
+            let latest = |(address, known): (&IpAddr, &Address)| {
+                known.latest.as_ref().map(|latest| (*address, Arc::clone(latest)))
+            };
+            let facts = MxFacts {
+                host: Arc::clone(lookup),
+                addresses: host.addresses.iter().filter_map(latest).collect(),
+                skipped: host.skipped,
+            };
+            hosts.insert(name.clone(), facts);
+        }
+        let observation = Observation { domain: Arc::clone(seen), hosts, skipped_hosts: entry.skipped_hosts };
+        let context = Context {
+            vantage: &self.vantage,
+            expectation: entry.settings.expect.as_ref(),
+            thresholds: &self.settings.thresholds,
+            severities: &self.settings.severities,
+            accept: &self.settings.accept,
+            own_mx: &self.settings.own_mx,
+            once: false,
+            mx_interval: self.settings.probe.mx_interval,
+        };
+        judge(&observation, &history, &context, now)
+    }
+
+    fn host_state(
+        &self,
+        name: MxHost,
+        host: &Host,
+        domains: &BTreeMap<PolicyDomain, Arc<DomainState>>,
+        now: Timestamp,
+    ) -> HostState {
+        let users: Vec<&Arc<Assessment>> =
+            host.users.iter().filter_map(|user| domains.get(user)?.assessment.as_ref()).collect();
+        let findings: BTreeSet<Code> = users
+            .iter()
+            .flat_map(|assessment| assessment.active())
+            .filter(|finding| finding.subject.mx() == Some(name.as_str()))
+            .map(|finding| finding.code)
+            .collect();
+        let enforces = |assessment: &&&Arc<Assessment>| {
+            assessment.policy.in_force.as_ref().is_some_and(|policy| policy.mode == Mode::Enforce)
+        };
+        let context = PathContext { vantage: &self.vantage, once: false, mx_interval: self.settings.probe.mx_interval };
+        let path = |(address, known): (&IpAddr, &Address)| {
+            let history = host.history.addresses.get(address);
+            Arc::new(assess_path(*address, known.latest.as_ref(), history, context, now))
+        };
+        HostState {
+            domains: host.users.len(),
+            domains_enforcing: users.iter().filter(enforces).count(),
+            findings,
+            lookup: host.observation.clone(),
+            paths: host.addresses.iter().map(path).collect(),
+            skipped: host.skipped,
+            host: name,
+        }
+    }
+
+    fn host_changed(&mut self, name: &MxHost) {
+        if let Some(host) = self.hosts.get(name) {
+            self.changed_domains.extend(host.users.iter().cloned());
+        }
+        self.changed_hosts.insert(name.clone());
+        self.changed = true;
+    }
+
+    /// A domain no longer uses these hosts; those that nobody uses are forgotten.
+    fn leave_hosts(&mut self, domain: &PolicyDomain, hosts: &[MxHost], wanted: &mut Wanted) {
+        for name in hosts {
+            let Some(host) = self.hosts.get_mut(name) else { continue };
+            host.users.remove(domain);
+            self.changed_hosts.insert(name.clone());
+            if host.users.is_empty() {
+                wanted.never.extend(host.addresses.keys().map(|address| Target::Address(name.clone(), *address)));
+                wanted.never.push(Target::Host(name.clone()));
+                self.hosts.remove(name);
+            }
+        }
+    }
+}
+
+impl Domain {
+    fn new(settings: DomainSettings) -> Self {
+        Self {
+            settings,
+            observation: None,
+            history: DomainHistory::default(),
+            hosts: Vec::new(),
+            skipped_hosts: 0,
+            dns_failures: 0,
+            policy_failures: 0,
+            last_success_at: None,
+            due_at: None,
+        }
+    }
+
+    fn note(&mut self, observation: &DomainObservation) {
+        let lookups = observation.mx.answered()
+            && observation.sts_record.answered()
+            && observation.tlsrpt_record.answered()
+            && observation.policy.addresses.answered()
+            && observation.implicit.as_ref().is_none_or(|lookup| lookup.answered());
+        self.dns_failures = if lookups { 0 } else { self.dns_failures.saturating_add(1) };
+        if lookups {
+            self.last_success_at = Some(observation.started_at);
+        }
+        // Only an announced policy is missed.
+        let announced = !observation.sts_record.records().is_empty();
+        let failed = announced && discovered_policy(observation, observation.started_at).is_none();
+        self.policy_failures = if failed { self.policy_failures.saturating_add(1) } else { 0 };
+    }
+
+    fn again(&self, settings: &Settings) -> Duration {
+        let interval = settings.interval(&self.settings);
+        let probe = &settings.probe;
+        let dns = backed_off(probe.retry_interval, self.dns_failures, interval);
+        let policy = backed_off(probe.policy_retry_interval, self.policy_failures, interval);
+        match (self.dns_failures, self.policy_failures) {
+            (0, 0) => interval,
+            (0, _) => policy,
+            (_, 0) => dns,
+            (_, _) => dns.min(policy),
+        }
+    }
+}
+
+impl Host {
+    fn new() -> Self {
+        Self {
+            users: BTreeSet::new(),
+            observation: None,
+            history: Arc::default(),
+            addresses: BTreeMap::new(),
+            skipped: 0,
+        }
+    }
+
+    /// These are the addresses now. Those that are new are wanted; those that went stay for a while where they worked, so that
+    /// a rotating pool does not churn. An address that was taken out because it was broken goes at once.
+    fn list(&mut self, name: &MxHost, listed: BTreeSet<IpAddr>, now: Timestamp, wanted: &mut Wanted) {
+        for address in &listed {
+            let known = self.addresses.entry(*address).or_insert_with(|| {
+                wanted.now.push(Target::Address(name.clone(), *address));
+                Address::default()
+            });
+            if known.unlisted_since.take().is_some() {
+                wanted.now.push(Target::Address(name.clone(), *address));
+            }
+        }
+        let history = Arc::make_mut(&mut self.history);
+        let mut unlisted = 0;
+        self.addresses.retain(|address, known| {
+            if listed.contains(address) {
+                return true;
+            }
+            if known.unlisted_since.is_none() {
+                wanted.never.push(Target::Address(name.clone(), *address));
+            }
+            let since = *known.unlisted_since.get_or_insert(now);
+            let worked = known.latest.as_ref().is_some_and(|latest| latest.outcome == SmtpOutcome::Done);
+            unlisted += 1;
+            let kept = worked && now.since(since) < UNLISTED_KEPT && unlisted <= UNLISTED_MOST;
+            if !kept {
+                history.addresses.remove(address);
+            }
+            kept
+        });
+    }
+}
