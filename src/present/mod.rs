@@ -1,1 +1,18 @@
 //! One assessment for people and programs.
+
+pub mod explain;
+pub mod human;
+pub mod json;
+
+mod details;
+mod evidence;
+mod outline;
+mod rules;
+mod sentences;
+mod text;
+mod words;
+
+#[cfg(test)]
+pub(crate) mod fixture;
+
+pub use text::{Look, WIDTH};

@@ -1,0 +1,523 @@
+//! Assessments as the judgement makes them, for the tests of what shows them.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use crate::{
+    facts::{
+        AddressLookup, AddressObservation, CertificateFacts, ChainFacts, ConnectFailure, FetchTimes, HostObservation,
+        HttpResponse, KeyFacts, Lookup, LookupOutcome, PathToRoot, Phase, PhaseTimes, PolicyFetch,
+        PolicyHostObservation, SmtpOutcome, TlsFacts, TlsVersion,
+    },
+    protocol::{
+        mta_sts::{Mode, MxPattern, Policy},
+        tls_rpt::{Destination, Scheme},
+    },
+    terms::{MaxAge, MxHost, Octets, PolicyDomain, PolicyId, Timestamp},
+    verdict::{
+        AddressAssessment, Assessment, CertificateAssessment, Code, DnssecStates, Finding, MxAssessment, Outcome,
+        PathAssessment, PathCounts, PolicyAssessment, Reach, Reason, RecordAssessment, Security, SenderState, Senders,
+        Severity, StarttlsState, State, Subject, TlsRptAssessment,
+    },
+};
+
+/// 2026-11-23T20:00:00Z.
+pub(crate) const NOW: Timestamp = Timestamp::from_unix_seconds(1_795_464_000);
+
+const DAY: i64 = 86_400;
+
+pub(crate) fn domain(name: &str) -> PolicyDomain {
+    PolicyDomain::parse(name).unwrap()
+}
+
+fn address(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn days(count: i64) -> Timestamp {
+    Timestamp::from_unix_seconds(NOW.unix_seconds() + count * DAY)
+}
+
+/// A certificate for `name` that ends in so many days.
+fn certificate(name: &str, days_left: i64) -> CertificateAssessment {
+    let not_after = days(days_left);
+    let leaf = CertificateFacts {
+        subject: format!("CN={name}"),
+        issuer: "CN=R12,O=Let's Encrypt,C=US".into(),
+        issuer_cn: "R12".into(),
+        common_name: Some(name.into()),
+        names: vec![name.into()],
+        serial: "04ab".into(),
+        not_before: not_after - Duration::from_secs(90 * 86_400),
+        not_after,
+        fingerprint_sha256: "ab".repeat(32),
+        spki_sha256: "cd".repeat(32),
+        key: KeyFacts { algorithm: "ec".into(), bits: 256 },
+        signature_algorithm: "ecdsa-with-SHA384".into(),
+        self_issued: false,
+        is_ca: false,
+    };
+    let chain = ChainFacts { leaf, others: Vec::new(), unreadable: 0, path: PathToRoot::Trusted { not_after } };
+    CertificateAssessment { chain: Arc::new(chain), chain_valid: true, name_match: true, in_dates: days_left >= 0 }
+}
+
+fn policy(mode: Mode, patterns: &[&str]) -> Arc<Policy> {
+    let mx = patterns.iter().map(|pattern| mx_pattern(pattern)).collect();
+    Arc::new(Policy { mode, max_age: MaxAge(604_800), mx })
+}
+
+fn mx_pattern(text: &str) -> MxPattern {
+    let pattern: Option<MxPattern> = MxPattern::parse(text).into();
+    pattern.unwrap()
+}
+
+fn lookup<T>(name: &str, records: Vec<T>) -> Lookup<T> {
+    let outcome = if records.is_empty() { LookupOutcome::NoData } else { LookupOutcome::Records { records, ttl: 300 } };
+    Lookup { name: name.into(), at: NOW, outcome, cname: Vec::new(), authentic: false, extended_errors: Vec::new() }
+}
+
+/// One address that works, as an enforcing sender sees it.
+pub(crate) fn path(host: &str, at: &str, version: TlsVersion, days_left: i64) -> AddressAssessment {
+    let certificate = certificate(host, days_left);
+    let observation = Arc::new(AddressObservation {
+        host: MxHost::parse(host).unwrap(),
+        address: address(at),
+        at: NOW,
+        duration: Duration::from_millis(52),
+        times: PhaseTimes {
+            connect: Some(Duration::from_millis(10)),
+            banner: Some(Duration::from_millis(12)),
+            ehlo: Some(Duration::from_millis(10)),
+            starttls: Some(Duration::from_millis(10)),
+            tls: Some(Duration::from_millis(10)),
+        },
+        outcome: SmtpOutcome::Done,
+        banner: Some(Octets::from(format!("{host} ESMTP").as_str())),
+        capabilities: Some(vec!["PIPELINING".into(), "STARTTLS".into()]),
+        tls: Some(TlsFacts { version, cipher: "TLS_AES_256_GCM_SHA384".into(), chain: Arc::clone(&certificate.chain) }),
+        cleartext_after_starttls: false,
+    });
+    let verified = certificate.verified();
+    AddressAssessment {
+        path: Arc::new(PathAssessment {
+            address: address(at),
+            latest: Some(Arc::clone(&observation)),
+            reach: Reach::Up,
+            judged: Some(observation),
+            starttls: Some(StarttlsState::Ok),
+            certificate: Some(certificate),
+            consecutive_failures: 0,
+            last_success_at: Some(NOW),
+            result_type: (!verified).then_some("certificate-expired"),
+        }),
+        opportunistic: Outcome::Open,
+        sts: if verified { Outcome::Secure } else { Outcome::Refused },
+    }
+}
+
+/// One address that does not answer.
+pub(crate) fn silent_path(host: &str, at: &str, reach: Reach) -> AddressAssessment {
+    let failure = if reach == Reach::Down { ConnectFailure::Refused } else { ConnectFailure::Timeout };
+    let observation = AddressObservation {
+        host: MxHost::parse(host).unwrap(),
+        address: address(at),
+        at: NOW,
+        duration: Duration::from_secs(10),
+        times: PhaseTimes::default(),
+        outcome: match failure {
+            ConnectFailure::Timeout => SmtpOutcome::Timeout(Phase::Connect),
+            other => SmtpOutcome::ConnectFailed(other),
+        },
+        banner: None,
+        capabilities: None,
+        tls: None,
+        cleartext_after_starttls: false,
+    };
+    let outcome = if reach == Reach::Down { Outcome::Refused } else { Outcome::CannotTell };
+    AddressAssessment {
+        path: Arc::new(PathAssessment {
+            address: address(at),
+            latest: Some(Arc::new(observation)),
+            reach,
+            judged: None,
+            starttls: Some(StarttlsState::NotReached),
+            certificate: None,
+            consecutive_failures: 1,
+            last_success_at: None,
+            result_type: Some("connect-refused"),
+        }),
+        opportunistic: outcome,
+        sts: outcome,
+    }
+}
+
+/// One mail host with its addresses.
+pub(crate) fn mx(preference: u16, host: &str, addresses: Vec<AddressAssessment>) -> MxAssessment {
+    let name = MxHost::parse(host).unwrap();
+    let (ip4, ip6): (Vec<IpAddr>, Vec<IpAddr>) =
+        addresses.iter().map(|address| address.path.address).partition(IpAddr::is_ipv4);
+    MxAssessment {
+        target: host.into(),
+        host: Some(name.clone()),
+        preference,
+        implicit: false,
+        in_policy: Some(true),
+        lookup: Some(Arc::new(HostObservation {
+            host: name,
+            at: NOW,
+            addresses: AddressLookup { ip4: Some(lookup(host, ip4)), ip6: Some(lookup(host, ip6)) },
+            resolver_healthy: true,
+        })),
+        addresses,
+        skipped: 0,
+    }
+}
+
+/// Sets senders and delivery by the paths, as the judgement does for one view of the policy.
+pub(crate) fn settle(assessment: &mut Assessment, delivery: State) {
+    let of = |outcome: fn(&AddressAssessment) -> Outcome| -> PathCounts {
+        assessment.mx.iter().flat_map(|mx| mx.addresses.iter().map(outcome)).collect()
+    };
+    assessment.senders = Senders {
+        opportunistic: SenderState::from_paths(of(|address| address.opportunistic)),
+        sts: SenderState::from_paths(of(|address| address.sts)),
+    };
+    assessment.delivery = delivery;
+    assessment.mx_records = Some(assessment.mx.len());
+}
+
+pub(crate) fn finding(code: Code, severity: Severity, subject: Subject, detail: &str, fix: &str) -> Finding {
+    Finding { code, severity, subject, detail: detail.into(), fix: fix.into(), accepted: None }
+}
+
+/// All is well: two hosts, three addresses, a policy in enforce.
+pub(crate) fn healthy(name: &str) -> Assessment {
+    let (mx1, mx2) = (format!("mx1.{name}"), format!("mx2.{name}"));
+    let policy = policy(Mode::Enforce, &[&mx1, &mx2]);
+    let host = PolicyHostObservation {
+        host: format!("mta-sts.{name}"),
+        addresses: AddressLookup { ip4: Some(lookup("mta-sts", vec![address("192.0.2.9")])), ip6: None },
+        resolve: Duration::from_millis(3),
+        fetches: vec![PolicyFetch {
+            address: address("192.0.2.9"),
+            at: NOW,
+            times: FetchTimes { connect: Some(Duration::from_millis(9)), ..FetchTimes::default() },
+            tls: None,
+            response: Some(HttpResponse {
+                status: 200,
+                content_type: Some("text/plain".into()),
+                location: None,
+                content_encoding: None,
+                age: None,
+                cache_max_age: None,
+                body: Octets::default(),
+            }),
+            failure: None,
+        }],
+        skipped: 0,
+    };
+    let mut assessment = Assessment {
+        domain: domain(name),
+        checked_at: NOW,
+        duration: Duration::from_millis(850),
+        delivery: State::Protected,
+        senders: Senders { opportunistic: SenderState::no_mail(), sts: SenderState::no_mail() },
+        findings: Vec::new(),
+        dnssec: DnssecStates { mx: Security::Insecure, sts: Security::Insecure, tlsrpt: Security::Indeterminate },
+        sts_record: RecordAssessment {
+            lookup_success: true,
+            present: Some(true),
+            valid: Some(true),
+            usable: Some(true),
+            id: PolicyId::parse("20250301"),
+            txt: vec!["v=STSv1; id=20250301".into()],
+            cname: Vec::new(),
+            ttl: Some(300),
+        },
+        policy: PolicyAssessment {
+            host: Some(Arc::new(host)),
+            deployed: true,
+            fetch_success: Some(true),
+            current: Some(Arc::clone(&policy)),
+            valid: Some(true),
+            in_force: Some(policy),
+            last_success_at: Some(NOW),
+            result_type: None,
+            http_status: Some(200),
+            media_type: Some("text/plain".into()),
+            certificate: Some(certificate(&format!("mta-sts.{name}"), 61)),
+            addresses: vec![(address("192.0.2.9"), true, None)],
+            body: Some(format!("version: STSv1\nmode: enforce\nmx: {mx1}\nmx: {mx2}\nmax_age: 604800\n")),
+            unused_patterns: Some(0),
+        },
+        mx_lookup_success: true,
+        mx_records: Some(2),
+        mx: vec![
+            mx(
+                10,
+                &mx1,
+                vec![
+                    path(&mx1, "192.0.2.10", TlsVersion::Tls13, 74),
+                    path(&mx1, "2001:db8::10", TlsVersion::Tls13, 74),
+                ],
+            ),
+            mx(20, &mx2, vec![path(&mx2, "192.0.2.20", TlsVersion::Tls12, 80)]),
+        ],
+        tlsrpt: TlsRptAssessment {
+            lookup_success: true,
+            present: Some(true),
+            valid: Some(true),
+            usable: Some(true),
+            rua: vec![destination(&format!("mailto:tls@{name}"))],
+            txt: vec![format!("v=TLSRPTv1; rua=mailto:tls@{name}")],
+        },
+        own_side: false,
+        unseen: Vec::new(),
+    };
+    settle(&mut assessment, State::Protected);
+    assessment
+}
+
+fn destination(uri: &str) -> Destination {
+    Destination { scheme: Scheme::Mailto, uri: uri.into() }
+}
+
+/// The certificate of the backup ended three days ago.
+pub(crate) fn backup_expired(name: &str) -> Assessment {
+    let mut assessment = healthy(name);
+    let mx2 = format!("mx2.{name}");
+    assessment.mx[1].addresses = vec![path(&mx2, "192.0.2.20", TlsVersion::Tls12, -3)];
+    settle(&mut assessment, State::Partial);
+    assessment.findings = vec![
+        finding(
+            Code::CertificateExpired,
+            Severity::Error,
+            Subject::MxAddress(MxHost::parse(&mx2).unwrap(), address("192.0.2.20")),
+            "The certificate expired 3 days ago (20 Nov).",
+            &format!(
+                "Renew the certificate and reload the mail server; confirm with: openssl s_client -starttls smtp -connect {mx2}:25"
+            ),
+        ),
+        finding(
+            Code::StsRecordTtlLong,
+            Severity::Warning,
+            Subject::Domain(domain(name)),
+            "The TTL of the _mta-sts record is 2 days.",
+            &format!("Lower the TTL to an hour or so: _mta-sts.{name}. 3600 IN TXT \"v=STSv1; id=20250301\""),
+        ),
+        finding(
+            Code::StsRecordDelegated,
+            Severity::Info,
+            Subject::Domain(domain(name)),
+            "The _mta-sts record is reached through a CNAME to records.provider.example.",
+            "Nothing, as long as the target is meant to be in charge.",
+        ),
+        Finding {
+            accepted: Some("provider, ticket 12".into()),
+            ..finding(
+                Code::MxCname,
+                Severity::Warning,
+                Subject::Mx(mx2),
+                "The MX target is a CNAME to backup.provider.example.",
+                "Point the MX record to the final name.",
+            )
+        },
+    ];
+    assessment
+}
+
+/// A policy in enforce that covers no mail host.
+pub(crate) fn blocked(name: &str) -> Assessment {
+    let mut assessment = healthy(name);
+    let old = policy(Mode::Enforce, &["mail.old.example"]);
+    assessment.policy.current = Some(Arc::clone(&old));
+    assessment.policy.in_force = Some(old);
+    for mx in &mut assessment.mx {
+        mx.in_policy = Some(false);
+        for address in &mut mx.addresses {
+            address.sts = Outcome::Refused;
+        }
+        let fix = format!("Add this line to the policy, then change the id in the _mta-sts record:\nmx: {}", mx.target);
+        assessment.findings.push(finding(
+            Code::MxNotInPolicy,
+            Severity::Error,
+            Subject::Mx(mx.target.clone()),
+            "The policy does not cover this host; it lists only mail.old.example.",
+            &fix,
+        ));
+    }
+    settle(&mut assessment, State::Blocked);
+    assessment
+}
+
+/// Nothing is published.
+pub(crate) fn unprotected(name: &str) -> Assessment {
+    let mut assessment = healthy(name);
+    assessment.sts_record = RecordAssessment { lookup_success: true, present: Some(false), ..Default::default() };
+    assessment.policy = PolicyAssessment { fetch_success: Some(false), ..Default::default() };
+    assessment.tlsrpt = TlsRptAssessment { lookup_success: true, present: Some(false), ..Default::default() };
+    for mx in &mut assessment.mx {
+        mx.in_policy = None;
+        for address in &mut mx.addresses {
+            address.sts = Outcome::Open;
+        }
+    }
+    settle(&mut assessment, State::Unprotected);
+    assessment.findings = vec![
+        finding(
+            Code::StsRecordMissing,
+            Severity::Info,
+            Subject::Domain(domain(name)),
+            "There is no TXT record at _mta-sts.",
+            "Publish a policy in mode testing and announce it with an _mta-sts record.",
+        ),
+        finding(
+            Code::TlsRptRecordMissing,
+            Severity::Info,
+            Subject::TlsRpt(format!("_smtp._tls.{name}")),
+            "There is no TXT record at this name.",
+            &format!("Publish: _smtp._tls.{name}. TXT \"v=TLSRPTv1; rua=mailto:tls-reports@{name}\""),
+        ),
+    ];
+    assessment
+}
+
+/// A policy in testing, with a host that enforce would refuse.
+pub(crate) fn testing(name: &str) -> Assessment {
+    let mut assessment = healthy(name);
+    let testing = policy(Mode::Testing, &[&format!("mx1.{name}")]);
+    assessment.policy.current = Some(Arc::clone(&testing));
+    assessment.policy.in_force = Some(testing);
+    assessment.mx[1].in_policy = Some(false);
+    for address in assessment.mx.iter_mut().flat_map(|mx| &mut mx.addresses) {
+        address.sts = Outcome::Open;
+    }
+    settle(&mut assessment, State::Unprotected);
+    assessment.findings = vec![finding(
+        Code::MxNotInPolicy,
+        Severity::Warning,
+        Subject::Mx(format!("mx2.{name}")),
+        "The policy does not cover this host.",
+        "Add the host to the policy, then change the id in the _mta-sts record.",
+    )];
+    assessment
+}
+
+/// The policy host answers 404, and senders still hold what it served before.
+pub(crate) fn policy_gone(name: &str) -> Assessment {
+    let mut assessment = healthy(name);
+    assessment.policy.current = None;
+    assessment.policy.fetch_success = Some(false);
+    assessment.policy.valid = None;
+    assessment.policy.http_status = Some(404);
+    assessment.policy.last_success_at = Some(NOW - Duration::from_secs(7_200));
+    assessment.policy.addresses = vec![(address("192.0.2.9"), false, Some("status 404".into()))];
+    assessment.policy.body = None;
+    settle(&mut assessment, State::Partial);
+    assessment.senders.sts.state = State::Partial;
+    assessment.senders.sts.reason = Reason::ViewsDiffer;
+    assessment.findings = vec![finding(
+        Code::StsPolicyHttpStatus,
+        Severity::Error,
+        Subject::PolicyHost(format!("mta-sts.{name}")),
+        "The policy host answered with status 404.",
+        &format!("Serve the policy with status 200 at https://mta-sts.{name}/.well-known/mta-sts.txt"),
+    )];
+    assessment
+}
+
+/// Port 25 is shut off here.
+pub(crate) fn own_side(name: &str) -> Assessment {
+    let mut assessment = healthy(name);
+    for mx in &mut assessment.mx {
+        let host = mx.target.clone();
+        for address in &mut mx.addresses {
+            *address = silent_path(&host, &address.path.address.to_string(), Reach::CannotTell);
+        }
+    }
+    settle(&mut assessment, State::Unknown);
+    assessment.own_side = true;
+    assessment.unseen = vec!["no mail host answers on port 25 from here; it seems to be shut off on this side".into()];
+    assessment.findings = vec![finding(
+        Code::VantageLimited,
+        Severity::Info,
+        Subject::Monitor,
+        "Port 25 is shut off here: no mail host could be looked at.",
+        "Run the check where port 25 is open.",
+    )];
+    assessment
+}
+
+/// Every address is silent for a reason of its own.
+pub(crate) fn down(name: &str) -> Assessment {
+    let mut assessment = unprotected(name);
+    assessment.findings.clear();
+    for mx in &mut assessment.mx {
+        let host = mx.target.clone();
+        for address in &mut mx.addresses {
+            *address = silent_path(&host, &address.path.address.to_string(), Reach::Down);
+            assessment.findings.push(finding(
+                Code::SmtpConnectFailed,
+                Severity::Error,
+                Subject::MxAddress(MxHost::parse(&host).unwrap(), address.path.address),
+                "The connection was refused.",
+                "Start the mail server on this address and open port 25, or take the address out of the DNS.",
+            ));
+        }
+    }
+    settle(&mut assessment, State::Blocked);
+    assessment
+}
+
+/// A null MX alone.
+pub(crate) fn no_mail(name: &str) -> Assessment {
+    let mut assessment = unprotected(name);
+    assessment.mx.clear();
+    settle(&mut assessment, State::NoMail);
+    assessment.mx_records = Some(1);
+    assessment.senders = Senders { opportunistic: SenderState::no_mail(), sts: SenderState::no_mail() };
+    assessment.findings = vec![finding(
+        Code::MxNull,
+        Severity::Info,
+        Subject::Domain(domain(name)),
+        "A null MX stands alone.",
+        "Nothing.",
+    )];
+    assessment
+}
+
+/// The resolver gave no answers at all.
+pub(crate) fn unknown(name: &str) -> Assessment {
+    let mut assessment = healthy(name);
+    assessment.mx.clear();
+    settle(&mut assessment, State::Unknown);
+    assessment.mx_records = None;
+    assessment.mx_lookup_success = false;
+    assessment.sts_record = RecordAssessment::default();
+    assessment.policy = PolicyAssessment::default();
+    assessment.tlsrpt = TlsRptAssessment::default();
+    assessment.dnssec =
+        DnssecStates { mx: Security::Indeterminate, sts: Security::Indeterminate, tlsrpt: Security::Indeterminate };
+    assessment.own_side = true;
+    assessment.unseen = vec!["the resolver 192.0.2.53 gives no answers".into()];
+    assessment
+}
+
+/// What a hostile peer could bring into an assessment if every fence before this room failed.
+pub(crate) fn hostile(name: &str) -> Assessment {
+    let evil = "\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}31m\u{202e}evil\"quote\r\n\tx";
+    let mut assessment = backup_expired(name);
+    assessment.sts_record.txt = vec![evil.into(), "x".repeat(300)];
+    assessment.policy.body = Some(evil.into());
+    assessment.policy.media_type = Some(evil.into());
+    assessment.policy.addresses = vec![(address("192.0.2.9"), false, Some(evil.into()))];
+    assessment.tlsrpt.rua = vec![destination(evil)];
+    assessment.unseen = vec![evil.into()];
+    assessment.mx[0].target = format!("{evil}{}", "y".repeat(120));
+    assessment.mx[0].host = None;
+    for found in &mut assessment.findings {
+        found.detail = format!("{evil} {}", found.detail);
+        found.fix = format!("{evil} {}", found.fix);
+        found.subject = Subject::Mx(evil.into());
+    }
+    assessment
+}

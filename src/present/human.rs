@@ -1,0 +1,481 @@
+//! The report of `check` for people: the verdict in words about mail, then what to do, then the evidence.
+
+use super::{
+    details, evidence,
+    sentences::{headline, sentences},
+    text::{Glyph, Look, Page, Role, clean, columns, wrap},
+    words,
+};
+use crate::{
+    terms::Timestamp,
+    verdict::{Assessment, Code, Finding, Severity, State, Subject},
+};
+
+/// Where the text of a finding begins.
+const FINDING: usize = 4;
+/// Where its explanation begins.
+const EXPLANATION: usize = 6;
+
+/// The report on what was checked: in full for one domain; for several a line each, worst first, and a count, after the
+/// full reports where they are asked for.
+///
+/// No line is wider than [`WIDTH`](super::WIDTH), unless a single word is.
+pub fn report(assessments: &[Assessment], now: Timestamp, look: Look) -> String {
+    if let [one] = assessments {
+        return domain(one, now, look);
+    }
+    let mut sorted: Vec<&Assessment> = assessments.iter().collect();
+    sorted.sort_by_cached_key(|assessment| {
+        let least = |severity| std::cmp::Reverse(assessment.count(severity));
+        let counts = (least(Severity::Error), least(Severity::Warning));
+        (assessment.delivery.rank(), counts, assessment.domain.clone())
+    });
+    let mut text = String::new();
+    if look.verbose {
+        for assessment in &sorted {
+            text.push_str(&domain(assessment, now, look));
+            text.push('\n');
+        }
+    }
+    text.push_str(&overview(&sorted, now, look));
+    text
+}
+
+/// The full report on one domain.
+pub fn domain(assessment: &Assessment, now: Timestamp, look: Look) -> String {
+    let mut page = Page::new(look);
+    verdict_line(&mut page, assessment);
+    let quiet = is_quiet(assessment) && !look.verbose;
+    if quiet && assessment.delivery == State::Protected {
+        evidence::brief(&mut page, assessment, now);
+        also(&mut page, assessment);
+        return page.finish();
+    }
+    for sentence in sentences(assessment, now) {
+        page.paragraph(2, Role::Plain, &sentence);
+    }
+    fix_first(&mut page, assessment);
+    also(&mut page, assessment);
+    accepted(&mut page, assessment);
+    if !quiet || assessment.delivery != State::NoMail {
+        evidence::full(&mut page, assessment, now);
+    }
+    if look.verbose {
+        details::all(&mut page, assessment);
+    }
+    footer(&mut page, assessment);
+    page.finish()
+}
+
+/// Nothing to do and nothing hidden: the short form says all.
+fn is_quiet(assessment: &Assessment) -> bool {
+    assessment.worst().is_none_or(|worst| worst == Severity::Info)
+        && assessment.findings.iter().all(Finding::is_active)
+        && assessment.unseen.is_empty()
+        && assessment.senders.sts.paths.cannot_tell == 0
+        && assessment.lookups_answered()
+}
+
+const fn state_role(state: State) -> Role {
+    match state {
+        State::Protected => Role::Good,
+        State::Partial | State::Unprotected | State::Unknown => Role::Warning,
+        State::Blocked => Role::Bad,
+        State::NoMail => Role::Plain,
+    }
+}
+
+const fn glyph(severity: Severity) -> Glyph {
+    match severity {
+        Severity::Error => Glyph::Bad,
+        Severity::Warning => Glyph::Warning,
+        Severity::Info => Glyph::Note,
+    }
+}
+
+fn verdict_line(page: &mut Page, assessment: &Assessment) {
+    let state = words::state(assessment.delivery).to_uppercase();
+    let mut line = page.start();
+    line.push(Role::Strong, assessment.domain.as_str()).push(Role::Plain, "   ");
+    if line.columns() + state.len() > super::WIDTH {
+        page.end(&line);
+        line = page.start();
+        line.pad(2);
+    }
+    line.push(state_role(assessment.delivery), &state);
+    let time = format!("checked in {}", words::seconds(assessment.duration));
+    if line.right(Role::Faint, &time) {
+        page.end(&line);
+    } else {
+        page.end(&line);
+        page.paragraph(2, Role::Faint, &time);
+    }
+}
+
+fn heading(page: &mut Page, title: &str) {
+    page.blank();
+    let mut line = page.start();
+    line.pad(2).push(Role::Strong, title);
+    page.end(&line);
+}
+
+/// What the finding is about and what was seen. The domain itself is not repeated.
+fn headline_of(assessment: &Assessment, subject: &str, finding: &Finding) -> String {
+    if finding.subject == Subject::Monitor
+        || subject == assessment.domain.as_str()
+        || finding.detail.starts_with(subject)
+    {
+        finding.detail.clone()
+    } else {
+        format!("{subject}: {}", finding.detail)
+    }
+}
+
+/// A sign, a text, and the code at the right end of the first line, or below where there is no room.
+fn headed(page: &mut Page, sign: Option<Glyph>, text: &str, code: &str) {
+    let shown = clean(text, page.look().unicode);
+    let full = super::WIDTH - FINDING;
+    let beside = full.saturating_sub(columns(code) + 2);
+    let mut rows = wrap(&shown, beside, full);
+    let fits = rows.first().is_some_and(|row| !row.is_empty() && columns(row) <= beside);
+    if !fits {
+        rows = wrap(&shown, full, full);
+    }
+    for (number, row) in rows.into_iter().enumerate() {
+        let mut line = page.start();
+        if let (0, Some(sign)) = (number, sign) {
+            line.pad(2).push(sign.role(), sign.as_str());
+        }
+        line.pad(FINDING).push(Role::Plain, &row);
+        if fits && number == 0 {
+            line.right(Role::Faint, code);
+        }
+        page.end(&line);
+    }
+    if !fits {
+        let mut line = page.start();
+        line.right(Role::Faint, code);
+        page.end(&line);
+    }
+}
+
+/// Errors and warnings. What several hosts share is explained once.
+fn fix_first(page: &mut Page, assessment: &Assessment) {
+    let mut pressing: Vec<&Finding> = assessment.active().filter(|finding| finding.severity > Severity::Info).collect();
+    if pressing.is_empty() {
+        return;
+    }
+    pressing.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    heading(page, "Fix first");
+    show(page, assessment, &pressing, true);
+}
+
+/// What is worth knowing and needs no hurry.
+fn also(page: &mut Page, assessment: &Assessment) {
+    let infos: Vec<&Finding> = assessment.active().filter(|finding| finding.severity == Severity::Info).collect();
+    if infos.is_empty() {
+        return;
+    }
+    heading(page, "Also");
+    let with_effect = page.look().verbose;
+    show(page, assessment, &infos, with_effect);
+}
+
+fn accepted(page: &mut Page, assessment: &Assessment) {
+    let accepted: Vec<(&Finding, &str)> =
+        assessment.findings.iter().filter_map(|found| Some((found, found.accepted.as_deref()?))).collect();
+    if accepted.is_empty() {
+        return;
+    }
+    heading(page, "Accepted");
+    for (finding, reason) in accepted {
+        let text = headline_of(assessment, &finding.subject.to_string(), finding);
+        headed(page, Some(Glyph::Note), &text, finding.code.as_str());
+        let why = if reason.is_empty() { "no reason was given" } else { reason };
+        page.paragraph(EXPLANATION, Role::Faint, &format!("accepted: {why}"));
+    }
+}
+
+/// Findings of one code and one remedy, in the order of their first.
+fn groups<'a>(findings: &[&'a Finding]) -> Vec<Vec<&'a Finding>> {
+    let mut groups: Vec<Vec<&Finding>> = Vec::new();
+    for finding in findings {
+        let same = |group: &&mut Vec<&Finding>| {
+            group.first().is_some_and(|first| {
+                (first.code, first.severity, &first.fix) == (finding.code, finding.severity, &finding.fix)
+            })
+        };
+        match groups.iter_mut().find(same) {
+            Some(group) => group.push(finding),
+            None => groups.push(vec![finding]),
+        }
+    }
+    groups
+}
+
+/// The findings, those with one remedy together; the effect of a code is told once.
+fn show(page: &mut Page, assessment: &Assessment, findings: &[&Finding], with_effects: bool) {
+    let mut told: Vec<Code> = Vec::new();
+    for group in groups(findings) {
+        let Some(code) = group.first().map(|finding| finding.code) else { continue };
+        let with_effect = with_effects && !told.contains(&code);
+        told.push(code);
+        show_group(page, assessment, &group, with_effect);
+    }
+}
+
+fn show_group(page: &mut Page, assessment: &Assessment, group: &[&Finding], with_effect: bool) {
+    let Some(first) = group.first() else { return };
+    // The addresses of one host that say the same share a line.
+    let mut heads: Vec<(&str, Vec<String>, &Finding)> = Vec::new();
+    for finding in group {
+        let address = finding.subject.address().map(|address| format!("[{address}]"));
+        let same = heads.iter_mut().find(|(name, addresses, head)| {
+            *name == finding.subject.name() && head.detail == finding.detail && !addresses.is_empty()
+        });
+        match (same, address) {
+            (Some((_, addresses, _)), Some(address)) => addresses.push(address),
+            (_, address) => heads.push((finding.subject.name(), address.into_iter().collect(), finding)),
+        }
+    }
+    for (number, (name, addresses, finding)) in heads.iter().enumerate() {
+        let subject = if addresses.is_empty() { (*name).to_owned() } else { format!("{name} {}", addresses.join(" ")) };
+        let code = if number == 0 { first.code.as_str() } else { "" };
+        headed(page, Some(glyph(first.severity)), &headline_of(assessment, &subject, finding), code);
+    }
+    if with_effect {
+        page.paragraph(EXPLANATION, Role::Plain, first.code.row().effect);
+    }
+    if !first.fix.starts_with("Nothing") {
+        page.paragraph(EXPLANATION, Role::Plain, &first.fix);
+    }
+}
+
+fn footer(page: &mut Page, assessment: &Assessment) {
+    let counts: Vec<String> = [(Severity::Error, "error"), (Severity::Warning, "warning")]
+        .into_iter()
+        .map(|(severity, word)| (assessment.count(severity), word))
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, word)| words::count(number, word))
+        .collect();
+    if counts.is_empty() {
+        return;
+    }
+    page.blank();
+    let text = format!("{}. More on a finding: smtptls-exporter check --explain CODE", counts.join(", "));
+    page.paragraph(2, Role::Faint, &text);
+}
+
+/// A line for each domain, and how many there are of each state.
+fn overview(sorted: &[&Assessment], now: Timestamp, look: Look) -> String {
+    /// A longer name has a line of its own.
+    const LONGEST: usize = 32;
+    /// The longest of the words, "partly deliverable".
+    const STATE: usize = 18;
+    let names = sorted.iter().map(|assessment| assessment.domain.as_str().len()).filter(|length| *length <= LONGEST);
+    let column = names.max().unwrap_or(0) + 2;
+    let mut page = Page::new(look);
+    for assessment in sorted {
+        let mut line = page.start();
+        line.push(Role::Strong, assessment.domain.as_str());
+        if line.columns() + 2 > column {
+            page.end(&line);
+            line = page.start();
+        }
+        line.pad(column).push(state_role(assessment.delivery), words::state(assessment.delivery));
+        let headline = headline(assessment, now);
+        if !headline.is_empty() {
+            line.pad(column + STATE + 2);
+            let room = super::WIDTH.saturating_sub(line.columns());
+            line.push(Role::Plain, &shortened(&clean(&headline, look.unicode), room, look.unicode));
+        }
+        page.end(&line);
+    }
+    page.blank();
+    let counts: Vec<String> = State::ALL
+        .into_iter()
+        .map(|state| (sorted.iter().filter(|assessment| assessment.delivery == state).count(), state))
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, state)| format!("{number} {}", words::state(state)))
+        .collect();
+    let total = words::count(sorted.len(), "domain");
+    page.paragraph(0, Role::Strong, &format!("{total}: {}.", counts.join(", ")));
+    if !look.verbose {
+        page.paragraph(0, Role::Faint, "The full report on one: smtptls-exporter check DOMAIN; on all: --verbose");
+    }
+    page.finish()
+}
+
+/// The text, cut where it does not fit.
+fn shortened(text: &str, room: usize, unicode: bool) -> String {
+    let text = text.lines().next().unwrap_or_default();
+    if columns(text) <= room {
+        return text.to_owned();
+    }
+    let end = if unicode { "…" } else { "..." };
+    let kept: String = text.chars().take(room.saturating_sub(columns(end))).collect();
+    format!("{}{end}", kept.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::present::{WIDTH, fixture, text::is_dangerous};
+
+    const PLAIN: Look = Look { colour: false, unicode: true, verbose: false };
+    const VERBOSE: Look = Look { verbose: true, ..PLAIN };
+
+    fn shown(assessment: &Assessment) -> String {
+        domain(assessment, fixture::NOW, PLAIN)
+    }
+
+    fn all() -> Vec<Assessment> {
+        vec![
+            fixture::healthy("healthy.example"),
+            fixture::backup_expired("backup-expired.example"),
+            fixture::blocked("blocked.example"),
+            fixture::unprotected("unprotected.example"),
+            fixture::testing("testing.example"),
+            fixture::policy_gone("policy-gone.example"),
+            fixture::own_side("own-side.example"),
+            fixture::down("down.example"),
+            fixture::no_mail("no-mail.example"),
+            fixture::unknown("unknown.example"),
+        ]
+    }
+
+    #[test]
+    fn a_healthy_domain_needs_four_lines() {
+        let text = shown(&fixture::healthy("example.com"));
+        assert_eq!(text.lines().count(), 4, "{text}");
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn backup_expired() {
+        insta::assert_snapshot!(shown(&fixture::backup_expired("example.com")));
+    }
+
+    #[test]
+    fn blocked() {
+        insta::assert_snapshot!(shown(&fixture::blocked("example.com")));
+    }
+
+    #[test]
+    fn unprotected() {
+        insta::assert_snapshot!(shown(&fixture::unprotected("example.com")));
+    }
+
+    #[test]
+    fn testing() {
+        insta::assert_snapshot!(shown(&fixture::testing("example.com")));
+    }
+
+    #[test]
+    fn policy_gone() {
+        insta::assert_snapshot!(shown(&fixture::policy_gone("example.com")));
+    }
+
+    #[test]
+    fn own_side() {
+        insta::assert_snapshot!(shown(&fixture::own_side("example.com")));
+    }
+
+    #[test]
+    fn down() {
+        insta::assert_snapshot!(shown(&fixture::down("example.com")));
+    }
+
+    #[test]
+    fn no_mail() {
+        insta::assert_snapshot!(shown(&fixture::no_mail("example.com")));
+    }
+
+    #[test]
+    fn unknown() {
+        insta::assert_snapshot!(shown(&fixture::unknown("example.com")));
+    }
+
+    #[test]
+    fn verbose() {
+        insta::assert_snapshot!(domain(&fixture::backup_expired("example.com"), fixture::NOW, VERBOSE));
+    }
+
+    #[test]
+    fn ascii() {
+        let look = Look { unicode: false, ..PLAIN };
+        let text = domain(&fixture::backup_expired("example.com"), fixture::NOW, look);
+        assert!(text.is_ascii());
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn many() {
+        let mut many = all();
+        many.push(fixture::unprotected("a-domain-with-a-very-long-name.and-more-of-it.department.example"));
+        insta::assert_snapshot!(report(&many, fixture::NOW, PLAIN));
+    }
+
+    #[test]
+    fn hostile() {
+        insta::assert_snapshot!(shown(&fixture::hostile("example.com")));
+    }
+
+    #[test]
+    fn no_line_is_too_wide_and_none_can_do_harm() {
+        let mut many = all();
+        many.push(fixture::hostile("hostile.example"));
+        many.push(fixture::backup_expired(&format!("{}.{}.example", "long".repeat(12), "name".repeat(15))));
+        let mut texts: Vec<String> = Vec::new();
+        for look in [PLAIN, VERBOSE, Look { unicode: false, ..VERBOSE }] {
+            texts.extend(many.iter().map(|assessment| domain(assessment, fixture::NOW, look)));
+            texts.push(report(&many, fixture::NOW, look));
+        }
+        for line in texts.iter().flat_map(|text| text.lines()) {
+            assert!(!line.chars().any(is_dangerous), "{line:?}");
+            assert!(line.chars().count() <= WIDTH || is_one_word(line), "{line}");
+        }
+    }
+
+    /// Nothing on the line could stand on the next one: one word behind a sign, a preference or a label.
+    fn is_one_word(line: &str) -> bool {
+        let longest = line.split(' ').map(|word| word.chars().count()).max().unwrap_or(0);
+        line.trim().chars().count() <= longest + 12
+    }
+
+    #[test]
+    fn colour_changes_nothing_but_the_colour() {
+        let coloured = domain(&fixture::backup_expired("example.com"), fixture::NOW, Look { colour: true, ..PLAIN });
+        assert!(coloured.contains('\u{1b}'));
+        assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), shown(&fixture::backup_expired("example.com")));
+    }
+
+    #[test]
+    fn what_is_accepted_counts_nowhere() {
+        let mut assessment = fixture::backup_expired("example.com");
+        for finding in &mut assessment.findings {
+            finding.accepted = Some("known".into());
+        }
+        let text = shown(&assessment);
+        assert!(!text.contains("Fix first") && !text.contains("1 error"), "{text}");
+        assert_eq!(text.matches("accepted: known").count(), 4, "{text}");
+    }
+
+    #[test]
+    fn nobody_is_told_that_dane_is_fine() {
+        for assessment in all() {
+            let text = domain(&assessment, fixture::NOW, VERBOSE);
+            assert!(text.contains("DANE") && text.contains("this version does not look at it"), "{text}");
+        }
+    }
+
+    #[test]
+    fn order_is_worst_first() {
+        let text = report(&all(), fixture::NOW, PLAIN);
+        let first = text.lines().next().unwrap();
+        assert!(first.starts_with("down.example"), "three errors come before two: {text}");
+        assert!(
+            text.lines().position(|l| l.starts_with("healthy")) < text.lines().position(|l| l.starts_with("no-mail"))
+        );
+    }
+}

@@ -1,0 +1,480 @@
+//! The JSON of `check` and of the API. What is not known is `null`, and no key is ever left out.
+//!
+//! DANE and legacy TLS are not looked at by this version: `senders.dane`, `senders.both`, `tlsa`, `dane` and `legacy_tls` are
+//! always `null`.
+
+use std::{io, net::IpAddr};
+
+use serde::{Serialize, Serializer};
+use serde_json::ser::{Formatter, PrettyFormatter};
+
+use super::text::is_dangerous;
+use crate::{
+    facts::{AddressObservation, SmtpOutcome},
+    protocol::mta_sts::MxPattern,
+    terms::Timestamp,
+    verdict::{
+        AddressAssessment, Assessment, CertificateAssessment, Code, Finding, MxAssessment, PathCounts, Reach, Security,
+        SenderState, Severity, State,
+    },
+};
+
+/// One domain, ready to be serialised.
+#[derive(Debug, Serialize)]
+pub struct DomainView<'a> {
+    domain: &'a str,
+    checked_at: Timestamp,
+    duration_seconds: f64,
+    delivery: State,
+    senders: SendersView,
+    findings: Vec<FindingView<'a>>,
+    dnssec: DnssecView,
+    sts: StsView<'a>,
+    /// `null` where no MX answer is known.
+    mx: Option<Vec<MxView<'a>>>,
+    tlsrpt: TlsRptView<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct SendersView {
+    opportunistic: SenderView,
+    sts: SenderView,
+    dane: Option<SenderView>,
+    both: Option<SenderView>,
+}
+
+#[derive(Debug, Serialize)]
+struct SenderView {
+    state: State,
+    reason: &'static str,
+    paths: PathCounts,
+}
+
+#[derive(Debug, Serialize)]
+struct FindingView<'a> {
+    code: Code,
+    severity: Severity,
+    subject: &'a str,
+    address: Option<IpAddr>,
+    result_type: Option<&'static str>,
+    detail: &'a str,
+    fix: &'a str,
+    rules: &'static [&'static str],
+    accepted: bool,
+    /// Since when the finding stands: not kept by this version.
+    since: Option<Timestamp>,
+}
+
+#[derive(Debug, Serialize)]
+struct DnssecView {
+    mx: Security,
+    sts: Security,
+    tlsrpt: Security,
+}
+
+#[derive(Debug, Serialize)]
+struct StsView<'a> {
+    record: RecordView<'a>,
+    policy: PolicyView<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct RecordView<'a> {
+    present: Option<bool>,
+    valid: Option<bool>,
+    usable: Option<bool>,
+    id: Option<&'a str>,
+    txt: Option<&'a [String]>,
+    cname: Option<&'a [String]>,
+    ttl: Option<u32>,
+}
+
+#[derive(Debug, Serialize)]
+struct PolicyView<'a> {
+    usable: Option<bool>,
+    valid: Option<bool>,
+    mode: Option<&'static str>,
+    max_age: Option<u64>,
+    mx: Option<Vec<&'a str>>,
+    http_status: Option<u16>,
+    media_type: Option<&'a str>,
+    certificate: Option<CertificateView<'a>>,
+    addresses: Option<Vec<PolicyAddressView<'a>>>,
+    body: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct PolicyAddressView<'a> {
+    address: IpAddr,
+    ok: bool,
+    error: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct CertificateView<'a> {
+    subject: &'a str,
+    issuer: &'a str,
+    names: &'a [String],
+    not_before: Timestamp,
+    not_after: Timestamp,
+    chain_valid: bool,
+    name_match: bool,
+    verified: bool,
+    fingerprint_sha256: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct MxView<'a> {
+    host: &'a str,
+    preference: u16,
+    implicit: bool,
+    in_policy: Option<bool>,
+    tlsa: NotLookedAt,
+    addresses: Vec<AddressView<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct AddressView<'a> {
+    address: IpAddr,
+    connect: Option<bool>,
+    starttls: Option<&'static str>,
+    tls_version: Option<&'static str>,
+    cipher: Option<&'a str>,
+    legacy_tls: NotLookedAt,
+    certificate: Option<CertificateView<'a>>,
+    dane: NotLookedAt,
+    duration_seconds: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct TlsRptView<'a> {
+    present: Option<bool>,
+    valid: Option<bool>,
+    usable: Option<bool>,
+    rua: Option<Vec<&'a str>>,
+    txt: Option<&'a [String]>,
+}
+
+/// What this version does not look at: always `null`.
+#[derive(Debug)]
+struct NotLookedAt;
+
+impl Serialize for NotLookedAt {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_none()
+    }
+}
+
+/// One domain as an object.
+pub fn assessment(assessment: &Assessment) -> DomainView<'_> {
+    let mx_known = assessment.mx_records.is_some() || !assessment.mx.is_empty();
+    DomainView {
+        domain: assessment.domain.as_str(),
+        checked_at: assessment.checked_at,
+        duration_seconds: assessment.duration.as_secs_f64(),
+        delivery: assessment.delivery,
+        senders: SendersView {
+            opportunistic: sender(assessment.senders.opportunistic),
+            sts: sender(assessment.senders.sts),
+            dane: None,
+            both: None,
+        },
+        findings: assessment.findings.iter().map(finding).collect(),
+        dnssec: DnssecView { mx: assessment.dnssec.mx, sts: assessment.dnssec.sts, tlsrpt: assessment.dnssec.tlsrpt },
+        sts: StsView { record: record(assessment), policy: policy(assessment) },
+        mx: mx_known.then(|| assessment.mx.iter().map(mx).collect()),
+        tlsrpt: tlsrpt(assessment),
+    }
+}
+
+/// Several domains as an array, in the order given.
+pub fn assessments(assessments: &[Assessment]) -> Vec<DomainView<'_>> {
+    assessments.iter().map(assessment).collect()
+}
+
+/// The text of a value, indented, with a final line break.
+///
+/// Characters that a terminal would obey are written as `\uXXXX`, which JSON readers take for the same text.
+///
+/// # Errors
+/// Those of the value's own `Serialize`; the views of this module have none.
+pub fn to_text(value: &impl Serialize) -> serde_json::Result<String> {
+    let mut bytes = Vec::new();
+    let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, Harmless(PrettyFormatter::new()));
+    value.serialize(&mut serializer)?;
+    bytes.push(b'\n');
+    String::from_utf8(bytes).map_err(serde::ser::Error::custom)
+}
+
+fn sender(sender: SenderState) -> SenderView {
+    SenderView { state: sender.state, reason: sender.reason.as_str(), paths: sender.paths }
+}
+
+fn finding(finding: &Finding) -> FindingView<'_> {
+    let row = finding.code.row();
+    FindingView {
+        code: finding.code,
+        severity: finding.severity,
+        subject: finding.subject.name(),
+        address: finding.subject.address(),
+        result_type: row.result_type,
+        detail: &finding.detail,
+        fix: &finding.fix,
+        rules: row.rules,
+        accepted: !finding.is_active(),
+        since: None,
+    }
+}
+
+fn record(assessment: &Assessment) -> RecordView<'_> {
+    let record = &assessment.sts_record;
+    let known = record.present.is_some();
+    RecordView {
+        present: record.present,
+        valid: record.valid,
+        usable: record.usable,
+        id: record.id.as_ref().map(crate::terms::PolicyId::as_str),
+        txt: known.then_some(record.txt.as_slice()),
+        cname: known.then_some(record.cname.as_slice()),
+        ttl: record.ttl,
+    }
+}
+
+fn policy(assessment: &Assessment) -> PolicyView<'_> {
+    let policy = &assessment.policy;
+    let current = policy.current.as_deref();
+    PolicyView {
+        usable: policy.fetch_success,
+        valid: policy.valid,
+        mode: current.map(|policy| policy.mode.as_str()),
+        max_age: current.map(|policy| policy.max_age.0),
+        mx: current.map(|policy| policy.mx.iter().map(MxPattern::as_str).collect()),
+        http_status: policy.http_status,
+        media_type: policy.media_type.as_deref(),
+        certificate: policy.certificate.as_ref().map(certificate),
+        addresses: policy.host.is_some().then(|| {
+            policy
+                .addresses
+                .iter()
+                .map(|(address, ok, error)| PolicyAddressView { address: *address, ok: *ok, error: error.as_deref() })
+                .collect()
+        }),
+        body: policy.body.as_deref(),
+    }
+}
+
+fn certificate(certificate: &CertificateAssessment) -> CertificateView<'_> {
+    let leaf = &certificate.chain.leaf;
+    CertificateView {
+        subject: &leaf.subject,
+        issuer: &leaf.issuer,
+        names: &leaf.names,
+        not_before: leaf.not_before,
+        not_after: leaf.not_after,
+        chain_valid: certificate.chain_valid,
+        name_match: certificate.name_match,
+        verified: certificate.verified(),
+        fingerprint_sha256: &leaf.fingerprint_sha256,
+    }
+}
+
+fn mx(mx: &MxAssessment) -> MxView<'_> {
+    MxView {
+        host: mx.host.as_ref().map_or(mx.target.as_str(), crate::terms::MxHost::as_str),
+        preference: mx.preference,
+        implicit: mx.implicit,
+        in_policy: mx.in_policy,
+        tlsa: NotLookedAt,
+        addresses: mx.addresses.iter().map(address).collect(),
+    }
+}
+
+fn address(address: &AddressAssessment) -> AddressView<'_> {
+    let path = &address.path;
+    // Version, cipher and certificate belong together: they are of the dialogue that the judgement rests on.
+    let tls = path.judged.as_ref().and_then(|judged| judged.tls.as_ref());
+    AddressView {
+        address: path.address,
+        connect: path.latest.as_ref().and_then(|latest| connected(latest, path.reach)),
+        starttls: path.starttls.map(crate::verdict::StarttlsState::as_str),
+        tls_version: tls.map(|tls| tls.version.as_str()),
+        cipher: tls.map(|tls| tls.cipher.as_str()),
+        legacy_tls: NotLookedAt,
+        certificate: path.certificate.as_ref().map(certificate),
+        dane: NotLookedAt,
+        duration_seconds: path.latest.as_ref().map(|latest| latest.duration.as_secs_f64()),
+    }
+}
+
+/// Whether the address takes connections; nothing where a failure may be this side's own.
+fn connected(latest: &AddressObservation, reach: Reach) -> Option<bool> {
+    match &latest.outcome {
+        _ if latest.connected() => Some(true),
+        SmtpOutcome::ConnectFailed(failure) if failure.is_own_side() => None,
+        _ if reach == Reach::CannotTell => None,
+        _ => Some(false),
+    }
+}
+
+fn tlsrpt(assessment: &Assessment) -> TlsRptView<'_> {
+    let record = &assessment.tlsrpt;
+    let known = record.present.is_some();
+    TlsRptView {
+        present: record.present,
+        valid: record.valid,
+        usable: record.usable,
+        rua: known.then(|| record.rua.iter().map(|destination| destination.uri.as_str()).collect()),
+        txt: known.then_some(record.txt.as_slice()),
+    }
+}
+
+/// Indented JSON in which no character is left that a terminal would obey.
+struct Harmless<'a>(PrettyFormatter<'a>);
+
+impl Formatter for Harmless<'_> {
+    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        let mut rest = fragment;
+        while let Some(at) = rest.find(is_dangerous) {
+            let (before, from) = rest.split_at(at);
+            writer.write_all(before.as_bytes())?;
+            let mut characters = from.chars();
+            if let Some(character) = characters.next() {
+                let mut units = [0; 2];
+                for unit in character.encode_utf16(&mut units) {
+                    write!(writer, "\\u{unit:04x}")?;
+                }
+            }
+            rest = characters.as_str();
+        }
+        writer.write_all(rest.as_bytes())
+    }
+
+    fn begin_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_array(writer)
+    }
+
+    fn end_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_array(writer)
+    }
+
+    fn begin_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        self.0.begin_array_value(writer, first)
+    }
+
+    fn end_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_array_value(writer)
+    }
+
+    fn begin_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_object(writer)
+    }
+
+    fn end_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_object(writer)
+    }
+
+    fn begin_object_key<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        self.0.begin_object_key(writer, first)
+    }
+
+    fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_object_value(writer)
+    }
+
+    fn end_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_object_value(writer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::present::fixture;
+
+    fn text(assessments: &[Assessment]) -> String {
+        to_text(&super::assessments(assessments)).unwrap()
+    }
+
+    #[test]
+    fn a_healthy_domain() {
+        insta::assert_snapshot!(text(&[fixture::healthy("example.com")]));
+    }
+
+    #[test]
+    fn what_is_not_known_is_null() {
+        insta::assert_snapshot!(text(&[fixture::unknown("example.com")]));
+    }
+
+    #[test]
+    fn findings_carry_their_row() {
+        let value: serde_json::Value = serde_json::from_str(&text(&[fixture::backup_expired("example.com")])).unwrap();
+        let findings = value[0]["findings"].as_array().unwrap();
+        assert_eq!(findings[0]["code"], "certificate-expired");
+        assert_eq!(findings[0]["subject"], "mx2.example.com");
+        assert_eq!(findings[0]["address"], "192.0.2.20");
+        assert_eq!(findings[0]["result_type"], "certificate-expired");
+        assert_eq!(findings[0]["rules"], serde_json::json!(["APP-09", "MXT-11"]));
+        assert_eq!(findings[0]["accepted"], false);
+        assert_eq!(findings[3]["accepted"], true);
+        assert_eq!(findings[3]["address"], serde_json::Value::Null);
+    }
+
+    #[test]
+    fn every_object_has_the_keys_of_the_interface_in_their_order() {
+        let all = [
+            fixture::healthy("a.example"),
+            fixture::unknown("b.example"),
+            fixture::own_side("c.example"),
+            fixture::unprotected("d.example"),
+            fixture::hostile("e.example"),
+        ];
+        let shown = text(&all);
+        let keys = |indent: &str| -> Vec<Vec<String>> {
+            let start = format!("{indent}\"");
+            let mut objects = Vec::new();
+            let mut current = Vec::new();
+            for line in shown.lines() {
+                if line.starts_with(&start) {
+                    current.push(line.trim().split('"').nth(1).unwrap().to_owned());
+                } else if line.starts_with("  }") {
+                    objects.push(std::mem::take(&mut current));
+                }
+            }
+            objects
+        };
+        let top = [
+            "domain",
+            "checked_at",
+            "duration_seconds",
+            "delivery",
+            "senders",
+            "findings",
+            "dnssec",
+            "sts",
+            "mx",
+            "tlsrpt",
+        ];
+        assert_eq!(keys("    "), vec![top.map(str::to_owned).to_vec(); all.len()]);
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_no_failed_connection() {
+        let own_side = fixture::own_side("example.com");
+        let value = serde_json::to_value(assessment(&own_side)).unwrap();
+        assert_eq!(value["mx"][0]["addresses"][0]["connect"], serde_json::Value::Null);
+        let down = fixture::down("example.com");
+        let value = serde_json::to_value(assessment(&down)).unwrap();
+        assert_eq!(value["mx"][0]["addresses"][0]["connect"], false);
+        assert_eq!(value["mx"][0]["addresses"][0]["starttls"], "not-reached");
+    }
+
+    #[test]
+    fn hostile_text_is_harmless_and_the_same_after_reading() {
+        let hostile = fixture::hostile("example.com");
+        let shown = text(std::slice::from_ref(&hostile));
+        assert!(!shown.chars().any(|c| c != '\n' && is_dangerous(c)));
+        let read: serde_json::Value = serde_json::from_str(&shown).unwrap();
+        assert_eq!(read[0]["sts"]["policy"]["body"].as_str(), hostile.policy.body.as_deref());
+        assert_eq!(read[0]["findings"][0]["detail"].as_str(), Some(hostile.findings[0].detail.as_str()));
+    }
+}
