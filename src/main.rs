@@ -1,3 +1,7 @@
 //! The program: arguments, logging, exit status.
 
-fn main() {}
+use std::{env, process::ExitCode};
+
+fn main() -> ExitCode {
+    smtptls_exporter::cli::run(env::args_os()).into()
+}

@@ -1,0 +1,340 @@
+//! The arguments: commands, flags and their help. The names of flags are those that users of Prometheus know.
+
+use std::{
+    ffi::OsString,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    sync::LazyLock,
+};
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, error::ErrorKind};
+
+use super::logging::{Format as LogFormat, Level};
+use crate::{present::explain, terms::PolicyDomain, verdict::Code};
+
+/// The port of the monitor.
+pub const DEFAULT_PORT: u16 = 10461;
+/// Where the monitor listens unless it is told: every address of the host.
+pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), DEFAULT_PORT);
+/// Where the metrics are unless it is told.
+pub const DEFAULT_TELEMETRY_PATH: &str = "/metrics";
+
+/// The version with what is known of the build.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "{} (revision {}, {}/{})",
+        env!("CARGO_PKG_VERSION"),
+        option_env!("SMTPTLS_REVISION").unwrap_or("unknown"),
+        std::env::consts::OS,
+        std::env::consts::ARCH,
+    )
+});
+
+/// Monitors the transport security of e-mail: MTA-STS, STARTTLS certificates, TLSRPT.
+///
+/// Without a command it runs the monitor (serve).
+#[derive(Debug, Parser)]
+#[command(
+    name = "smtptls-exporter",
+    version = VERSION.as_str(),
+    max_term_width = 100,
+    after_help = "Examples:\n  \
+        smtptls-exporter check example.com                 one full check now\n  \
+        smtptls-exporter --domain example.com              the monitor, metrics at :10461/metrics\n  \
+        smtptls-exporter --config.file smtptls-exporter.yml"
+)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    serve: Serve,
+    /// Validate the configuration and exit; the same as "config check"
+    #[arg(long = "config.check")]
+    config_check: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What every command takes, before or after its name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Common options")]
+pub struct Common {
+    /// The configuration [default: ./smtptls-exporter.yml if it exists]
+    #[arg(long = "config.file", value_name = "FILE", global = true)]
+    pub config_file: Option<PathBuf>,
+    /// Where state is kept (nothing is stored yet)
+    #[arg(long = "state.dir", value_name = "DIR", global = true)]
+    pub state_dir: Option<PathBuf>,
+    /// What is logged [default: info; warn for commands other than serve]
+    #[arg(long = "log.level", value_name = "LEVEL", global = true)]
+    pub log_level: Option<Level>,
+    /// How it is logged
+    #[arg(long = "log.format", value_name = "FORMAT", global = true, default_value = "logfmt")]
+    pub log_format: LogFormat,
+}
+
+/// What the program is told to do.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+#[non_exhaustive]
+pub enum Command {
+    /// Run the monitor: probe the domains again and again, serve their metrics
+    Serve(Serve),
+    /// Check domains once, now, and say what happens to their mail
+    Check(Check),
+    /// Validate or show the configuration
+    Config {
+        /// What about it.
+        #[command(subcommand)]
+        command: Config,
+    },
+    /// Ask the monitor on this host whether it is alive (for container images without a shell)
+    Healthcheck(Healthcheck),
+}
+
+/// The flags of `serve`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct Serve {
+    /// A domain to monitor; may be repeated, and is added to those of the configuration
+    #[arg(long = "domain", value_name = "DOMAIN", value_parser = domain)]
+    pub domains: Vec<PolicyDomain>,
+    /// Where to listen; may be repeated [default: :10461]
+    #[arg(long = "web.listen-address", value_name = "ADDRESS", value_parser = listen_address)]
+    pub listen: Vec<SocketAddr>,
+    /// Where the metrics are [default: /metrics]
+    #[arg(long = "web.telemetry-path", value_name = "PATH", value_parser = telemetry_path)]
+    pub telemetry_path: Option<String>,
+}
+
+/// The flags of `check`.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+#[command(after_help = "Exit status, the first that applies:\n  \
+    2  wrong usage or configuration\n  \
+    1  a finding at or above --fail-on\n  \
+    3  a domain could not be checked for a reason on this side\n  \
+    0  otherwise")]
+pub struct Check {
+    /// The domains, as they stand behind the @
+    #[arg(value_name = "DOMAIN", required_unless_present_any = ["file", "explain"], value_parser = domain)]
+    pub domains: Vec<PolicyDomain>,
+    /// More domains from a file, one a line, # begins a comment; - reads standard input
+    #[arg(long, value_name = "LIST")]
+    pub file: Option<PathBuf>,
+    /// How to show what was seen
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    pub format: Format,
+    /// The least severity of a finding that makes the exit status 1
+    #[arg(long, value_name = "SEVERITY", default_value = "error")]
+    pub fail_on: FailOn,
+    /// Make only one connection to an address (this version never makes more)
+    #[arg(long)]
+    pub quick: bool,
+    /// Show everything that was seen
+    #[arg(long, short)]
+    pub verbose: bool,
+    /// Say what a finding means and what to do about it; no domain is needed
+    #[arg(long, value_name = "CODE", value_parser = explain::parse)]
+    pub explain: Option<Code>,
+}
+
+/// How `check` shows what was seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A report for people
+    #[default]
+    Human,
+    /// One array with an object for each domain, in the order asked
+    Json,
+}
+
+/// From which severity on a finding makes `check` fail.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum FailOn {
+    /// Errors
+    #[default]
+    Error,
+    /// Errors and warnings
+    Warning,
+    /// No finding does
+    Never,
+}
+
+/// What `config` does.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum Config {
+    /// Validate a configuration; every error is shown with its place
+    Check {
+        /// The file [default: the one of --config.file]
+        file: Option<PathBuf>,
+    },
+    /// Print the configuration in effect, defaults included, secrets hidden
+    Show,
+    /// Print the JSON Schema of the configuration, for editors
+    Schema,
+}
+
+/// The flags of `healthcheck`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct Healthcheck {
+    /// Where the monitor listens [default: :10461]
+    #[arg(long = "web.listen-address", value_name = "ADDRESS", value_parser = listen_address)]
+    pub listen: Option<SocketAddr>,
+}
+
+/// A command with what every command takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invocation {
+    /// What every command takes.
+    pub common: Common,
+    /// The command.
+    pub command: Command,
+}
+
+/// Reads the arguments, the program's own name first.
+///
+/// # Errors
+/// What is wrong, or the help or version that was asked for: `clap` prints it and knows its exit status.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, clap::Error> {
+    let mut definition = Cli::command();
+    let mut matches = definition.try_get_matches_from_mut(arguments)?;
+    let Cli { common, serve, config_check, command } =
+        Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut definition))?;
+    let conflict = |flags: &str| {
+        let message = format!("{flags} cannot stand before another command");
+        Err(definition.clone().error(ErrorKind::ArgumentConflict, message))
+    };
+    let command = match command {
+        Some(Command::Serve(_)) if serve != Serve::default() => {
+            return conflict("the flags of serve stand after its name; they");
+        }
+        Some(_) if serve != Serve::default() => {
+            return conflict("--domain, --web.listen-address and --web.telemetry-path belong to serve; they");
+        }
+        Some(_) if config_check => return conflict("--config.check is a command of its own; it"),
+        Some(command) => command,
+        None if config_check => Command::Config { command: Config::Check { file: None } },
+        None => Command::Serve(serve),
+    };
+    Ok(Invocation { common, command })
+}
+
+fn domain(text: &str) -> Result<PolicyDomain, String> {
+    PolicyDomain::parse(text).map_err(|error| error.to_string())
+}
+
+/// Reads `:10461`, `192.0.2.1:10461`, `[2001:db8::1]:10461` or `localhost:10461`.
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    let expected = || format!("{text:?} is no address to listen at; write for example :10461 or 127.0.0.1:10461");
+    let (host, port) = text.rsplit_once(':').ok_or_else(expected)?;
+    let port = port.parse().map_err(|_| expected())?;
+    match host {
+        "" => Ok(SocketAddr::new(DEFAULT_LISTEN.ip(), port)),
+        "localhost" => Ok(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port)),
+        _ => text.parse().map_err(|_| expected()),
+    }
+}
+
+fn telemetry_path(text: &str) -> Result<String, String> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#%".contains(&byte));
+    if text.len() > 1 && text.starts_with('/') && plain {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("{text:?} is no path; write for example /metrics"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Invocation, clap::Error> {
+        parse(std::iter::once("smtptls-exporter").chain(line.split_whitespace()).map(OsString::from))
+    }
+
+    fn check_of(line: &str) -> Check {
+        match read(line).unwrap().command {
+            Command::Check(check) => check,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn serve_is_the_default() {
+        let line = "--domain example.com --domain Example.ORG. --web.listen-address :1 --web.listen-address [::1]:2";
+        let bare = read(line).unwrap();
+        assert_eq!(bare, read(&format!("serve {line}")).unwrap());
+        let Command::Serve(serve) = bare.command else { panic!() };
+        assert_eq!(serve.domains.iter().map(PolicyDomain::as_str).collect::<Vec<_>>(), ["example.com", "example.org"]);
+        assert_eq!(serve.listen, ["[::]:1".parse().unwrap(), "[::1]:2".parse().unwrap()]);
+        assert_eq!(read("").unwrap().command, Command::Serve(Serve::default()));
+    }
+
+    #[test]
+    fn common_flags_stand_before_or_after_the_command() {
+        let before = read("--config.file a.yml --log.format json check example.com").unwrap();
+        assert_eq!(before, read("check example.com --config.file a.yml --log.format json").unwrap());
+        assert_eq!(before, read("check --config.file=a.yml --log.format=json example.com").unwrap());
+        assert_eq!(before.common.config_file, Some("a.yml".into()));
+    }
+
+    #[test]
+    fn config_check_has_two_names() {
+        let short = read("--config.check --config.file a.yml").unwrap();
+        assert_eq!(short, read("config check --config.file a.yml").unwrap());
+        let Command::Config { command } = read("config check b.yml").unwrap().command else { panic!() };
+        assert_eq!(command, Config::Check { file: Some("b.yml".into()) });
+    }
+
+    #[test]
+    fn check_reads_its_flags() {
+        let check = check_of("check example.com --format json --fail-on warning --quick --verbose");
+        assert_eq!(
+            (check.format, check.fail_on, check.quick, check.verbose),
+            (Format::Json, FailOn::Warning, true, true)
+        );
+        assert_eq!(check_of("check --explain mx-null").explain, Some(Code::MxNull));
+        assert_eq!(check_of("check --file -").file, Some("-".into()));
+    }
+
+    #[test]
+    fn what_is_wrong_exits_with_2() {
+        for line in [
+            "check",
+            "check 192.0.2.1",
+            "check a..b",
+            "check example.com --format yaml",
+            "check --explain mx-nul",
+            "--domain example.com check example.com",
+            "--domain example.com serve",
+            "--config.check check example.com",
+            "--web.listen-address 10461",
+            "--web.listen-address :99999",
+            "--web.telemetry-path metrics",
+            "--log.level loud",
+            "config",
+            "nonsense",
+        ] {
+            let error = read(line).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+        assert!(read("check --explain mx-nul").unwrap_err().to_string().contains("did you mean mx-null?"));
+    }
+
+    #[test]
+    fn help_and_version_are_no_errors() {
+        for line in ["-h", "--help", "--version", "check -h", "help check"] {
+            assert_eq!(read(line).expect_err(line).exit_code(), 0, "{line}");
+        }
+        assert!(read("--version").unwrap_err().to_string().starts_with("smtptls-exporter 0."));
+    }
+
+    #[test]
+    fn help_reads_well() {
+        insta::assert_snapshot!("help", read("-h").unwrap_err().to_string());
+        insta::assert_snapshot!("help_check", read("check -h").unwrap_err().to_string());
+    }
+}

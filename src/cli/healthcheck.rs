@@ -1,0 +1,114 @@
+//! `healthcheck`: asks the monitor on this host whether it is alive.
+
+use std::{
+    io::{self, Read, Write},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
+    time::{Duration, Instant},
+};
+
+use super::{
+    FAILED, OK,
+    args::{DEFAULT_LISTEN, Healthcheck},
+    complain,
+};
+
+/// A monitor that is alive answers at once; container runtimes give up after a few seconds themselves.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// A status line and the header that this program's own server sends fit in easily.
+const MAX_ANSWER: u64 = 4096;
+
+/// Asks, and returns 0 where the monitor is alive and 1 where it is not.
+///
+/// It dials this program's own server, not a peer: that is no probe and needs nothing of `net`.
+pub(super) fn run(arguments: &Healthcheck) -> u8 {
+    let address = reachable(arguments.listen.unwrap_or(DEFAULT_LISTEN));
+    match ask(address) {
+        Ok(line) if is_ok(&line) => OK,
+        Ok(line) => complain(&format!("{address} answered {line:?}"), FAILED),
+        Err(error) => complain(&format!("{address}: {error}"), FAILED),
+    }
+}
+
+/// What listens at every address of the host is asked at its loopback address.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    match listen.ip() {
+        // A server at [::] takes IPv4 too; one without IPv6 takes only that.
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) | IpAddr::V4(Ipv4Addr::UNSPECIFIED) => {
+            SocketAddr::new(Ipv4Addr::LOCALHOST.into(), listen.port())
+        }
+        _ => listen,
+    }
+}
+
+/// The status line of the answer.
+fn ask(address: SocketAddr) -> io::Result<String> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    write!(stream, "GET /-/healthy HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    let mut buffer = [0; 512];
+    let mut source = stream.try_clone()?.take(MAX_ANSWER);
+    while !answer.contains(&b'\n') {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        stream.set_read_timeout(Some(left))?;
+        match source.read(&mut buffer)? {
+            0 => break,
+            count => answer.extend(buffer.iter().take(count)),
+        }
+    }
+    let line = answer.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    Ok(String::from_utf8_lossy(line).trim_end().to_owned())
+}
+
+fn is_ok(line: &str) -> bool {
+    let mut words = line.split(' ');
+    words.next().is_some_and(|version| version.starts_with("HTTP/1.")) && words.next() == Some("200")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::TcpListener, thread};
+
+    use super::*;
+
+    fn answer(text: &'static str) -> u8 {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 512];
+            let count = stream.read(&mut request).unwrap();
+            assert!(request[..count].starts_with(b"GET /-/healthy HTTP/1.1\r\n"));
+            stream.write_all(text.as_bytes()).unwrap();
+        });
+        let status = run(&Healthcheck { listen: Some(address) });
+        server.join().unwrap();
+        status
+    }
+
+    #[test]
+    fn only_200_is_alive() {
+        assert_eq!(answer("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), OK);
+        assert_eq!(answer("HTTP/1.1 503 Service Unavailable\r\n\r\n"), FAILED);
+        assert_eq!(answer("220 mail.example ESMTP\r\n"), FAILED);
+        assert_eq!(answer(""), FAILED);
+    }
+
+    #[test]
+    fn nobody_there_is_not_alive() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        assert_eq!(run(&Healthcheck { listen: Some(address) }), FAILED);
+    }
+
+    #[test]
+    fn every_address_means_loopback() {
+        assert_eq!(reachable(DEFAULT_LISTEN), "127.0.0.1:10461".parse().unwrap());
+        assert_eq!(reachable("192.0.2.1:1".parse().unwrap()), "192.0.2.1:1".parse().unwrap());
+    }
+}
