@@ -11,10 +11,7 @@ use crate::{terms::PolicyDomain, verdict::Assessment};
 const MISSING: &str = "this build holds no monitor";
 
 /// Runs the monitor until it is told to stop.
-pub(super) fn serve(_serve: &Serve, common: &Common) -> u8 {
-    if common.state_dir.is_some() {
-        tracing::warn!("--state.dir has no effect: this version stores nothing");
-    }
+pub(super) fn serve(_serve: &Serve, _common: &Common) -> u8 {
     complain(MISSING, USAGE)
 }
 

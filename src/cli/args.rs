@@ -31,28 +31,26 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Monitors the transport security of e-mail: MTA-STS, STARTTLS certificates, TLSRPT.
-///
-/// Without a command it runs the monitor (serve).
 #[derive(Debug, Parser)]
 #[command(
     name = "smtptls-exporter",
     version = VERSION.as_str(),
     max_term_width = 100,
-    after_help = "Examples:\n  \
+    after_help = "Without a command the program runs the monitor, as with serve.\n\nExamples:\n  \
         smtptls-exporter check example.com                 one full check now\n  \
         smtptls-exporter --domain example.com              the monitor, metrics at :10461/metrics\n  \
         smtptls-exporter --config.file smtptls-exporter.yml"
 )]
 struct Cli {
-    #[command(flatten)]
-    common: Common,
-    #[command(flatten)]
-    serve: Serve,
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Validate the configuration and exit; the same as "config check"
     #[arg(long = "config.check")]
     config_check: bool,
-    #[command(subcommand)]
-    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+    #[command(flatten)]
+    common: Common,
 }
 
 /// What every command takes, before or after its name.
@@ -93,6 +91,7 @@ pub enum Command {
 
 /// The flags of `serve`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "The monitor")]
 pub struct Serve {
     /// A domain to monitor; may be repeated, and is added to those of the configuration
     #[arg(long = "domain", value_name = "DOMAIN", value_parser = domain)]
@@ -334,7 +333,10 @@ mod tests {
 
     #[test]
     fn help_reads_well() {
-        insta::assert_snapshot!("help", read("-h").unwrap_err().to_string());
-        insta::assert_snapshot!("help_check", read("check -h").unwrap_err().to_string());
+        let mut definition = Cli::command().term_width(100);
+        definition.build();
+        insta::assert_snapshot!("help", definition.render_help().to_string());
+        let check = definition.find_subcommand_mut("check").unwrap();
+        insta::assert_snapshot!("help_check", check.clone().term_width(100).render_help().to_string());
     }
 }

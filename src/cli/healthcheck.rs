@@ -45,7 +45,8 @@ fn ask(address: SocketAddr) -> io::Result<String> {
     let deadline = Instant::now() + PATIENCE;
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    write!(stream, "GET /-/healthy HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let request = format!("GET /-/healthy HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     let mut buffer = [0; 512];
     let mut source = stream.try_clone()?.take(MAX_ANSWER);
@@ -80,9 +81,14 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let server = thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            let mut request = [0; 512];
-            let count = stream.read(&mut request).unwrap();
-            assert!(request[..count].starts_with(b"GET /-/healthy HTTP/1.1\r\n"));
+            // All of it: closing with something unread resets the connection.
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                request.extend(byte);
+            }
+            assert!(request.starts_with(b"GET /-/healthy HTTP/1.1\r\n"));
             stream.write_all(text.as_bytes()).unwrap();
         });
         let status = run(&Healthcheck { listen: Some(address) });

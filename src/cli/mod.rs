@@ -41,6 +41,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let quiet = !matches!(invocation.command, Command::Serve(_));
     let level = invocation.common.log_level.unwrap_or(if quiet { Level::Warn } else { Level::Info });
     logging::start(level, invocation.common.log_format);
+    if invocation.common.state_dir.is_some() {
+        tracing::warn!("--state.dir has no effect: this version stores nothing");
+    }
     dispatch(invocation)
 }
 

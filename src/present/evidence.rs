@@ -380,8 +380,8 @@ fn mx_table(page: &mut Page, assessment: &Assessment, now: Timestamp) {
     }
     let skipped: usize = assessment.mx.iter().map(|mx| mx.skipped).sum();
     if skipped > 0 {
-        let text = format!("{} more, beyond the configured limit: not looked at", words::addresses(skipped));
-        page.paragraph(column, Role::Faint, &text);
+        let text = format!("{} beyond the configured limit: not looked at", words::addresses(skipped));
+        page.paragraph(LABEL, Role::Faint, &text);
     }
     if assessment.mx.iter().any(|mx| mx.implicit) {
         page.paragraph(LABEL, Role::Faint, "There is no MX record: senders use the domain's own address.");

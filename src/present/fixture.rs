@@ -502,6 +502,92 @@ pub(crate) fn unknown(name: &str) -> Assessment {
     assessment
 }
 
+/// A host of each kind that is not as it should be.
+pub(crate) fn odd_hosts(name: &str) -> Assessment {
+    let mut assessment = healthy(name);
+    let [mx1, mx3] = ["mx1", "mx3"].map(|host| format!("{host}.{name}"));
+    assessment.mx[0].addresses[1] = silent_path(&mx1, "2001:db8::10", Reach::Down);
+    assessment.mx[1].addresses =
+        vec![with_certificate(path("mx2", "192.0.2.20", TlsVersion::Tls12, 9), |certificate| {
+            certificate.name_match = false;
+            certificate.chain_valid = false;
+            Arc::make_mut(&mut certificate.chain).path = PathToRoot::SelfSigned;
+        })];
+    assessment.mx[1].addresses[0].sts = Outcome::Refused;
+    assessment.mx[1].skipped = 3;
+    assessment.mx.push(mx(30, &mx3, Vec::new()));
+    assessment.mx.push(MxAssessment {
+        target: "192.0.2.99".into(),
+        host: None,
+        in_policy: None,
+        lookup: None,
+        ..mx(100, &mx3, Vec::new())
+    });
+    settle(&mut assessment, State::Partial);
+    assessment
+}
+
+fn with_certificate(mut address: AddressAssessment, change: fn(&mut CertificateAssessment)) -> AddressAssessment {
+    let path = Arc::make_mut(&mut address.path);
+    path.certificate.iter_mut().for_each(change);
+    address
+}
+
+/// Names and addresses that do not fit beside each other.
+pub(crate) fn long_names(name: &str) -> Assessment {
+    let mut assessment = healthy(name);
+    let host = format!("inbound-smtp-relay-number-one.europe-west.mail-protection.{name}");
+    let address = path(&host, "2001:db8:1234:5678:9abc:def0:1234:5678", TlsVersion::Tls13, -400);
+    assessment.mx = vec![mx(5, &host, vec![address]), assessment.mx.remove(0)];
+    settle(&mut assessment, State::Partial);
+    assessment
+}
+
+/// No MX record: the domain is its own mail host.
+pub(crate) fn implicit(name: &str) -> Assessment {
+    let mut assessment = healthy(name);
+    let host = MxAssessment { implicit: true, ..mx(0, name, vec![path(name, "192.0.2.1", TlsVersion::Tls13, 20)]) };
+    assessment.mx = vec![host];
+    settle(&mut assessment, State::Protected);
+    assessment.mx_records = Some(0);
+    assessment.findings = vec![
+        finding(
+            Code::CertificateExpiring,
+            Severity::Warning,
+            Subject::MxAddress(MxHost::parse(name).unwrap(), address("192.0.2.1")),
+            "The certificate expires in 20 days (13 Dec).",
+            "Renew the certificate and reload the mail server; see why the renewal did not run by itself.",
+        ),
+        finding(
+            Code::MxImplicit,
+            Severity::Warning,
+            Subject::Domain(domain(name)),
+            "There is no MX record; the domain's own address 192.0.2.1 takes the mail.",
+            &format!("Publish an MX record that names the mail host:\n{name}. IN MX 10 {name}."),
+        ),
+    ];
+    assessment
+}
+
+/// The policy that is served cannot be used, and nobody holds an older one.
+pub(crate) fn policy_invalid(name: &str) -> Assessment {
+    let mut assessment = testing(name);
+    assessment.policy.current = None;
+    assessment.policy.in_force = None;
+    assessment.policy.valid = Some(false);
+    assessment.policy.fetch_success = Some(false);
+    assessment.policy.addresses = vec![(address("192.0.2.9"), false, Some("line 2: no mode".into()))];
+    assessment.mx.iter_mut().for_each(|mx| mx.in_policy = None);
+    assessment.findings = vec![finding(
+        Code::StsPolicyInvalid,
+        Severity::Error,
+        Subject::Domain(domain(name)),
+        "Line 2 of the policy, \"mode: on\": enforce, testing or none was expected.",
+        "Correct the line, then change the id in the _mta-sts record.",
+    )];
+    assessment
+}
+
 /// What a hostile peer could bring into an assessment if every fence before this room failed.
 pub(crate) fn hostile(name: &str) -> Assessment {
     let evil = "\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}31m\u{202e}evil\"quote\r\n\tx";

@@ -246,8 +246,8 @@ fn show_group(page: &mut Page, assessment: &Assessment, group: &[&Finding], with
     if with_effect {
         page.paragraph(EXPLANATION, Role::Plain, first.code.row().effect);
     }
-    if !first.fix.starts_with("Nothing") {
-        page.paragraph(EXPLANATION, Role::Plain, &first.fix);
+    if first.fix != "Nothing." {
+        page.paragraph(EXPLANATION, Role::Plain, &format!("To do: {}", first.fix));
     }
 }
 
@@ -341,6 +341,10 @@ mod tests {
             fixture::down("down.example"),
             fixture::no_mail("no-mail.example"),
             fixture::unknown("unknown.example"),
+            fixture::odd_hosts("odd-hosts.example"),
+            fixture::long_names("long-names.example"),
+            fixture::implicit("implicit.example"),
+            fixture::policy_invalid("policy-invalid.example"),
         ]
     }
 
@@ -414,6 +418,26 @@ mod tests {
         let mut many = all();
         many.push(fixture::unprotected("a-domain-with-a-very-long-name.and-more-of-it.department.example"));
         insta::assert_snapshot!(report(&many, fixture::NOW, PLAIN));
+    }
+
+    #[test]
+    fn odd_hosts() {
+        insta::assert_snapshot!(shown(&fixture::odd_hosts("example.com")));
+    }
+
+    #[test]
+    fn long_names() {
+        insta::assert_snapshot!(shown(&fixture::long_names("example.com")));
+    }
+
+    #[test]
+    fn implicit() {
+        insta::assert_snapshot!(shown(&fixture::implicit("example.com")));
+    }
+
+    #[test]
+    fn policy_invalid() {
+        insta::assert_snapshot!(shown(&fixture::policy_invalid("example.com")));
     }
 
     #[test]

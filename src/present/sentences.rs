@@ -28,9 +28,9 @@ fn has(assessment: &Assessment, code: Code) -> bool {
     assessment.findings.iter().any(|finding| finding.code == code)
 }
 
-/// The mode that senders apply or may apply.
+/// The mode that senders apply.
 fn mode(assessment: &Assessment) -> Option<Mode> {
-    assessment.policy.in_force.as_ref().or(assessment.policy.current.as_ref()).map(|policy| policy.mode)
+    assessment.policy.in_force.as_ref().map(|policy| policy.mode)
 }
 
 /// `is` or `are`.
@@ -94,7 +94,9 @@ fn why_refused(assessment: &Assessment) -> &'static str {
 fn unprotected(assessment: &Assessment) -> Vec<String> {
     let mut sentences = match mode(assessment) {
         Some(Mode::Testing) => vec![
-            "Mail arrives, but is not protected: the MTA-STS policy is only in testing.".to_owned(),
+            "Mail arrives, but is not protected: the MTA-STS policy is only in testing, so senders report failures to you \
+             and deliver all the same."
+                .to_owned(),
             rehearsal(assessment),
         ],
         Some(Mode::None) => {
@@ -140,12 +142,15 @@ fn rehearsal(assessment: &Assessment) -> String {
 
 fn protected(assessment: &Assessment) -> Vec<String> {
     let paths = assessment.senders.sts.paths;
-    let mut sentences =
-        vec!["Senders that enforce MTA-STS deliver over verified TLS only, and every mail host passes.".to_owned()];
+    let mut sentences = vec![
+        "Senders that enforce MTA-STS (Gmail, Outlook and others) deliver over verified TLS only, and every mail host \
+         passes."
+            .to_owned(),
+    ];
     if paths.cannot_tell > 0 {
         let (unseen, total) = (paths.cannot_tell, words::addresses(paths.total()));
         sentences = vec![
-            "Senders that enforce MTA-STS deliver over verified TLS only.".to_owned(),
+            "Senders that enforce MTA-STS (Gmail, Outlook and others) deliver over verified TLS only.".to_owned(),
             format!("Every mail host that was seen passes; {unseen} of {total} could not be seen from here."),
         ];
     }

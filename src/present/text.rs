@@ -297,6 +297,25 @@ mod tests {
         assert!(shown.starts_with("a\\u{1b}[31mb\\u{9b}2Jc\\u{202e}d"), "{shown}");
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_shown_harmlessly(text in ".*") {
+            proptest::prop_assert!(!clean(&text, true).chars().any(is_dangerous));
+            proptest::prop_assert!(clean(&text, false).is_ascii());
+        }
+
+        #[test]
+        fn wrapping_loses_nothing(text in "[a-z\" ]{0,200}", first in 1_usize..40, more in 0_usize..40) {
+            let rows = wrap(&text, first, first + more);
+            let squeezed = |text: &str| text.replace(' ', "");
+            proptest::prop_assert_eq!(squeezed(&rows.concat()), squeezed(&text));
+            for (number, row) in rows.iter().enumerate() {
+                let limit = if number == 0 { first } else { first + more };
+                proptest::prop_assert!(columns(row) <= limit || words(row).len() == 1, "{:?}", row);
+            }
+        }
+    }
+
     #[test]
     fn ascii_is_ascii() {
         assert_eq!(clean("✓ ✗ ! – … §3.1 é", false), "ok x ! - ... section 3.1 \\u{e9}");
