@@ -50,6 +50,8 @@ fn record(page: &mut Page, assessment: &Assessment) {
         (Some(false), _) => page.labelled(LABEL, "record", VALUE, None, &format!("none{stale}")),
         (Some(true), usable) => {
             let glyph = (usable == Some(false)).then_some(Glyph::Bad);
+            let through = record.cname.last().map(|name| format!(" (through a CNAME to {name})"));
+            let stale = format!("{}{stale}", through.unwrap_or_default());
             for (number, txt) in record.txt.iter().enumerate() {
                 let label = if number == 0 { "record" } else { "" };
                 page.labelled(LABEL, label, VALUE, glyph, &format!("{txt}{stale}"));
@@ -276,7 +278,7 @@ fn tls_cell(address: &AddressAssessment, wrong: Glyph) -> Cell {
             return (None, tls.map_or("yes", |tls| tls.version.as_str()).to_owned());
         }
         (_, Reach::Down) => (Glyph::Bad, "down"),
-        (None | Some(StarttlsState::NotReached), _) => (Glyph::Nothing, "not seen"),
+        (_, Reach::CannotTell) | (None | Some(StarttlsState::NotReached), _) => (Glyph::Nothing, "not seen"),
         (Some(StarttlsState::NotOffered), _) => (wrong, "no TLS"),
         (Some(StarttlsState::Refused), _) => (wrong, "refused"),
         (Some(StarttlsState::Failed), _) => (wrong, "failed"),

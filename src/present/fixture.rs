@@ -61,13 +61,12 @@ fn certificate(name: &str, days_left: i64) -> CertificateAssessment {
 }
 
 fn policy(mode: Mode, patterns: &[&str]) -> Arc<Policy> {
-    let mx = patterns.iter().map(|pattern| mx_pattern(pattern)).collect();
+    let mx = patterns.iter().map(|pattern| mx_pattern(MxPattern::parse(pattern))).collect();
     Arc::new(Policy { mode, max_age: MaxAge(604_800), mx })
 }
 
-fn mx_pattern(text: &str) -> MxPattern {
-    let pattern: Option<MxPattern> = MxPattern::parse(text).into();
-    pattern.unwrap()
+fn mx_pattern(parsed: impl Into<Option<MxPattern>>) -> MxPattern {
+    parsed.into().unwrap()
 }
 
 fn lookup<T>(name: &str, records: Vec<T>) -> Lookup<T> {
@@ -286,6 +285,7 @@ pub(crate) fn backup_expired(name: &str) -> Assessment {
     let mut assessment = healthy(name);
     let mx2 = format!("mx2.{name}");
     assessment.mx[1].addresses = vec![path(&mx2, "192.0.2.20", TlsVersion::Tls12, -3)];
+    assessment.sts_record.cname = vec!["records.provider.example".into()];
     settle(&mut assessment, State::Partial);
     assessment.findings = vec![
         finding(
@@ -482,6 +482,32 @@ pub(crate) fn no_mail(name: &str) -> Assessment {
         "A null MX stands alone.",
         "Nothing.",
     )];
+    assessment
+}
+
+/// Every mail host turns this client away before TLS.
+pub(crate) fn turned_away(name: &str) -> Assessment {
+    let mut assessment = healthy(name);
+    for mx in &mut assessment.mx {
+        let host = mx.target.clone();
+        for address in &mut mx.addresses {
+            *address = silent_path(&host, &address.path.address.to_string(), Reach::CannotTell);
+            let path = Arc::make_mut(&mut address.path);
+            let latest = path.latest.iter_mut().map(Arc::make_mut);
+            let text = "go away".into();
+            latest.for_each(|latest| {
+                latest.outcome = SmtpOutcome::Rejected { phase: Phase::Banner, code: 554, text: Octets::clone(&text) };
+            });
+            assessment.findings.push(finding(
+                Code::SmtpRejected,
+                Severity::Warning,
+                Subject::MxAddress(MxHost::parse(&host).unwrap(), path.address),
+                "The server answered 554 \"go away\" instead of a greeting.",
+                "Allow the monitor's address, or give it a host name with matching forward and reverse DNS.",
+            ));
+        }
+    }
+    settle(&mut assessment, State::Unknown);
     assessment
 }
 

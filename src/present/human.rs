@@ -344,6 +344,7 @@ mod tests {
             fixture::odd_hosts("odd-hosts.example"),
             fixture::long_names("long-names.example"),
             fixture::implicit("implicit.example"),
+            fixture::turned_away("turned-away.example"),
             fixture::policy_invalid("policy-invalid.example"),
         ]
     }
@@ -433,6 +434,11 @@ mod tests {
     #[test]
     fn implicit() {
         insta::assert_snapshot!(shown(&fixture::implicit("example.com")));
+    }
+
+    #[test]
+    fn turned_away() {
+        insta::assert_snapshot!(shown(&fixture::turned_away("example.com")));
     }
 
     #[test]

@@ -462,6 +462,9 @@ mod tests {
         let own_side = fixture::own_side("example.com");
         let value = serde_json::to_value(assessment(&own_side)).unwrap();
         assert_eq!(value["mx"][0]["addresses"][0]["connect"], serde_json::Value::Null);
+        let turned_away = fixture::turned_away("example.com");
+        let value = serde_json::to_value(assessment(&turned_away)).unwrap();
+        assert_eq!(value["mx"][0]["addresses"][0]["connect"], true);
         let down = fixture::down("example.com");
         let value = serde_json::to_value(assessment(&down)).unwrap();
         assert_eq!(value["mx"][0]["addresses"][0]["connect"], false);
