@@ -8,7 +8,9 @@ mod probe;
 mod schedule;
 mod snapshot;
 mod vantage;
+mod telemetry;
 
 pub use check::check;
 pub use edges::{Edges, EdgesError};
 pub use snapshot::{DomainState, HostState, Snapshot};
+pub use telemetry::{DnsCounters, DnsSource, ProbeGuard, ProbeKind, RESULT_TYPES, Telemetry, TelemetryError};
