@@ -1,0 +1,419 @@
+//! What the metrics promise, checked on a small world.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Write as _,
+    process::{Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{Exposition, Family, Kind, Level, documentation, families, fixture};
+use crate::{
+    facts::{Phase, ProtocolFault, SmtpOutcome, Vantage},
+    monitor::{DnsCounters, HostState, ProbeKind, Snapshot, Telemetry},
+    verdict::{PathAssessment, Reach, StarttlsState},
+};
+
+fn telemetry() -> Telemetry {
+    let telemetry = Telemetry::new().unwrap();
+    telemetry.probe_started(ProbeKind::Domain).ended(Duration::from_millis(800), None);
+    telemetry.schedule_lag(Duration::from_secs(2));
+    telemetry.config_reloaded(true, fixture::NOW);
+    for kind in [ProbeKind::Domain, ProbeKind::Mx, ProbeKind::MxAddress] {
+        telemetry.set_targets(kind, 4);
+        telemetry.set_interval(kind, Duration::from_secs(600));
+    }
+    telemetry.set_dns_source(Box::new(|| DnsCounters {
+        queries: vec![("TXT", 8), ("DNSKEY", 1)],
+        failures: vec![("timeout", 2)],
+        cache_hits: 3,
+    }));
+    telemetry
+}
+
+fn scrape(snapshot: &Snapshot, level: Level) -> String {
+    let exposition = Exposition::new(level);
+    exposition.update(snapshot);
+    String::from_utf8(exposition.body(&telemetry()).to_vec()).unwrap()
+}
+
+/// A sample line: name, label names, and all.
+struct Sample<'a> {
+    name: &'a str,
+    labels: Vec<(&'a str, String)>,
+    value: f64,
+}
+
+/// Reads a sample as the format says: this is no writer turned round, so it finds what the writer gets wrong.
+fn read(line: &str) -> Sample<'_> {
+    let end = line.find(['{', ' ']).unwrap();
+    let (name, mut rest) = line.split_at(end);
+    let mut labels = Vec::new();
+    if let Some(inner) = rest.strip_prefix('{') {
+        rest = inner;
+        while !rest.starts_with('}') {
+            let (label, tail) = rest.split_once("=\"").unwrap();
+            let mut value = String::new();
+            let mut characters = tail.char_indices();
+            let end = loop {
+                match characters.next().unwrap() {
+                    (at, '"') => break at,
+                    (_, '\\') => value.push(match characters.next().unwrap().1 {
+                        'n' => '\n',
+                        other => other,
+                    }),
+                    (_, other) => value.push(other),
+                }
+            };
+            labels.push((label, value));
+            rest = tail[end + 1..].trim_start_matches(',');
+        }
+        rest = &rest[1..];
+    }
+    Sample { name, labels, value: rest.trim().parse().unwrap() }
+}
+
+fn find(text: &str, series: &str) -> Option<f64> {
+    text.lines().filter(|line| !line.starts_with('#')).find_map(|line| {
+        let (name, value) = line.rsplit_once(' ')?;
+        (name == series).then(|| value.parse().unwrap())
+    })
+}
+
+#[test]
+fn the_text_is_as_reviewed() {
+    let text = scrape(&fixture::snapshot(), Level::Full);
+    // What the process says of itself, and how long things take, differs from run to run.
+    let stable: Vec<_> = text
+        .lines()
+        .filter(|line| !line.contains("process_") && !line.contains("render_duration") && !line.contains("build_info"))
+        .collect();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/metrics/golden.txt");
+    compare(path, &(stable.join("\n") + "\n"));
+}
+
+#[test]
+fn the_documentation_is_that_of_the_table() {
+    compare(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md"), &documentation());
+}
+
+fn compare(path: &str, text: &str) {
+    if std::env::var_os("SMTPTLS_BLESS").is_some() {
+        std::fs::create_dir_all(std::path::Path::new(path).parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let stored = std::fs::read_to_string(path).unwrap_or_default();
+    for (number, (stored, now)) in stored.lines().zip(text.lines()).enumerate() {
+        assert_eq!(stored, now, "line {} of {path}; SMTPTLS_BLESS=1 writes it anew", number + 1);
+    }
+    assert_eq!(stored.lines().count(), text.lines().count(), "{path} ends elsewhere; SMTPTLS_BLESS=1 writes it anew");
+}
+
+#[test]
+fn the_table_has_each_family_once_and_in_order_of_the_conventions() {
+    let mut names = BTreeSet::new();
+    for Family { name, kind, labels, help, absent, .. } in families() {
+        assert!(names.insert(name), "{name} stands twice");
+        assert!(name.starts_with("smtptls_") || name.starts_with("process_"), "{name}");
+        assert_eq!(name.ends_with("_total"), *kind == Kind::Counter, "{name}");
+        assert!(help.ends_with('.') && !absent.is_empty(), "{name}: the help is a sentence");
+        let distinct: BTreeSet<_> = labels.iter().collect();
+        assert_eq!(distinct.len(), labels.len(), "{name}");
+        // A bar would break the table of the documentation.
+        assert!(!help.contains('|') && !absent.contains('|'), "{name}");
+    }
+}
+
+#[test]
+fn every_sample_is_as_the_table_says_and_every_family_has_one() {
+    let table: BTreeMap<_, _> = families().map(|family| (family.name, family)).collect();
+    let text = scrape(&fixture::snapshot(), Level::Full);
+    let mut current: Option<&Family> = None;
+    let mut headers = BTreeSet::new();
+    let mut series = BTreeSet::new();
+    let mut sampled = BTreeSet::new();
+    for line in text.lines() {
+        if let Some(header) = line.strip_prefix("# HELP ") {
+            let (name, help) = header.split_once(' ').unwrap();
+            assert!(headers.insert(name), "{name} begins twice");
+            let family = table.get(name).unwrap_or_else(|| panic!("{name} is not in the table"));
+            assert_eq!(help, family.help);
+            current = Some(family);
+        } else if let Some(header) = line.strip_prefix("# TYPE ") {
+            let family = current.unwrap();
+            assert_eq!(header, format!("{} {}", family.name, family.kind.as_str()));
+        } else {
+            let family = current.unwrap();
+            let sample = read(line);
+            let suffix =
+                sample.name.strip_prefix(family.name).unwrap_or_else(|| panic!("{line} under {}", family.name));
+            match family.kind {
+                Kind::Histogram => assert!(["_bucket", "_sum", "_count"].contains(&suffix), "{line}"),
+                Kind::Gauge | Kind::Counter => assert_eq!(suffix, "", "{line}"),
+            }
+            let mut expected = family.labels.to_vec();
+            if suffix == "_bucket" {
+                expected.push("le");
+            }
+            assert_eq!(sample.labels.iter().map(|(label, _)| *label).collect::<Vec<_>>(), expected, "{line}");
+            assert!(series.insert((sample.name, sample.labels)), "{line} stands twice");
+            assert!(sample.value.is_finite(), "{line}");
+            sampled.insert(family.name);
+        }
+    }
+    let missing: Vec<_> = table.keys().filter(|name| !sampled.contains(*name)).collect();
+    let gone: Vec<&&&str> =
+        missing.iter().filter(|name| cfg!(target_os = "linux") || !name.starts_with("process_")).collect();
+    assert!(gone.is_empty(), "listed, and nothing emits it: {gone:?}");
+}
+
+#[test]
+fn each_level_holds_the_ones_before_it_and_no_more() {
+    let lines = |level| -> BTreeSet<String> {
+        let text = scrape(&fixture::snapshot(), level);
+        text.lines().filter(|line| line.starts_with("smtptls_")).map(|line| read(line).name.to_owned()).collect()
+    };
+    let (summary, normal, full) = (lines(Level::Summary), lines(Level::Normal), lines(Level::Full));
+    assert!(summary.is_subset(&normal) && normal.is_subset(&full));
+    assert!(!summary.contains("smtptls_finding") && normal.contains("smtptls_finding"));
+    assert!(!normal.contains("smtptls_mx_preference") && full.contains("smtptls_mx_preference"));
+
+    let text = scrape(&fixture::snapshot(), Level::Summary);
+    assert_eq!(find(&text, "smtptls_domain_findings{domain=\"example.com\",severity=\"info\"}"), None);
+    assert_eq!(find(&text, "smtptls_domain_findings{domain=\"example.com\",severity=\"error\"}"), Some(0.0));
+    let about = |domain: &str| text.lines().filter(|line| line.contains(&format!("domain=\"{domain}\""))).count();
+    assert!(about("example.com") <= 15, "a domain has {} series at the lowest level", about("example.com"));
+}
+
+#[test]
+fn what_could_not_be_seen_is_absent() {
+    let text = scrape(&fixture::snapshot(), Level::Full);
+    let about: Vec<_> = text.lines().filter(|line| line.contains("domain=\"dark.example\"")).map(read).collect();
+    let names: BTreeSet<_> = about.iter().map(|sample| sample.name).collect();
+    for absent in [
+        "smtptls_domain_check_passed",
+        "smtptls_sts_record_present",
+        "smtptls_sts_policy_fetch_success",
+        "smtptls_sts_policy_http_status_code",
+        "smtptls_mx_records",
+        "smtptls_tlsrpt_record_present",
+        "smtptls_tlsrpt_record_destinations",
+        "smtptls_dnssec_secure",
+        "smtptls_domain_last_success_timestamp_seconds",
+    ] {
+        assert!(!names.contains(absent), "{absent}");
+    }
+    assert_eq!(find(&text, "smtptls_domain_delivery{domain=\"dark.example\",state=\"unknown\"}"), Some(1.0));
+    let new: Vec<_> =
+        text.lines().filter(|line| line.contains("domain=\"new.example\"")).map(|l| read(l).name).collect();
+    assert_eq!(new, ["smtptls_domain_info", "smtptls_domain_probe_interval_seconds"], "before the first probe");
+}
+
+#[test]
+fn a_check_is_0_exactly_while_an_error_of_its_group_is_active() {
+    let text = scrape(&fixture::snapshot(), Level::Normal);
+    let passed = |domain: &str, check: &str| {
+        find(&text, &format!("smtptls_domain_check_passed{{domain=\"{domain}\",check=\"{check}\"}}"))
+    };
+    assert_eq!(passed("broken.example", "record"), Some(0.0));
+    assert_eq!(passed("broken.example", "policy"), Some(0.0));
+    assert_eq!(passed("broken.example", "mx"), Some(0.0));
+    assert_eq!(passed("broken.example", "starttls"), Some(1.0), "a warning is no error");
+    assert_eq!(passed("broken.example", "tlsrpt"), Some(1.0), "an accepted error is not active");
+    assert_eq!(passed("broken.example", "dns"), None, "a lookup failed here, and nothing is known");
+    for check in ["dns", "record", "policy", "mx", "starttls", "certificate", "tlsrpt"] {
+        assert_eq!(passed("example.com", check), Some(1.0), "{check}");
+    }
+    let mut bare = fixture::healthy();
+    bare.sts_record.present = Some(false);
+    bare.policy.deployed = false;
+    bare.mx.clear();
+    let snapshot = only_domain(bare);
+    let text = scrape(&snapshot, Level::Normal);
+    let checks: Vec<_> = text
+        .lines()
+        .filter(|line| line.starts_with("smtptls_domain_check_passed"))
+        .map(|line| read(line).labels[1].1.clone())
+        .collect();
+    assert_eq!(checks, ["dns", "mx", "tlsrpt"]);
+}
+
+fn only_domain(assessment: crate::verdict::Assessment) -> Snapshot {
+    let state = fixture::domain_state(assessment.domain.clone().as_str(), Some(assessment));
+    Snapshot { domains: [(state.domain.clone(), state)].into(), ..Snapshot::default() }
+}
+
+#[test]
+fn findings_stand_where_their_subject_stands() {
+    let text = scrape(&fixture::snapshot(), Level::Normal);
+    let domain: Vec<_> = text
+        .lines()
+        .filter(|line| line.starts_with("smtptls_finding{domain=\"broken.example\""))
+        .map(|line| read(line).labels[1].1.clone())
+        .collect();
+    let expected = ["sts-record-invalid", "sts-policy-connect-failed", "mx-invalid-target"];
+    assert_eq!(domain, expected, "no host, no monitor, none accepted");
+    assert_eq!(find(&text, "smtptls_mx_finding{mx=\"mx.broken.example\",code=\"starttls-not-offered\"}"), Some(1.0));
+    assert_eq!(find(&text, "smtptls_domain_findings{domain=\"broken.example\",severity=\"error\"}"), Some(3.0));
+}
+
+fn about_path(path: PathAssessment, vantage: Vantage) -> impl Fn(&str) -> Option<f64> {
+    let host = fixture::host("mx1.example.com");
+    let state = HostState {
+        host: host.clone(),
+        domains: 1,
+        domains_enforcing: 0,
+        findings: BTreeSet::new(),
+        lookup: None,
+        paths: vec![Arc::new(path)],
+        skipped: 0,
+    };
+    let snapshot =
+        Snapshot { hosts: [(host, Arc::new(state))].into(), vantage: Arc::new(vantage), ..Snapshot::default() };
+    let text = scrape(&snapshot, Level::Full);
+    move |name| find(&text, &format!("smtptls_mx_{name}{{mx=\"mx1.example.com\",address=\"192.0.2.1\"}}"))
+}
+
+#[test]
+fn starttls_is_0_where_it_fails_and_absent_only_where_that_cannot_be_told() {
+    use crate::facts::{
+        ConnectFailure::{NoRoute, Refused},
+        TlsFailure,
+    };
+    use SmtpOutcome::{ConnectFailed, ProtocolError, StarttlsNotOffered, StarttlsRefused, Timeout};
+    let of = |outcome: SmtpOutcome, reach, starttls| {
+        let observation = fixture::observation("mx1.example.com", "192.0.2.1", outcome);
+        let value = about_path(fixture::path(observation, reach, starttls), Vantage::default());
+        (value("connect_success"), value("starttls_success"), value("certificate_verified"))
+    };
+    let (yes, no) = (Some(1.0), Some(0.0));
+    assert_eq!(of(StarttlsNotOffered, Reach::Up, StarttlsState::NotOffered), (yes, no, no));
+    let refused = StarttlsRefused { code: 454, text: "later".into() };
+    assert_eq!(of(refused, Reach::Up, StarttlsState::Refused), (yes, no, no));
+    let failed = SmtpOutcome::HandshakeFailed(TlsFailure::Alert("handshake_failure".into()));
+    assert_eq!(of(failed, Reach::Up, StarttlsState::Failed), (yes, no, no));
+    assert_eq!(of(ConnectFailed(Refused), Reach::Down, StarttlsState::NotReached), (no, no, no));
+    assert_eq!(of(Timeout(Phase::Connect), Reach::Down, StarttlsState::NotReached), (no, no, no));
+    assert_eq!(of(Timeout(Phase::Connect), Reach::CannotTell, StarttlsState::NotReached), (None, None, None));
+    assert_eq!(of(ConnectFailed(NoRoute), Reach::CannotTell, StarttlsState::NotReached), (None, None, None));
+    let late = ProtocolError { phase: Phase::EhloTls, fault: ProtocolFault::Closed };
+    assert_eq!(of(late, Reach::Up, StarttlsState::Ok), (yes, yes, no), "the handshake itself was done");
+    let rejected = SmtpOutcome::Rejected { phase: Phase::Banner, code: 554, text: "no".into() };
+    assert_eq!(of(rejected, Reach::CannotTell, StarttlsState::NotReached), (yes, None, None), "about this client");
+}
+
+#[test]
+fn an_outcome_stands_while_the_first_failures_are_not_sure_yet() {
+    let mut path = fixture::good_path("mx1.example.com", "192.0.2.1");
+    let refused = SmtpOutcome::ConnectFailed(crate::facts::ConnectFailure::Refused);
+    path.latest = Some(Arc::new(fixture::observation("mx1.example.com", "192.0.2.1", refused)));
+    path.starttls = Some(StarttlsState::NotReached);
+    let value = about_path(path.clone(), Vantage::default());
+    assert_eq!(value("connect_success"), Some(0.0));
+    assert_eq!((value("starttls_success"), value("certificate_verified")), (Some(1.0), Some(1.0)));
+    let value = about_path(path, Vantage { smtp_blocked: true, ..Vantage::default() });
+    assert_eq!(value("connect_success"), None, "port 25 is shut off here");
+
+    let unprobed = PathAssessment {
+        latest: None,
+        judged: None,
+        certificate: None,
+        starttls: None,
+        ..fixture::good_path("mx1.example.com", "192.0.2.1")
+    };
+    let value = about_path(unprobed, Vantage::default());
+    assert_eq!((value("starttls_success"), value("consecutive_failures")), (None, None));
+}
+
+#[test]
+fn the_dates_of_a_bad_certificate_are_exported() {
+    let path = PathAssessment {
+        certificate: Some(fixture::bad_certificate()),
+        ..fixture::good_path("mx1.example.com", "192.0.2.1")
+    };
+    let value = about_path(path, Vantage::default());
+    assert_eq!(value("certificate_not_after_timestamp_seconds"), Some(1_795_464_000.0 - 3.0 * 86_400.0));
+    assert_eq!(value("certificate_chain_not_after_timestamp_seconds"), None);
+    assert_eq!((value("starttls_success"), value("certificate_verified")), (Some(1.0), Some(0.0)));
+}
+
+#[test]
+fn no_dnssec_sample_while_the_resolver_is_not_believed() {
+    let mut snapshot = fixture::snapshot();
+    let exposition = Exposition::new(Level::Normal);
+    let telemetry = telemetry();
+    let text = |exposition: &Exposition| String::from_utf8(exposition.body(&telemetry).to_vec()).unwrap();
+    exposition.update(&snapshot);
+    assert_eq!(find(&text(&exposition), "smtptls_dnssec_secure{domain=\"example.com\",record=\"mx\"}"), Some(1.0));
+    snapshot.vantage = Arc::new(Vantage::default());
+    exposition.update(&snapshot);
+    assert!(!text(&exposition).contains("smtptls_dnssec_secure"), "although no domain changed");
+    assert_eq!(find(&text(&exposition), "smtptls_vantage_dnssec_validating"), Some(0.0));
+}
+
+#[test]
+fn what_is_gone_leaves_no_series() {
+    let mut snapshot = fixture::snapshot();
+    let exposition = Exposition::new(Level::Full);
+    let telemetry = telemetry();
+    exposition.update(&snapshot);
+    let before = exposition.page(&telemetry).subjects;
+    snapshot.domains.remove(&fixture::domain("broken.example"));
+    snapshot.hosts.remove(&fixture::host("mx.broken.example"));
+    exposition.update(&snapshot);
+    let text = String::from_utf8(exposition.page(&telemetry).subjects.to_vec()).unwrap();
+    assert!(!text.contains("broken.example") && text.contains("example.com"));
+    assert!(String::from_utf8_lossy(&before).contains("broken.example"), "a scrape under way keeps its text");
+    snapshot.domains.clear();
+    snapshot.hosts.clear();
+    exposition.update(&snapshot);
+    assert_eq!(exposition.page(&telemetry).subjects.len(), 0, "no family without samples has a header");
+}
+
+#[test]
+fn an_incremental_text_is_that_of_a_fresh_start() {
+    let telemetry = telemetry();
+    let incremental = Exposition::new(Level::Full);
+    let mut snapshot = fixture::snapshot();
+    let broken = snapshot.domains.remove(&fixture::domain("broken.example")).unwrap();
+    incremental.update(&snapshot);
+    snapshot.domains.insert(fixture::domain("broken.example"), broken);
+    let new = fixture::domain_state("new.example", Some(fixture::dark("new.example")));
+    snapshot.domains.insert(new.domain.clone(), new);
+    snapshot.domains.remove(&fixture::domain("dark.example"));
+    incremental.update(&snapshot);
+    let fresh = Exposition::new(Level::Full);
+    fresh.update(&snapshot);
+    assert_eq!(incremental.page(&telemetry).subjects, fresh.page(&telemetry).subjects);
+}
+
+#[test]
+fn before_the_first_snapshot_the_exporter_speaks_of_itself_only() {
+    let exposition = Exposition::new(Level::Normal);
+    let text = String::from_utf8(exposition.body(&Telemetry::new().unwrap()).to_vec()).unwrap();
+    assert!(text.contains("smtptls_build_info{") && !text.contains("smtptls_vantage_"));
+    assert_eq!(find(&text, "smtptls_dns_queries_total{type=\"MX\"}"), Some(0.0));
+}
+
+#[test]
+fn promtool_finds_nothing_to_say() {
+    let promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut promtool = match promtool {
+        Ok(child) => child,
+        Err(error) => {
+            eprintln!("promtool cannot be run here ({error}): its check is left out");
+            return;
+        }
+    };
+    let text = scrape(&fixture::snapshot(), Level::Full);
+    promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.trim().is_empty(), "{said}");
+}

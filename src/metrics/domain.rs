@@ -1,0 +1,545 @@
+//! The families of a domain.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::Duration,
+};
+
+use super::{
+    registry::{
+        Family, Kind,
+        Level::{self, Full, Normal, Summary},
+        Row, Samples, Sight,
+    },
+    text::Value,
+};
+use crate::{
+    facts::{FetchTimes, PolicyFetch},
+    monitor::DomainState,
+    protocol::tls_rpt::Scheme,
+    terms::MxHost,
+    verdict::{
+        Assessment, CertificateAssessment, Check, Finding, MxAssessment, Outcome, PolicyAssessment, Reach, Security,
+        Severity,
+    },
+};
+
+/// What a row of a domain looks at.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Source {
+    /// What the monitor holds of it, from the start on.
+    State(fn(&DomainState, &mut Samples<'_>)),
+    /// The judgement: no sample before the first probe.
+    Assessment(fn(&Assessment, &mut Samples<'_>)),
+    /// The judgement, as far as this side can see.
+    InSight(fn(&Assessment, Sight, &mut Samples<'_>)),
+}
+
+impl Row<Source> {
+    /// Writes the samples of one domain, and says how many there were.
+    pub(super) fn write(&'static self, state: &DomainState, sight: Sight, level: Level, out: &mut Vec<u8>) -> usize {
+        let subject = [state.domain.as_str()];
+        let mut samples = Samples::new(out, &self.family, &subject, level);
+        match (self.samples, &state.assessment) {
+            (Source::State(take), _) => take(state, &mut samples),
+            (Source::Assessment(take), Some(assessment)) => take(assessment, &mut samples),
+            (Source::InSight(take), Some(assessment)) => take(assessment, sight, &mut samples),
+            (Source::Assessment(_) | Source::InSight(_), None) => {}
+        }
+        samples.count()
+    }
+}
+
+const DOMAIN: &[&str] = &["domain"];
+const DOMAIN_MX: &[&str] = &["domain", "mx"];
+const NEVER: &str = "never";
+const UNPROBED: &str = "before the first probe";
+
+const fn row(
+    level: Level,
+    name: &'static str,
+    labels: &'static [&'static str],
+    help: &'static str,
+    absent: &'static str,
+    samples: Source,
+) -> Row<Source> {
+    Row { family: Family { name, kind: Kind::Gauge, level, labels, help, absent }, samples }
+}
+
+use Source::{Assessment as Judged, InSight as Seen, State as Held};
+
+/// The table.
+pub(super) static ROWS: &[Row<Source>] = &[
+    row(
+        Summary,
+        "smtptls_domain_info",
+        &["domain", "group"],
+        "Constant 1. group is the configured group, empty if none.",
+        NEVER,
+        Held(|state, out| out.put(&[&state.group], true)),
+    ),
+    row(
+        Summary,
+        "smtptls_domain_delivery",
+        &["domain", "state"],
+        "State set: what happens to mail for the domain (protected, partial, blocked, unprotected, no-mail, unknown), cached.",
+        UNPROBED,
+        Judged(|seen, out| out.put(&[seen.delivery.as_str()], true)),
+    ),
+    row(
+        Normal,
+        "smtptls_domain_paths",
+        &["domain", "sender", "outcome"],
+        "Number of paths (addresses of mail hosts) by what a sender of this kind does there: secure, open, refused, cannot-tell. Cached.",
+        UNPROBED,
+        Judged(paths),
+    ),
+    row(
+        Normal,
+        "smtptls_domain_check_passed",
+        &["domain", "check"],
+        "Whether no error of the group is active (dns, record, policy, mx, starttls, certificate, tlsrpt), cached.",
+        "where the group does not apply (no record, no policy, no address, no certificate) or could not be looked at, and no error is active",
+        Judged(checks),
+    ),
+    row(
+        Summary,
+        "smtptls_domain_findings",
+        &["domain", "severity"],
+        "Number of active findings, those of the mail hosts among them; severity info only from level N on. Cached.",
+        UNPROBED,
+        Judged(|seen, out| {
+            for severity in Severity::ALL {
+                if severity > Severity::Info || out.level() >= Normal {
+                    out.put(&[severity.as_str()], seen.count(severity));
+                }
+            }
+        }),
+    ),
+    row(
+        Normal,
+        "smtptls_finding",
+        &["domain", "code", "severity"],
+        "1 while the finding is active: about the domain, its policy host, its TLSRPT record, or an MX target that is no host name. Cached.",
+        "while it is not active",
+        Judged(findings),
+    ),
+    row(
+        Summary,
+        "smtptls_domain_expectation_met",
+        &["domain", "expectation"],
+        "Whether the domain is as expect in the configuration says, cached.",
+        "where expect does not say",
+        Held(|state, out| {
+            for (expectation, met) in &state.expectations {
+                out.put(&[expectation], *met);
+            }
+        }),
+    ),
+    row(
+        Summary,
+        "smtptls_domain_last_probe_timestamp_seconds",
+        DOMAIN,
+        "When the last probe of the domain began.",
+        UNPROBED,
+        Judged(|seen, out| out.put(&[], Value::at(seen.checked_at))),
+    ),
+    row(
+        Normal,
+        "smtptls_domain_last_success_timestamp_seconds",
+        DOMAIN,
+        "When the last probe began in which every lookup was answered.",
+        "before the first such probe",
+        Held(|state, out| out.set(state.last_success_at.map(Value::at))),
+    ),
+    row(
+        Normal,
+        "smtptls_domain_probe_duration_seconds",
+        DOMAIN,
+        "How long the last probe of the domain took.",
+        UNPROBED,
+        Judged(|seen, out| out.put(&[], seen.duration)),
+    ),
+    row(
+        Normal,
+        "smtptls_domain_probe_interval_seconds",
+        DOMAIN,
+        "The interval of the probes of the domain that is in force.",
+        NEVER,
+        Held(|state, out| out.put(&[], state.interval)),
+    ),
+    row(
+        Normal,
+        "smtptls_sts_record_lookup_success",
+        DOMAIN,
+        "Whether the last lookup of the _mta-sts record was answered, cached.",
+        UNPROBED,
+        Judged(|seen, out| out.put(&[], seen.sts_record.lookup_success)),
+    ),
+    row(
+        Summary,
+        "smtptls_sts_record_present",
+        DOMAIN,
+        "Whether the domain has an _mta-sts record by the last answer, cached.",
+        "before the first answer",
+        Judged(|seen, out| out.set(seen.sts_record.present)),
+    ),
+    row(
+        Normal,
+        "smtptls_sts_record_valid",
+        DOMAIN,
+        "Whether the _mta-sts record follows the grammar, cached.",
+        "without a record",
+        Judged(|seen, out| out.set(seen.sts_record.valid)),
+    ),
+    row(
+        Normal,
+        "smtptls_sts_record_info",
+        &["domain", "id"],
+        "Constant 1 with the present id of the _mta-sts record, cached.",
+        "without a usable record",
+        Judged(|seen, out| {
+            if let Some(id) = &seen.sts_record.id {
+                out.put(&[id.as_str()], true);
+            }
+        }),
+    ),
+    row(
+        Normal,
+        "smtptls_sts_record_ttl_seconds",
+        DOMAIN,
+        "TTL of the _mta-sts record as the resolver showed it, cached.",
+        "without a record",
+        Judged(|seen, out| out.set(seen.sts_record.ttl)),
+    ),
+    row(
+        Summary,
+        "smtptls_sts_policy_fetch_success",
+        DOMAIN,
+        "Whether a usable policy could be fetched as RFC 8461 asks, cached.",
+        "where neither a record nor a policy host is there, or this side could not look",
+        Judged(|seen, out| out.set(fetched(&seen.policy))),
+    ),
+    row(
+        Normal,
+        "smtptls_sts_policy_fetch_failure",
+        &["domain", "result_type"],
+        "1 while the fetch of the policy fails, with the result type that senders report (RFC 8460 section 4.3), cached.",
+        "while the fetch does not fail",
+        Judged(|seen, out| {
+            if let (Some(false), Some(word)) = (fetched(&seen.policy), seen.policy.result_type) {
+                out.put(&[word], true);
+            }
+        }),
+    ),
+    row(
+        Normal,
+        "smtptls_sts_policy_http_status_code",
+        DOMAIN,
+        "Status code of the policy host's answer, 0 when no answer came, cached.",
+        "where neither a record nor a policy host is there, or this side could not look",
+        Judged(|seen, out| {
+            let status = fetched(&seen.policy).map(|_| u32::from(seen.policy.http_status.unwrap_or(0)));
+            out.set(status);
+        }),
+    ),
+    row(
+        Full,
+        "smtptls_sts_policy_fetch_phase_seconds",
+        &["domain", "phase"],
+        "Time of each phase of the fetch (resolve, connect, tls, processing, transfer) at the first address that served a usable policy, else at the first address. Cached.",
+        "for a phase that was not reached",
+        Judged(fetch_phases),
+    ),
+    row(
+        Normal,
+        "smtptls_sts_policy_last_success_timestamp_seconds",
+        DOMAIN,
+        "When a usable policy was last fetched.",
+        "before the first one",
+        Judged(|seen, out| out.set(seen.policy.last_success_at.map(Value::at))),
+    ),
+    row(
+        Summary,
+        "smtptls_sts_policy_mode",
+        &["domain", "mode"],
+        "State set: mode of the last usable policy while senders may hold it (enforce, testing, none), else missing. Cached.",
+        UNPROBED,
+        Judged(|seen, out| {
+            let mode = seen.policy.in_force.as_ref().map_or("missing", |policy| policy.mode.as_str());
+            out.put(&[mode], true);
+        }),
+    ),
+    row(
+        Normal,
+        "smtptls_sts_policy_max_age_seconds",
+        DOMAIN,
+        "max_age of the policy in force as written, cached.",
+        "without a policy in force",
+        Judged(|seen, out| out.set(seen.policy.in_force.as_ref().map(|policy| policy.max_age.0))),
+    ),
+    row(
+        Normal,
+        "smtptls_sts_policy_mx_patterns",
+        DOMAIN,
+        "Number of mx patterns of the policy in force, cached.",
+        "without a policy in force",
+        Judged(|seen, out| out.set(seen.policy.in_force.as_ref().map(|policy| policy.mx.len()))),
+    ),
+    row(
+        Normal,
+        "smtptls_sts_policy_mx_patterns_unused",
+        DOMAIN,
+        "Number of mx patterns that match no current MX, cached.",
+        "where the policy or the MX records are not known",
+        Judged(|seen, out| out.set(seen.policy.unused_patterns)),
+    ),
+    row(
+        Summary,
+        "smtptls_sts_policy_certificate_not_after_timestamp_seconds",
+        DOMAIN,
+        "End of validity of the policy host's certificate, whether or not it verifies, cached.",
+        "where no certificate was seen",
+        Judged(|seen, out| out.set(seen.policy.certificate.as_ref().map(|c| Value::at(c.chain.leaf.not_after)))),
+    ),
+    row(
+        Summary,
+        "smtptls_sts_policy_certificate_not_before_timestamp_seconds",
+        DOMAIN,
+        "Start of validity of the policy host's certificate, whether or not it verifies, cached.",
+        "where no certificate was seen",
+        Judged(|seen, out| out.set(seen.policy.certificate.as_ref().map(|c| Value::at(c.chain.leaf.not_before)))),
+    ),
+    row(
+        Normal,
+        "smtptls_sts_policy_certificate_valid",
+        DOMAIN,
+        "Whether chain, dates and name of the policy host's certificate hold, cached.",
+        "where no certificate was seen",
+        Judged(|seen, out| out.set(seen.policy.certificate.as_ref().map(CertificateAssessment::verified))),
+    ),
+    row(
+        Full,
+        "smtptls_sts_policy_address_up",
+        &["domain", "address"],
+        "Whether this address of the policy host served a usable policy, cached.",
+        "where the policy host has no such address or this side could not look",
+        Judged(policy_addresses),
+    ),
+    row(
+        Normal,
+        "smtptls_mx_lookup_success",
+        DOMAIN,
+        "Whether the last lookup of the MX records was answered, cached.",
+        UNPROBED,
+        Judged(|seen, out| out.put(&[], seen.mx_lookup_success)),
+    ),
+    row(
+        Normal,
+        "smtptls_mx_records",
+        DOMAIN,
+        "Number of MX records of the last answer, cached.",
+        "before the first answer",
+        Judged(|seen, out| out.set(seen.mx_records)),
+    ),
+    row(
+        Summary,
+        "smtptls_domain_mx_info",
+        DOMAIN_MX,
+        "Constant 1 for each mail host of the domain: joins domain and mx. Cached.",
+        "for an MX target that is no host name",
+        Judged(|seen, out| {
+            for host in hosts(seen).into_keys() {
+                out.put(&[host.as_str()], true);
+            }
+        }),
+    ),
+    row(
+        Full,
+        "smtptls_mx_preference",
+        DOMAIN_MX,
+        "Preference of the MX record, the lowest if there are several, 0 for the domain itself. Cached.",
+        "for an MX target that is no host name",
+        Judged(|seen, out| {
+            for (host, mx) in hosts(seen) {
+                out.put(&[host.as_str()], u32::from(mx.preference));
+            }
+        }),
+    ),
+    row(
+        Summary,
+        "smtptls_mx_in_policy",
+        DOMAIN_MX,
+        "Whether the policy in force covers the mail host, cached.",
+        "without a policy in force",
+        Judged(|seen, out| {
+            for (host, mx) in hosts(seen) {
+                if let Some(covered) = mx.in_policy {
+                    out.put(&[host.as_str()], covered);
+                }
+            }
+        }),
+    ),
+    row(
+        Normal,
+        "smtptls_dnssec_secure",
+        &["domain", "record"],
+        "Whether the answer was validated by DNSSEC (record: mx, sts, tlsrpt), cached.",
+        "where it cannot be told, and while smtptls_vantage_dnssec_validating is 0",
+        Seen(dnssec),
+    ),
+    row(
+        Normal,
+        "smtptls_tlsrpt_record_lookup_success",
+        DOMAIN,
+        "Whether the last lookup of the _smtp._tls record was answered, cached.",
+        UNPROBED,
+        Judged(|seen, out| out.put(&[], seen.tlsrpt.lookup_success)),
+    ),
+    row(
+        Normal,
+        "smtptls_tlsrpt_record_present",
+        DOMAIN,
+        "Whether the domain has an _smtp._tls record by the last answer, cached.",
+        "before the first answer",
+        Judged(|seen, out| out.set(seen.tlsrpt.present)),
+    ),
+    row(
+        Normal,
+        "smtptls_tlsrpt_record_valid",
+        DOMAIN,
+        "Whether the _smtp._tls record follows the grammar, cached.",
+        "without a record",
+        Judged(|seen, out| out.set(seen.tlsrpt.valid)),
+    ),
+    row(
+        Normal,
+        "smtptls_tlsrpt_record_destinations",
+        &["domain", "scheme"],
+        "Number of report destinations (mailto, https), cached.",
+        "before the first answer",
+        Judged(|seen, out| {
+            if seen.tlsrpt.present.is_none() {
+                return;
+            }
+            for (word, scheme) in [("mailto", Scheme::Mailto), ("https", Scheme::Https)] {
+                out.put(&[word], seen.tlsrpt.rua.iter().filter(|destination| destination.scheme == scheme).count());
+            }
+        }),
+    ),
+];
+
+fn paths(seen: &Assessment, out: &mut Samples<'_>) {
+    for (sender, state) in [("opportunistic", seen.senders.opportunistic), ("sts", seen.senders.sts)] {
+        for outcome in Outcome::ALL {
+            out.put(&[sender, outcome.as_str()], state.paths.get(outcome));
+        }
+    }
+}
+
+fn checks(seen: &Assessment, out: &mut Samples<'_>) {
+    for check in Check::ALL {
+        let failed = seen.active().any(|f| f.severity == Severity::Error && f.code.row().check == check);
+        if failed || looked_at(check, seen) {
+            out.put(&[check.as_str()], !failed);
+        }
+    }
+}
+
+/// Whether a group applies to the domain and enough was seen to say that it passed.
+fn looked_at(check: Check, seen: &Assessment) -> bool {
+    let paths = || seen.mx.iter().flat_map(|mx| &mx.addresses).map(|address| &address.path);
+    match check {
+        // A failure of this side raises no finding: then nothing is known.
+        Check::Dns => seen.lookups_answered() || seen.findings.iter().any(|f| f.code.row().check == Check::Dns),
+        Check::Record => seen.sts_record.present == Some(true),
+        Check::Policy => fetched(&seen.policy).is_some(),
+        Check::Mx => seen.mx_records.is_some(),
+        Check::Starttls => paths().any(|path| path.reach != Reach::CannotTell),
+        Check::Certificate => paths().any(|path| path.certificate.is_some()),
+        Check::TlsRpt => seen.tlsrpt.present == Some(true),
+        Check::None => false,
+    }
+}
+
+/// Findings about mail hosts stand on the host (`smtptls_mx_finding`); those about this monitor in `smtptls_vantage_*`.
+fn findings(seen: &Assessment, out: &mut Samples<'_>) {
+    let stands_here = |finding: &&Finding| match finding.subject.mx() {
+        // A target that is no host name has no series of its own to stand on.
+        Some(name) => MxHost::parse(name).is_err(),
+        None => finding.subject != crate::verdict::Subject::Monitor,
+    };
+    let active: BTreeSet<_> =
+        seen.active().filter(stands_here).map(|finding| (finding.code, finding.severity)).collect();
+    for (code, severity) in active {
+        out.put(&[code.as_str(), severity.as_str()], true);
+    }
+}
+
+/// Whether the policy could be fetched; nothing where there is none to fetch or this side could not look.
+fn fetched(policy: &PolicyAssessment) -> Option<bool> {
+    policy.fetch_success.filter(|_| policy.deployed)
+}
+
+fn fetch_phases(seen: &Assessment, out: &mut Samples<'_>) {
+    let Some(host) = &seen.policy.host else { return };
+    let served = |fetch: &&PolicyFetch| seen.policy.addresses.iter().any(|(at, ok, _)| *at == fetch.address && *ok);
+    let fetch = host.fetches.iter().find(served).or_else(|| host.fetches.first());
+    let times = fetch.map_or_else(FetchTimes::default, |fetch| fetch.times);
+    let phases: [(&str, Option<Duration>); 5] = [
+        ("resolve", Some(host.resolve)),
+        ("connect", times.connect),
+        ("tls", times.tls),
+        ("processing", times.processing),
+        ("transfer", times.transfer),
+    ];
+    for (phase, time) in phases {
+        if let Some(time) = time {
+            out.put(&[phase], time);
+        }
+    }
+}
+
+fn policy_addresses(seen: &Assessment, out: &mut Samples<'_>) {
+    // An address that this side could not dial is not down.
+    let own_side = |address: IpAddr| {
+        seen.policy.host.iter().flat_map(|host| &host.fetches).any(|fetch| {
+            fetch.address == address
+                && matches!(&fetch.failure, Some(crate::facts::FetchFailure::Connect(why)) if why.is_own_side())
+        })
+    };
+    for (address, up, _) in &seen.policy.addresses {
+        if *up || !own_side(*address) {
+            out.put(&[&address.to_string()], *up);
+        }
+    }
+}
+
+/// The mail hosts, each once, by the record that senders try first.
+fn hosts(seen: &Assessment) -> BTreeMap<&MxHost, &MxAssessment> {
+    let mut hosts = BTreeMap::new();
+    for mx in &seen.mx {
+        if let Some(host) = &mx.host {
+            let first = hosts.entry(host).or_insert(mx);
+            if mx.preference < first.preference {
+                *first = mx;
+            }
+        }
+    }
+    hosts
+}
+
+fn dnssec(seen: &Assessment, sight: Sight, out: &mut Samples<'_>) {
+    if !sight.ad_trusted {
+        return;
+    }
+    let records = [("mx", seen.dnssec.mx), ("sts", seen.dnssec.sts), ("tlsrpt", seen.dnssec.tlsrpt)];
+    for (record, security) in records {
+        match security {
+            Security::Secure => out.put(&[record], true),
+            Security::Insecure | Security::Bogus => out.put(&[record], false),
+            Security::Indeterminate => {}
+        }
+    }
+}

@@ -1,0 +1,401 @@
+//! A small world for tests: a healthy domain, a broken one, one that this side cannot see, and one not probed yet.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use crate::{
+    facts::{
+        AddressLookup, AddressObservation, CertificateFacts, ChainFacts, ConnectFailure, FetchFailure, FetchTimes,
+        HostObservation, KeyFacts, Lookup, LookupFailure, LookupOutcome, PathToRoot, Phase, PhaseTimes, PolicyFetch,
+        PolicyHostObservation, SmtpOutcome, TlsFacts, TlsVersion, Vantage,
+    },
+    monitor::{DomainState, HostState, Snapshot},
+    protocol::{
+        mta_sts::{Mode, MxPattern, Policy},
+        tls_rpt::{Destination, Scheme},
+    },
+    terms::{MaxAge, MxHost, PolicyDomain, PolicyId, Timestamp},
+    verdict::{
+        AddressAssessment, Assessment, CertificateAssessment, Code, DnssecStates, Finding, MxAssessment, Outcome,
+        PathAssessment, PolicyAssessment, Reach, RecordAssessment, Security, SenderState, Senders, Severity,
+        StarttlsState, State, Subject, TlsRptAssessment,
+    },
+};
+
+/// 2026-11-23T20:00:00Z.
+pub(crate) const NOW: Timestamp = Timestamp::from_unix_seconds(1_795_464_000);
+const DAY: Duration = Duration::from_secs(86_400);
+
+pub(crate) fn domain(name: &str) -> PolicyDomain {
+    PolicyDomain::parse(name).unwrap()
+}
+
+pub(crate) fn host(name: &str) -> MxHost {
+    MxHost::parse(name).unwrap()
+}
+
+pub(crate) fn address(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+pub(crate) fn finding(code: Code, severity: Severity, subject: Subject) -> Finding {
+    Finding { code, severity, subject, detail: "seen".into(), fix: "mend it".into(), accepted: None }
+}
+
+pub(crate) fn chain(issuer: &str, not_after: Timestamp, path: PathToRoot) -> Arc<ChainFacts> {
+    let leaf = CertificateFacts {
+        subject: "CN=mx".into(),
+        issuer: format!("CN={issuer}"),
+        issuer_cn: issuer.into(),
+        common_name: None,
+        names: vec!["mx1.example.com".into()],
+        serial: "0a1b".into(),
+        not_before: NOW - 30 * DAY,
+        not_after,
+        fingerprint_sha256: "ab".repeat(32),
+        spki_sha256: "cd".repeat(32),
+        key: KeyFacts { algorithm: "ec".into(), bits: 256 },
+        signature_algorithm: "ecdsa-with-SHA256".into(),
+        self_issued: false,
+        is_ca: false,
+    };
+    Arc::new(ChainFacts { leaf, others: Vec::new(), unreadable: 0, path })
+}
+
+pub(crate) fn good_certificate() -> CertificateAssessment {
+    let chain = chain("Test CA", NOW + 60 * DAY, PathToRoot::Trusted { not_after: NOW + 60 * DAY });
+    CertificateAssessment { chain, chain_valid: true, name_match: true, in_dates: true }
+}
+
+/// Expired, self-signed, for another name: its dates are known all the same.
+pub(crate) fn bad_certificate() -> CertificateAssessment {
+    let chain = chain("evil\"\\\n", NOW - 3 * DAY, PathToRoot::SelfSigned);
+    CertificateAssessment { chain, chain_valid: false, name_match: false, in_dates: false }
+}
+
+pub(crate) fn observation(name: &str, ip: &str, outcome: SmtpOutcome) -> AddressObservation {
+    let connected = !matches!(outcome, SmtpOutcome::ConnectFailed(_) | SmtpOutcome::Timeout(Phase::Connect));
+    let offered = !matches!(outcome, SmtpOutcome::StarttlsNotOffered);
+    let ms = |milliseconds| connected.then(|| Duration::from_millis(milliseconds));
+    AddressObservation {
+        host: host(name),
+        address: address(ip),
+        at: NOW,
+        duration: Duration::from_millis(60),
+        times: PhaseTimes { connect: ms(5), banner: ms(10), ehlo: ms(5), starttls: ms(5), tls: ms(20) },
+        outcome,
+        banner: None,
+        capabilities: connected.then(|| if offered { vec!["STARTTLS".into()] } else { vec!["SIZE".into()] }),
+        tls: None,
+        cleartext_after_starttls: false,
+    }
+}
+
+/// A path whose latest probe counts.
+pub(crate) fn path(latest: AddressObservation, reach: Reach, starttls: StarttlsState) -> PathAssessment {
+    let latest = Arc::new(latest);
+    let done = latest.outcome == SmtpOutcome::Done;
+    PathAssessment {
+        address: latest.address,
+        judged: (reach == Reach::Up).then(|| Arc::clone(&latest)),
+        reach,
+        starttls: Some(starttls),
+        certificate: None,
+        consecutive_failures: if done { 0 } else { 4 },
+        last_success_at: done.then_some(NOW),
+        result_type: None,
+        latest: Some(latest),
+    }
+}
+
+pub(crate) fn good_path(name: &str, ip: &str) -> PathAssessment {
+    let certificate = good_certificate();
+    let mut observation = observation(name, ip, SmtpOutcome::Done);
+    observation.tls = Some(TlsFacts {
+        version: TlsVersion::Tls13,
+        cipher: "TLS_AES_128_GCM_SHA256".into(),
+        chain: Arc::clone(&certificate.chain),
+    });
+    PathAssessment { certificate: Some(certificate), ..path(observation, Reach::Up, StarttlsState::Ok) }
+}
+
+fn lookup(name: &str, outcome: LookupOutcome<IpAddr>) -> Lookup<IpAddr> {
+    Lookup { name: name.into(), at: NOW, outcome, cname: Vec::new(), authentic: false, extended_errors: Vec::new() }
+}
+
+pub(crate) fn host_observation(name: &str, ip4: &[&str], ip6: &[&str]) -> Arc<HostObservation> {
+    let answer = |ips: &[&str]| match ips {
+        [] => LookupOutcome::NoData,
+        ips => LookupOutcome::Records { records: ips.iter().map(|ip| address(ip)).collect(), ttl: 300 },
+    };
+    let addresses = AddressLookup { ip4: Some(lookup(name, answer(ip4))), ip6: Some(lookup(name, answer(ip6))) };
+    Arc::new(HostObservation { host: host(name), at: NOW, addresses, resolver_healthy: true })
+}
+
+pub(crate) fn failed_host_observation(name: &str) -> Arc<HostObservation> {
+    let failed = || Some(lookup(name, LookupOutcome::Failed(LookupFailure::ServFail)));
+    let addresses = AddressLookup { ip4: failed(), ip6: failed() };
+    Arc::new(HostObservation { host: host(name), at: NOW, addresses, resolver_healthy: true })
+}
+
+fn mx(name: &str, preference: u16, paths: &[PathAssessment], in_policy: Option<bool>) -> MxAssessment {
+    let addresses = paths
+        .iter()
+        .map(|path| AddressAssessment {
+            path: Arc::new(path.clone()),
+            opportunistic: Outcome::Open,
+            sts: Outcome::Secure,
+        })
+        .collect();
+    let host = MxHost::parse(name).ok();
+    MxAssessment {
+        target: name.into(),
+        host,
+        preference,
+        implicit: false,
+        in_policy,
+        lookup: None,
+        addresses,
+        skipped: 0,
+    }
+}
+
+/// Nothing could be seen.
+pub(crate) fn dark(name: &str) -> Assessment {
+    let unseen = SenderState::from_paths(std::iter::empty().collect());
+    let indeterminate = Security::Indeterminate;
+    Assessment {
+        domain: domain(name),
+        checked_at: NOW,
+        duration: Duration::from_millis(800),
+        delivery: State::Unknown,
+        senders: Senders { opportunistic: unseen, sts: unseen },
+        findings: Vec::new(),
+        dnssec: DnssecStates { mx: indeterminate, sts: indeterminate, tlsrpt: indeterminate },
+        sts_record: RecordAssessment::default(),
+        policy: PolicyAssessment::default(),
+        mx_lookup_success: false,
+        mx_records: None,
+        mx: Vec::new(),
+        tlsrpt: TlsRptAssessment::default(),
+        own_side: true,
+        unseen: vec!["the resolver answers nothing".into()],
+    }
+}
+
+fn fetch(ip: &str, failure: Option<FetchFailure>) -> PolicyFetch {
+    let ms = |milliseconds| failure.is_none().then(|| Duration::from_millis(milliseconds));
+    let times = FetchTimes { connect: ms(4), tls: ms(8), processing: ms(15), transfer: ms(1) };
+    PolicyFetch { address: address(ip), at: NOW, times, tls: None, response: None, failure }
+}
+
+fn policy_host(name: &str, fetches: Vec<PolicyFetch>) -> Option<Arc<PolicyHostObservation>> {
+    let resolve = Duration::from_millis(2);
+    let addresses = AddressLookup::default();
+    Some(Arc::new(PolicyHostObservation { host: name.into(), addresses, resolve, fetches, skipped: 0 }))
+}
+
+pub(crate) fn healthy() -> Assessment {
+    let policy = Arc::new(Policy {
+        mode: Mode::Enforce,
+        max_age: MaxAge(604_800),
+        mx: vec![MxPattern::parse("mx1.example.com"), MxPattern::parse("old.example.com")],
+    });
+    let paths = [good_path("mx1.example.com", "192.0.2.1"), good_path("mx1.example.com", "2001:db8::1")];
+    Assessment {
+        delivery: State::Protected,
+        senders: Senders {
+            opportunistic: SenderState::from_paths([Outcome::Open, Outcome::Open].into_iter().collect()),
+            sts: SenderState::from_paths([Outcome::Secure, Outcome::Secure].into_iter().collect()),
+        },
+        findings: vec![finding(Code::PolicyMxUnused, Severity::Info, Subject::Domain(domain("example.com")))],
+        dnssec: DnssecStates { mx: Security::Secure, sts: Security::Insecure, tlsrpt: Security::Indeterminate },
+        sts_record: RecordAssessment {
+            lookup_success: true,
+            present: Some(true),
+            valid: Some(true),
+            usable: Some(true),
+            id: PolicyId::parse("2026"),
+            ttl: Some(300),
+            ..RecordAssessment::default()
+        },
+        policy: PolicyAssessment {
+            host: policy_host("mta-sts.example.com", vec![fetch("192.0.2.9", None)]),
+            deployed: true,
+            fetch_success: Some(true),
+            current: Some(Arc::clone(&policy)),
+            valid: Some(true),
+            in_force: Some(policy),
+            last_success_at: Some(NOW),
+            http_status: Some(200),
+            certificate: Some(good_certificate()),
+            addresses: vec![(address("192.0.2.9"), true, None)],
+            unused_patterns: Some(1),
+            ..PolicyAssessment::default()
+        },
+        mx_lookup_success: true,
+        mx_records: Some(1),
+        mx: vec![mx("mx1.example.com", 10, &paths, Some(true)), mx("mx1.example.com", 5, &paths, Some(true))],
+        tlsrpt: TlsRptAssessment {
+            lookup_success: true,
+            present: Some(true),
+            valid: Some(true),
+            usable: Some(true),
+            rua: vec![Destination { scheme: Scheme::Mailto, uri: "mailto:tls@example.com".into() }],
+            ..TlsRptAssessment::default()
+        },
+        own_side: false,
+        unseen: Vec::new(),
+        ..dark("example.com")
+    }
+}
+
+pub(crate) fn broken_paths() -> Vec<PathAssessment> {
+    let name = "mx.broken.example";
+    let expired = PathAssessment {
+        certificate: Some(bad_certificate()),
+        result_type: Some("certificate-expired"),
+        ..good_path(name, "198.51.100.1")
+    };
+    let bare = PathAssessment {
+        result_type: Some("starttls-not-supported"),
+        ..path(observation(name, "198.51.100.2", SmtpOutcome::StarttlsNotOffered), Reach::Up, StarttlsState::NotOffered)
+    };
+    let refused = SmtpOutcome::ConnectFailed(ConnectFailure::Refused);
+    let down = PathAssessment {
+        result_type: Some("connect-refused"),
+        ..path(observation(name, "198.51.100.3", refused), Reach::Down, StarttlsState::NotReached)
+    };
+    let no_route = SmtpOutcome::ConnectFailed(ConnectFailure::NoRoute);
+    let unseen = path(observation(name, "2001:db8::2", no_route), Reach::CannotTell, StarttlsState::NotReached);
+    vec![expired, bare, down, unseen]
+}
+
+pub(crate) fn broken() -> Assessment {
+    let name = "broken.example";
+    let about = |subject: &str| Subject::Mx(subject.into());
+    let mut accepted =
+        finding(Code::TlsRptRecordInvalid, Severity::Error, Subject::TlsRpt("_smtp._tls.broken.example".into()));
+    accepted.accepted = Some("ticket 12".into());
+    let refused = Some(FetchFailure::Connect(ConnectFailure::Refused));
+    let no_route = Some(FetchFailure::Connect(ConnectFailure::NoRoute));
+    Assessment {
+        delivery: State::Unprotected,
+        senders: Senders {
+            opportunistic: SenderState::from_paths(
+                [Outcome::Open, Outcome::Open, Outcome::Refused, Outcome::CannotTell].into_iter().collect(),
+            ),
+            sts: SenderState::from_paths(
+                [Outcome::Open, Outcome::Open, Outcome::Refused, Outcome::CannotTell].into_iter().collect(),
+            ),
+        },
+        findings: vec![
+            finding(Code::StsRecordInvalid, Severity::Error, Subject::Domain(domain(name))),
+            finding(
+                Code::StsPolicyConnectFailed,
+                Severity::Error,
+                Subject::PolicyHost("mta-sts.broken.example".into()),
+            ),
+            finding(Code::MxInvalidTarget, Severity::Error, about("not\\x20a host")),
+            finding(
+                Code::StarttlsNotOffered,
+                Severity::Warning,
+                Subject::MxAddress(host("mx.broken.example"), address("198.51.100.2")),
+            ),
+            finding(Code::VantageLimited, Severity::Info, Subject::Monitor),
+            accepted,
+        ],
+        sts_record: RecordAssessment {
+            lookup_success: false,
+            present: Some(true),
+            valid: Some(false),
+            usable: Some(false),
+            ..RecordAssessment::default()
+        },
+        policy: PolicyAssessment {
+            host: policy_host(
+                "mta-sts.broken.example",
+                vec![fetch("198.51.100.9", refused), fetch("2001:db8::9", no_route)],
+            ),
+            deployed: true,
+            fetch_success: Some(false),
+            result_type: Some("sts-policy-fetch-error"),
+            addresses: vec![
+                (address("198.51.100.9"), false, Some("refused".into())),
+                (address("2001:db8::9"), false, Some("no route".into())),
+            ],
+            ..PolicyAssessment::default()
+        },
+        mx_lookup_success: true,
+        mx_records: Some(2),
+        mx: vec![mx("mx.broken.example", 10, &broken_paths(), None), mx("not\\x20a host", 20, &[], None)],
+        tlsrpt: TlsRptAssessment {
+            lookup_success: true,
+            present: Some(true),
+            valid: Some(false),
+            ..TlsRptAssessment::default()
+        },
+        own_side: false,
+        unseen: Vec::new(),
+        ..dark(name)
+    }
+}
+
+pub(crate) fn domain_state(name: &str, assessment: Option<Assessment>) -> Arc<DomainState> {
+    let success = assessment.as_ref().is_some_and(Assessment::lookups_answered);
+    Arc::new(DomainState {
+        domain: domain(name),
+        group: String::new(),
+        interval: Duration::from_secs(600),
+        due_at: None,
+        assessment: assessment.map(Arc::new),
+        last_success_at: success.then_some(NOW),
+        expectations: Vec::new(),
+    })
+}
+
+fn host_state(name: &str, lookup: Arc<HostObservation>, paths: Vec<PathAssessment>, codes: &[Code]) -> Arc<HostState> {
+    Arc::new(HostState {
+        host: host(name),
+        domains: 1,
+        domains_enforcing: usize::from(codes.is_empty()),
+        findings: codes.iter().copied().collect(),
+        lookup: Some(lookup),
+        paths: paths.into_iter().map(Arc::new).collect(),
+        skipped: 0,
+    })
+}
+
+pub(crate) fn snapshot() -> Snapshot {
+    let healthy_state = DomainState {
+        group: "a \"b\"\\\n<i>".into(),
+        expectations: vec![("mode", true), ("issuer", false)],
+        ..(*domain_state("example.com", Some(healthy()))).clone()
+    };
+    let domains = [
+        Arc::new(healthy_state),
+        domain_state("broken.example", Some(broken())),
+        domain_state("dark.example", Some(dark("dark.example"))),
+        domain_state("new.example", None),
+    ];
+    let healthy_paths = vec![good_path("mx1.example.com", "192.0.2.1"), good_path("mx1.example.com", "2001:db8::1")];
+    let hosts = [
+        host_state(
+            "mx1.example.com",
+            host_observation("mx1.example.com", &["192.0.2.1"], &["2001:db8::1"]),
+            healthy_paths,
+            &[],
+        ),
+        host_state(
+            "mx.broken.example",
+            failed_host_observation("mx.broken.example"),
+            broken_paths(),
+            &[Code::StarttlsNotOffered, Code::CertificateExpired],
+        ),
+    ];
+    Snapshot {
+        domains: domains.into_iter().map(|state| (state.domain.clone(), state)).collect(),
+        hosts: hosts.into_iter().map(|state| (state.host.clone(), state)).collect(),
+        vantage: Arc::new(Vantage { ad_trusted: true, ip6_route: false, ..Vantage::default() }),
+        canaries: vec![(host("canary.example"), Some(true)), (host("young.example"), None)],
+    }
+}
