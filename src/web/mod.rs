@@ -1,1 +1,14 @@
-//! The HTTP face of the monitor.
+//! The web server: metrics, a landing page, and the endpoints of health and reload.
+
+mod app;
+mod body;
+mod landing;
+mod listen;
+mod server;
+
+#[cfg(test)]
+mod checks;
+
+pub use app::{App, MetricsPath, MetricsPathError, Reload};
+pub use listen::{BindError, DEFAULT_PORT, ListenAddress, ListenAddressError, bind};
+pub use server::{Limits, serve};

@@ -1,0 +1,261 @@
+//! The server over real sockets on loopback.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use http_body_util::{BodyExt, Empty};
+use hyper::{Request, StatusCode, body::Bytes, client::conn::http1::SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{App, Limits, MetricsPath, Reload, bind, serve};
+use crate::{
+    metrics::{Exposition, Level, fixture},
+    monitor::{Snapshot, Telemetry},
+};
+
+struct Server {
+    address: SocketAddr,
+    app: Arc<App>,
+    shutdown: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+fn start(reload: Reload, limits: Limits) -> Server {
+    let telemetry = Telemetry::new().unwrap();
+    let app = Arc::new(App::new(Exposition::new(Level::Normal), telemetry, MetricsPath::default(), reload));
+    let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let shutdown = CancellationToken::new();
+    let task = tokio::spawn(serve(vec![listener], Arc::clone(&app), shutdown.clone(), limits));
+    Server { address, app, shutdown, task }
+}
+
+fn no_reload() -> Reload {
+    Box::new(|| Box::pin(async { Ok(()) }))
+}
+
+fn started() -> Server {
+    let server = start(no_reload(), Limits::default());
+    server.app.publish(Arc::new(fixture::snapshot()));
+    server
+}
+
+/// Sends bytes and reads all that comes until the server closes.
+async fn raw(server: &Server, request: &[u8]) -> String {
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(request).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+async fn ask(server: &Server, method: &str, path: &str) -> (u16, String, String) {
+    let answer =
+        raw(server, format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()).await;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), head.to_lowercase(), body.to_owned())
+}
+
+async fn connect(address: SocketAddr) -> SendRequest<Empty<Bytes>> {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
+fn get(path: &str) -> Request<Empty<Bytes>> {
+    Request::get(path).header("Host", "x").body(Empty::new()).unwrap()
+}
+
+#[tokio::test]
+async fn metrics_come_as_prometheus_wants_them() {
+    let server = started();
+    let (status, head, body) = ask(&server, "GET", "/metrics").await;
+    assert_eq!(status, 200);
+    assert!(head.contains("content-type: text/plain; version=0.0.4; charset=utf-8"), "{head}");
+    assert!(head.contains(&format!("content-length: {}", body.len())), "{head}");
+    assert!(body.contains("smtptls_domain_delivery{domain=\"example.com\",state=\"protected\"} 1\n"));
+    assert!(body.contains("\nsmtptls_build_info{") && body.ends_with('\n'));
+    let (status, ..) = ask(&server, "GET", "/metrics?name[]=x").await;
+    assert_eq!(status, 200, "a query is no other path");
+}
+
+#[tokio::test]
+async fn head_is_get_without_the_body() {
+    let server = started();
+    for path in ["/metrics", "/", "/-/healthy"] {
+        let (status, head, body) = ask(&server, "HEAD", path).await;
+        assert_eq!((status, body.as_str()), (200, ""), "{path}");
+        assert!(head.contains("content-length: ") && !head.contains("content-length: 0"), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_and_what_is_not_meant() {
+    let server = started();
+    assert_eq!(ask(&server, "GET", "/wp-login.php").await.0, 404);
+    assert_eq!(ask(&server, "GET", "/metrics/").await.0, 404);
+    for (method, path, allow) in [
+        ("POST", "/metrics", "get, head"),
+        ("DELETE", "/", "get, head"),
+        ("POST", "/-/healthy", "get, head"),
+        ("PUT", "/-/ready", "get, head"),
+        ("GET", "/-/reload", "post"),
+        ("PUT", "/-/reload", "post"),
+    ] {
+        let (status, head, _) = ask(&server, method, path).await;
+        assert_eq!(status, 405, "{method} {path}");
+        assert!(head.contains(&format!("allow: {allow}\r\n")), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn ready_from_the_first_snapshot_on() {
+    let server = start(no_reload(), Limits::default());
+    assert_eq!(ask(&server, "GET", "/-/healthy").await.0, 200);
+    assert_eq!(ask(&server, "GET", "/-/ready").await.0, 503);
+    assert_eq!(ask(&server, "GET", "/metrics").await.0, 200, "the exporter speaks of itself at once");
+    server.app.publish(Arc::new(Snapshot::default()));
+    assert_eq!(ask(&server, "GET", "/-/ready").await.0, 200);
+}
+
+#[tokio::test]
+async fn the_landing_page_runs_nothing() {
+    let server = started();
+    let (status, head, body) = ask(&server, "GET", "/").await;
+    assert_eq!(status, 200);
+    assert!(head.contains("content-type: text/html; charset=utf-8"), "{head}");
+    assert!(head.contains("content-security-policy: default-src 'none';"), "{head}");
+    assert!(head.contains("x-content-type-options: nosniff"), "{head}");
+    assert!(!body.contains("<script") && !body.contains("style"), "{body}");
+    assert!(body.contains("broken.example"));
+}
+
+#[tokio::test]
+async fn reload_answers_with_what_came_of_it() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    let reload: Reload = Box::new(move || {
+        let call = counted.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async move { if call == 0 { Ok(()) } else { Err("line 3: no such key \"intervall\"".to_owned()) } })
+    });
+    let server = start(reload, Limits::default());
+    assert_eq!(ask(&server, "POST", "/-/reload").await.0, 200);
+    let (status, head, body) = ask(&server, "POST", "/-/reload").await;
+    assert_eq!(status, 500);
+    assert!(body.contains("line 3: no such key \"intervall\"") && head.contains("text/plain"), "{head} {body}");
+    let foreign = b"POST /-/reload HTTP/1.1\r\nHost: x\r\nSec-Fetch-Site: cross-site\r\nConnection: close\r\n\r\n";
+    assert!(raw(&server, foreign).await.starts_with("HTTP/1.1 403 "));
+    assert_eq!(ask(&server, "GET", "/-/reload").await.0, 405);
+    assert_eq!(calls.load(Ordering::SeqCst), 2, "only what is allowed calls it");
+}
+
+#[tokio::test]
+async fn a_request_has_limits() {
+    let server = started();
+    let empty = b"POST /-/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    assert!(raw(&server, empty).await.starts_with("HTTP/1.1 200 "), "an empty body is none");
+    let body = b"POST /-/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nabcd";
+    assert!(raw(&server, body).await.starts_with("HTTP/1.1 413 "));
+    let chunked = b"GET /metrics HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+    assert!(raw(&server, chunked).await.starts_with("HTTP/1.1 413 "));
+    let (status, ..) = ask(&server, "GET", &format!("/{}", "a".repeat(4000))).await;
+    assert_eq!(status, 414);
+    // Just as much as fits, so that no reset overtakes the answer.
+    let header = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}", "a".repeat(16 << 10));
+    let answer = raw(&server, &header.as_bytes()[..16 << 10]).await;
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    assert!(
+        raw(&server, b"\x16\x03\x01\x02\x00\x01\r\n\r\n").await.starts_with("HTTP/1.1 400 "),
+        "TLS to a plain port"
+    );
+}
+
+#[tokio::test]
+async fn a_peer_that_dawdles_is_cut_off() {
+    let server = start(no_reload(), Limits { header: Duration::from_millis(50), ..Limits::default() });
+    // These end only because the server closes.
+    let half = raw(&server, b"GET / HTTP/1.1\r\nHo").await;
+    assert!(half.is_empty() || half.starts_with("HTTP/1.1 4"), "{half}");
+    assert_eq!(raw(&server, b"").await, "");
+    let idle = raw(&server, b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert!(idle.ends_with("Healthy.\n"), "answered, kept open, then closed: {idle}");
+}
+
+#[tokio::test]
+async fn a_connection_does_not_live_for_ever() {
+    let server = start(no_reload(), Limits { lifetime: Duration::from_millis(50), ..Limits::default() });
+    let answer = raw(&server, b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert!(answer.ends_with("Healthy.\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn more_connections_than_places_wait_and_are_served() {
+    let server = start(no_reload(), Limits { connections: 1, ..Limits::default() });
+    let first = TcpStream::connect(server.address).await.unwrap();
+    let (status, _) = tokio::join!(async { ask(&server, "GET", "/-/healthy").await.0 }, async {
+        tokio::task::yield_now().await;
+        drop(first);
+    });
+    assert_eq!(status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_scrapers_keep_their_connections() {
+    let server = started();
+    let scrapers = (0..200).map(|_| async {
+        let mut sender = connect(server.address).await;
+        let mut bytes = Vec::new();
+        for _ in 0..3 {
+            sender.ready().await.unwrap();
+            let response = sender.send_request(get("/metrics")).await.unwrap();
+            assert_eq!(response.status(), StatusCode::OK);
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            assert!(body.ends_with(b"\n"));
+            bytes.push(body.windows(13).filter(|window| window == b"\nsmtptls_sts_").count());
+        }
+        bytes
+    });
+    let all: Vec<Vec<usize>> = join_all(scrapers).await;
+    let first = all[0][0];
+    assert!(first > 0);
+    assert!(all.iter().flatten().all(|count| *count == first), "every scrape is whole");
+}
+
+#[tokio::test]
+async fn a_shutdown_ends_idle_connections_and_the_server() {
+    let server = started();
+    let mut idle = TcpStream::connect(server.address).await.unwrap();
+    idle.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"Healthy.\n") {
+        assert!(idle.read_buf(&mut answer).await.unwrap() > 0, "closed too early");
+    }
+    server.shutdown.cancel();
+    server.task.await.unwrap();
+    assert_eq!(idle.read_to_end(&mut answer).await.unwrap(), 0, "nothing more, and closed");
+    assert!(TcpStream::connect(server.address).await.is_err(), "nobody listens");
+}
+
+#[test]
+fn a_path_of_the_metrics_is_a_path() {
+    for good in ["/metrics", "/", "/a/b-c_d.e~f"] {
+        assert_eq!(good.parse::<MetricsPath>().unwrap().as_str(), good);
+    }
+    for bad in ["", "metrics", "/-/ready", "/a b", "/a?b", "/a#b", "/\"", "/ä"] {
+        assert!(bad.parse::<MetricsPath>().is_err(), "{bad}");
+    }
+}

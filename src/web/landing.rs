@@ -1,0 +1,105 @@
+//! The landing page: plain HTML, no script, no style.
+
+use std::fmt::Write as _;
+
+use crate::{monitor::Snapshot, verdict::State};
+
+/// What a browser may do with the page: show it.
+pub(super) const POLICY: &str = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// The page.
+pub(super) fn page(snapshot: &Snapshot, metrics_path: &str) -> String {
+    let mut rows: Vec<Row<'_>> = snapshot
+        .domains
+        .values()
+        .map(|state| {
+            let seen = state.assessment.as_deref();
+            let worst = seen.and_then(|seen| seen.active().next());
+            Row {
+                domain: state.domain.as_str(),
+                delivery: seen.map(|seen| seen.delivery),
+                finding: worst.map(|finding| (finding.severity.as_str(), finding.code.as_str())),
+            }
+        })
+        .collect();
+    // Worst first; what was not probed yet stands at the end.
+    rows.sort_by_key(|row| (row.delivery.map_or(usize::MAX, State::rank), row.domain));
+
+    let version = env!("CARGO_PKG_VERSION");
+    let mut html = String::with_capacity(HEAD_BYTES + rows.len() * ROW_BYTES);
+    let _ = write!(
+        html,
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>smtptls-exporter</title></head>\n<body>\n\
+         <h1>smtptls-exporter {version}</h1>\n\
+         <p>Watches the transport security of e-mail: MTA-STS, STARTTLS, TLSRPT.</p>\n\
+         <ul>\n<li><a href=\"{}\">Metrics</a></li>\n<li><a href=\"/-/healthy\">Health</a></li>\n\
+         <li><a href=\"/-/ready\">Readiness</a></li>\n</ul>\n\
+         <table>\n<caption>{} domains</caption>\n\
+         <thead><tr><th scope=\"col\">Domain</th><th scope=\"col\">Delivery</th><th scope=\"col\">Worst finding</th></tr></thead>\n\
+         <tbody>\n",
+        Escaped(metrics_path),
+        rows.len()
+    );
+    for row in rows {
+        let delivery = row.delivery.map_or("not probed yet", State::as_str);
+        let _ = write!(html, "<tr><td>{}</td><td>{delivery}</td><td>", Escaped(row.domain));
+        if let Some((severity, code)) = row.finding {
+            let _ = write!(html, "{severity}: {code}");
+        }
+        html.push_str("</td></tr>\n");
+    }
+    html.push_str("</tbody>\n</table>\n</body>\n</html>\n");
+    html
+}
+
+const HEAD_BYTES: usize = 1024;
+const ROW_BYTES: usize = 128;
+
+struct Row<'a> {
+    domain: &'a str,
+    delivery: Option<State>,
+    finding: Option<(&'static str, &'static str)>,
+}
+
+/// Text that HTML shows as it is, inside quotes too.
+struct Escaped<'a>(&'a str);
+
+impl std::fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for character in self.0.chars() {
+            match character {
+                '&' => f.write_str("&amp;")?,
+                '<' => f.write_str("&lt;")?,
+                '>' => f.write_str("&gt;")?,
+                '"' => f.write_str("&quot;")?,
+                '\'' => f.write_str("&#39;")?,
+                other => f.write_char(other)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::fixture;
+
+    #[test]
+    fn the_worst_comes_first_and_each_domain_once() {
+        let html = page(&fixture::snapshot(), "/metrics");
+        let at = |text: &str| html.find(text).unwrap_or_else(|| panic!("{text} is missing in {html}"));
+        let dark = at("<tr><td>dark.example</td><td>unknown</td><td></td></tr>");
+        let broken = at("<tr><td>broken.example</td><td>unprotected</td><td>error: sts-record-invalid</td></tr>");
+        let healthy = at("<tr><td>example.com</td><td>protected</td><td>info: policy-mx-unused</td></tr>");
+        let new = at("<tr><td>new.example</td><td>not probed yet</td><td></td></tr>");
+        assert!(dark < broken && broken < healthy && healthy < new);
+        assert!(html.contains("4 domains") && html.contains("href=\"/metrics\""));
+    }
+
+    #[test]
+    fn hostile_text_stays_text() {
+        let html = page(&Snapshot::default(), "/\"><script>'&");
+        assert!(html.contains("href=\"/&quot;&gt;&lt;script&gt;&#39;&amp;\""), "{html}");
+    }
+}

@@ -1,0 +1,119 @@
+//! The server: connections, their limits, and an orderly end.
+
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::App;
+
+/// Bytes of a request's line and header together; 431 beyond. Scrapes need a few hundred, browsers with cookies more.
+const MAX_HEADER_BYTES: usize = 16 << 10;
+/// After a failed accept, mostly for want of descriptors: there is no sense in trying again at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What one peer may take from the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at one time; the rest wait to be accepted.
+    pub connections: usize,
+    /// The longest wait for a whole request header, on an idle connection too: longer than the usual scrape intervals, so
+    /// that Prometheus can keep its connection.
+    pub header: Duration,
+    /// The longest life of a connection: bounds peers that read slowly. Prometheus just connects again.
+    pub lifetime: Duration,
+    /// How long answers under way may take at the end of a connection's life, or of the server's.
+    pub grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 512,
+            header: Duration::from_secs(90),
+            lifetime: Duration::from_secs(600),
+            grace: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Serves on all listeners until `shutdown`, then ends the connections in order.
+pub async fn serve(listeners: Vec<TcpListener>, app: Arc<App>, shutdown: CancellationToken, limits: Limits) {
+    let tasks = TaskTracker::new();
+    let places = Arc::new(Semaphore::new(limits.connections));
+    for listener in listeners {
+        let accepting =
+            accept(listener, Arc::clone(&app), Arc::clone(&places), shutdown.clone(), limits, tasks.clone());
+        tasks.spawn(accepting);
+    }
+    shutdown.cancelled().await;
+    tasks.close();
+    tasks.wait().await;
+}
+
+async fn accept(
+    listener: TcpListener,
+    app: Arc<App>,
+    places: Arc<Semaphore>,
+    shutdown: CancellationToken,
+    limits: Limits,
+    tasks: TaskTracker,
+) {
+    let accepting = async {
+        // The semaphore is never closed.
+        while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let connection = connection(stream, Arc::clone(&app), shutdown.clone(), limits);
+                    tasks.spawn(async move {
+                        connection.await;
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = accepting => {}
+        () = shutdown.cancelled() => {}
+    }
+}
+
+async fn connection(stream: TcpStream, app: Arc<App>, shutdown: CancellationToken, limits: Limits) {
+    let answer = service_fn(move |request| {
+        let app = Arc::clone(&app);
+        async move { Ok::<_, Infallible>(app.answer(request).await) }
+    });
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header)
+        .max_buf_size(MAX_HEADER_BYTES)
+        .serve_connection(TokioIo::new(stream), answer);
+    let mut serving = pin!(serving);
+    let ended = tokio::select! {
+        ended = serving.as_mut() => Some(ended),
+        () = shutdown.cancelled() => None,
+        () = sleep(limits.lifetime) => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            // The answer under way may end, but not take for ever.
+            serving.as_mut().graceful_shutdown();
+            timeout(limits.grace, serving).await.unwrap_or(Ok(()))
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
