@@ -1,6 +1,6 @@
 //! The metrics: one table of all families, and the text that Prometheus scrapes.
 //!
-//! Each family is a row in [`domain`], [`host`] or [`own`], with the function that takes its samples. What does not stand in
+//! Each family is a row in `domain`, `host` or `own`, with the function that takes its samples. What does not stand in
 //! a row cannot be emitted; docs/metrics.md is made from the rows.
 
 mod domain;
@@ -11,9 +11,9 @@ mod registry;
 mod text;
 
 #[cfg(test)]
-mod checks;
-#[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;
 
 pub use exposition::{BuildInfo, Exposition, Page};
 pub use registry::{Family, Kind, Level, documentation, families};

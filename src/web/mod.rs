@@ -7,7 +7,7 @@ mod listen;
 mod server;
 
 #[cfg(test)]
-mod checks;
+mod tests;
 
 pub use app::{App, MetricsPath, MetricsPathError, Reload};
 pub use listen::{BindError, DEFAULT_PORT, ListenAddress, ListenAddressError, bind};

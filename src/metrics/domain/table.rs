@@ -1,33 +1,23 @@
-//! The families of a domain.
+//! The rows of a domain.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-    time::Duration,
-};
-
-use super::{
-    registry::{
-        Family, Kind,
-        Level::{self, Full, Normal, Summary},
-        Row, Samples, Sight,
-    },
-    text::Value,
-};
+use super::samples::{checks, dnssec, fetch_phases, fetched, findings, hosts, paths, policy_addresses};
 use crate::{
-    facts::{FetchTimes, PolicyFetch},
+    metrics::{
+        registry::{
+            Family, Kind,
+            Level::{self, Full, Normal, Summary},
+            Row, Samples, Sight,
+        },
+        text::Value,
+    },
     monitor::DomainState,
     protocol::tls_rpt::Scheme,
-    terms::MxHost,
-    verdict::{
-        Assessment, CertificateAssessment, Check, Finding, MxAssessment, Outcome, PolicyAssessment, Reach, Security,
-        Severity,
-    },
+    verdict::{Assessment, CertificateAssessment, Severity},
 };
 
 /// What a row of a domain looks at.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Source {
+pub(in crate::metrics) enum Source {
     /// What the monitor holds of it, from the start on.
     State(fn(&DomainState, &mut Samples<'_>)),
     /// The judgement: no sample before the first probe.
@@ -38,7 +28,13 @@ pub(super) enum Source {
 
 impl Row<Source> {
     /// Writes the samples of one domain, and says how many there were.
-    pub(super) fn write(&'static self, state: &DomainState, sight: Sight, level: Level, out: &mut Vec<u8>) -> usize {
+    pub(in crate::metrics) fn write(
+        &'static self,
+        state: &DomainState,
+        sight: Sight,
+        level: Level,
+        out: &mut Vec<u8>,
+    ) -> usize {
         let subject = [state.domain.as_str()];
         let mut samples = Samples::new(out, &self.family, &subject, level);
         match (self.samples, &state.assessment) {
@@ -70,7 +66,7 @@ const fn row(
 use Source::{Assessment as Judged, InSight as Seen, State as Held};
 
 /// The table.
-pub(super) static ROWS: &[Row<Source>] = &[
+pub(in crate::metrics) static ROWS: &[Row<Source>] = &[
     row(
         Summary,
         "smtptls_domain_info",
@@ -429,117 +425,3 @@ pub(super) static ROWS: &[Row<Source>] = &[
         }),
     ),
 ];
-
-fn paths(seen: &Assessment, out: &mut Samples<'_>) {
-    for (sender, state) in [("opportunistic", seen.senders.opportunistic), ("sts", seen.senders.sts)] {
-        for outcome in Outcome::ALL {
-            out.put(&[sender, outcome.as_str()], state.paths.get(outcome));
-        }
-    }
-}
-
-fn checks(seen: &Assessment, out: &mut Samples<'_>) {
-    for check in Check::ALL {
-        let failed = seen.active().any(|f| f.severity == Severity::Error && f.code.row().check == check);
-        if failed || looked_at(check, seen) {
-            out.put(&[check.as_str()], !failed);
-        }
-    }
-}
-
-/// Whether a group applies to the domain and enough was seen to say that it passed.
-fn looked_at(check: Check, seen: &Assessment) -> bool {
-    let paths = || seen.mx.iter().flat_map(|mx| &mx.addresses).map(|address| &address.path);
-    match check {
-        // A failure of this side raises no finding: then nothing is known.
-        Check::Dns => seen.lookups_answered() || seen.findings.iter().any(|f| f.code.row().check == Check::Dns),
-        Check::Record => seen.sts_record.present == Some(true),
-        Check::Policy => fetched(&seen.policy).is_some(),
-        Check::Mx => seen.mx_records.is_some(),
-        Check::Starttls => paths().any(|path| path.reach != Reach::CannotTell),
-        Check::Certificate => paths().any(|path| path.certificate.is_some()),
-        Check::TlsRpt => seen.tlsrpt.present == Some(true),
-        Check::None => false,
-    }
-}
-
-/// Findings about mail hosts stand on the host (`smtptls_mx_finding`); those about this monitor in `smtptls_vantage_*`.
-fn findings(seen: &Assessment, out: &mut Samples<'_>) {
-    let stands_here = |finding: &&Finding| match finding.subject.mx() {
-        // A target that is no host name has no series of its own to stand on.
-        Some(name) => MxHost::parse(name).is_err(),
-        None => finding.subject != crate::verdict::Subject::Monitor,
-    };
-    let active: BTreeSet<_> =
-        seen.active().filter(stands_here).map(|finding| (finding.code, finding.severity)).collect();
-    for (code, severity) in active {
-        out.put(&[code.as_str(), severity.as_str()], true);
-    }
-}
-
-/// Whether the policy could be fetched; nothing where there is none to fetch or this side could not look.
-fn fetched(policy: &PolicyAssessment) -> Option<bool> {
-    policy.fetch_success.filter(|_| policy.deployed)
-}
-
-fn fetch_phases(seen: &Assessment, out: &mut Samples<'_>) {
-    let Some(host) = &seen.policy.host else { return };
-    let served = |fetch: &&PolicyFetch| seen.policy.addresses.iter().any(|(at, ok, _)| *at == fetch.address && *ok);
-    let fetch = host.fetches.iter().find(served).or_else(|| host.fetches.first());
-    let times = fetch.map_or_else(FetchTimes::default, |fetch| fetch.times);
-    let phases: [(&str, Option<Duration>); 5] = [
-        ("resolve", Some(host.resolve)),
-        ("connect", times.connect),
-        ("tls", times.tls),
-        ("processing", times.processing),
-        ("transfer", times.transfer),
-    ];
-    for (phase, time) in phases {
-        if let Some(time) = time {
-            out.put(&[phase], time);
-        }
-    }
-}
-
-fn policy_addresses(seen: &Assessment, out: &mut Samples<'_>) {
-    // An address that this side could not dial is not down.
-    let own_side = |address: IpAddr| {
-        seen.policy.host.iter().flat_map(|host| &host.fetches).any(|fetch| {
-            fetch.address == address
-                && matches!(&fetch.failure, Some(crate::facts::FetchFailure::Connect(why)) if why.is_own_side())
-        })
-    };
-    for (address, up, _) in &seen.policy.addresses {
-        if *up || !own_side(*address) {
-            out.put(&[&address.to_string()], *up);
-        }
-    }
-}
-
-/// The mail hosts, each once, by the record that senders try first.
-fn hosts(seen: &Assessment) -> BTreeMap<&MxHost, &MxAssessment> {
-    let mut hosts = BTreeMap::new();
-    for mx in &seen.mx {
-        if let Some(host) = &mx.host {
-            let first = hosts.entry(host).or_insert(mx);
-            if mx.preference < first.preference {
-                *first = mx;
-            }
-        }
-    }
-    hosts
-}
-
-fn dnssec(seen: &Assessment, sight: Sight, out: &mut Samples<'_>) {
-    if !sight.ad_trusted {
-        return;
-    }
-    let records = [("mx", seen.dnssec.mx), ("sts", seen.dnssec.sts), ("tlsrpt", seen.dnssec.tlsrpt)];
-    for (record, security) in records {
-        match security {
-            Security::Secure => out.put(&[record], true),
-            Security::Insecure | Security::Bogus => out.put(&[record], false),
-            Security::Indeterminate => {}
-        }
-    }
-}

@@ -1,0 +1,6 @@
+//! The families of a domain.
+
+mod samples;
+mod table;
+
+pub(super) use table::ROWS;
