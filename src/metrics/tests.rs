@@ -12,7 +12,7 @@ use super::{Exposition, Family, Kind, Level, documentation, families, fixture};
 use crate::{
     facts::{Phase, ProtocolFault, SmtpOutcome, Vantage},
     monitor::{DnsCounters, HostState, ProbeKind, Snapshot, Telemetry},
-    verdict::{PathAssessment, Reach, StarttlsState},
+    verdict::{Assessment, Code, PathAssessment, Reach, Severity, StarttlsState, Subject},
 };
 
 fn telemetry() -> Telemetry {
@@ -237,9 +237,16 @@ fn a_check_is_0_exactly_while_an_error_of_its_group_is_active() {
         .map(|line| read(line).labels[1].1.clone())
         .collect();
     assert_eq!(checks, ["dns", "mx", "tlsrpt"]);
+
+    let mut unseen = fixture::dark("dark.example");
+    let subject = Subject::Domain(unseen.domain.clone());
+    unseen.findings = vec![fixture::finding(Code::StsPolicyInvalid, Severity::Error, subject)];
+    let text = scrape(&only_domain(unseen), Level::Normal);
+    let checks: Vec<_> = text.lines().filter(|line| line.starts_with("smtptls_domain_check_passed")).collect();
+    assert_eq!(checks, ["smtptls_domain_check_passed{domain=\"dark.example\",check=\"policy\"} 0"]);
 }
 
-fn only_domain(assessment: crate::verdict::Assessment) -> Snapshot {
+fn only_domain(assessment: Assessment) -> Snapshot {
     let state = fixture::domain_state(assessment.domain.clone().as_str(), Some(assessment));
     Snapshot { domains: [(state.domain.clone(), state)].into(), ..Snapshot::default() }
 }
