@@ -1,0 +1,71 @@
+"""The whole world: started in order, stopped in the opposite one."""
+
+import socket
+import time
+from pathlib import Path
+
+from .dns import Knot, Unbound
+from .domains import CLOSED, DNS_AUTHORITY, DNS_RESOLVER, EXPORTER, POLICY_HOSTS, PROMETHEUS, table
+from .nginx import Nginx
+from .pki import Pki
+from .postfix import Postfix
+from .process import has_ipv6, require_free, tail
+from .prometheus import Prometheus
+
+
+class MailWorld:
+    """Everything but the exporter, in one folder."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.ipv6 = has_ipv6()
+        self.table = table(self.ipv6)
+        self.pki = Pki(folder / "pki")
+        self.knot = Knot(folder / "knot", self.table)
+        self.unbound = Unbound(folder / "unbound", self.knot)
+        self.nginx = Nginx(folder / "nginx", self.table, self.pki)
+        self.postfix = Postfix(folder / "postfix", self.table, self.pki)
+        self.prometheus = Prometheus(folder / "prometheus")
+        self.started = []
+
+    def start(self) -> dict[str, float]:
+        """Start everything; returns the seconds that each part took."""
+        require_free(self.sockets())
+        took = {}
+        for part in (self.pki, self.knot, self.unbound, self.nginx, self.postfix, self.prometheus):
+            began = time.monotonic()
+            # Before its start: a server that came up only half has to be stopped too.
+            self.started.append(part)
+            part.start()
+            took[type(part).__name__.lower()] = time.monotonic() - began
+        return took
+
+    def sockets(self) -> list[tuple[str, int, int]]:
+        """Every address that a server of this world uses, and the one where nobody must listen."""
+        tcp, udp = socket.SOCK_STREAM, socket.SOCK_DGRAM
+        mail = [address for host in self.table.served_hosts() for address in host.addresses]
+        return [
+            *((address, 53, kind) for address in (DNS_AUTHORITY, DNS_RESOLVER) for kind in (udp, tcp)),
+            *((address, 443, tcp) for address in POLICY_HOSTS),
+            *((address, 25, tcp) for address in (*mail, CLOSED)),
+            (*PROMETHEUS, tcp),
+            (*EXPORTER, tcp),
+        ]
+
+    def stop(self) -> None:
+        """Stop what was started; one that resists does not keep the others alive."""
+        errors = []
+        for part in reversed(self.started):
+            try:
+                if hasattr(part, "stop"):
+                    part.stop()
+            except Exception as error:  # pylint: disable=broad-except
+                errors.append(f"{type(part).__name__}: {error}")
+        self.started = []
+        for error in errors:
+            print(f"not stopped cleanly: {error}")
+
+    def logs(self) -> str:
+        """The ends of all logs."""
+        parts = (self.knot, self.unbound, self.nginx, self.postfix, self.prometheus)
+        return "\n".join(f"--- {part.log}\n{tail(part.log, 15)}" for part in parts if tail(part.log))

@@ -1,0 +1,117 @@
+"""Postfix as the mail hosts: one smtpd line in master.cf for each address, with a certificate of its own."""
+
+import os
+import re
+import shutil
+import signal
+from pathlib import Path
+
+from .domains import MailHost, Table
+from .pki import Pki
+from .process import Failure, listens, run, wait_until
+
+MAIN = """
+compatibility_level = 3.6
+queue_directory = {folder}/queue
+data_directory = {folder}/data
+maillog_file = {folder}/mail.log
+maillog_file_prefixes = {folder}
+myhostname = e2e.test
+mydestination =
+inet_protocols = all
+inet_interfaces = all
+alias_maps =
+alias_database =
+local_recipient_maps =
+# Nothing is accepted: a monitor has no business to try.
+smtpd_recipient_restrictions = reject
+smtpd_relay_restrictions = reject
+# The clients' names would be asked of this machine's own resolver.
+smtpd_peername_lookup = no
+smtpd_client_connection_rate_limit = 0
+smtpd_client_connection_count_limit = 0
+smtpd_tls_security_level = may
+smtpd_tls_loglevel = 1
+smtpd_tls_session_cache_database =
+"""
+
+MASTER = """
+postlog   unix-dgram n - n - 1 postlogd
+anvil     unix  -  -  n  -  1  anvil
+tlsmgr    unix  -  -  n 1000? 1 tlsmgr
+proxymap  unix  -  -  n  -  -  proxymap
+rewrite   unix  -  -  n  -  -  trivial-rewrite
+cleanup   unix  n  -  n  -  0  cleanup
+"""
+
+
+class Postfix:
+    """The mail hosts."""
+
+    def __init__(self, folder: Path, world: Table, pki: Pki):
+        self.folder = folder
+        self.world = world
+        self.pki = pki
+        self.settings = folder / "settings"
+        self.log = folder / "mail.log"
+
+    def start(self) -> None:
+        """Write the settings and start it."""
+        self.settings.mkdir(parents=True)
+        (self.folder / "queue").mkdir()
+        (self.folder / "data").mkdir()
+        shutil.chown(self.folder / "data", "postfix")
+        (self.settings / "main.cf").write_text(MAIN.format(folder=self.folder))
+        lines = [self.service(host, address) for host in self.world.served_hosts() for address in host.addresses]
+        (self.settings / "master.cf").write_text(MASTER + "\n".join(lines) + "\n")
+        for host in self.world.served_hosts():
+            if host.certificate != "none":
+                self.install(host.name, host.certificate)
+        run("postfix", "-c", self.settings, "start")
+        addresses = [address for host in self.world.served_hosts() for address in host.addresses]
+        wait_until(lambda: all(listens(address, 25) for address in addresses), "postfix ready")
+
+    def service(self, host: MailHost, address: str) -> str:
+        """The line of one address. The log names the mail host in the place of `postfix`."""
+        socket = f"[{address}]:25" if ":" in address else f"{address}:25"
+        tls = "smtpd_tls_security_level=none" if host.certificate == "none" else f"smtpd_tls_chain_files={self.pem(host.name)}"
+        return f"{socket} inet n - n - 50 smtpd -o syslog_name={host.name} -o myhostname={host.name} -o {tls}"
+
+    def pem(self, host: str) -> Path:
+        """The file that a mail host reads its key and chain from."""
+        return self.folder / f"{host}.pem"
+
+    def install(self, host: str, certificate: str) -> None:
+        """Put a certificate into a mail host's place; a running server needs `reload`."""
+        new = self.folder / f"{host}.new"
+        shutil.copyfile(self.pki.server(host, certificate), new)
+        new.rename(self.pem(host))
+
+    def reload(self) -> None:
+        """New smtpd processes read their certificates again; old ones end with their connection."""
+        run("postfix", "-c", self.settings, "reload")
+
+    def log_lines(self, host: str, what: str, since: int = 0) -> list[str]:
+        """The lines of a mail host's smtpd from a position in the log that begin with a word."""
+        with open(self.log, errors="replace") as log:
+            log.seek(since)
+            return re.findall(rf" {re.escape(host)}/smtpd\[\d+\]: ({what}.*)", log.read())
+
+    def log_position(self) -> int:
+        """The end of the log now."""
+        return self.log.stat().st_size
+
+    def stop(self) -> None:
+        """End the master, which ends its children; wait until it is gone."""
+        pid_file = self.folder / "queue/pid/master.pid"
+        if not pid_file.exists():
+            return
+        pid = int(pid_file.read_text())
+        try:
+            os.kill(pid, signal.SIGTERM)
+            wait_until(lambda: not Path(f"/proc/{pid}").exists(), "postfix stopped", 5)
+        except ProcessLookupError:
+            return
+        except Failure:
+            os.kill(pid, signal.SIGKILL)
+            raise
