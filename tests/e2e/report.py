@@ -3,13 +3,27 @@
 import time
 
 
-class Report:
-    """Counts what held and what did not."""
+STAGES = ("world", "check", "scrape", "connections", "faults", "reload", "resolver", "stop")
 
-    def __init__(self):
+
+class Report:
+    """Counts what held and what did not. `only` names a stage, or a domain or host that a check has to be about."""
+
+    def __init__(self, only: str | None = None):
+        self.only = only
         self.began = time.monotonic()
         self.passed = 0
         self.failed: list[str] = []
+
+    def wants(self, name: str) -> bool:
+        """Whether a check of this name is asked for."""
+        return self.only is None or self.only in name.replace(":", " ").split()
+
+    def wants_stage(self, stage: str) -> bool:
+        """Whether a stage can hold anything that is asked for."""
+        # A domain or host: those stages that look at each of them.
+        by_name = ("world", "check", "scrape")
+        return self.only is None or self.only == stage or (self.only not in STAGES and stage in by_name)
 
     def stage(self, title: str) -> None:
         """A heading, with the time since the start."""
@@ -24,15 +38,16 @@ class Report:
             self.failed.append(name)
             print(f"  FAIL  {name}\n          " + problem.strip().replace("\n", "\n          "), flush=True)
 
-    def check(self, name: str, action, *arguments) -> bool:
-        """Run one check; any exception is its failure."""
+    def check(self, name: str, action, *arguments) -> None:
+        """Run one check, if it is asked for; any exception is its failure."""
+        if not self.wants(name):
+            return
         try:
             action(*arguments)
         except Exception as error:  # pylint: disable=broad-except
             self.result(name, str(error) or repr(error))
-            return False
-        self.result(name)
-        return True
+        else:
+            self.result(name)
 
     def end(self) -> int:
         """The last lines; returns the exit status."""

@@ -12,51 +12,122 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 
 from report import Report
+from stages import Stages
+from world.domains import DNS_RESOLVER
+from world.exporter import Exporter
 from world.mail_world import MailWorld
-from world.process import Failure, require_programs
-from world.proof import prove_mail_host, prove_policy, prove_records
+from world.process import Failure, require_programs, tail
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILDS = [ROOT / "target" / profile / "smtptls-exporter" for profile in ("release", "debug")]
 
 
 def main() -> int:
+    """Start the world, run the stages, stop everything."""
     arguments = parse()
     # A stop from outside ends like Ctrl-C: everything is taken down.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(130))
-    report = Report()
+    report = Report(arguments.only)
+    try:
+        require_programs()
+        binary = None if arguments.world_only else find_binary(arguments.exporter)
+    except Failure as failure:
+        print(failure, file=sys.stderr)
+        return 2
     folder = Path(tempfile.mkdtemp(prefix="smtptls-e2e-"))
     # Servers that drop their privileges read their settings here.
     folder.chmod(0o755)
     world = MailWorld(folder)
+    exporter = Exporter(binary or BUILDS[0], world)
     try:
-        require_programs()
-        world_stage(report, world)
+        report.stage("the servers")
+        took = world.start()
+        print("  " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in took.items()))
+        stages(report, Stages(report, world, exporter), arguments)
+        if arguments.keep:
+            keep(exporter)
     except Failure as failure:
         report.result("run", str(failure))
+    except KeyboardInterrupt:
+        report.result("run", "interrupted")
     finally:
         if report.failed:
-            print("\n" + world.logs())
+            print(f"\n{world.logs()}\n--- {exporter.log}\n{tail(exporter.log, 40)}")
+        exporter.stop()
         world.stop()
         shutil.rmtree(folder, ignore_errors=True)
     return report.end()
 
 
+def stages(report: Report, run: Stages, arguments: argparse.Namespace) -> None:
+    """The stages, as far as they are asked for."""
+    report.stage("world: each domain is as intended")
+    run.world_proof()
+    if report.failed:
+        raise Failure("the world is not as intended: nothing can be judged against it")
+    if not arguments.world_only:
+        if report.wants_stage("check"):
+            report.stage("check: the command")
+            run.check()
+        if not any(report.wants_stage(stage) for stage in MONITOR_STAGES):
+            return
+        run.start()
+        if report.wants_stage("scrape"):
+            report.stage("scrape: Prometheus's view")
+            run.scrape()
+        else:
+            run.settle()
+        if report.wants_stage("connections"):
+            report.stage("connections: the mail log's view")
+            run.connections()
+        if report.wants_stage("faults") or report.wants_stage("reload"):
+            report.stage("faults and reload: changes under a running monitor")
+            run.faults()
+        if report.wants_stage("resolver"):
+            report.stage("resolver: silent, then back")
+            run.resolver()
+        if report.wants_stage("stop"):
+            report.stage("stop")
+            run.stop()
+
+MONITOR_STAGES = ("scrape", "connections", "faults", "reload", "resolver", "stop")
+
+
+def keep(exporter: Exporter) -> None:
+    """Leave the servers running for a person until Ctrl-C."""
+    with_configuration = f"--config.file {exporter.configuration}"
+    print(
+        f"\nThe world runs in {exporter.world.folder} until Ctrl-C. For example, in another terminal:\n"
+        f"  {exporter.binary} check good.test backup.test {with_configuration}\n"
+        f"  {' '.join(map(str, exporter.serve))}\n"
+        f"  kdig @{DNS_RESOLVER} _mta-sts.good.test TXT +adflag\n"
+        f"  Prometheus: {exporter.world.prometheus.url}   domains: {' '.join(exporter.world.table.domains)}",
+        flush=True,
+    )
+    try:
+        signal.pause()
+    except (KeyboardInterrupt, SystemExit):
+        print()
+
+
+def find_binary(given: Path | None) -> Path:
+    """The program under test."""
+    for binary in [given] if given else BUILDS:
+        if binary.is_file():
+            return binary.resolve()
+    raise Failure(f"no exporter at {given or ' or '.join(map(str, BUILDS))}: run cargo build, or name one with --exporter")
+
+
 def parse() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--world-only", action="store_true", help="start and prove the world, without an exporter")
+    parser.add_argument("--exporter", type=Path, metavar="PATH", help="the binary (default: target/release, then target/debug)")
+    parser.add_argument("--world-only", action="store_true", help="start and prove the servers, without an exporter")
+    parser.add_argument("--only", metavar="NAME", help="one stage (world, check, scrape, connections, faults, resolver, stop) "
+                        "or whatever concerns one domain or mail host")
+    parser.add_argument("--keep", action="store_true", help="leave the servers running afterwards, until Ctrl-C")
     return parser.parse_args()
-
-
-def world_stage(report: Report, world: MailWorld) -> None:
-    """Start the servers and prove that each domain is as intended."""
-    report.stage("world: the servers")
-    took = world.start()
-    print("  " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in took.items()))
-    for domain in world.table.domains.values():
-        report.check(f"world {domain.name}: records", prove_records, domain)
-        if domain.policy is not None:
-            report.check(f"world {domain.name}: policy host", prove_policy, world, domain)
-    for host in world.table.hosts.values():
-        report.check(f"world {host.name}: {host.certificate}", prove_mail_host, world, host)
 
 
 if __name__ == "__main__":

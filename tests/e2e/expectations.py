@@ -1,0 +1,281 @@
+"""What the exporter must say about this world: the verdict on each domain, and the facts as Prometheus shows them.
+
+Nothing here is taken from what the exporter prints. The facts follow from the table of the world and the certificates (as
+openssl reads them), the verdicts from RFC 8461 and the definitions of delivery.
+"""
+
+from dataclasses import dataclass, field
+
+from world.domains import Domain, MailHost
+from world.mail_world import MailWorld
+from world.pki import not_after
+
+
+class Absent:
+    """No such series."""
+
+    def __repr__(self):
+        return "no series"
+
+
+ABSENT = Absent()
+
+
+@dataclass(frozen=True)
+class Row:
+    """A query and its result: a number (one series), ABSENT, or for `sum by (LABEL…)` the number of each label value."""
+
+    promql: str
+    wanted: float | dict[str, float] | Absent
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The verdict on one domain. `findings` and `mx_findings`: code, and severity (None: depends on how often it failed).
+
+    Findings of an MX are written `host code`. `exit` is the status of `check`: 1 where there is an error.
+    """
+
+    delivery: str
+    exit: int = 0
+    findings: dict[str, str | None] = field(default_factory=dict)
+    mx_findings: dict[str, str | None] = field(default_factory=dict)
+    # Codes that the catalogue neither demands nor excludes here.
+    optional: tuple[str, ...] = ()
+
+
+VERDICTS = {
+    # Enforce, and every address of both MX passes.
+    "good.test": Expected("protected"),
+    # Enforcing senders deliver to mx1 and refuse mx2: degraded. Opportunistic ones deliver to both, so it is not blocked.
+    "drift.test": Expected(
+        "partial", 1, {"tlsrpt-record-missing": "warning"}, {"mx2.drift.test mx-not-in-policy": "error"}
+    ),
+    # The same through an expired certificate on the second MX.
+    "backup.test": Expected("partial", 1, {}, {"mx2.backup.test certificate-expired": "error"}),
+    # The second MX refuses connections: down for every kind of sender, degraded. Mail flows: a warning.
+    "down.test": Expected("partial", 0, {}, {"mx2.down.test smtp-connect-failed": "warning"}),
+    # In enforce, and the only path is refused to enforcing senders: blocked, though opportunistic mail flows.
+    "wrongname.test": Expected("blocked", 1, {}, {"mx.wrongname.test certificate-name-mismatch": "error"}),
+    "plain.test": Expected("blocked", 1, {}, {"mx.plain.test starttls-not-offered": "error"}),
+    "untrusted.test": Expected("blocked", 1, {}, {"mx.untrusted.test certificate-untrusted": "error"}),
+    # No policy can be had and none is cached: senders deliver without one, nothing enforces.
+    "gone.test": Expected("unprotected", 1, {"sts-policy-http-status": "error"}),
+    "redirect.test": Expected("unprotected", 1, {"sts-policy-redirect": "error"}),
+    "hostexpired.test": Expected("unprotected", 1, {"sts-policy-certificate-expired": "error"}),
+    # Two records are none: senders do not look for the policy, which is there and good.
+    "twotxt.test": Expected("unprotected", 1, {"sts-record-multiple": "error"}, optional=("sts-policy-unused",)),
+    # The domain's servers fail while the resolver answers everything else: no sender can find the MX.
+    # One failed lookup is a warning, the third in a row an error; `check` makes one.
+    "servfail.test": Expected("blocked", 0, {"dns-lookup-failed": None}),
+    # Only the lookup of the record fails, and nothing is cached: those who deliver do so without a policy.
+    "stsfail.test": Expected("unprotected", 0, {"dns-lookup-failed": None}),
+    # Not deployed is no fault.
+    "none.test": Expected("unprotected", 0, {"sts-record-missing": "info", "tlsrpt-record-missing": "info"}),
+    "nullmx.test": Expected(
+        "no-mail", 0, {"mx-null": "info"}, optional=("sts-record-missing", "tlsrpt-record-missing")
+    ),
+    # Testing asks nobody to refuse: all paths are open.
+    "testing.test": Expected("unprotected", 0, {"sts-policy-mode-testing": "info"}),
+    # One provider's MX under three domains.
+    "shared1.test": Expected("protected"),
+    "shared2.test": Expected("protected"),
+    "shared3.test": Expected("protected"),
+    "flaky.test": Expected("protected"),
+    "late.test": Expected("protected"),
+}
+
+# What an address shows: connect, STARTTLS advertised, handshake, verified, chain, name; None: not stated. And the failure.
+ADDRESS_METRICS = (
+    "smtptls_mx_connect_success",
+    "smtptls_mx_starttls_advertised",
+    "smtptls_mx_starttls_success",
+    "smtptls_mx_certificate_verified",
+    "smtptls_mx_certificate_chain_valid",
+    "smtptls_mx_certificate_name_match",
+)
+ADDRESS_FACTS = {
+    "good": ((1, 1, 1, 1, 1, 1), None),
+    # Chain, dates and name are judged apart.
+    "expired": ((1, 1, 1, 0, 1, 1), "certificate-expired"),
+    "wrong-name": ((1, 1, 1, 0, 1, 0), "certificate-host-mismatch"),
+    "self-signed": ((1, 1, 1, 0, 0, 1), "certificate-not-trusted"),
+    "none": ((1, 0, 0, 0, None, None), "starttls-not-supported"),
+    "closed": ((0, None, None, None, None, None), "connect-refused"),
+}
+
+
+def domain_rows(world: MailWorld, domain: Domain) -> list[Row]:
+    """Every fact and verdict about a domain itself."""
+    label, verdict = f'domain="{domain.name}"', VERDICTS[domain.name]
+    not_optional = f',code!~"{"|".join(verdict.optional)}"' if verdict.optional else ""
+    rows = [
+        Row(f"sum by (state) (smtptls_domain_delivery{{{label}}})", {verdict.delivery: 1}),
+        Row(f"sum by (code) (smtptls_finding{{{label}{not_optional}}})", ones(verdict.findings)),
+        *(
+            Row(f'smtptls_finding{{{label},code="{code}",severity="{severity}"}}', 1)
+            for code, severity in verdict.findings.items()
+            if severity is not None
+        ),
+        *record_rows(domain, label),
+        *policy_rows(world, domain, label),
+    ]
+    if domain.name in domain.unserved:
+        # Never a false "is not there": the lookups failed and nothing was known before.
+        return [
+            *rows,
+            Row(f"smtptls_mx_lookup_success{{{label}}}", 0),
+            Row(f"smtptls_mx_records{{{label}}}", ABSENT),
+            Row(f"smtptls_domain_mx_info{{{label}}}", ABSENT),
+        ]
+    hosts = [mx for mx in domain.mx if mx != "."]
+    return [
+        *rows,
+        Row(f"smtptls_mx_lookup_success{{{label}}}", 1),
+        Row(f"sum by (mx) (smtptls_domain_mx_info{{{label}}})", ones(hosts)),
+    ]
+
+
+def record_rows(domain: Domain, label: str) -> list[Row]:
+    """The two TXT records."""
+    if domain.unserved:
+        rows = [
+            Row(f"smtptls_sts_record_lookup_success{{{label}}}", 0),
+            Row(f"smtptls_sts_record_present{{{label}}}", ABSENT),
+        ]
+    else:
+        rows = [
+            Row(f"smtptls_sts_record_lookup_success{{{label}}}", 1),
+            Row(f"smtptls_sts_record_present{{{label}}}", 1 if domain.sts_txt else 0),
+        ]
+        if domain.sts_txt:
+            rows.append(Row(f"smtptls_sts_record_valid{{{label}}}", 1 if len(domain.sts_txt) == 1 else 0))
+        if len(domain.sts_txt) == 1:
+            rows.append(Row(f"sum by (id) (smtptls_sts_record_info{{{label}}})", {"20261101": 1}))
+    if domain.name in domain.unserved:
+        rows.append(Row(f"smtptls_tlsrpt_record_lookup_success{{{label}}}", 0))
+        rows.append(Row(f"smtptls_tlsrpt_record_present{{{label}}}", ABSENT))
+    else:
+        rows.append(Row(f"smtptls_tlsrpt_record_lookup_success{{{label}}}", 1))
+        rows.append(Row(f"smtptls_tlsrpt_record_present{{{label}}}", 1 if domain.tlsrpt else 0))
+    return rows
+
+
+def policy_rows(world: MailWorld, domain: Domain, label: str) -> list[Row]:
+    """The policy, where exactly one record announces it."""
+    mode = f"sum by (mode) (smtptls_sts_policy_mode{{{label}}})"
+    policy = domain.policy
+    if policy is None or len(domain.sts_txt) != 1:
+        # None was ever seen. A policy that no record announces may be looked at or not.
+        return [Row(mode, {"missing": 1})]
+    certificate = world.pki.server(f"mta-sts.{domain.name}", policy.certificate)
+    rows = [
+        Row(f"smtptls_sts_policy_certificate_not_after_timestamp_seconds{{{label}}}", not_after(certificate)),
+        Row(f"smtptls_sts_policy_certificate_valid{{{label}}}", 1 if policy.certificate == "good" else 0),
+    ]
+    failure = f"sum by (result_type) (smtptls_sts_policy_fetch_failure{{{label}}})"
+    if policy.certificate != "good" or policy.answer != 200:
+        verified = policy.certificate == "good"
+        return [
+            *rows,
+            Row(f"smtptls_sts_policy_fetch_success{{{label}}}", 0),
+            # Over an expired certificate no request is sent, so no answer came.
+            Row(f"smtptls_sts_policy_http_status_code{{{label}}}", policy.answer if verified else 0),
+            Row(failure, {"sts-policy-fetch-error" if verified else "sts-webpki-invalid": 1}),
+            Row(mode, {"missing": 1}),
+            Row(f"smtptls_mx_in_policy{{{label}}}", ABSENT),
+        ]
+    return [
+        *rows,
+        Row(f"smtptls_sts_policy_fetch_success{{{label}}}", 1),
+        Row(f"smtptls_sts_policy_http_status_code{{{label}}}", 200),
+        Row(failure, ABSENT),
+        Row(mode, {policy.mode: 1}),
+        Row(f"smtptls_sts_policy_max_age_seconds{{{label}}}", policy.max_age),
+        Row(f"smtptls_sts_policy_mx_patterns{{{label}}}", len(policy.mx)),
+        Row(
+            f"sum by (mx) (smtptls_mx_in_policy{{{label}}})",
+            {mx: 1 if mx in policy.mx or f"*.{mx.split('.', 1)[1]}" in policy.mx else 0 for mx in domain.mx},
+        ),
+    ]
+
+
+def host_rows(world: MailWorld, host: MailHost, certificate: str | None = None) -> list[Row]:
+    """Every fact and finding about a mail host; `certificate` where it serves another one now than at the start."""
+    kind = certificate or host.certificate
+    prefix = f"{host.name} "
+    findings = [
+        code.removeprefix(prefix)
+        for verdict in VERDICTS.values()
+        for code in verdict.mx_findings
+        if code.startswith(prefix)
+    ]
+    if certificate == "expired":
+        findings = ["certificate-expired"]
+    rows = [
+        Row(f'sum by (code) (smtptls_mx_finding{{mx="{host.name}"}})', ones(findings)),
+        Row(f'smtptls_mx_address_lookup_success{{mx="{host.name}"}}', 1),
+    ]
+    facts, failure = ADDRESS_FACTS[kind]
+    for address in host.addresses:
+        label = f'mx="{host.name}",address="{address}"'
+        rows += [
+            Row(f"{metric}{{{label}}}", fact)
+            for metric, fact in zip(ADDRESS_METRICS, facts, strict=True)
+            if fact is not None
+        ]
+        rows.append(
+            Row(f"sum by (result_type) (smtptls_mx_failure{{{label}}})", ABSENT if failure is None else {failure: 1})
+        )
+        ends = ABSENT if kind in ("none", "closed") else not_after(world.pki.server(host.name, kind))
+        rows.append(Row(f"smtptls_mx_certificate_not_after_timestamp_seconds{{{label}}}", ends))
+    return rows
+
+
+def monitor_rows(world: MailWorld) -> list[Row]:
+    """The exporter about itself, and what concerns several domains."""
+    good = 3 if world.ipv6 else 2
+    return [
+        Row("up", 1),
+        Row('smtptls_targets{kind="domain"}', len(world.table.configured())),
+        Row("count(smtptls_domain_info)", len(world.table.configured())),
+        Row("count(smtptls_build_info)", 1),
+        Row("smtptls_config_last_reload_successful", 1),
+        Row("smtptls_vantage_dns_failing", 0),
+        Row("smtptls_vantage_smtp_blocked", 0),
+        Row("smtptls_task_panics_total", 0),
+        Row("sum(smtptls_series_dropped_total) or vector(0)", 0),
+        Row('smtptls_mx_domains{mx="mx.provider.test"}', 3),
+        Row('smtptls_mx_domains_enforcing{mx="mx.provider.test"}', 3),
+        Row('smtptls_mx_domains_enforcing{mx="mx.testing.test"}', 0),
+        Row('smtptls_domain_findings{domain="good.test",severity="error"}', 0),
+        Row('smtptls_domain_findings{domain="backup.test",severity="error"}', 1),
+        Row('smtptls_domain_check_passed{domain="backup.test",check="certificate"}', 0),
+        Row('smtptls_domain_check_passed{domain="backup.test",check="policy"}', 1),
+        Row('smtptls_domain_check_passed{domain="gone.test",check="policy"}', 0),
+        Row('smtptls_domain_check_passed{domain="twotxt.test",check="record"}', 0),
+        Row('min(smtptls_domain_check_passed{domain="good.test"})', 1),
+        Row('smtptls_domain_paths{domain="good.test",sender="sts",outcome="secure"}', good),
+        Row('smtptls_domain_paths{domain="drift.test",sender="sts",outcome="secure"}', 1),
+        Row('smtptls_domain_paths{domain="drift.test",sender="sts",outcome="refused"}', 1),
+        Row('smtptls_domain_paths{domain="drift.test",sender="opportunistic",outcome="open"}', 2),
+    ]
+
+
+def ones(names) -> dict[str, float] | Absent:
+    """Each of the names once; no series at all where there is none."""
+    return {name: 1 for name in names} or ABSENT
+
+
+def problem(row: Row, series: list[tuple[dict[str, str], float]]) -> str | None:
+    """Why a query's result is not as expected."""
+    if isinstance(row.wanted, Absent):
+        right = not series
+    elif isinstance(row.wanted, dict):
+        right = {" ".join(labels.values()): value for labels, value in series} == row.wanted
+    else:
+        right = [value for _, value in series] == [row.wanted]
+    if right:
+        return None
+    got = ", ".join(f"{labels or ''} {value:.17g}" for labels, value in series) or "no series"
+    return f"{row.promql}\n  wanted {row.wanted}\n  got    {got}"

@@ -1,0 +1,321 @@
+"""The stages of the run, in order. Every wait is a poll with a deadline."""
+
+import concurrent.futures
+import math
+import subprocess
+import time
+
+from expectations import ABSENT, VERDICTS, Expected, Row, domain_rows, host_rows, monitor_rows, problem
+from report import Report
+from world.exporter import INTERVAL, Exporter
+from world.mail_world import MailWorld
+from world.process import Failure, wait_until
+from world.proof import expect, prove_mail_host, prove_policy, prove_records
+
+
+class Stages:
+    """What the stages share."""
+
+    def __init__(self, report: Report, world: MailWorld, exporter: Exporter):
+        self.report = report
+        self.world = world
+        self.exporter = exporter
+        # When the monitor came up, and where the mail log stood then.
+        self.began = 0.0
+        self.log_position = 0
+
+    # --- before the monitor
+
+    def world_proof(self) -> None:
+        """Each domain is as intended."""
+        for domain in self.world.table.domains.values():
+            self.report.check(f"world {domain.name}: records", prove_records, domain)
+            if domain.policy is not None:
+                self.report.check(f"world {domain.name}: policy host", prove_policy, self.world, domain)
+        for host in self.world.table.hosts.values():
+            self.report.check(f"world {host.name}: port 25, {host.certificate}", prove_mail_host, self.world, host)
+
+    def check(self) -> None:
+        """`check` on every domain, two at a time."""
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            wanted = [name for name in VERDICTS if self.report.wants(f"check {name}")]
+            for name, outcome in zip(wanted, pool.map(self.try_check, wanted), strict=True):
+                self.report.result(f"check {name}: {VERDICTS[name].delivery}, exit {VERDICTS[name].exit}", outcome)
+        self.report.check("check: the order of two domains is kept", self.check_order)
+        self.report.check("check --explain: a known code, an unknown one", self.check_explain)
+        self.report.check("config check: this configuration, a broken one", self.config_check)
+
+    def try_check(self, name: str) -> str | None:
+        """The problem with `check` of one domain."""
+        try:
+            status, result = self.exporter.check(name)
+            judge_check(name, VERDICTS[name], status, result)
+            self.judge_check_facts(name, result)
+        except (AssertionError, Failure, KeyError, TypeError, IndexError, subprocess.TimeoutExpired) as error:
+            return f"{type(error).__name__}: {error}"
+        return None
+
+    def judge_check_facts(self, name: str, result: dict) -> None:
+        """The evidence in the JSON: what was published and served."""
+        domain = self.world.table.domains[name]
+        if not domain.unserved:
+            expect("sts.record.txt", sorted(result["sts"]["record"]["txt"]), sorted(domain.sts_txt))
+        if domain.name not in domain.unserved:
+            hosts = [mx for mx in domain.mx if mx != "."]
+            expect("mx hosts", [mx["host"] for mx in result["mx"]], hosts)
+            for mx in result["mx"]:
+                addresses = self.world.table.hosts[mx["host"]].addresses
+                expect(f"addresses of {mx['host']}", sorted(a["address"] for a in mx["addresses"]), sorted(addresses))
+            expect("tlsrpt.present", result["tlsrpt"]["present"], domain.tlsrpt)
+        if domain.policy is not None and len(domain.sts_txt) == 1 and domain.policy.certificate == "good":
+            expect("sts.policy.http_status", result["sts"]["policy"]["http_status"], domain.policy.answer)
+            if domain.policy.answer == 200:
+                expect("sts.policy.mode", result["sts"]["policy"]["mode"], domain.policy.mode)
+                expect("sts.policy.body", result["sts"]["policy"]["body"], domain.policy.body())
+
+    def check_order(self) -> None:
+        done = self.exporter.command("check", "shared2.test", "good.test", "--format", "jsonl")
+        expect("exit", done.returncode, 0)
+        # A line each as it ends: jsonl has no order of its own, the array has.
+        expect("lines", len(done.stdout.splitlines()), 2)
+
+    def check_explain(self) -> None:
+        for code, status in (("mx-not-in-policy", 0), ("no-such-code", 2)):
+            expect(f"--explain {code}: exit", self.exporter.command("check", "--explain", code).returncode, status)
+
+    def config_check(self) -> None:
+        expect("exit", self.exporter.command("config", "check").returncode, 0)
+        self.exporter.configure(broken="no_such_key: 1\n")
+        done = self.exporter.command("config", "check")
+        self.exporter.configure()
+        if done.returncode == 0 or "no_such_key" not in done.stdout + done.stderr:
+            raise Failure(f"a broken configuration passes: exit {done.returncode}, {done.stdout}{done.stderr}")
+
+    # --- with the monitor
+
+    def start(self) -> None:
+        """Start the monitor."""
+        self.log_position = self.world.postfix.log_position()
+        self.began = time.monotonic()
+        self.exporter.start()
+
+    def scrape(self) -> None:
+        """Every domain and host, from Prometheus."""
+        self.poll(self.groups(), 40)
+        self.report.check("scrape promtool: check metrics is silent", self.promtool)
+
+    def settle(self) -> None:
+        """Wait until the monitor has seen everything, for a run that does not ask for the scrape stage."""
+        rows = [row for group in self.groups().values() for row in group]
+        wait_until(lambda: not self.problems(rows), "every expectation of the scrape stage", 40, pause=1)
+
+    def groups(self) -> dict[str, list[Row]]:
+        """What has to be so before anything is changed."""
+        table = self.world.table
+        groups = {f"scrape {domain.name}": domain_rows(self.world, domain) for domain in table.configured()}
+        used = {mx for domain in table.configured() for mx in domain.mx}
+        groups |= {f"scrape {host.name}": host_rows(self.world, host) for host in table.hosts.values() if host.name in used}
+        groups["scrape monitor"] = monitor_rows(self.world)
+        return groups
+
+    def poll(self, groups: dict[str, list[Row]], seconds: float) -> None:
+        """Ask until all rows of a group hold at once, or time is over; a line for each group."""
+        deadline = time.monotonic() + seconds
+        open_groups = {name: rows for name, rows in groups.items() if self.report.wants(name)}
+        while open_groups:
+            late = time.monotonic() > deadline
+            for name, rows in list(open_groups.items()):
+                problems = self.problems(rows)
+                if not problems or late:
+                    text = f"after {seconds:g} s\n" + "\n".join(problems) if problems else None
+                    self.report.result(f"{name}: {len(rows)} queries", text)
+                    del open_groups[name]
+            if open_groups:
+                time.sleep(0.3)
+
+    def problems(self, rows: list[Row]) -> list[str]:
+        """What does not hold now."""
+        found = (problem(row, self.world.prometheus.query(row.promql)) for row in rows)
+        return [text for text in found if text is not None]
+
+    def promtool(self) -> None:
+        status, text = self.exporter.request("/metrics")
+        expect("/metrics", status, 200)
+        done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+        if done.returncode != 0 or done.stdout or done.stderr:
+            raise Failure(f"exit {done.returncode}\n{done.stdout}{done.stderr}")
+
+    def connections(self) -> None:
+        """The provider's MX under three domains is probed once an interval, and nothing is sent."""
+        self.report.check("connections mx.provider.test: one an interval for three domains", self.one_an_interval)
+        self.report.check("connections mx.provider.test: EHLO, STARTTLS, EHLO, QUIT and no more", self.polite)
+
+    def one_an_interval(self) -> None:
+        def sessions():
+            return self.world.postfix.log_lines("mx.provider.test", "connect from", self.log_position)
+
+        wait_until(lambda: len(sessions()) >= 3, "three connections", 4 * INTERVAL)
+        elapsed = time.monotonic() - self.began
+        most = math.floor(elapsed / INTERVAL) + 1
+        if len(sessions()) > most:
+            raise Failure(f"{len(sessions())} connections in {elapsed:.0f} s, at most {most} expected")
+
+    def polite(self) -> None:
+        ends = self.world.postfix.log_lines("mx.provider.test", "disconnect from", self.log_position)
+        expect("sessions", {end.split("] ", 1)[1] for end in ends}, {"ehlo=2 starttls=1 quit=1 commands=4"})
+
+    def faults(self) -> None:
+        """A certificate expires under a running monitor and is repaired; a domain is added and removed meanwhile."""
+        late, late_mx = self.world.table.domains["late.test"], self.world.table.hosts["mx.late.test"]
+        flaky, flaky_mx = self.world.table.domains["flaky.test"], self.world.table.hosts["mx.flaky.test"]
+        since = time.monotonic()
+
+        self.serve_certificate(flaky_mx.name, "expired")
+        self.exporter.configure(added=(late.name,))
+        self.exporter.hang_up()
+        blocked = Row('sum by (state) (smtptls_domain_delivery{domain="flaky.test"})', {"blocked": 1})
+        self.poll(
+            {
+                "faults mx.flaky.test: expired": host_rows(self.world, flaky_mx, "expired") + [blocked],
+                "reload late.test: added by SIGHUP": domain_rows(self.world, late) + host_rows(self.world, late_mx),
+            },
+            30,
+        )
+
+        self.serve_certificate(flaky_mx.name, "good")
+        self.exporter.configure(broken="no_such_key: 1\n")
+        self.report.check("reload: a broken file is refused", self.reload_refused)
+        here = Row("count(smtptls_domain_info)", len(self.world.table.configured()) + 1)
+        self.poll({"reload: the old configuration stands": [Row("smtptls_config_last_reload_successful", 0), here]}, 10)
+
+        self.exporter.configure()
+        self.report.check("reload: the good file is taken", self.reload_taken)
+        self.poll(
+            {
+                "reload late.test: removed, its series too": [
+                    Row("smtptls_config_last_reload_successful", 1),
+                    Row('{domain="late.test"}', ABSENT),
+                    Row('{mx="mx.late.test"}', ABSENT),
+                ],
+                "faults mx.flaky.test: repaired": host_rows(self.world, flaky_mx) + domain_rows(self.world, flaky),
+            },
+            30,
+        )
+        self.poll(
+            {
+                "reload: nothing else was disturbed": [
+                    *self.steady(since),
+                    Row(f"sum(resets(smtptls_probes_total[{window(since)}]))", 0),
+                ]
+            },
+            0,
+        )
+
+    def steady(self, since: float) -> list[Row]:
+        """In every scrape since then: no gap, good domains protected, no finding on them or their MX."""
+        span = window(since)
+        rows = [
+            Row(f"min_over_time(up[{span}])", 1),
+            Row(f'count_over_time(smtptls_mx_finding{{mx=~"mx[12].good.test|mx.provider.test"}}[{span}])', ABSENT),
+            Row(f'count_over_time(smtptls_finding{{domain=~"good.test|shared1.test",severity!="info"}}[{span}])', ABSENT),
+        ]
+        for name in ("good.test", "shared1.test"):
+            protected = f'count_over_time(smtptls_domain_delivery{{domain="{name}",state="protected"}}[{span}])'
+            rows.append(Row(f"sum({protected}) - sum(count_over_time(up[{span}]))", 0))
+        return rows
+
+    def serve_certificate(self, host: str, certificate: str) -> None:
+        """Put a certificate in place under the running server."""
+        self.world.postfix.install(host, certificate)
+        self.world.postfix.reload()
+
+    def reload_refused(self) -> None:
+        status, text = self.exporter.request("/-/reload", "POST")
+        if status in (0, 200) or "no_such_key" not in text:
+            raise Failure(f"status {status}: {text}")
+
+    def reload_taken(self) -> None:
+        expect("POST /-/reload", self.exporter.request("/-/reload", "POST")[0], 200)
+
+    def resolver(self) -> None:
+        """The resolver falls silent: that is this side's trouble, no domain's."""
+        query = self.world.prometheus.query
+        findings = sum(value for _, value in query("count(smtptls_mx_finding)"))
+        since = time.monotonic()
+        self.world.unbound.pause()
+        try:
+            # Meanwhile, as it takes its time: every lookup has to time out first.
+            with concurrent.futures.ThreadPoolExecutor(1) as pool:
+                checked = pool.submit(self.check_blind)
+                self.poll({"resolver silent: noticed": [Row("smtptls_vantage_dns_failing", 1)]}, 45)
+                self.poll(
+                    {
+                        "resolver silent: lookups fail, answers stay": [
+                            Row('smtptls_sts_record_lookup_success{domain="good.test"}', 0),
+                            Row('smtptls_sts_record_present{domain="good.test"}', 1),
+                            Row('smtptls_tlsrpt_record_present{domain="good.test"}', 1),
+                            Row('sum by (mode) (smtptls_sts_policy_mode{domain="good.test"})', {"enforce": 1}),
+                            Row('count(smtptls_mx_certificate_verified{mx=~"mx[12].good.test"} == 1)', self.good_paths()),
+                        ]
+                    },
+                    30,
+                )
+                self.report.check("resolver silent: check says unknown, exit 3", checked.result)
+            self.poll(
+                {
+                    "resolver silent: nothing is blamed on a domain": [
+                        *self.steady(since),
+                        Row(f"max(max_over_time(count(smtptls_mx_finding)[{window(since)}:1s]))", findings),
+                    ]
+                },
+                0,
+            )
+        finally:
+            self.world.unbound.resume()
+        recovered = [Row("smtptls_vantage_dns_failing", 0)]
+        for name in ("good.test", "drift.test", "servfail.test"):
+            recovered += domain_rows(self.world, self.world.table.domains[name])
+        self.poll({"resolver back: everything recovers": recovered}, 40)
+
+    def good_paths(self) -> int:
+        """The addresses of good.test's mail hosts."""
+        return sum(len(self.world.table.hosts[mx].addresses) for mx in self.world.table.domains["good.test"].mx)
+
+    def check_blind(self) -> None:
+        status, result = self.exporter.check("good.test")
+        expect("exit", status, 3)
+        expect("delivery", result["delivery"], "unknown")
+        errors = [finding["code"] for finding in result["findings"] if finding["severity"] == "error"]
+        expect("errors", errors, [])
+
+    def stop(self) -> None:
+        """SIGTERM."""
+        self.report.check("stop: exit 0 within 5 s of SIGTERM", self.stop_in_time)
+
+    def stop_in_time(self) -> None:
+        began = time.monotonic()
+        expect("exit status", self.exporter.stop(), 0)
+        if time.monotonic() - began > 5:
+            raise Failure(f"took {time.monotonic() - began:.1f} s")
+
+
+def judge_check(name: str, verdict: Expected, status: int, result: dict) -> None:
+    """Exit status, delivery and exactly the findings that are due."""
+    got = {}
+    for finding in result["findings"]:
+        on_host = finding["subject"] not in (name, f"mta-sts.{name}") and not finding["subject"].startswith("_")
+        code = f"{finding['subject']} {finding['code']}" if on_host else finding["code"]
+        if finding["code"] not in verdict.optional:
+            got[code] = finding["severity"]
+    wanted = verdict.findings | verdict.mx_findings
+    # A severity that depends on history is a warning in a first look.
+    wanted = {code: severity or "warning" for code, severity in wanted.items()}
+    expect("domain", result["domain"], name)
+    expect("findings", got, wanted)
+    expect("delivery", result["delivery"], verdict.delivery)
+    expect("exit", status, verdict.exit)
+
+
+def window(since: float) -> str:
+    """The range from a moment to now, for a range selector; at least two scrapes."""
+    return f"{max(2, math.floor(time.monotonic() - since))}s"
