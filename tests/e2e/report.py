@@ -51,6 +51,8 @@ class Report:
 
     def end(self) -> int:
         """The last lines; returns the exit status."""
+        if not self.passed and not self.failed:
+            print(f"no check is named {self.only}")
         print(f"\n{self.passed} ok, {len(self.failed)} failed, {time.monotonic() - self.began:.1f} s")
         for name in self.failed:
             print(f"  FAIL  {name}")

@@ -44,54 +44,65 @@ def main() -> int:
         report.stage("the servers")
         took = world.start()
         print("  " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in took.items()))
-        stages(report, Stages(report, world, exporter), arguments)
+        try:
+            stages(report, Stages(report, world, exporter), arguments.world_only)
+        except Failure as failure:
+            report.result("run", str(failure))
+        if report.failed:
+            print_logs(world, exporter)
         if arguments.keep:
             keep(exporter)
     except Failure as failure:
-        report.result("run", str(failure))
+        report.result("the servers", str(failure))
+        print_logs(world, exporter)
     except KeyboardInterrupt:
         report.result("run", "interrupted")
     finally:
-        if report.failed:
-            print(f"\n{world.logs()}\n--- {exporter.log}\n{tail(exporter.log, 40)}")
+        # Nobody's impatience leaves half of the servers behind.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
         exporter.stop()
         world.stop()
         shutil.rmtree(folder, ignore_errors=True)
     return report.end()
 
 
-def stages(report: Report, run: Stages, arguments: argparse.Namespace) -> None:
+def stages(report: Report, run: Stages, world_only: bool) -> None:
     """The stages, as far as they are asked for."""
     report.stage("world: each domain is as intended")
     run.world_proof()
     if report.failed:
         raise Failure("the world is not as intended: nothing can be judged against it")
-    if not arguments.world_only:
-        if report.wants_stage("check"):
-            report.stage("check: the command")
-            run.check()
-        if not any(report.wants_stage(stage) for stage in MONITOR_STAGES):
-            return
-        run.start()
-        if report.wants_stage("scrape"):
-            report.stage("scrape: Prometheus's view")
-            run.scrape()
-        else:
-            run.settle()
-        if report.wants_stage("connections"):
-            report.stage("connections: the mail log's view")
-            run.connections()
-        if report.wants_stage("faults") or report.wants_stage("reload"):
-            report.stage("faults and reload: changes under a running monitor")
-            run.faults()
-        if report.wants_stage("resolver"):
-            report.stage("resolver: silent, then back")
-            run.resolver()
-        if report.wants_stage("stop"):
-            report.stage("stop")
-            run.stop()
+    if world_only:
+        return
+    if report.wants_stage("check"):
+        report.stage("check: the command")
+        run.check()
+    if not any(report.wants_stage(stage) for stage in ("scrape", "connections", "faults", "reload", "resolver", "stop")):
+        return
+    run.start()
+    if report.wants_stage("scrape"):
+        report.stage("scrape: Prometheus's view")
+        run.scrape()
+    else:
+        run.settle()
+    if report.wants_stage("connections"):
+        report.stage("connections: the mail log's view")
+        run.connections()
+    if report.wants_stage("faults") or report.wants_stage("reload"):
+        report.stage("faults and reload: changes under a running monitor")
+        run.faults()
+    if report.wants_stage("resolver"):
+        report.stage("resolver: silent, then back")
+        run.resolver()
+    if report.wants_stage("stop"):
+        report.stage("stop")
+        run.stop()
 
-MONITOR_STAGES = ("scrape", "connections", "faults", "reload", "resolver", "stop")
+
+def print_logs(world: MailWorld, exporter: Exporter) -> None:
+    """The ends of all logs."""
+    print(f"\n{world.logs()}\n--- {exporter.log}\n{tail(exporter.log, 40)}", flush=True)
 
 
 def keep(exporter: Exporter) -> None:

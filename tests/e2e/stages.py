@@ -1,6 +1,7 @@
 """The stages of the run, in order. Every wait is a poll with a deadline."""
 
 import concurrent.futures
+import json
 import math
 import subprocess
 import time
@@ -11,6 +12,13 @@ from world.exporter import INTERVAL, Exporter
 from world.mail_world import MailWorld
 from world.process import Failure, wait_until
 from world.proof import expect, prove_mail_host, prove_policy, prove_records
+
+
+# How many wrong results of one group are printed: when everything is missing, the rest says nothing new.
+SHOWN = 5
+
+# Domains that are right, whatever happens to others or to this side.
+GOOD = 'domain=~"good.test|shared1.test"'
 
 
 class Stages:
@@ -41,7 +49,7 @@ class Stages:
             wanted = [name for name in VERDICTS if self.report.wants(f"check {name}")]
             for name, outcome in zip(wanted, pool.map(self.try_check, wanted), strict=True):
                 self.report.result(f"check {name}: {VERDICTS[name].delivery}, exit {VERDICTS[name].exit}", outcome)
-        self.report.check("check: the order of two domains is kept", self.check_order)
+        self.report.check("check: several domains, in the order asked", self.check_order)
         self.report.check("check --explain: a known code, an unknown one", self.check_explain)
         self.report.check("config check: this configuration, a broken one", self.config_check)
 
@@ -49,11 +57,27 @@ class Stages:
         """The problem with `check` of one domain."""
         try:
             status, result = self.exporter.check(name)
-            judge_check(name, VERDICTS[name], status, result)
+            self.judge_check(name, VERDICTS[name], status, result)
             self.judge_check_facts(name, result)
         except (AssertionError, Failure, KeyError, TypeError, IndexError, subprocess.TimeoutExpired) as error:
             return f"{type(error).__name__}: {error}"
         return None
+
+    def judge_check(self, name: str, verdict: Expected, status: int, result: dict) -> None:
+        """Exit status, delivery and exactly the findings that are due."""
+        got = {}
+        for finding in result["findings"]:
+            on_host = finding["subject"] in self.world.table.hosts
+            code = f"{finding['subject']} {finding['code']}" if on_host else finding["code"]
+            if finding["code"] not in verdict.optional:
+                got[code] = finding["severity"]
+        wanted = verdict.findings | verdict.mx_findings
+        # A severity that depends on history is a warning in a first look.
+        wanted = {code: severity or "warning" for code, severity in wanted.items()}
+        expect("domain", result["domain"], name)
+        expect("findings", got, wanted)
+        expect("delivery", result["delivery"], verdict.delivery)
+        expect("exit", status, verdict.exit)
 
     def judge_check_facts(self, name: str, result: dict) -> None:
         """The evidence in the JSON: what was published and served."""
@@ -74,10 +98,9 @@ class Stages:
                 expect("sts.policy.body", result["sts"]["policy"]["body"], domain.policy.body())
 
     def check_order(self) -> None:
-        done = self.exporter.command("check", "shared2.test", "good.test", "--format", "jsonl")
-        expect("exit", done.returncode, 0)
-        # A line each as it ends: jsonl has no order of its own, the array has.
-        expect("lines", len(done.stdout.splitlines()), 2)
+        done = self.exporter.command("check", "shared2.test", "backup.test", "good.test", "--format", "json")
+        expect("exit", done.returncode, 1)
+        expect("domains", [r["domain"] for r in json.loads(done.stdout)], ["shared2.test", "backup.test", "good.test"])
 
     def check_explain(self) -> None:
         for code, status in (("mx-not-in-policy", 0), ("no-such-code", 2)):
@@ -98,6 +121,7 @@ class Stages:
         self.log_position = self.world.postfix.log_position()
         self.began = time.monotonic()
         self.exporter.start()
+        wait_until(lambda: not self.problems([Row("up", 1)]), "a good scrape of /metrics", 10)
 
     def scrape(self) -> None:
         """Every domain and host, from Prometheus."""
@@ -107,7 +131,11 @@ class Stages:
     def settle(self) -> None:
         """Wait until the monitor has seen everything, for a run that does not ask for the scrape stage."""
         rows = [row for group in self.groups().values() for row in group]
-        wait_until(lambda: not self.problems(rows), "every expectation of the scrape stage", 40, pause=1)
+        try:
+            wait_until(lambda: not self.problems(rows), "every expectation of the scrape stage", 40, pause=1)
+        except Failure as failure:
+            # That stage judges it; this run asks for something else.
+            print(f"  ({failure})")
 
     def groups(self) -> dict[str, list[Row]]:
         """What has to be so before anything is changed."""
@@ -127,7 +155,10 @@ class Stages:
             for name, rows in list(open_groups.items()):
                 problems = self.problems(rows)
                 if not problems or late:
-                    text = f"after {seconds:g} s\n" + "\n".join(problems) if problems else None
+                    text = None
+                    if problems:
+                        more = [f"and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
+                        text = "\n".join([f"{len(problems)} not so after {seconds:g} s:", *problems[:SHOWN], *more])
                     self.report.result(f"{name}: {len(rows)} queries", text)
                     del open_groups[name]
             if open_groups:
@@ -156,7 +187,8 @@ class Stages:
 
         wait_until(lambda: len(sessions()) >= 3, "three connections", 4 * INTERVAL)
         elapsed = time.monotonic() - self.began
-        most = math.floor(elapsed / INTERVAL) + 1
+        # A schedule may jitter a little; three domains that each probed on their own would make three times as many.
+        most = math.floor(elapsed / (0.8 * INTERVAL)) + 1
         if len(sessions()) > most:
             raise Failure(f"{len(sessions())} connections in {elapsed:.0f} s, at most {most} expected")
 
@@ -205,6 +237,7 @@ class Stages:
             {
                 "reload: nothing else was disturbed": [
                     *self.steady(since),
+                    Row(f"count_over_time(smtptls_finding{{{GOOD}}}[{window(since)}])", ABSENT),
                     Row(f"sum(resets(smtptls_probes_total[{window(since)}]))", 0),
                 ]
             },
@@ -212,12 +245,11 @@ class Stages:
         )
 
     def steady(self, since: float) -> list[Row]:
-        """In every scrape since then: no gap, good domains protected, no finding on them or their MX."""
+        """In every scrape since then: no gap, good domains protected, no finding on their MX."""
         span = window(since)
         rows = [
             Row(f"min_over_time(up[{span}])", 1),
             Row(f'count_over_time(smtptls_mx_finding{{mx=~"mx[12].good.test|mx.provider.test"}}[{span}])', ABSENT),
-            Row(f'count_over_time(smtptls_finding{{domain=~"good.test|shared1.test",severity!="info"}}[{span}])', ABSENT),
         ]
         for name in ("good.test", "shared1.test"):
             protected = f'count_over_time(smtptls_domain_delivery{{domain="{name}",state="protected"}}[{span}])'
@@ -265,6 +297,9 @@ class Stages:
                 {
                     "resolver silent: nothing is blamed on a domain": [
                         *self.steady(since),
+                        # Until the monitor knows that it is its own resolver, the first lookups may be said to have failed.
+                        Row(f'count_over_time(smtptls_finding{{{GOOD},code!="dns-lookup-failed"}}[{window(since)}])', ABSENT),
+                        Row(f'count_over_time(smtptls_finding{{{GOOD},severity="error"}}[{window(since)}])', ABSENT),
                         Row(f"max(max_over_time(count(smtptls_mx_finding)[{window(since)}:1s]))", findings),
                     ]
                 },
@@ -297,23 +332,6 @@ class Stages:
         expect("exit status", self.exporter.stop(), 0)
         if time.monotonic() - began > 5:
             raise Failure(f"took {time.monotonic() - began:.1f} s")
-
-
-def judge_check(name: str, verdict: Expected, status: int, result: dict) -> None:
-    """Exit status, delivery and exactly the findings that are due."""
-    got = {}
-    for finding in result["findings"]:
-        on_host = finding["subject"] not in (name, f"mta-sts.{name}") and not finding["subject"].startswith("_")
-        code = f"{finding['subject']} {finding['code']}" if on_host else finding["code"]
-        if finding["code"] not in verdict.optional:
-            got[code] = finding["severity"]
-    wanted = verdict.findings | verdict.mx_findings
-    # A severity that depends on history is a warning in a first look.
-    wanted = {code: severity or "warning" for code, severity in wanted.items()}
-    expect("domain", result["domain"], name)
-    expect("findings", got, wanted)
-    expect("delivery", result["delivery"], verdict.delivery)
-    expect("exit", status, verdict.exit)
 
 
 def window(since: float) -> str:
