@@ -25,7 +25,8 @@ BUILDS = [ROOT / "target" / profile / "smtptls-exporter" for profile in ("releas
 def main() -> int:
     """Start the world, run the stages, stop everything."""
     arguments = parse()
-    # A stop from outside ends like Ctrl-C: everything is taken down.
+    # However it is stopped, everything is taken down. (A shell's background job would ignore Ctrl-C's signal.)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(130))
     report = Report(arguments.only)
@@ -102,7 +103,10 @@ def stages(report: Report, run: Stages, world_only: bool) -> None:
 
 def print_logs(world: MailWorld, exporter: Exporter) -> None:
     """The ends of all logs."""
-    print(f"\n{world.logs()}\n--- {exporter.log}\n{tail(exporter.log, 40)}", flush=True)
+    logs = world.logs()
+    if end := tail(exporter.log, 40):
+        logs += f"\n--- {exporter.log}\n{end}"
+    print(f"\n{logs}" if logs else "", flush=True)
 
 
 def keep(exporter: Exporter) -> None:
