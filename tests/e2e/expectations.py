@@ -235,7 +235,17 @@ def host_rows(world: MailWorld, host: MailHost, certificate: str | None = None) 
 def monitor_rows(world: MailWorld) -> list[Row]:
     """The exporter about itself, and what concerns several domains."""
     good = 3 if world.ipv6 else 2
+    used = {mx for domain in world.table.configured() for mx in domain.mx}
+    hosts = [host for host in world.table.hosts.values() if host.name in used]
+    with_certificate = [host for host in hosts if host.certificate not in ("none", "closed")]
     return [
+        # One set of series for an address, however many domains use it, and none for what is not there.
+        Row("count(smtptls_mx_connect_success)", sum(len(host.addresses) for host in hosts)),
+        Row(
+            "count(smtptls_mx_certificate_not_after_timestamp_seconds)",
+            sum(len(host.addresses) for host in with_certificate),
+        ),
+        Row('{__name__=~"smtptls_.*_timestamp_seconds"} == 0', ABSENT),
         Row("up", 1),
         Row('smtptls_targets{kind="domain"}', len(world.table.configured())),
         Row("count(smtptls_domain_info)", len(world.table.configured())),

@@ -293,6 +293,7 @@ class Stages:
                     30,
                 )
                 self.report.check("resolver silent: check says unknown, exit 3", checked.result)
+                self.report.check("resolver silent: every domain is looked at twice meanwhile", self.probed_twice, since)
             self.poll(
                 {
                     "resolver silent: nothing is blamed on a domain": [
@@ -311,6 +312,15 @@ class Stages:
         for name in ("good.test", "drift.test", "servfail.test"):
             recovered += domain_rows(self.world, self.world.table.domains[name])
         self.poll({"resolver back: everything recovers": recovered}, 40)
+
+    def probed_twice(self, since: float) -> None:
+        """Long enough for wrong blame to show: two rounds of probes in the dark."""
+
+        def rounds():
+            probes = f"changes(smtptls_domain_last_probe_timestamp_seconds[{window(since)}])"
+            return not self.problems([Row(f"count({probes} >= 2)", len(self.world.table.configured()))])
+
+        wait_until(rounds, "two probes of each domain", 4 * INTERVAL, pause=0.5)
 
     def good_paths(self) -> int:
         """The addresses of good.test's mail hosts."""

@@ -66,6 +66,7 @@ server:
   do-not-query-localhost: no
   root-hints: {folder}/hints
   trust-anchor-file: {folder}/anchor
+  trust-anchor-signaling: no
   local-zone: "test." nodefault
   module-config: "validator iterator"
   cache-max-ttl: 2

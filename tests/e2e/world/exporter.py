@@ -12,16 +12,17 @@ from .domains import DNS_RESOLVER, EXPORTER
 from .mail_world import MailWorld
 from .process import Daemon
 
-INTERVAL = 10
+# Seconds. Far below what is polite outside, so that the run ends soon.
+INTERVAL = 5
 
 CONFIGURATION = """
-resolver: {{servers: ["{resolver}"], timeout: 2s}}
+resolver: {{servers: ["{resolver}"], timeout: 1s}}
 probe:
   interval: {interval}s
   mx_interval: {interval}s
   retry_interval: {interval}s
   policy_retry_interval: {interval}s
-  timeout: 5s
+  timeout: 4s
   helo_name: monitor.e2e.test
   families: [{families}]
   ca_file: {root}
