@@ -170,6 +170,7 @@ pub(crate) fn dark(name: &str) -> Assessment {
         delivery: State::Unknown,
         senders: Senders { opportunistic: unseen, sts: unseen },
         findings: Vec::new(),
+        expectations: Vec::new(),
         dnssec: DnssecStates { mx: indeterminate, sts: indeterminate, tlsrpt: indeterminate },
         sts_record: RecordAssessment::default(),
         policy: PolicyAssessment::default(),
@@ -198,7 +199,7 @@ pub(crate) fn healthy() -> Assessment {
     let policy = Arc::new(Policy {
         mode: Mode::Enforce,
         max_age: MaxAge(604_800),
-        mx: vec![MxPattern::parse("mx1.example.com"), MxPattern::parse("old.example.com")],
+        mx: ["mx1.example.com", "old.example.com"].into_iter().filter_map(MxPattern::parse).collect(),
     });
     let paths = [good_path("mx1.example.com", "192.0.2.1"), good_path("mx1.example.com", "2001:db8::1")];
     Assessment {
@@ -349,7 +350,6 @@ pub(crate) fn domain_state(name: &str, assessment: Option<Assessment>) -> Arc<Do
         due_at: None,
         assessment: assessment.map(Arc::new),
         last_success_at: success.then_some(NOW),
-        expectations: Vec::new(),
     })
 }
 
@@ -366,11 +366,9 @@ fn host_state(name: &str, lookup: Arc<HostObservation>, paths: Vec<PathAssessmen
 }
 
 pub(crate) fn snapshot() -> Snapshot {
-    let healthy_state = DomainState {
-        group: "a \"b\"\\\n<i>".into(),
-        expectations: vec![("mode", true), ("issuer", false)],
-        ..(*domain_state("example.com", Some(healthy()))).clone()
-    };
+    let expected = Assessment { expectations: vec![("mode", true), ("issuer", false)], ..healthy() };
+    let healthy_state =
+        DomainState { group: "a \"b\"\\\n<i>".into(), ..(*domain_state("example.com", Some(expected))).clone() };
     let domains = [
         Arc::new(healthy_state),
         domain_state("broken.example", Some(broken())),

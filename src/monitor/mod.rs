@@ -7,8 +7,8 @@ mod politeness;
 mod probe;
 mod schedule;
 mod snapshot;
-mod vantage;
 mod telemetry;
+mod vantage;
 
 pub use check::check;
 pub use edges::{Edges, EdgesError};

@@ -219,6 +219,7 @@ pub(crate) fn healthy(name: &str) -> Assessment {
         checked_at: NOW,
         duration: Duration::from_millis(850),
         delivery: State::Protected,
+        expectations: Vec::new(),
         senders: Senders { opportunistic: SenderState::no_mail(), sts: SenderState::no_mail() },
         findings: Vec::new(),
         dnssec: DnssecStates { mx: Security::Insecure, sts: Security::Insecure, tlsrpt: Security::Indeterminate },

@@ -127,8 +127,8 @@ pub(in crate::metrics) static ROWS: &[Row<Source>] = &[
         &["domain", "expectation"],
         "Whether the domain is as expect in the configuration says, cached.",
         "where expect does not say",
-        Held(|state, out| {
-            for (expectation, met) in &state.expectations {
+        Judged(|assessment, out| {
+            for (expectation, met) in &assessment.expectations {
                 out.put(&[expectation], *met);
             }
         }),
