@@ -119,9 +119,9 @@ async fn vantage(settings: &Settings, edges: &Edges, seen: &[Seen]) -> Vantage {
     // The canaries are asked only where a doubt is to be settled.
     let canaries: Vec<(MxHost, Option<bool>)> = if in_doubt {
         join_all(settings.probe.canaries.iter().map(async |canary| {
-            let host = see(edges, canary).await;
-            let reached = host.addresses.values().any(|seen| seen.connected());
-            (canary.clone(), (!host.addresses.is_empty()).then_some(reached))
+            let seen = probe::canary(edges, canary).await;
+            let reached = seen.iter().any(AddressObservation::connected);
+            (canary.clone(), (!seen.is_empty()).then_some(reached))
         }))
         .await
     } else {

@@ -5,11 +5,13 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use super::politeness::{Limits, Politeness};
 use crate::{
     config::{DnssecMode, RootSource, ServerSetting, Settings},
+    facts::AddressObservation,
     net::{
         DialOptions, FetchOptions, FetchTimeouts, PolicyFetcher, RootChoice, RootsError, SmtpOptions, SmtpProber,
         SmtpTimeouts, TlsClient, TlsSetupError, load_roots,
         resolver::{Families, Resolver, ResolverOptions, ResolverSetupError, ServerChoice},
     },
+    terms::MxHost,
     verdict::HostPattern,
 };
 
@@ -18,6 +20,7 @@ use crate::{
 pub struct Edges {
     pub(crate) resolver: Resolver,
     pub(crate) smtp: SmtpProber,
+    canary: SmtpProber,
     pub(crate) policy: PolicyFetcher,
     pub(crate) politeness: Politeness,
     pub(crate) families: Families,
@@ -72,17 +75,17 @@ impl Edges {
         };
         let tls = Arc::new(TlsClient::new(load_roots(choice, probe.ca_file.as_deref())?)?);
         let dial = DialOptions { allow_private_addresses: probe.allow_private_addresses };
+        let smtp = SmtpOptions {
+            port: probe.smtp_port,
+            helo_name: probe.helo_name.clone(),
+            dial,
+            timeouts: smtp_timeouts(probe.timeout),
+        };
+        let canary = SmtpOptions { dial: DialOptions { allow_private_addresses: true }, ..smtp.clone() };
         Ok(Self {
             resolver,
-            smtp: SmtpProber::new(
-                Arc::clone(&tls),
-                SmtpOptions {
-                    port: probe.smtp_port,
-                    helo_name: probe.helo_name.clone(),
-                    dial,
-                    timeouts: smtp_timeouts(probe.timeout),
-                },
-            ),
+            smtp: SmtpProber::new(Arc::clone(&tls), smtp),
+            canary: SmtpProber::new(Arc::clone(&tls), canary),
             policy: PolicyFetcher::new(
                 tls,
                 FetchOptions {
@@ -110,6 +113,12 @@ impl Edges {
     /// Whether the operator of a host asked not to be probed (`probe.opt_out`).
     pub(crate) fn is_opted_out(&self, host: &str) -> bool {
         self.opt_out.iter().any(|pattern| pattern.matches(host))
+    }
+
+    /// Probes a canary, which may have a private address: the operator named it.
+    pub(crate) async fn probe_canary(&self, host: &MxHost, address: IpAddr) -> AddressObservation {
+        let _permit = self.politeness.permit(host.as_str(), address).await;
+        self.canary.probe(host, address).await
     }
 
     /// The addresses that are probed of those that a host has.

@@ -2,6 +2,7 @@
 
 mod check;
 mod edges;
+mod engine;
 mod fleet;
 mod politeness;
 mod probe;
@@ -12,5 +13,6 @@ mod vantage;
 
 pub use check::check;
 pub use edges::{Edges, EdgesError};
+pub use engine::{Monitor, ReconfigureError, Reconfigurer};
 pub use snapshot::{DomainState, HostState, Snapshot};
 pub use telemetry::{DnsCounters, DnsSource, ProbeGuard, ProbeKind, RESULT_TYPES, Telemetry, TelemetryError};

@@ -78,7 +78,7 @@ async fn policy_host(
     } else {
         edges.resolver.addresses(&host, edges.families).await
     };
-    let gate = async |address| edges.politeness.permit(&host, address).await;
+    let gate = |address| edges.politeness.permit(&host, address);
     edges.policy.fetch(&host, addresses, started.elapsed(), gate).await
 }
 
@@ -117,4 +117,19 @@ pub(crate) async fn host(edges: &Edges, host: &MxHost) -> HostObservation {
 pub(crate) async fn address(edges: &Edges, host: &MxHost, address: IpAddr) -> AddressObservation {
     let _permit = edges.politeness.permit(host.as_str(), address).await;
     edges.smtp.probe(host, address).await
+}
+
+/// Tries the addresses of a canary until one answers.
+pub(crate) async fn canary(edges: &Edges, host: &MxHost) -> Vec<AddressObservation> {
+    let lookup = edges.resolver.addresses(host.as_str(), edges.families).await;
+    let mut seen = Vec::new();
+    for target in edges.probed(lookup.addresses()) {
+        let observation = edges.probe_canary(host, target).await;
+        let answered = observation.connected();
+        seen.push(observation);
+        if answered {
+            break;
+        }
+    }
+    seen
 }

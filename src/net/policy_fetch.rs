@@ -127,20 +127,21 @@ impl PolicyFetcher {
     ///
     /// Redirects are not followed, nothing is cached, no compression is asked for, and the request is sent even where the
     /// certificate is bad. `gate` is awaited before each connection, and what it gives is held while the connection lasts.
-    pub async fn fetch<P>(
+    pub async fn fetch<F: Future>(
         &self,
         host: &str,
         addresses: AddressLookup,
         resolve: Duration,
-        gate: impl AsyncFn(IpAddr) -> P,
+        gate: impl Fn(IpAddr) -> F,
     ) -> PolicyHostObservation {
         let all: Vec<IpAddr> = addresses.addresses().collect();
-        let asked = all.iter().take(self.options.max_addresses);
-        let gated = async |address: IpAddr| {
+        let asked: Vec<IpAddr> = all.iter().copied().take(self.options.max_addresses).collect();
+        let gate = &gate;
+        let gated = |address: IpAddr| async move {
             let _held = gate(address).await;
             self.fetch_from(host, address).await
         };
-        let fetches = stream::iter(asked.map(|address| gated(*address))).buffered(CONCURRENT_ADDRESSES).collect().await;
+        let fetches = stream::iter(asked.into_iter().map(gated)).buffered(CONCURRENT_ADDRESSES).collect().await;
         let skipped = all.len().saturating_sub(self.options.max_addresses);
         PolicyHostObservation { host: host.to_owned(), addresses, resolve, fetches, skipped }
     }

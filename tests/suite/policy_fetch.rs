@@ -53,7 +53,7 @@ fn lookup(addresses: &[IpAddr]) -> AddressLookup {
 
 async fn fetch_all(roots: Roots, options: FetchOptions, addresses: &[IpAddr]) -> PolicyHostObservation {
     let fetcher = PolicyFetcher::new(Arc::new(TlsClient::new(roots).unwrap()), options);
-    fetcher.fetch(HOST, lookup(addresses), Duration::from_millis(3), async |_| ()).await
+    fetcher.fetch(HOST, lookup(addresses), Duration::from_millis(3), |_| std::future::ready(())).await
 }
 
 async fn fetch_peer(peer: &HttpsPeer, roots: Roots, timeouts: FetchTimeouts) -> PolicyFetch {
