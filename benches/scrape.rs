@@ -112,7 +112,6 @@ fn snapshot(domains: usize) -> Snapshot {
             due_at: None,
             assessment: Some(Arc::new(assessment(&domain, mx))),
             last_success_at: Some(NOW),
-            expectations: Vec::new(),
         };
         snapshot.domains.insert(domain, Arc::new(state));
     }
@@ -138,6 +137,7 @@ fn assessment(domain: &PolicyDomain, mx: Vec<MxAssessment>) -> Assessment {
         duration: Duration::from_millis(812),
         delivery: State::Protected,
         senders: Senders { opportunistic: paths(Outcome::Open), sts: paths(Outcome::Secure) },
+        expectations: Vec::new(),
         findings: Vec::new(),
         dnssec: DnssecStates { mx: Security::Secure, sts: Security::Secure, tlsrpt: Security::Secure },
         sts_record: RecordAssessment {

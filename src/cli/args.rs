@@ -1,23 +1,19 @@
 //! The arguments: commands, flags and their help. The names of flags are those that users of Prometheus know.
 
-use std::{
-    ffi::OsString,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::PathBuf,
-    sync::LazyLock,
-};
+use std::{ffi::OsString, path::PathBuf, sync::LazyLock};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, error::ErrorKind};
 
-use super::logging::{Format as LogFormat, Level};
-use crate::{present::explain, terms::PolicyDomain, verdict::Code};
-
-/// The port of the monitor.
-pub const DEFAULT_PORT: u16 = 10461;
-/// Where the monitor listens unless it is told: every address of the host.
-pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), DEFAULT_PORT);
-/// Where the metrics are unless it is told.
-pub const DEFAULT_TELEMETRY_PATH: &str = "/metrics";
+use super::{
+    config::ConfigCommand,
+    logging::{Format as LogFormat, Level},
+};
+use crate::{
+    present::explain,
+    terms::PolicyDomain,
+    verdict::Code,
+    web::{ListenAddress, MetricsPath},
+};
 
 /// The version with what is known of the build.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
@@ -83,7 +79,7 @@ pub enum Command {
     Config {
         /// What about it.
         #[command(subcommand)]
-        command: Config,
+        command: ConfigCommand,
     },
     /// Ask the monitor on this host whether it is alive (for container images without a shell)
     Healthcheck(Healthcheck),
@@ -97,11 +93,11 @@ pub struct Serve {
     #[arg(long = "domain", value_name = "DOMAIN", value_parser = domain)]
     pub domains: Vec<PolicyDomain>,
     /// Where to listen; may be repeated [default: :10461]
-    #[arg(long = "web.listen-address", value_name = "ADDRESS", value_parser = listen_address)]
-    pub listen: Vec<SocketAddr>,
+    #[arg(long = "web.listen-address", value_name = "ADDRESS")]
+    pub listen: Vec<ListenAddress>,
     /// Where the metrics are [default: /metrics]
-    #[arg(long = "web.telemetry-path", value_name = "PATH", value_parser = telemetry_path)]
-    pub telemetry_path: Option<String>,
+    #[arg(long = "web.telemetry-path", value_name = "PATH")]
+    pub telemetry_path: Option<MetricsPath>,
 }
 
 /// The flags of `check`.
@@ -157,26 +153,12 @@ pub enum FailOn {
     Never,
 }
 
-/// What `config` does.
-#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
-pub enum Config {
-    /// Validate a configuration; every error is shown with its place
-    Check {
-        /// The file [default: the one of --config.file]
-        file: Option<PathBuf>,
-    },
-    /// Print the configuration in effect, defaults included, secrets hidden
-    Show,
-    /// Print the JSON Schema of the configuration, for editors
-    Schema,
-}
-
 /// The flags of `healthcheck`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub struct Healthcheck {
     /// Where the monitor listens [default: :10461]
-    #[arg(long = "web.listen-address", value_name = "ADDRESS", value_parser = listen_address)]
-    pub listen: Option<SocketAddr>,
+    #[arg(long = "web.listen-address", value_name = "ADDRESS")]
+    pub listen: Option<ListenAddress>,
 }
 
 /// A command with what every command takes.
@@ -210,7 +192,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
         }
         Some(_) if config_check => return conflict("--config.check is a command of its own; it"),
         Some(command) => command,
-        None if config_check => Command::Config { command: Config::Check { file: None } },
+        None if config_check => Command::Config { command: ConfigCommand::Check { file: None } },
         None => Command::Serve(serve),
     };
     Ok(Invocation { common, command })
@@ -218,27 +200,6 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
 
 fn domain(text: &str) -> Result<PolicyDomain, String> {
     PolicyDomain::parse(text).map_err(|error| error.to_string())
-}
-
-/// Reads `:10461`, `192.0.2.1:10461`, `[2001:db8::1]:10461` or `localhost:10461`.
-fn listen_address(text: &str) -> Result<SocketAddr, String> {
-    let expected = || format!("{text:?} is no address to listen at; write for example :10461 or 127.0.0.1:10461");
-    let (host, port) = text.rsplit_once(':').ok_or_else(expected)?;
-    let port = port.parse().map_err(|_| expected())?;
-    match host {
-        "" => Ok(SocketAddr::new(DEFAULT_LISTEN.ip(), port)),
-        "localhost" => Ok(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port)),
-        _ => text.parse().map_err(|_| expected()),
-    }
-}
-
-fn telemetry_path(text: &str) -> Result<String, String> {
-    let plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#%".contains(&byte));
-    if text.len() > 1 && text.starts_with('/') && plain {
-        Ok(text.to_owned())
-    } else {
-        Err(format!("{text:?} is no path; write for example /metrics"))
-    }
 }
 
 #[cfg(test)]
@@ -268,7 +229,7 @@ mod tests {
         assert_eq!(bare, read(&format!("serve {line}")).unwrap());
         let Command::Serve(serve) = bare.command else { panic!() };
         assert_eq!(serve.domains.iter().map(PolicyDomain::as_str).collect::<Vec<_>>(), ["example.com", "example.org"]);
-        assert_eq!(serve.listen, ["[::]:1".parse().unwrap(), "[::1]:2".parse().unwrap()]);
+        assert_eq!(serve.listen, [":1".parse().unwrap(), "[::1]:2".parse().unwrap()]);
         assert_eq!(read("").unwrap().command, Command::Serve(Serve::default()));
     }
 
@@ -285,7 +246,7 @@ mod tests {
         let short = read("--config.check --config.file a.yml").unwrap();
         assert_eq!(short, read("config check --config.file a.yml").unwrap());
         let Command::Config { command } = read("config check b.yml").unwrap().command else { panic!() };
-        assert_eq!(command, Config::Check { file: Some("b.yml".into()) });
+        assert_eq!(command, ConfigCommand::Check { file: Some("b.yml".into()) });
     }
 
     #[test]

@@ -1,15 +1,18 @@
 //! `check`: one full check now, shown to people or programs.
 
-use std::{future::Future, io::Write, sync::Arc};
+use std::{future::Future, io::Write, path::PathBuf, sync::Arc};
 
 use super::{
     FAILED, OK, OWN_SIDE,
     args::{Check, FailOn, Format},
     list,
     progress::Progress,
+    settings::{Source, colour, of_domain, refused},
     write_all,
 };
 use crate::{
+    config::DomainSettings,
+    monitor::{self, Edges},
     present::{Look, human, json},
     terms::{PolicyDomain, Timestamp},
     verdict::{Assessment, Severity},
@@ -46,6 +49,19 @@ where
     };
     write_all(out, &text).map_err(|error| format!("cannot write the result: {error}"))?;
     Ok(exit_status(&assessments, arguments.fail_on))
+}
+
+/// Probes the domains and judges them, with the settings of the configuration where there is one.
+pub(super) async fn probe(
+    domains: Vec<PolicyDomain>,
+    ended: Ended,
+    config_file: Option<PathBuf>,
+) -> Result<Vec<Assessment>, String> {
+    let source = Source { file: config_file, domains: Vec::new() };
+    let settings = source.load().map_err(|errors| refused(&errors, colour()))?.settings;
+    let edges = Edges::open(&settings).await.map_err(|error| error.to_string())?;
+    let domains: Vec<DomainSettings> = domains.into_iter().map(|domain| of_domain(&settings, domain)).collect();
+    Ok(monitor::check(&settings, &edges, &domains, |domain| ended(domain)).await)
 }
 
 /// When the last look ended: what "in 9 days" counts from.

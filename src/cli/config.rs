@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 
 use crate::config::{self, ConfigErrors, DEFAULT_FILE, Loaded, Settings};
 
@@ -14,35 +14,28 @@ const SUCCESS: u8 = 0;
 /// Wrong usage or configuration.
 const INVALID: u8 = 2;
 
-/// Checks, shows or describes the configuration.
-#[derive(Args, Clone, Debug)]
-pub struct ConfigArgs {
-    #[command(subcommand)]
-    command: ConfigCommand,
-}
-
-#[derive(Subcommand, Clone, Debug)]
-enum ConfigCommand {
-    /// Check a configuration file; errors name line, column and what was expected.
+/// What `config` does.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum ConfigCommand {
+    /// Check a configuration file; every error is shown with its place and what was expected
     Check {
-        /// The file; else that of --config.file, else ./smtptls-exporter.yml.
+        /// The file [default: the one of --config.file]
         file: Option<PathBuf>,
     },
-    /// Print the effective configuration, defaults filled in and secrets hidden.
+    /// Print the configuration in effect, defaults filled in and secrets hidden
     Show,
-    /// Print the JSON Schema of the configuration, for editors.
+    /// Print the JSON Schema of the configuration, for editors
     Schema,
 }
 
 /// Runs the command and returns the exit status: 0, or 2 where the configuration is wrong.
 ///
 /// A reader of the output that goes away early is no error.
-pub fn run(args: ConfigArgs, config_file: Option<PathBuf>) -> u8 {
+pub fn run(command: ConfigCommand, config_file: Option<PathBuf>) -> u8 {
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let mut out = io::stdout().lock();
     let mut err = io::stderr().lock();
-    match execute(args.command, config_file, colour, &mut out, &mut err).and_then(|status| out.flush().map(|()| status))
-    {
+    match execute(command, config_file, colour, &mut out, &mut err).and_then(|status| out.flush().map(|()| status)) {
         Ok(status) => status,
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => SUCCESS,
         Err(error) => {
@@ -129,13 +122,13 @@ mod tests {
 
     #[derive(Parser)]
     struct Line {
-        #[command(flatten)]
-        args: ConfigArgs,
+        #[command(subcommand)]
+        command: ConfigCommand,
     }
 
     /// Exit status, standard output, standard error.
     fn run(line: &[&str], config_file: Option<&Path>) -> (u8, String, String) {
-        let command = Line::try_parse_from([&["config"], line].concat()).unwrap().args.command;
+        let command = Line::try_parse_from([&["config"], line].concat()).unwrap().command;
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let status = execute(command, config_file.map(Path::to_owned), false, &mut out, &mut err).unwrap();
         (status, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())

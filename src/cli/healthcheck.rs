@@ -6,11 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    FAILED, OK,
-    args::{DEFAULT_LISTEN, Healthcheck},
-    complain,
-};
+use super::{FAILED, OK, args::Healthcheck, complain};
+use crate::web::ListenAddress;
 
 /// A monitor that is alive answers at once; container runtimes give up after a few seconds themselves.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -21,7 +18,7 @@ const MAX_ANSWER: u64 = 4096;
 ///
 /// It dials this program's own server, not a peer: that is no probe and needs nothing of `net`.
 pub(super) fn run(arguments: &Healthcheck) -> u8 {
-    let address = reachable(arguments.listen.unwrap_or(DEFAULT_LISTEN));
+    let address = reachable(arguments.listen.unwrap_or_default());
     match ask(address) {
         Ok(line) if is_ok(&line) => OK,
         Ok(line) => complain(&format!("{address} answered {line:?}"), FAILED),
@@ -29,14 +26,18 @@ pub(super) fn run(arguments: &Healthcheck) -> u8 {
     }
 }
 
-/// What listens at every address of the host is asked at its loopback address.
-fn reachable(listen: SocketAddr) -> SocketAddr {
-    match listen.ip() {
-        // A server at [::] takes IPv4 too; one without IPv6 takes only that.
-        IpAddr::V6(Ipv6Addr::UNSPECIFIED) | IpAddr::V4(Ipv4Addr::UNSPECIFIED) => {
-            SocketAddr::new(Ipv4Addr::LOCALHOST.into(), listen.port())
+/// What listens at every address of the host is asked at its loopback address: a server at `[::]` takes IPv4 too, and one
+/// without IPv6 takes only that.
+fn reachable(listen: ListenAddress) -> SocketAddr {
+    match listen {
+        ListenAddress::Any { port } => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port),
+        ListenAddress::One(one) if one.ip() == IpAddr::V4(Ipv4Addr::UNSPECIFIED) => {
+            SocketAddr::new(Ipv4Addr::LOCALHOST.into(), one.port())
         }
-        _ => listen,
+        ListenAddress::One(one) if one.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) => {
+            SocketAddr::new(Ipv6Addr::LOCALHOST.into(), one.port())
+        }
+        ListenAddress::One(one) => one,
     }
 }
 
@@ -91,7 +92,7 @@ mod tests {
             assert!(request.starts_with(b"GET /-/healthy HTTP/1.1\r\n"));
             stream.write_all(text.as_bytes()).unwrap();
         });
-        let status = run(&Healthcheck { listen: Some(address) });
+        let status = run(&Healthcheck { listen: Some(ListenAddress::One(address)) });
         server.join().unwrap();
         status
     }
@@ -109,12 +110,18 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);
-        assert_eq!(run(&Healthcheck { listen: Some(address) }), FAILED);
+        assert_eq!(run(&Healthcheck { listen: Some(ListenAddress::One(address)) }), FAILED);
     }
 
     #[test]
     fn every_address_means_loopback() {
-        assert_eq!(reachable(DEFAULT_LISTEN), "127.0.0.1:10461".parse().unwrap());
-        assert_eq!(reachable("192.0.2.1:1".parse().unwrap()), "192.0.2.1:1".parse().unwrap());
+        for (listen, asked) in [
+            (":10461", "127.0.0.1:10461"),
+            ("0.0.0.0:1", "127.0.0.1:1"),
+            ("[::]:1", "[::1]:1"),
+            ("192.0.2.1:1", "192.0.2.1:1"),
+        ] {
+            assert_eq!(reachable(listen.parse().unwrap()), asked.parse().unwrap());
+        }
     }
 }

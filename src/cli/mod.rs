@@ -8,8 +8,9 @@ pub mod logging;
 pub mod progress;
 pub mod terminal;
 
-mod adapter;
 mod healthcheck;
+mod serve;
+mod settings;
 
 use std::{
     ffi::OsString,
@@ -50,19 +51,19 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 fn dispatch(invocation: Invocation) -> u8 {
     let Invocation { common, command } = invocation;
     match command {
-        Command::Serve(serve) => adapter::serve(&serve, &common),
-        Command::Config { command } => adapter::config(&command, &common),
+        Command::Serve(serve) => serve::run(&serve, &common),
+        Command::Config { command } => config::run(command, common.config_file),
         Command::Healthcheck(healthcheck) => healthcheck::run(&healthcheck),
         Command::Check(check) => {
             let look = terminal::look(check.verbose);
             if let Some(code) = check.explain {
                 return print(&crate::present::explain::finding(code, look), OK);
             }
-            let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+            let runtime = match runtime() {
                 Ok(runtime) => runtime,
-                Err(error) => return complain(&format!("this system gives no threads: {error}"), OWN_SIDE),
+                Err(status) => return status,
             };
-            let engine = |domains, ended| adapter::probe(domains, ended, &common);
+            let engine = |domains, ended| check::probe(domains, ended, common.config_file.clone());
             let mut out = io::stdout().lock();
             match runtime.block_on(check::run_with(&check, look, &mut out, engine)) {
                 Ok(status) => status,
@@ -70,6 +71,16 @@ fn dispatch(invocation: Invocation) -> u8 {
             }
         }
     }
+}
+
+/// What runs the probes. Every probe may have a few sockets open, so that the limit of descriptors is raised as far as this
+/// user may.
+fn runtime() -> Result<tokio::runtime::Runtime, u8> {
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "the limit of open files could not be raised");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| complain(&format!("this system gives no threads: {error}"), OWN_SIDE))
 }
 
 /// Prints a text; says on standard error why, where that fails. A reader that has gone is no failure.

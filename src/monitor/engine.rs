@@ -267,7 +267,7 @@ impl Keeper {
     }
 
     fn publish_soon(&mut self) {
-        self.publish_at.get_or_insert(Instant::now() + PUBLISH_AFTER);
+        self.publish_at.get_or_insert_with(|| Instant::now() + PUBLISH_AFTER);
     }
 
     fn publish(&mut self) {

@@ -17,8 +17,8 @@ use super::{
 use crate::{
     config::{DomainSettings, Settings},
     facts::{
-        AddressObservation, DomainObservation, HostObservation, MxFacts, Observation, PolicyHostObservation,
-        SmtpOutcome, Vantage,
+        AddressLookup, AddressObservation, DomainObservation, HostObservation, MxFacts, Observation,
+        PolicyHostObservation, SmtpOutcome, Vantage,
     },
     protocol::mta_sts::Mode,
     terms::{MxHost, PolicyDomain, Timestamp},
@@ -243,7 +243,7 @@ impl Fleet {
             let all: Vec<IpAddr> = observation.addresses.addresses().collect();
             let most = probed.unwrap_or(0);
             host.skipped = if probed.is_some() { all.len().saturating_sub(most) } else { 0 };
-            host.list(&name, all.into_iter().take(most).collect(), now, &mut wanted);
+            host.list(&name, &all.into_iter().take(most).collect(), now, &mut wanted);
         } else {
             // A family that was answered may bring new addresses; nothing is taken away.
             for address in observation.addresses.addresses().take(probed.unwrap_or(0)) {
@@ -484,7 +484,7 @@ impl Domain {
             && observation.sts_record.answered()
             && observation.tlsrpt_record.answered()
             && observation.policy.addresses.answered()
-            && observation.implicit.as_ref().is_none_or(|lookup| lookup.answered());
+            && observation.implicit.as_ref().is_none_or(AddressLookup::answered);
         self.dns_failures = if lookups { 0 } else { self.dns_failures.saturating_add(1) };
         if lookups {
             self.last_success_at = Some(observation.started_at);
@@ -522,8 +522,8 @@ impl Host {
 
     /// These are the addresses now. Those that are new are wanted; those that went stay for a while where they worked, so that
     /// a rotating pool does not churn. An address that was taken out because it was broken goes at once.
-    fn list(&mut self, name: &MxHost, listed: BTreeSet<IpAddr>, now: Timestamp, wanted: &mut Wanted) {
-        for address in &listed {
+    fn list(&mut self, name: &MxHost, listed: &BTreeSet<IpAddr>, now: Timestamp, wanted: &mut Wanted) {
+        for address in listed {
             let known = self.addresses.entry(*address).or_insert_with(|| {
                 wanted.now.push(Target::Address(name.clone(), *address));
                 Address::default()

@@ -127,7 +127,7 @@ const BROKEN: &[(&str, &str)] = &[
     (
         "severities: {mx-cnam: warning, mx-null: critical, mx-cname: info, mx-cname: error, nonsense-here: info}",
         "1:14 error: no finding has the code \"mx-cnam\" | the code of a finding | did you mean `mx-cname`?\n\
-         1:41 error: \"critical\" is not known here | one of info, warning, error\n\
+         1:41 error: \"critical\" is not known here | one of error, warning, info\n\
          1:67 error: the key \"mx-cname\" is given twice\n\
          1:84 error: no finding has the code \"nonsense-here\" | the code of a finding | docs/findings.md lists the codes\n",
     ),

@@ -1,0 +1,190 @@
+//! `serve`: the monitor, until it is told to stop.
+
+use std::sync::Arc;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    OK, OWN_SIDE, USAGE,
+    args::{Common, Serve},
+    complain,
+    settings::{LoadedSettings, Source, colour, refused},
+};
+use crate::{
+    config::{Change, Diagnostic},
+    metrics::{Exposition, Level},
+    monitor::{Monitor, Reconfigurer, Telemetry},
+    net::now,
+    web::{App, Limits, Reload, bind, serve},
+};
+
+/// Runs the monitor; returns when it was told to stop, or could not start.
+pub(super) fn run(arguments: &Serve, common: &Common) -> u8 {
+    let source = Source { file: common.config_file.clone(), domains: arguments.domains.clone() };
+    let loaded = match source.load() {
+        Ok(loaded) => loaded,
+        Err(errors) => return complain(&refused(&errors, colour()), USAGE),
+    };
+    if let Err(none) = loaded.settings.require_domains() {
+        return complain(&none.to_string(), USAGE);
+    }
+    let runtime = match super::runtime() {
+        Ok(runtime) => runtime,
+        Err(status) => return status,
+    };
+    match runtime.block_on(monitor(arguments, common, source, loaded)) {
+        Ok(()) => OK,
+        Err(Failure { message, status }) => complain(&message, status),
+    }
+}
+
+struct Failure {
+    message: String,
+    status: u8,
+}
+
+/// What cannot be used as it is configured.
+fn unusable(error: &impl ToString) -> Failure {
+    Failure { message: error.to_string(), status: USAGE }
+}
+
+/// What this system does not give.
+fn own_side(error: &impl ToString) -> Failure {
+    Failure { message: error.to_string(), status: OWN_SIDE }
+}
+
+async fn monitor(
+    arguments: &Serve,
+    common: &Common,
+    source: Source,
+    LoadedSettings { settings, warnings }: LoadedSettings,
+) -> Result<(), Failure> {
+    let mut signals = Signals::new().map_err(|error| own_side(&error))?;
+    tell(&warnings);
+    if let Some(folder) = &common.state_dir {
+        tracing::warn!(folder = %folder.display(), "--state.dir is not used yet: nothing is stored");
+    }
+    let listeners =
+        if arguments.listen.is_empty() { vec![crate::web::ListenAddress::default()] } else { arguments.listen.clone() };
+    // Before the first probe: a port that is taken shows at once.
+    let listeners = listeners.into_iter().map(bind).collect::<Result<Vec<_>, _>>().map_err(|error| unusable(&error))?;
+    for listener in &listeners {
+        if let Ok(address) = listener.local_addr() {
+            tracing::info!(%address, "listening");
+        }
+    }
+    let telemetry = Telemetry::new().map_err(|error| own_side(&error))?;
+    let domains = settings.domains.len();
+    let monitor = Monitor::start(Arc::new(settings), telemetry.clone()).await.map_err(|error| unusable(&error))?;
+    telemetry.config_reloaded(true, now());
+    tracing::info!(domains, "monitoring");
+
+    let reloader = Arc::new(Reloader { source, monitor: monitor.reconfigurer(), telemetry: telemetry.clone() });
+    let app = Arc::new(App::new(
+        Exposition::new(Level::default()),
+        telemetry,
+        arguments.telemetry_path.clone().unwrap_or_default(),
+        on_request(Arc::clone(&reloader)),
+    ));
+    let stop = CancellationToken::new();
+    let publisher = tokio::spawn(publish(monitor.snapshots(), Arc::clone(&app), stop.clone()));
+    let server = tokio::spawn(serve(listeners, app, stop.clone(), Limits::default()));
+    loop {
+        tokio::select! {
+            Some(()) = signals.reload.recv() => {
+                // The outcome is told in the log.
+                let _ = reloader.reload().await;
+            }
+            Some(()) = signals.terminate.recv() => break,
+            Some(()) = signals.interrupt.recv() => break,
+        }
+    }
+    tracing::info!("stopping");
+    stop.cancel();
+    let (_, server, publisher) = tokio::join!(monitor.stop(), server, publisher);
+    server.and(publisher).map_err(|error| own_side(&error))
+}
+
+struct Signals {
+    reload: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            reload: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+}
+
+/// Shows each snapshot as it comes. Rendering is work for a thread that nobody waits for.
+async fn publish(
+    mut snapshots: tokio::sync::watch::Receiver<Arc<crate::monitor::Snapshot>>,
+    app: Arc<App>,
+    stop: CancellationToken,
+) {
+    loop {
+        let snapshot = Arc::clone(&snapshots.borrow_and_update());
+        let shown = Arc::clone(&app);
+        if let Err(error) = tokio::task::spawn_blocking(move || shown.publish(snapshot)).await {
+            tracing::error!(%error, "a snapshot could not be shown");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = snapshots.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// Reads the configuration again and puts it in force.
+struct Reloader {
+    source: Source,
+    monitor: Reconfigurer,
+    telemetry: Telemetry,
+}
+
+impl Reloader {
+    async fn reload(&self) -> Result<(), String> {
+        let outcome = self.attempt().await;
+        self.telemetry.config_reloaded(outcome.is_ok(), now());
+        match &outcome {
+            Ok(change) => tracing::info!(
+                added = change.added.len(),
+                removed = change.removed.len(),
+                changed = change.changed.len(),
+                "the configuration was reloaded"
+            ),
+            Err(message) => tracing::error!("the configuration was refused, the one before stays in force: {message}"),
+        }
+        outcome.map(|_| ())
+    }
+
+    async fn attempt(&self) -> Result<Change, String> {
+        let source = self.source.clone();
+        // Reading files blocks.
+        let loaded = tokio::task::spawn_blocking(move || source.load()).await.map_err(|error| error.to_string())?;
+        let LoadedSettings { settings, warnings } = loaded.map_err(|errors| refused(&errors, false))?;
+        settings.require_domains().map_err(|none| none.to_string())?;
+        tell(&warnings);
+        self.monitor.apply(Arc::new(settings)).await.map_err(|error| error.to_string())
+    }
+}
+
+fn on_request(reloader: Arc<Reloader>) -> Reload {
+    Box::new(move || {
+        let reloader = Arc::clone(&reloader);
+        Box::pin(async move { reloader.reload().await })
+    })
+}
+
+fn tell(warnings: &[Diagnostic]) {
+    for warning in warnings {
+        let line = warning.location.map_or(0, |location| location.line);
+        tracing::warn!(file = %warning.file, line, "{}", warning.message);
+    }
+}
