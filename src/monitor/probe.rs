@@ -1,8 +1,6 @@
 //! One look at a domain, a mail host, an address: what is asked, in which order. Nothing here fails: what went wrong is a fact.
 
-use std::net::IpAddr;
-
-use tokio::time::Instant;
+use std::{net::IpAddr, time::Instant};
 
 use super::Edges;
 use crate::{
@@ -40,7 +38,7 @@ pub(crate) async fn domain(
     DomainObservation {
         domain: domain.clone(),
         started_at,
-        resolver_healthy: !failed || edges.resolver.healthy(started).await,
+        resolver_healthy: !failed || edges.resolver.healthy().await,
         duration: started.elapsed(),
         sts_record,
         tlsrpt_record,
@@ -103,12 +101,11 @@ pub(crate) fn mail_hosts(edges: &Edges, observation: &DomainObservation) -> (Vec
 
 /// Looks up a mail host.
 pub(crate) async fn host(edges: &Edges, host: &MxHost) -> HostObservation {
-    let started = Instant::now();
     let addresses = edges.resolver.addresses(host.as_str(), edges.families).await;
     HostObservation {
         host: host.clone(),
         at: now(),
-        resolver_healthy: addresses.answered() || edges.resolver.healthy(started).await,
+        resolver_healthy: addresses.answered() || edges.resolver.healthy().await,
         addresses,
     }
 }

@@ -75,6 +75,8 @@ pub(crate) struct Case<'a> {
     pub(crate) fetched: Option<bool>,
     /// The policy that MX hosts are compared with: the one served, else the one that senders may still hold.
     pub(crate) reference: Option<Arc<Policy>>,
+    /// The policy that senders may hold: the one that can be discovered, else the last one, while it is alive.
+    pub(crate) in_force: Option<Arc<Policy>>,
     pub(crate) standing: Standing,
     pub(crate) new_view: View,
     /// Senders that hold a policy in enforce which can no longer be discovered.
@@ -105,7 +107,11 @@ impl<'a> Case<'a> {
             _ => held.clone(),
         };
         let standing = standing(reference.as_deref(), &policy, announced);
-        let (new_view, cached_view) = views(observation, history, &record, fetched, served, held);
+        let (new_view, cached_view) = views(observation, history, &record, fetched, served, held.clone());
+        let in_force = match &new_view {
+            View::Policy(Some(policy)) => Some(Arc::clone(policy)),
+            _ => held,
+        };
         let mut case = Self {
             observation,
             history,
@@ -120,6 +126,7 @@ impl<'a> Case<'a> {
             policy,
             fetched,
             reference,
+            in_force,
             standing,
             new_view,
             cached_view,

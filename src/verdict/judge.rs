@@ -220,7 +220,7 @@ fn policy(case: &Case<'_>) -> PolicyAssessment {
         addresses: case.policy.addresses(),
         body: response.filter(|response| response.status == 200).map(|response| response.body.to_text()),
         unused_patterns: compared.map(|policy| policy.unused_patterns(&hosts).len()),
-        in_force: case.reference.clone(),
+        in_force: case.in_force.clone(),
         current,
     }
 }

@@ -151,12 +151,12 @@ impl Resolver {
         AddressLookup { ip4, ip6 }
     }
 
-    /// Whether the resolver works: some name was answered (NOERROR or NXDOMAIN) since then, or the root is now. That question
-    /// is asked by one at a time, and its result holds for five seconds.
+    /// Whether the resolver works: some name was answered (NOERROR or NXDOMAIN) within the last second, or the root is now.
+    /// That question is asked by one at a time, and its result holds for a second.
     ///
-    /// `since` is when the lookup in doubt began: what was answered before says nothing of a resolver that died meanwhile.
-    pub async fn healthy(&self, since: Instant) -> bool {
-        self.shared.upstream.is_healthy(since, self.shared.timeout).await
+    /// To be asked when a lookup has just failed: then it tells whose fault that is.
+    pub async fn healthy(&self) -> bool {
+        self.shared.upstream.is_healthy(self.shared.timeout).await
     }
 
     /// Whether every server answers the question for the SOA record of the root with the AD bit: it validates.

@@ -19,8 +19,9 @@ use crate::facts::{ExtendedError, LookupFailure};
 const ATTEMPTS: u32 = 3;
 /// How long a server that did not answer comes last.
 const AVOID_FOR: Duration = Duration::from_secs(30);
-/// How long the result of a control question is believed.
-const CONTROL_KEPT: Duration = Duration::from_secs(5);
+/// How long an answer proves that the resolver works. Short: a resolver that dies must not be believed while the lookups that
+/// it did not answer any more time out, or its death is blamed on whoever was asked about.
+const JUST_NOW: Duration = Duration::from_secs(1);
 /// Docker's forwarder answers on a loopback address for resolvers elsewhere.
 const DOCKER_FORWARDER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11));
 
@@ -119,15 +120,18 @@ impl Upstream {
     }
 
     /// Whether the resolver can be believed to work: see [`super::Resolver::healthy`].
-    pub(super) async fn is_healthy(&self, since: Instant, timeout: Duration) -> bool {
-        if self.answered_since(since) {
+    pub(super) async fn is_healthy(&self, timeout: Duration) -> bool {
+        if self.answered_just_now() {
             return true;
         }
         let mut control = self.control.lock().await;
+        if self.answered_just_now() {
+            return true;
+        }
         if let Some((at, healthy)) = *control
-            && at.elapsed() < CONTROL_KEPT
+            && at.elapsed() < JUST_NOW
         {
-            return healthy || self.answered_since(since);
+            return healthy;
         }
         let healthy = self.ask(&Name::root(), RecordType::SOA, Instant::now() + timeout).await.is_ok();
         *control = Some((Instant::now(), healthy));
@@ -162,9 +166,9 @@ impl Upstream {
         preferred.chain(self.servers.iter().filter(is_avoided)).collect()
     }
 
-    fn answered_since(&self, since: Instant) -> bool {
+    fn answered_just_now(&self) -> bool {
         let last = self.last_answer.load(Relaxed);
-        last > 0 && last > milliseconds(since.saturating_duration_since(self.started))
+        last > 0 && self.elapsed() < last + milliseconds(JUST_NOW)
     }
 
     /// Milliseconds since the start.
