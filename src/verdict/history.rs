@@ -5,11 +5,11 @@
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
-use super::discovered_policy;
+use super::{discovered_policy, path::is_own_side};
 use crate::{
     facts::{
         AddressLookup, AddressObservation, ConnectFailure, DomainObservation, HostObservation, Lookup, MxRecord, Phase,
-        SmtpOutcome,
+        SmtpOutcome, Vantage,
     },
     protocol::mta_sts::Policy,
     terms::{MxHost, Octets, Timestamp},
@@ -62,7 +62,7 @@ pub struct DomainHistory {
 pub struct HostHistory {
     /// Failed address lookups in a row.
     pub failures_in_a_row: u32,
-    /// The last address lookup that was answered.
+    /// The last answer of each family that was asked for, the present one where it is an answer.
     pub last_answer: Option<Arc<HostObservation>>,
     /// Its addresses.
     pub addresses: BTreeMap<IpAddr, AddressHistory>,
@@ -73,7 +73,7 @@ pub struct HostHistory {
 pub struct AddressHistory {
     /// Probes in a row that did not come all the way to the EHLO inside TLS; those that tell of this side only are left out.
     pub failures_in_a_row: u32,
-    /// Probes in a row that did not reach an SMTP server.
+    /// Probes in a row that did not reach an SMTP server; likewise.
     pub unreachable_in_a_row: u32,
     /// The last probe in which an SMTP server answered banner and EHLO.
     pub last_up: Option<Arc<AddressObservation>>,
@@ -99,11 +99,11 @@ impl<T> Default for LookupHistory<T> {
 }
 
 impl<T: Clone> LookupHistory<T> {
-    fn observe(&mut self, lookup: &Lookup<T>) {
+    fn observe(&mut self, lookup: &Lookup<T>, resolver_healthy: bool) {
         if lookup.answered() {
             self.failures_in_a_row = 0;
             self.last_answer = Some(Arc::new(lookup.clone()));
-        } else {
+        } else if resolver_healthy {
             self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
         }
     }
@@ -114,14 +114,13 @@ impl DomainHistory {
     ///
     /// Failures on this side (the resolver answers nobody) are not counted.
     pub fn observe(&mut self, observation: &DomainObservation) {
-        if observation.resolver_healthy {
-            self.sts_record.observe(&observation.sts_record);
-            self.tlsrpt_record.observe(&observation.tlsrpt_record);
-            self.mx.observe(&observation.mx);
-            count(&mut self.policy_host_failures, &observation.policy.addresses);
-            if let Some(implicit) = &observation.implicit {
-                count(&mut self.implicit_failures, implicit);
-            }
+        let healthy = observation.resolver_healthy;
+        self.sts_record.observe(&observation.sts_record, healthy);
+        self.tlsrpt_record.observe(&observation.tlsrpt_record, healthy);
+        self.mx.observe(&observation.mx, healthy);
+        count(&mut self.policy_host_failures, &observation.policy.addresses, healthy);
+        if let Some(implicit) = &observation.implicit {
+            count(&mut self.implicit_failures, implicit, healthy);
         }
         let at = observation.started_at;
         if let Some(policy) = discovered_policy(observation, at) {
@@ -136,19 +135,37 @@ impl DomainHistory {
     }
 }
 
-fn count(failures: &mut u32, lookup: &AddressLookup) {
-    *failures = if lookup.answered() { 0 } else { failures.saturating_add(1) };
+fn count(failures: &mut u32, lookup: &AddressLookup, resolver_healthy: bool) {
+    if lookup.answered() {
+        *failures = 0;
+    } else if resolver_healthy {
+        *failures = failures.saturating_add(1);
+    }
 }
 
 impl HostHistory {
     /// Folds an address lookup in.
     pub fn observe(&mut self, observation: &Arc<HostObservation>) {
+        count(&mut self.failures_in_a_row, &observation.addresses, observation.resolver_healthy);
         if observation.addresses.answered() {
-            self.failures_in_a_row = 0;
             self.last_answer = Some(Arc::clone(observation));
-        } else if observation.resolver_healthy {
-            self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
+        } else if observation.addresses.lookups().any(Lookup::answered) {
+            let kept = self.last_answer.as_deref();
+            let addresses = last_addresses(&observation.addresses, kept.map(|kept| &kept.addresses));
+            self.last_answer = Some(Arc::new(HostObservation { addresses, ..(**observation).clone() }));
         }
+    }
+}
+
+/// The last answer of each family: a family that fails does not take the other one's new answer away.
+pub(crate) fn last_addresses(now: &AddressLookup, kept: Option<&AddressLookup>) -> AddressLookup {
+    let family = |now: &Option<Lookup<IpAddr>>, kept: Option<&Option<Lookup<IpAddr>>>| match (now, kept) {
+        (Some(lookup), Some(Some(kept))) if !lookup.answered() => Some(kept.clone()),
+        (now, _) => now.clone(),
+    };
+    AddressLookup {
+        ip4: family(&now.ip4, kept.map(|kept| &kept.ip4)),
+        ip6: family(&now.ip6, kept.map(|kept| &kept.ip6)),
     }
 }
 
@@ -189,17 +206,23 @@ impl Contact {
 }
 
 impl AddressHistory {
-    /// Folds a probe in.
-    pub fn observe(&mut self, observation: &Arc<AddressObservation>) {
+    /// Folds a probe in. `vantage` is what this side could see at that time: what may be this side's own fault counts
+    /// nowhere, and a timeout makes an address count as down only where another host answered.
+    pub fn observe(&mut self, observation: &Arc<AddressObservation>, vantage: &Vantage) {
+        if is_own_side(observation, vantage) {
+            return;
+        }
         let at = observation.at;
         match Contact::of(observation) {
             Contact::Up => {
                 self.unreachable_in_a_row = 0;
                 self.last_up = Some(Arc::clone(observation));
             }
-            Contact::Broken => self.fail(at, BROKEN_IN_A_ROW),
-            Contact::TimedOut => self.fail(at, TIMEOUTS_IN_A_ROW),
-            Contact::Private => self.fail(at, 1),
+            Contact::Broken => self.fail(at, BROKEN_IN_A_ROW, true),
+            Contact::TimedOut => {
+                self.fail(at, TIMEOUTS_IN_A_ROW, vantage.another_answered(observation.address));
+            }
+            Contact::Private => self.fail(at, 1, true),
             Contact::Rejected | Contact::OwnSide => {}
         }
         match &observation.outcome {
@@ -207,14 +230,13 @@ impl AddressHistory {
                 self.failures_in_a_row = 0;
                 self.last_success_at = Some(at);
             }
-            SmtpOutcome::ConnectFailed(failure) if failure.is_own_side() => {}
             _ => self.failures_in_a_row = self.failures_in_a_row.saturating_add(1),
         }
     }
 
-    fn fail(&mut self, at: Timestamp, enough: u32) {
+    fn fail(&mut self, at: Timestamp, enough: u32, evidence: bool) {
         self.unreachable_in_a_row = self.unreachable_in_a_row.saturating_add(1);
-        if self.unreachable_in_a_row >= enough {
+        if self.unreachable_in_a_row >= enough && evidence {
             self.last_down_at = Some(at);
         }
     }

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use super::{AddressHistory, CertificateAssessment, PathAssessment, Reach, StarttlsState, history::Contact};
 use crate::{
-    facts::{AddressObservation, ChainFacts, ConnectFailure, Phase, SmtpOutcome, Vantage},
+    facts::{AddressObservation, ChainFacts, ConnectFailure, Family, Phase, SmtpOutcome, Vantage},
     protocol::tls::names_match,
     terms::Timestamp,
 };
@@ -91,14 +91,22 @@ fn reach(
     if down && !own_side { Reach::Down } else { last_known(history, context, now) }
 }
 
-/// Whether a failure may be this side's: port 25 is shut off here, or the canaries fail as well.
+/// Whether a failure may be this side's: there is no route, port 25 is shut off here, or the canaries fail as well.
+///
+/// A port that is shut off here swallows packets or says unreachable; a refused or reset connection came from the peer,
+/// unless the canaries are refused too.
 pub(crate) fn is_own_side(observation: &AddressObservation, vantage: &Vantage) -> bool {
+    let route = match Family::of(observation.address) {
+        Family::Ip4 => vantage.ip4_route,
+        Family::Ip6 => vantage.ip6_route,
+    };
     match &observation.outcome {
         SmtpOutcome::ConnectFailed(ConnectFailure::PrivateAddress) => false,
+        SmtpOutcome::ConnectFailed(ConnectFailure::Refused | ConnectFailure::Reset) => vantage.canaries_failing,
         SmtpOutcome::ConnectFailed(failure) => {
-            failure.is_own_side() || vantage.smtp_blocked || vantage.canaries_failing
+            failure.is_own_side() || !route || vantage.smtp_blocked || vantage.canaries_failing
         }
-        SmtpOutcome::Timeout(Phase::Connect) => vantage.smtp_blocked || vantage.canaries_failing,
+        SmtpOutcome::Timeout(Phase::Connect) => !route || vantage.smtp_blocked || vantage.canaries_failing,
         _ => false,
     }
 }

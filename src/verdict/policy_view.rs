@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use super::{CertificateAssessment, path::assess_certificate};
+use super::{CertificateAssessment, case::has_no_address, path::assess_certificate};
 use crate::{
     facts::{
         ConnectFailure, DomainObservation, FetchFailure, FetchPhase, HttpResponse, PathToRoot, PolicyFetch,
@@ -214,7 +214,13 @@ impl<'a> PolicyView<'a> {
         }
         let own_lookup = !resolver_healthy && !self.host.addresses.answered();
         let own_dial = !self.fetches.is_empty() && self.fetches.iter().all(FetchView::is_own_side);
-        if own_lookup || own_dial { None } else { Some(false) }
+        if own_lookup || own_dial || self.is_unasked() { None } else { Some(false) }
+    }
+
+    /// There is no address of the family that was asked for, and the other one was not asked for.
+    pub(crate) fn is_unasked(&self) -> bool {
+        let addresses = &self.host.addresses;
+        self.fetches.is_empty() && addresses.is_absent() && !has_no_address(addresses)
     }
 
     /// RFC 8460 §4.3: the word that a sender would report while no policy comes.

@@ -4,11 +4,11 @@ use std::{net::IpAddr, time::Duration};
 
 use super::{Raised, problem_words, with_reading};
 use crate::{
-    protocol::mta_sts::{Mode, Policy, line_and_column},
+    protocol::mta_sts::{Mode, MxPattern, Policy, line_and_column},
     terms::{MaxAge, Problem, Reading},
     verdict::{
         Code, Severity, Subject,
-        case::Case,
+        case::{Case, has_no_address},
         policy_view::{FetchFault, FetchView, path_words},
         rules::certificate::nearness,
         words,
@@ -19,6 +19,8 @@ use crate::{
 const SLOW: Duration = Duration::from_secs(5);
 /// More addresses than this make a detail unreadable.
 const MOST_ADDRESSES: usize = 4;
+/// Likewise; a hostile policy lists thousands.
+const MOST_PATTERNS: usize = 4;
 
 pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
     let host = &case.policy.host.host;
@@ -45,11 +47,10 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
 }
 
 fn lookup(case: &Case<'_>, raised: &mut Raised) {
-    let seen = &*case.observation.domain;
     let host = &case.policy.host.host;
     let addresses = &case.policy.host.addresses;
     let subject = || Subject::PolicyHost(host.clone());
-    if seen.resolver_healthy {
+    if case.resolver_healthy {
         for lookup in addresses.lookups() {
             if let Some(failure) = lookup.failure() {
                 super::mx::lookup_failed(
@@ -59,6 +60,7 @@ fn lookup(case: &Case<'_>, raised: &mut Raised) {
                     lookup,
                     failure,
                     case.history.domain.policy_host_failures,
+                    false,
                 );
                 break;
             }
@@ -67,7 +69,7 @@ fn lookup(case: &Case<'_>, raised: &mut Raised) {
     if addresses.is_dangling() {
         super::mx::dangling(case, raised, subject(), host, addresses.cname());
     }
-    if addresses.is_absent() {
+    if has_no_address(addresses) {
         raised.raise(
             case,
             Code::StsPolicyHostUnresolvable,
@@ -118,19 +120,16 @@ fn addresses(case: &Case<'_>, raised: &mut Raised) {
         );
     }
     // The nearest end over all addresses, once.
-    let ends = judged.iter().filter_map(|view| view.certificate.as_ref()).filter(|certificate| certificate.in_dates);
-    if let Some(certificate) = ends.min_by_key(|certificate| certificate.chain.leaf.not_after)
-        && let Some(near) = nearness(case, &certificate.chain)
-    {
+    let valid = judged.iter().filter_map(|view| view.certificate.as_ref()).filter(|certificate| certificate.in_dates);
+    let nearest = valid.filter_map(|certificate| nearness(case, &certificate.chain)).min_by_key(|near| near.end);
+    if let Some(near) = nearest {
+        let what = if near.leaf { "The certificate" } else { "An intermediate certificate" };
         raised.raise_as(
             case,
             Code::StsPolicyCertificateExpiring,
             Severity::Warning,
             subject(),
-            format!(
-                "The certificate of {host} ends {}; then senders refuse the policy.",
-                words::ahead(near.end, case.now)
-            ),
+            format!("{what} of {host} ends {}; then senders refuse the policy.", words::ahead(near.end, case.now)),
             "Renew it and reload the web server; see why the renewal did not run by itself.",
         );
     }
@@ -182,7 +181,7 @@ fn fault_text(case: &Case<'_>, view: &FetchView<'_>, fault: &FetchFault) -> (Str
     let leaf = view.certificate.as_ref().map(|certificate| &certificate.chain.leaf);
     match fault {
         FetchFault::Connect(failure) => (
-            format!("No connection to {host} on port {}: {failure}.", 443),
+            format!("No connection to {host}: {failure}."),
             "Start the web server there, and open port 443 to everybody.".to_owned(),
         ),
         FetchFault::Timeout(phase) => (
@@ -278,7 +277,7 @@ fn content(case: &Case<'_>, raised: &mut Raised) {
         }
         let what = problem_words(problems.into_iter(), place);
         let fix = match kind {
-            Reading::Note => "Nothing.".to_owned(),
+            Reading::Note => "Nothing to do.".to_owned(),
             _ => format!("Correct the file, {new_id}"),
         };
         raised.raise(case, code, subject(), format!("{lead}: {what}."), fix);
@@ -297,14 +296,14 @@ fn meaning(case: &Case<'_>, raised: &mut Raised, policy: &Policy, new_id: &str) 
             Code::StsPolicyModeTesting,
             subject(),
             "The policy is in mode testing: senders report failures and deliver all the same.",
-            format!("When neither reports nor this monitor show failures for two weeks: mode: enforce, {new_id}"),
+            format!("When neither reports nor this monitor show failures for two weeks, set \"mode: enforce\", {new_id}"),
         ),
         Mode::None => raised.raise(
             case,
             Code::StsPolicyModeNone,
             subject(),
             "The policy is in mode none: senders behave as if there were no policy.",
-            "Nothing while the policy is being withdrawn: keep record and policy until older policies have expired at the senders.",
+            "Nothing to do while the policy is being withdrawn: keep record and policy until older policies have expired at the senders.",
         ),
     }
     if policy.max_age < MaxAge::SHORT && policy.mode != Mode::None {
@@ -312,11 +311,13 @@ fn meaning(case: &Case<'_>, raised: &mut Raised, policy: &Policy, new_id: &str) 
             case,
             Code::StsPolicyMaxAgeShort,
             subject(),
-            format!(
-                "max_age is {} seconds, less than a day: senders forget the policy between two mails.",
-                policy.max_age
-            ),
-            format!("Raise it, for example max_age: 604800 (a week), {new_id}"),
+            match policy.max_age {
+                MaxAge(0) => "max_age is 0: senders forget the policy at once, and it protects nobody.".to_owned(),
+                short => {
+                    format!("max_age is {short} seconds, less than a day: senders forget the policy between two mails.")
+                }
+            },
+            format!("Raise it, for example to \"max_age: 604800\" (a week), {new_id}"),
         );
     }
     if policy.max_age > MaxAge::CAP {
@@ -324,27 +325,38 @@ fn meaning(case: &Case<'_>, raised: &mut Raised, policy: &Policy, new_id: &str) 
             case,
             Code::StsPolicyMaxAgeExcessive,
             subject(),
-            format!("max_age is {} seconds; {} is the most that is allowed.", policy.max_age, MaxAge::CAP),
-            format!("Lower it, for example max_age: 2592000 (30 days), {new_id}"),
+            format!(
+                "max_age is {} seconds, and {} (a year) is the most that is allowed: some senders reject the policy for it.",
+                policy.max_age,
+                MaxAge::CAP
+            ),
+            format!("Lower it, for example to \"max_age: 2592000\" (30 days), {new_id}"),
         );
     }
-    for pattern in &policy.mx {
-        if pattern.is_ipv4_like() {
-            raised.raise(
-                case,
-                Code::StsPolicyMxImpossible,
-                subject(),
-                format!("The line mx: {pattern} is an address; it can match no mail host."),
-                format!("Write the name of the mail host there, {new_id}"),
-            );
-        } else if pattern.is_single_label() {
-            raised.raise(
-                case,
-                Code::StsPolicyMxSingleLabel,
-                subject(),
-                format!("The line mx: {pattern} is a single label; no mail host on the Internet has such a name."),
-                format!("Write the full name of the mail host there, {new_id}"),
-            );
-        }
+    let impossible: Vec<&MxPattern> = policy.mx.iter().filter(|pattern| pattern.is_ipv4_like()).collect();
+    if !impossible.is_empty() {
+        raised.raise(
+            case,
+            Code::StsPolicyMxImpossible,
+            subject(),
+            format!(
+                "The policy lists {}; senders compare names, so an address matches no mail host.",
+                words::list(&impossible, MOST_PATTERNS)
+            ),
+            format!("Write the name of the mail host there, {new_id}"),
+        );
+    }
+    let single: Vec<&MxPattern> = policy.mx.iter().filter(|pattern| pattern.is_single_label()).collect();
+    if !single.is_empty() {
+        raised.raise(
+            case,
+            Code::StsPolicyMxSingleLabel,
+            subject(),
+            format!(
+                "The policy lists {}; no mail host on the Internet has a name of a single label.",
+                words::list(&single, MOST_PATTERNS)
+            ),
+            format!("Write the full name of the mail host there, {new_id}"),
+        );
     }
 }

@@ -4,7 +4,11 @@ use super::{Raised, problem_words, with_reading};
 use crate::{
     protocol::txt::RecordPresence,
     terms::{Problem, Reading},
-    verdict::{Code, Subject, case::Case, words},
+    verdict::{
+        Code, Subject,
+        case::{Case, MailHosts},
+        words,
+    },
 };
 
 /// REC-21: a TTL over a day delays every policy fix.
@@ -15,7 +19,7 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
     let seen = &*case.observation.domain;
     let subject = || Subject::Domain(case.domain.clone());
     if let Some(failure) = seen.sts_record.failure()
-        && seen.resolver_healthy
+        && case.resolver_healthy
     {
         super::mx::lookup_failed(
             case,
@@ -24,6 +28,7 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
             &seen.sts_record,
             failure,
             case.history.domain.sts_record.failures_in_a_row,
+            case.sts_lookup.answered(),
         );
     }
     let lookup = case.sts_lookup;
@@ -34,14 +39,20 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
         super::mx::dangling(case, raised, subject(), &name, &lookup.cname);
         return;
     }
-    let publish = || format!("{name}. TXT \"v=STSv1; id={}\"", words::next_id(case.now));
     let record = &case.record;
+    // An id that senders know stays: a new one would make all of them fetch the policy again, for nothing.
+    let id = record.value.as_ref().map_or_else(|| words::next_id(case.now), |record| record.id.to_string());
+    let publish = || format!("{name}. TXT \"v=STSv1; id={id}\"");
     match record.presence {
+        // Who takes no mail needs no policy: publishing one would be a mistake.
+        RecordPresence::Absent if matches!(case.hosts, MailHosts::Null) => {}
         RecordPresence::Absent => raised.raise(
             case,
             Code::StsRecordMissing,
             subject(),
-            format!("There is no MTA-STS record at {name}."),
+            format!(
+                "There is no MTA-STS record at {name}: nothing stops an attacker on the way from switching TLS off."
+            ),
             format!("Publish a policy in mode testing first, then announce it: {}", publish()),
         ),
         RecordPresence::Multiple(count) => raised.raise(
@@ -59,7 +70,9 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
                     let what = problem_words(problems.into_iter(), place);
                     let detail = format!("The record at {name} is \"{text}\": {what}.");
                     let fix = match code {
-                        Code::StsRecordNote => "Nothing; delete the field if nobody knows what it is for.".to_owned(),
+                        Code::StsRecordNote => {
+                            "Nothing to do; delete the field if nobody knows what it is for.".to_owned()
+                        }
                         _ => format!("Publish it in its plain form: {}", publish()),
                     };
                     raised.raise(case, code, subject(), detail, fix);
@@ -92,7 +105,7 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
             Code::StsRecordDelegated,
             subject(),
             format!("{name} is a CNAME; the record stands at {target}."),
-            "Nothing, as long as the target is meant to be in charge of the id.",
+            "Nothing to do, as long as the target is meant to be in charge of the id.",
         );
     }
     if let Some(ttl) = lookup.ttl().filter(|ttl| *ttl > TTL_LONG) {
