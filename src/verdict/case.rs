@@ -222,8 +222,10 @@ impl<'a> Case<'a> {
 
     fn mail_host(&self, target: String, host: Option<MxHost>, preference: u16, implicit: bool) -> MxAssessment {
         let in_policy = match (&self.reference, &host) {
-            (Some(policy), Some(host)) if policy.mode != Mode::None => Some(policy.matches(host)),
-            (Some(policy), None) if policy.mode != Mode::None => Some(false),
+            // A policy in mode none needs no mx lines; where it has some they are meant.
+            (Some(policy), _) if policy.mode == Mode::None && policy.mx.is_empty() => None,
+            (Some(policy), Some(host)) => Some(policy.matches(host)),
+            (Some(_), None) => Some(false),
             _ => None,
         };
         let facts = host.as_ref().and_then(|host| self.observation.hosts.get(host));

@@ -56,7 +56,7 @@ impl FetchFault {
             Self::Tls(failure) => format!("the TLS handshake failed: {failure}"),
             Self::CertificateExpired => "the certificate has expired".to_owned(),
             Self::CertificateNotYetValid => "the certificate is not valid yet".to_owned(),
-            Self::CertificateUntrusted(path) => format!("the certificate is not trusted: {}", path_words(path)),
+            Self::CertificateUntrusted(path) => format!("the certificate is not trusted, because {}", path_words(path)),
             Self::CertificateName => "the certificate is for another name".to_owned(),
             Self::Http(what) => format!("no readable HTTP answer: {what}"),
             Self::TooLarge => "the body is over 64 kB".to_owned(),
@@ -76,7 +76,7 @@ pub(crate) fn path_words(path: &PathToRoot) -> String {
         PathToRoot::MissingIntermediate => "the server does not send the intermediate certificate".to_owned(),
         PathToRoot::UnknownCa => "it is from a CA that is not publicly trusted".to_owned(),
         PathToRoot::IntermediateExpired => "an intermediate certificate is outside its dates".to_owned(),
-        PathToRoot::Refused(why) => why.clone(),
+        PathToRoot::Refused(why) => format!("the chain is not accepted ({why})"),
     }
 }
 

@@ -11,4 +11,5 @@
 mod corpus;
 mod resolver;
 mod vectors;
+mod verdict;
 mod world;

@@ -4,12 +4,12 @@ use std::net::IpAddr;
 
 use super::{Raised, for_host, refusal_words};
 use crate::{
-    facts::{ConnectFailure, Lookup, LookupFailure, LookupOutcome, MxTarget, SmtpOutcome},
+    facts::{AddressLookup, ConnectFailure, Lookup, LookupOutcome, MxTarget, SmtpOutcome},
     protocol::mta_sts::Mode,
     terms::MxHost,
     verdict::{
         AddressAssessment, Code, MxAssessment, Severity, Subject,
-        case::{Case, MailHosts, has_no_address},
+        case::{Case, MailHosts, Standing, has_no_address},
         words,
     },
 };
@@ -20,18 +20,12 @@ const MOST: usize = 4;
 pub(super) fn rules(case: &Case<'_>, raised: &mut Raised, all_down: bool) {
     let seen = &*case.observation.domain;
     let subject = || Subject::Domain(case.domain.clone());
-    if let Some(failure) = seen.mx.failure()
-        && case.resolver_healthy
-    {
-        let kept = case.mx_lookup.answered();
-        lookup_failed(case, raised, subject(), &seen.mx, failure, case.history.domain.mx.failures_in_a_row, kept);
-    }
-    let implicit = seen.implicit.as_ref().and_then(|lookup| lookup.lookups().find(|lookup| !lookup.answered()));
-    if let Some(lookup) = implicit
-        && let Some(failure) = lookup.failure()
-        && case.resolver_healthy
-    {
-        lookup_failed(case, raised, subject(), lookup, failure, case.history.domain.implicit_failures, false);
+    if case.resolver_healthy {
+        let history = &case.history.domain;
+        lookup_failed(case, raised, subject(), "MX", &seen.mx, history.mx.failures_in_a_row, case.mx_lookup.answered());
+        if let Some(implicit) = &seen.implicit {
+            addresses_failed(case, raised, subject(), implicit, history.implicit_failures, false);
+        }
     }
     if case.mx_lookup.is_dangling() {
         dangling(case, raised, subject(), case.domain.as_str(), &case.mx_lookup.cname);
@@ -78,7 +72,10 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised, all_down: bool) {
             case,
             Code::MxAddressesSkipped,
             Subject::Mx(case.domain.to_string()),
-            format!("{} MX hosts beyond the cap (probe.max_mx) were not looked at.", case.observation.skipped_hosts),
+            format!(
+                "Not looked at: {} of the MX hosts of {}, beyond the cap (probe.max_mx).",
+                case.observation.skipped_hosts, case.domain
+            ),
             "Raise probe.max_mx if you need all.",
         );
     }
@@ -134,12 +131,12 @@ fn mail_host(case: &Case<'_>, raised: &mut Raised, mx: &MxAssessment, all_down: 
             match mx.implicit {
                 true => format!(
                     "Mail goes to {host} itself, and no mx line of the policy matches it: {}.",
-                    refusal_words(case)
+                    coverage_words(case)
                 ),
                 false => format!(
                     "{host} is an MX of {}, and no mx line of the policy matches it: {}.",
                     case.domain,
-                    refusal_words(case)
+                    coverage_words(case)
                 ),
             },
             format!(
@@ -154,7 +151,7 @@ fn mail_host(case: &Case<'_>, raised: &mut Raised, mx: &MxAssessment, all_down: 
             case,
             Code::MxAddressesSkipped,
             subject(),
-            format!("{} addresses of {host} beyond the cap (probe.max_addresses) were not looked at.", mx.skipped),
+            format!("Not looked at: {} of the addresses of {host}, beyond the cap (probe.max_addresses).", mx.skipped),
             "Raise probe.max_addresses if you need all.",
         );
     }
@@ -173,6 +170,14 @@ fn mail_host(case: &Case<'_>, raised: &mut Raised, mx: &MxAssessment, all_down: 
     host_lookup(case, raised, mx, host, down);
 }
 
+/// What an MX outside the policy means for mail now.
+fn coverage_words(case: &Case<'_>) -> &'static str {
+    match case.standing {
+        Standing::None | Standing::Unknown => "no sender minds while the policy is switched off",
+        Standing::Enforce | Standing::Testing => refusal_words(case),
+    }
+}
+
 fn is_private(address: &AddressAssessment) -> bool {
     let latest = address.path.latest.as_ref();
     latest.is_some_and(|latest| latest.outcome == SmtpOutcome::ConnectFailed(ConnectFailure::PrivateAddress))
@@ -181,15 +186,12 @@ fn is_private(address: &AddressAssessment) -> bool {
 fn host_lookup(case: &Case<'_>, raised: &mut Raised, mx: &MxAssessment, host: &MxHost, down: Severity) {
     let Some(seen) = &mx.lookup else { return };
     let subject = || Subject::Mx(mx.target.clone());
-    if seen.resolver_healthy
-        && !case.context.vantage.resolver_failing
-        && let Some(lookup) = seen.addresses.lookups().find(|lookup| !lookup.answered())
-        && let Some(failure) = lookup.failure()
-    {
+    // The implicit host is looked up as the domain, and has its finding there.
+    if seen.resolver_healthy && !case.context.vantage.resolver_failing && !mx.implicit {
         let history = case.history.hosts.get(host);
         let failures = history.map_or(1, |history| history.failures_in_a_row);
         let kept = history.is_some_and(|history| history.last_answer.is_some());
-        lookup_failed(case, raised, subject(), lookup, failure, failures, kept);
+        addresses_failed(case, raised, subject(), &seen.addresses, failures, kept);
     }
     // The domain's own CNAME is no MX target.
     if let Some(target) = seen.addresses.cname().last()
@@ -256,16 +258,34 @@ fn unused_patterns(case: &Case<'_>, raised: &mut Raised, hosts: &[MxAssessment])
     }
 }
 
+/// `dns-lookup-failed` for the addresses of a name: once, by the first family that fails.
+pub(super) fn addresses_failed(
+    case: &Case<'_>,
+    raised: &mut Raised,
+    subject: Subject,
+    lookup: &AddressLookup,
+    failures: u32,
+    kept: bool,
+) {
+    let families = [("A", &lookup.ip4), ("AAAA", &lookup.ip6)];
+    let failed =
+        families.into_iter().find_map(|(kind, lookup)| Some((kind, lookup.as_ref().filter(|l| !l.answered())?)));
+    if let Some((kind, lookup)) = failed {
+        lookup_failed(case, raised, subject, kind, lookup, failures, kept);
+    }
+}
+
 /// `dns-lookup-failed`, for whatever was asked. Not for this side's own trouble. `kept`: an earlier answer is known.
 pub(super) fn lookup_failed<T>(
     case: &Case<'_>,
     raised: &mut Raised,
     subject: Subject,
+    kind: &str,
     lookup: &Lookup<T>,
-    failure: &LookupFailure,
     failures: u32,
     kept: bool,
 ) {
+    let Some(failure) = lookup.failure() else { return };
     let said: Vec<String> = lookup
         .extended_errors
         .iter()
@@ -282,9 +302,9 @@ pub(super) fn lookup_failed<T>(
         Code::DnsLookupFailed,
         Case::lookup_severity(failures),
         subject,
-        format!("The lookup of {} failed: {failure}{said}{times}.{stands}", lookup.name),
+        format!("The {kind} lookup of {} failed: {failure}{said}{times}.{stands}", lookup.name),
         format!(
-            "Ask the zone's own name servers: dig +norecurse {} @SERVER. If they answer, check the delegation, the DNSSEC \
+            "Ask the zone's own name servers: dig +norecurse {} {kind} @SERVER. If they answer, check the delegation, the DNSSEC \
              signatures, and firewalls that drop large answers.",
             lookup.name
         ),

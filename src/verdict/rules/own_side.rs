@@ -50,7 +50,7 @@ impl Sight {
         let seen = &*case.observation.domain;
         let failures = [seen.mx.failure(), seen.sts_record.failure(), seen.tlsrpt_record.failure()];
         let hosts = case.observation.hosts.values().find_map(|facts| facts.host.addresses.failure());
-        if let Some(why) = failures.into_iter().flatten().next().or(seen.policy.addresses.failure()).or(hosts) {
+        if let Some(why) = failures.into_iter().flatten().next().or_else(|| seen.policy.addresses.failure()).or(hosts) {
             self.own(format!("the DNS, because the resolver answers nothing ({why}; see resolver.servers)"));
             self.own_side = true;
         }

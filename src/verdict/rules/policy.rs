@@ -51,20 +51,8 @@ fn lookup(case: &Case<'_>, raised: &mut Raised) {
     let addresses = &case.policy.host.addresses;
     let subject = || Subject::PolicyHost(host.clone());
     if case.resolver_healthy {
-        for lookup in addresses.lookups() {
-            if let Some(failure) = lookup.failure() {
-                super::mx::lookup_failed(
-                    case,
-                    raised,
-                    subject(),
-                    lookup,
-                    failure,
-                    case.history.domain.policy_host_failures,
-                    false,
-                );
-                break;
-            }
-        }
+        let failures = case.history.domain.policy_host_failures;
+        super::mx::addresses_failed(case, raised, subject(), addresses, failures, false);
     }
     if addresses.is_dangling() {
         super::mx::dangling(case, raised, subject(), host, addresses.cname());
@@ -129,7 +117,7 @@ fn addresses(case: &Case<'_>, raised: &mut Raised) {
             Code::StsPolicyCertificateExpiring,
             Severity::Warning,
             subject(),
-            format!("{what} of {host} ends {}; then senders refuse the policy.", words::ahead(near.end, case.now)),
+            format!("{what} of {host} expires {}; then senders refuse the policy.", words::ahead(near.end, case.now)),
             "Renew it and reload the web server; see why the renewal did not run by itself.",
         );
     }
@@ -151,7 +139,12 @@ fn failures(case: &Case<'_>, raised: &mut Raised, judged: &[&FetchView<'_>]) {
                 .map(|other| other.fetch.address)
                 .collect();
             let (detail, fix) = fault_text(case, view, fault);
-            let detail = format!("{detail} Seen at {}.", words::list(&shown, MOST_ADDRESSES));
+            let who = if code == Code::StsPolicyMediaType {
+                "several senders refuse the policy"
+            } else {
+                "senders get no policy"
+            };
+            let detail = format!("{detail} Seen at {}: {who}.", words::list(&shown, MOST_ADDRESSES));
             raised.raise(case, code, Subject::PolicyHost(case.policy.host.host.clone()), detail, fix);
         }
     }
@@ -202,18 +195,18 @@ fn fault_text(case: &Case<'_>, view: &FetchView<'_>, fault: &FetchFault) -> (Str
         ),
         FetchFault::CertificateNotYetValid => (
             format!(
-                "The certificate of {host} is valid only {}.",
+                "The certificate of {host} becomes valid {}.",
                 leaf.map(|leaf| words::ahead(leaf.not_before, case.now)).unwrap_or_default()
             ),
             "Install a certificate that is valid now; check the clock of the machine that issued it.".to_owned(),
         ),
         FetchFault::CertificateUntrusted(path) => (
-            format!("The certificate of {host} is not trusted: {}.", path_words(path)),
+            format!("The certificate of {host} is not trusted, because {}.", path_words(path)),
             "Install the full chain of a public CA: the certificate, then its intermediates.".to_owned(),
         ),
         FetchFault::CertificateName => (
             format!(
-                "The certificate of {host} does not name it; it names {}.",
+                "The certificate of {host} does not name it, but {}.",
                 super::certificate::names_words(leaf.map_or(&[], |leaf| &leaf.names))
             ),
             format!(
@@ -268,7 +261,7 @@ fn content(case: &Case<'_>, raised: &mut Raised) {
     );
     for (kind, code, lead) in [
         (Reading::Invalid, Code::StsPolicyInvalid, "The policy cannot be used"),
-        (Reading::Lenient, Code::StsPolicyLenient, "Some senders reject the policy"),
+        (Reading::Lenient, Code::StsPolicyLenient, "Not every sender takes the policy"),
         (Reading::Note, Code::StsPolicyNote, "The policy is unusual but fine"),
     ] {
         let problems: Vec<&Problem> = with_reading(&reading.problems, kind).collect();

@@ -18,18 +18,10 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
     let name = case.domain.sts_record_name();
     let seen = &*case.observation.domain;
     let subject = || Subject::Domain(case.domain.clone());
-    if let Some(failure) = seen.sts_record.failure()
-        && case.resolver_healthy
-    {
-        super::mx::lookup_failed(
-            case,
-            raised,
-            subject(),
-            &seen.sts_record,
-            failure,
-            case.history.domain.sts_record.failures_in_a_row,
-            case.sts_lookup.answered(),
-        );
+    if case.resolver_healthy {
+        let failures = case.history.domain.sts_record.failures_in_a_row;
+        let kept = case.sts_lookup.answered();
+        super::mx::lookup_failed(case, raised, subject(), "TXT", &seen.sts_record, failures, kept);
     }
     let lookup = case.sts_lookup;
     if !lookup.answered() {
@@ -46,20 +38,25 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
     match record.presence {
         // Who takes no mail needs no policy: publishing one would be a mistake.
         RecordPresence::Absent if matches!(case.hosts, MailHosts::Null) => {}
+        RecordPresence::Absent if case.cached_view.is_some() => raised.raise(
+            case,
+            Code::StsRecordMissing,
+            subject(),
+            format!("There is no MTA-STS record at {name} any more; senders that hold the policy still apply it."),
+            format!("Publish it again: {}; to withdraw a policy, serve it in mode none first.", publish()),
+        ),
         RecordPresence::Absent => raised.raise(
             case,
             Code::StsRecordMissing,
             subject(),
-            format!(
-                "There is no MTA-STS record at {name}: nothing stops an attacker on the way from switching TLS off."
-            ),
+            format!("There is no MTA-STS record at {name}: nothing stops an attacker on the way from switching TLS off."),
             format!("Publish a policy in mode testing first, then announce it: {}", publish()),
         ),
         RecordPresence::Multiple(count) => raised.raise(
             case,
             Code::StsRecordMultiple,
             subject(),
-            format!("{count} TXT records at {name} start with v=STSv1; where one is allowed."),
+            format!("{count} TXT records at {name} start with \"v=STSv1;\", where only one is allowed: senders take them for none."),
             "Delete all but the one with the id of the present policy.",
         ),
         RecordPresence::One => {

@@ -14,12 +14,10 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
     let name = case.domain.tlsrpt_record_name();
     let subject = || Subject::TlsRpt(name.clone());
     let seen = &*case.observation.domain;
-    if let Some(failure) = seen.tlsrpt_record.failure()
-        && case.resolver_healthy
-    {
+    if case.resolver_healthy {
         let failures = case.history.domain.tlsrpt_record.failures_in_a_row;
         let kept = case.tlsrpt_lookup.answered();
-        super::mx::lookup_failed(case, raised, subject(), &seen.tlsrpt_record, failure, failures, kept);
+        super::mx::lookup_failed(case, raised, subject(), "TXT", &seen.tlsrpt_record, failures, kept);
     }
     let lookup = case.tlsrpt_lookup;
     if !lookup.answered() {
@@ -48,7 +46,7 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
             case,
             Code::TlsRptRecordMultiple,
             subject(),
-            format!("{count} TXT records at {name} start with v=TLSRPTv1; where one is allowed."),
+            format!("{count} TXT records at {name} start with \"v=TLSRPTv1;\", where only one is allowed: senders take them for none."),
             "Delete all but one; several addresses go into one rua, separated by commas.",
         ),
         RecordPresence::One => {

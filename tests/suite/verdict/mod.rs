@@ -1,0 +1,7 @@
+//! The judgement, by its specification: facts in, findings and delivery out.
+
+mod case;
+mod codes;
+mod pairs_domain;
+mod pairs_mail;
+mod pairs_policy;
