@@ -2,6 +2,8 @@
 
 mod case;
 mod codes;
+mod delivery;
 mod pairs_domain;
 mod pairs_mail;
 mod pairs_policy;
+mod reach;
