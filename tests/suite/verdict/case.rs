@@ -168,6 +168,7 @@ pub(crate) struct World {
     pub(crate) severities: BTreeMap<String, Severity>,
     pub(crate) accept: Vec<Acceptance>,
     pub(crate) own_mx: Vec<HostPattern>,
+    pub(crate) thresholds: Thresholds,
 }
 
 impl World {
@@ -200,6 +201,7 @@ impl World {
             severities: BTreeMap::new(),
             accept: Vec::new(),
             own_mx: Vec::new(),
+            thresholds: Thresholds::default(),
         }
         .mx(MX1, &[A1])
     }
@@ -432,11 +434,10 @@ impl Monitor {
     }
 
     pub(crate) fn judge(&self, world: &World, observation: &Observation, vantage: &Vantage) -> Assessment {
-        let thresholds = Thresholds::default();
         let context = Context {
             vantage,
             expectation: world.expectation.as_ref(),
-            thresholds: &thresholds,
+            thresholds: &world.thresholds,
             severities: &world.severities,
             accept: &world.accept,
             own_mx: &world.own_mx,
@@ -453,10 +454,4 @@ pub(crate) fn find(assessment: &Assessment, code: Code) -> Option<&Finding> {
 
 pub(crate) fn codes(assessment: &Assessment) -> BTreeSet<&'static str> {
     assessment.findings.iter().map(|finding| finding.code.as_str()).collect()
-}
-
-/// Warnings and errors alone.
-pub(crate) fn troubles(assessment: &Assessment) -> Vec<&'static str> {
-    let bad = assessment.findings.iter().filter(|finding| finding.severity > Severity::Info);
-    bad.map(|finding| finding.code.as_str()).collect()
 }

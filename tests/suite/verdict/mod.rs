@@ -1,8 +1,10 @@
 //! The judgement, by its specification: facts in, findings and delivery out.
 
 mod case;
+mod certificates;
 mod codes;
 mod delivery;
+mod lookups;
 mod pairs_domain;
 mod pairs_mail;
 mod pairs_policy;
