@@ -11,3 +11,5 @@ mod pairs_mail;
 mod pairs_policy;
 mod peers;
 mod reach;
+mod replay;
+mod wishes;
