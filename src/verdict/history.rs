@@ -38,6 +38,8 @@ pub struct SeenPolicy {
     pub first_seen_at: Timestamp,
     /// The last one.
     pub last_seen_at: Timestamp,
+    /// The largest TTL of the record that announced it, in seconds: a resolver shows what is left of it.
+    pub record_ttl: u32,
 }
 
 /// What is remembered of a domain.
@@ -124,12 +126,14 @@ impl DomainHistory {
         }
         let at = observation.started_at;
         if let Some(policy) = discovered_policy(observation, at) {
+            let record_ttl = observation.sts_record.ttl().unwrap_or(0);
             match &mut self.policy {
                 Some(seen) if seen.policy.same_meaning(&policy) => {
                     seen.policy = policy;
                     seen.last_seen_at = at;
+                    seen.record_ttl = seen.record_ttl.max(record_ttl);
                 }
-                slot => *slot = Some(SeenPolicy { policy, first_seen_at: at, last_seen_at: at }),
+                slot => *slot = Some(SeenPolicy { policy, first_seen_at: at, last_seen_at: at, record_ttl }),
             }
         }
     }

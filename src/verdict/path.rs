@@ -50,7 +50,9 @@ pub fn assess_path(
     PathAssessment {
         address,
         starttls: latest.and_then(|latest| starttls_state(latest)),
-        result_type: latest.and_then(|latest| result_type(latest, certificate.as_ref(), now)),
+        result_type: latest
+            .filter(|latest| !is_own_side(latest, context.vantage))
+            .and_then(|latest| result_type(latest, certificate.as_ref(), now)),
         consecutive_failures: history.map_or(0, |history| history.failures_in_a_row),
         last_success_at: history.and_then(|history| history.last_success_at),
         latest: latest.cloned(),

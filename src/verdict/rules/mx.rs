@@ -217,7 +217,11 @@ fn host_lookup(case: &Case<'_>, raised: &mut Raised, mx: &MxAssessment, host: &M
             case,
             Code::DnsDelegationDangling,
             subject(),
-            format!("An MX record of {} leads to {end}, which does not exist. Whoever can register that name can take this mail.", case.domain),
+            format!(
+                "An MX record of {} leads to {end}, which does not exist.{}",
+                case.domain,
+                takeover_words(case, &end, "can take this mail")
+            ),
             "Take the MX record out, or bring the name back.",
         );
     }
@@ -311,6 +315,12 @@ pub(super) fn lookup_failed<T>(
     );
 }
 
+/// Only names outside the domain can fall to others.
+fn takeover_words(case: &Case<'_>, end: &str, what: &str) -> String {
+    let own = end.strip_suffix(case.domain.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    if own { String::new() } else { format!(" Whoever can register that name {what}.") }
+}
+
 /// `dns-delegation-dangling` for a CNAME.
 pub(super) fn dangling(case: &Case<'_>, raised: &mut Raised, subject: Subject, name: &str, chain: &[String]) {
     let end = chain.last().map_or("", String::as_str);
@@ -319,7 +329,8 @@ pub(super) fn dangling(case: &Case<'_>, raised: &mut Raised, subject: Subject, n
         Code::DnsDelegationDangling,
         subject,
         format!(
-            "{name} is a CNAME to {end}, which does not exist. Whoever can register that name decides what senders see."
+            "{name} is a CNAME to {end}, which does not exist.{}",
+            takeover_words(case, end, "decides what senders see")
         ),
         format!("Point the CNAME of {name} to a name that exists, or delete it."),
     );

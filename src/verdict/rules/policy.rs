@@ -17,6 +17,8 @@ use crate::{
 
 /// FET-12: senders need not wait longer than a minute, and some give up much earlier.
 const SLOW: Duration = Duration::from_secs(5);
+/// RFC 8461 §3.3: senders look for a new policy about once a day.
+const SENDER_REFRESH: Duration = Duration::from_secs(86_400);
 /// More addresses than this make a detail unreadable.
 const MOST_ADDRESSES: usize = 4;
 /// Likewise; a hostile policy lists thousands.
@@ -28,7 +30,7 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
     if !case.announced() {
         // Without a record nobody looks; a policy in mode none is the last step of an orderly withdrawal.
         let served = case.policy.usable().filter(|policy| policy.mode != Mode::None);
-        if let (Some(policy), true) = (served, case.sts_lookup.answered()) {
+        if let (Some(policy), true) = (served, case.sts_lookup.answered() && !is_being_withdrawn(case)) {
             raised.raise(
                 case,
                 Code::StsPolicyUnused,
@@ -44,6 +46,15 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
     lookup(case, raised);
     addresses(case, raised);
     content(case, raised);
+}
+
+/// The record goes first and the host later: until no sender can have seen the record, the host is still needed.
+fn is_being_withdrawn(case: &Case<'_>) -> bool {
+    case.history
+        .domain
+        .policy
+        .as_ref()
+        .is_some_and(|seen| case.now < seen.last_seen_at + Duration::from_secs(seen.record_ttl.into()) + SENDER_REFRESH)
 }
 
 fn lookup(case: &Case<'_>, raised: &mut Raised) {

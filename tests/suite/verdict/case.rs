@@ -342,6 +342,7 @@ impl World {
     }
 
     /// The dialogue with an address ended before a certificate was seen.
+    #[expect(clippy::needless_pass_by_value, reason = "callers build the outcome in place")]
     pub(crate) fn smtp(self, address: &str, outcome: SmtpOutcome) -> Self {
         self.at(address, |probe| {
             probe.outcome = outcome.clone();

@@ -194,6 +194,8 @@ fn failing_canaries_count_against_nobody() {
             let seen = monitor.later(MINUTE).see(&shut);
             assert_eq!((reach(&seen), seen.delivery, seen.own_side), (Reach::CannotTell, State::Unknown, true));
             assert!(find(&seen, Code::SmtpConnectFailed).is_none() && find(&seen, Code::SmtpTimeout).is_none());
+            let path = &seen.mx[0].addresses[0].path;
+            assert_eq!((path.result_type, path.consecutive_failures), (None, 0));
         }
         let seen = monitor.later(MINUTE).see(&world);
         assert_eq!(reach(&seen), Reach::CannotTell, "{failure:?}: this is the first failure that counts");

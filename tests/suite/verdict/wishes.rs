@@ -8,7 +8,7 @@ use smtptls_exporter::{
     verdict::{Acceptance, Assessment, Code, Expectation, ExpectedMode, HostPattern, Severity},
 };
 
-use super::case::{A1, A2, DOMAIN, MINUTE, MX1, MX2, Monitor, NOW, World, addresses, codes, failed, find, host};
+use super::case::{A1, A2, DAY, DOMAIN, MINUTE, MX1, MX2, Monitor, NOW, World, addresses, codes, failed, find, host};
 
 fn accept(code: Code, mx: Option<&str>, until: Option<Timestamp>) -> Acceptance {
     let reason = Some("ticket 12".to_owned());
@@ -198,4 +198,30 @@ fn a_record_that_is_gone_is_asked_for_again() {
     let seen = monitor.later(MINUTE).see(&World::good("enforce").no_record());
     let finding = find(&seen, Code::StsRecordMissing).unwrap();
     assert!(finding.fix.starts_with("Publish it again: _mta-sts.example.com. TXT \"v=STSv1; id="), "{}", finding.fix);
+}
+
+/// The order of a withdrawal is: mode none, record, host. The host stays for as long as somebody may know the record.
+#[test]
+fn a_policy_without_a_record_is_unused_only_after_a_while() {
+    let mut monitor = Monitor::new();
+    monitor.see(&World::good("enforce"));
+    let gone = World::good("enforce").no_record();
+    assert_eq!(find(&monitor.later(DAY).see(&gone), Code::StsPolicyUnused), None);
+    // The TTL of the record is five minutes.
+    assert!(find(&monitor.later(5 * MINUTE).see(&gone), Code::StsPolicyUnused).is_some());
+    assert!(find(&gone.assess(), Code::StsPolicyUnused).is_some(), "and where the record was never seen");
+}
+
+/// A name inside the domain is broken when it does not exist, and nobody else can take it.
+#[test]
+fn only_foreign_names_can_be_taken_over() {
+    let detail = |name: &str| {
+        let world = World::good("enforce").targets(vec![MxTarget::Host(host(name))]).host(name, &[]);
+        let world = world.host_lookup(name, |seen| {
+            seen.addresses.ip4 = Some(super::case::lookup(name, smtptls_exporter::facts::LookupOutcome::NxDomain));
+        });
+        find(&world.assess(), Code::DnsDelegationDangling).unwrap().detail.clone()
+    };
+    assert!(detail("mx.lapsed.example").contains("Whoever can register that name"));
+    assert!(!detail(MX2).contains("Whoever"));
 }
