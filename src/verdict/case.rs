@@ -308,7 +308,8 @@ pub(crate) fn has_no_address(lookup: &AddressLookup) -> bool {
     lookup.is_absent() && (gone || both)
 }
 
-/// Definitions of the field differ on one SERVFAIL; as with every lookup, the third in a row counts, or the only one.
+/// One SERVFAIL may be a name server that restarts: as with every lookup the third in a row counts, or the only one where
+/// there is no history.
 fn mx_servfail(observation: &Observation, history: &History, once: bool, resolver_healthy: bool) -> bool {
     let lasting = once || history.domain.mx.failures_in_a_row >= LOOKUP_FAILURES_IN_A_ROW;
     let servfail = observation.domain.mx.failure() == Some(&LookupFailure::ServFail);
