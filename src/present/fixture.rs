@@ -483,7 +483,7 @@ pub(crate) fn no_mail(name: &str) -> Assessment {
         Severity::Info,
         Subject::Domain(domain(name)),
         "A null MX stands alone.",
-        "Nothing.",
+        "Nothing to do.",
     )];
     assessment
 }

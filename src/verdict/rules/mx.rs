@@ -140,7 +140,7 @@ fn mail_host(case: &Case<'_>, raised: &mut Raised, mx: &MxAssessment, all_down: 
                 ),
             },
             format!(
-                "Add the line \"mx: {host}\" to the policy, then publish a new id: {}. TXT \"v=STSv1; id={}\"",
+                "Add the line \"mx: {host}\" to the policy, then publish a new id:\n{}. TXT \"v=STSv1; id={}\"",
                 case.domain.sts_record_name(),
                 words::next_id(case.now)
             ),

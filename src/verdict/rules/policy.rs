@@ -266,7 +266,7 @@ fn content(case: &Case<'_>, raised: &mut Raised) {
         format!("line {line}, column {column}: ")
     };
     let new_id = format!(
-        "then publish a new id: {}. TXT \"v=STSv1; id={}\"",
+        "then publish a new id:\n{}. TXT \"v=STSv1; id={}\"",
         case.domain.sts_record_name(),
         words::next_id(case.now)
     );

@@ -43,14 +43,14 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
             Code::StsRecordMissing,
             subject(),
             format!("There is no MTA-STS record at {name} any more; senders that hold the policy still apply it."),
-            format!("Publish it again: {}; to withdraw a policy, serve it in mode none first.", publish()),
+            format!("To withdraw a policy, serve it in mode none first. Else publish the record again:\n{}", publish()),
         ),
         RecordPresence::Absent => raised.raise(
             case,
             Code::StsRecordMissing,
             subject(),
             format!("There is no MTA-STS record at {name}: nothing stops an attacker on the way from switching TLS off."),
-            format!("Publish a policy in mode testing first, then announce it: {}", publish()),
+            format!("Publish a policy in mode testing first, then announce it:\n{}", publish()),
         ),
         RecordPresence::Multiple(count) => raised.raise(
             case,
@@ -70,7 +70,7 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
                         Code::StsRecordNote => {
                             "Nothing to do; delete the field if nobody knows what it is for.".to_owned()
                         }
-                        _ => format!("Publish it in its plain form: {}", publish()),
+                        _ => format!("Publish it in its plain form:\n{}", publish()),
                     };
                     raised.raise(case, code, subject(), detail, fix);
                 }

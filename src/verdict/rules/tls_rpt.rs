@@ -40,7 +40,7 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
             Code::TlsRptRecordMissing,
             subject(),
             format!("There is no TLSRPT record at {name}: senders that fail to deliver over TLS do not tell you."),
-            format!("Publish one, with a mailbox that you read: {publish}"),
+            format!("Publish one, with a mailbox that you read:\n{publish}"),
         ),
         RecordPresence::Multiple(count) => raised.raise(
             case,
@@ -63,7 +63,7 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
                 let what = problem_words(problems.into_iter(), |_| String::new());
                 let fix = match reading {
                     Reading::Note => "Nothing to do; delete the field if nobody knows what it is for.".to_owned(),
-                    _ => format!("Publish it in its plain form: {publish}"),
+                    _ => format!("Publish it in its plain form:\n{publish}"),
                 };
                 raised.raise(case, code, subject(), format!("The record at {name} is \"{text}\": {what}."), fix);
             }

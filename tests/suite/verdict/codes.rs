@@ -107,7 +107,11 @@ fn sentences_are_whole() {
     for pair in pairs() {
         for context in CONTEXTS {
             for finding in judged(context, pair.raised).findings {
-                for text in [&finding.detail, &finding.fix] {
+                // What is to be published stands at the end of a fix, on a line of its own.
+                let (fix, line) = finding.fix.rsplit_once('\n').unwrap_or((&finding.fix, ""));
+                assert!(line.is_empty() || (line.contains(" TXT \"") && fix.ends_with(':')), "{}", finding.fix);
+                let fix = fix.strip_suffix(':').map_or_else(|| fix.to_owned(), |fix| format!("{fix}."));
+                for text in [&finding.detail, &fix] {
                     let context = format!("{}: {text}", finding.code);
                     // A sentence begins with a capital letter, a number, or the name that it is about.
                     let first = text.split(' ').next().unwrap_or_default();

@@ -137,6 +137,8 @@ fn a_peer_s_text_is_harmless() {
     let seen = World::good("enforce").smtp(A1, outcome).records(&[record.as_str()]).assess();
     assert!(seen.findings.len() >= 2);
     for finding in &seen.findings {
-        assert!(!finding.detail.contains(char::is_control) && !finding.fix.contains(char::is_control), "{finding:?}");
+        // A fix may have a line of its own for what is to be published.
+        let control = |c: char| c.is_control() && c != '\n';
+        assert!(!finding.detail.contains(char::is_control) && !finding.fix.contains(control), "{finding:?}");
     }
 }
