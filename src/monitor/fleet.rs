@@ -552,3 +552,6 @@ impl Host {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;
