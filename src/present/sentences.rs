@@ -226,12 +226,15 @@ pub(super) fn headline(assessment: &Assessment, now: Timestamp) -> String {
         .into_iter()
         .find_map(|severity| assessment.active().find(|finding| finding.severity == severity));
     if let Some(finding) = pressing {
+        // The detail names names and dates; in a line of a list the gist is what fits.
+        let gist = finding.code.row().summary;
+        let gist = gist.split(':').next().unwrap_or(gist).trim_end_matches([' ', '.']);
         let name = finding.subject.name();
         if name == assessment.domain.as_str() {
-            return finding.detail.clone();
+            return gist.to_owned();
         }
         let short = name.strip_suffix(assessment.domain.as_str()).and_then(|name| name.strip_suffix('.'));
-        return format!("{}: {}", short.unwrap_or(name), finding.detail);
+        return format!("{}: {gist}", short.unwrap_or(name));
     }
     let words = match (assessment.delivery, mode(assessment)) {
         (State::Protected, _) => "",

@@ -29,7 +29,9 @@ pub(super) fn page(snapshot: &Snapshot, metrics_path: &str) -> String {
     let mut html = String::with_capacity(HEAD_BYTES + rows.len() * ROW_BYTES);
     let _ = write!(
         html,
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>smtptls-exporter</title></head>\n<body>\n\
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <meta name=\"color-scheme\" content=\"light dark\"><title>smtptls-exporter</title></head>\n<body>\n\
          <h1>smtptls-exporter {version}</h1>\n\
          <p>Watches the transport security of e-mail: MTA-STS, STARTTLS, TLSRPT.</p>\n\
          <ul>\n<li><a href=\"{}\">Metrics</a></li>\n<li><a href=\"/-/healthy\">Health</a></li>\n\
