@@ -4,8 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::problems::{Problems, is_blank, quoted, slice, trimmed};
-use crate::terms::{Octets, Span};
+use super::problems::{Problems, is_blank, quoted, slice, trimmed, worst};
+use crate::terms::{Octets, Problem, Reading, Span};
 
 /// How many records that count stand at a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +23,62 @@ impl RecordPresence {
     /// Whether no record of the standard is there.
     pub const fn is_absent(self) -> bool {
         matches!(self, Self::Absent)
+    }
+}
+
+/// What was made of the TXT records of a name, of which one ought to be of the standard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RecordReading<T> {
+    /// How many of them are of the standard. [`RecordPresence::Multiple`] is an error in itself, without a problem.
+    pub presence: RecordPresence,
+    /// The record that was judged, its strings joined; present exactly if there is one.
+    pub text: Option<Octets>,
+    /// Its content; present exactly if it is usable.
+    pub value: Option<T>,
+    /// What is wrong or odd in it. The spans are offsets into `text`; what is missing has an empty span at the end.
+    pub problems: Vec<Problem>,
+    /// Other TXT records at the name.
+    pub unrelated: usize,
+}
+
+impl<T> RecordReading<T> {
+    /// Chooses among the records, each a list of strings, and reads the one that counts with `read`, which is given the
+    /// text and where its strings were joined.
+    pub(super) fn of(
+        records: &[Vec<Octets>],
+        dialect: &Dialect,
+        read: impl Fn(&[u8], &[usize], &mut Problems) -> Option<T>,
+    ) -> Self {
+        let selection = select(records, dialect.version);
+        let (presence, unrelated) = (selection.presence, selection.unrelated);
+        if presence != RecordPresence::One {
+            return Self { presence, text: None, value: None, problems: Vec::new(), unrelated };
+        }
+        let mut problems = Problems::default();
+        selection.report_nearly(dialect, &mut problems);
+        let value = read(selection.text.as_bytes(), &selection.seams, &mut problems);
+        Self {
+            presence,
+            value: value.filter(|_| !problems.any_invalid()),
+            problems: problems.into_sorted(),
+            text: Some(selection.text),
+            unrelated,
+        }
+    }
+
+    /// Whether mainstream senders use the record.
+    pub fn usable(&self) -> bool {
+        self.value.is_some()
+    }
+
+    /// Whether every sender uses it.
+    pub fn valid(&self) -> bool {
+        self.usable() && self.worst().is_none_or(|reading| reading == Reading::Note)
+    }
+
+    /// The worst that was found.
+    pub fn worst(&self) -> Option<Reading> {
+        worst(&self.problems)
     }
 }
 

@@ -11,8 +11,9 @@ use super::{
 use crate::{
     facts::{AddressLookup, Lookup, LookupFailure, LookupOutcome, MxTarget, Observation, SmtpOutcome},
     protocol::{
-        mta_sts::{Mode, Policy, StsRecordReading, read_sts_records},
-        tls_rpt::{TlsRptReading, read_tlsrpt_records},
+        mta_sts::{Mode, Policy, StsRecord, read_sts_records},
+        tls_rpt::{TlsRptRecord, read_tlsrpt_records},
+        txt::RecordReading,
     },
     terms::{MxHost, PolicyDomain, Timestamp},
 };
@@ -68,8 +69,8 @@ pub(crate) struct Case<'a> {
     pub(crate) sts_lookup: &'a Lookup<Vec<crate::terms::Octets>>,
     pub(crate) tlsrpt_lookup: &'a Lookup<Vec<crate::terms::Octets>>,
     pub(crate) mx_lookup: &'a Lookup<crate::facts::MxRecord>,
-    pub(crate) record: StsRecordReading,
-    pub(crate) tlsrpt: TlsRptReading,
+    pub(crate) record: RecordReading<StsRecord>,
+    pub(crate) tlsrpt: RecordReading<TlsRptRecord>,
     pub(crate) policy: PolicyView<'a>,
     /// Whether a usable policy came; nothing where this side could not look.
     pub(crate) fetched: Option<bool>,
@@ -351,7 +352,7 @@ fn views(
     observation: &Observation,
     history: &History,
     resolver_healthy: bool,
-    record: &StsRecordReading,
+    record: &RecordReading<StsRecord>,
     fetched: Option<bool>,
     served: Option<Arc<Policy>>,
     held: Option<Arc<Policy>>,

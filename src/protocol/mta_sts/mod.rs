@@ -12,4 +12,4 @@ pub use media_type::{MediaType, media_type};
 pub use mx_pattern::MxPattern;
 pub use policy::{Mode, Policy, PolicyReading};
 pub use policy_reader::read_policy;
-pub use record::{StsRecord, StsRecordReading, read_sts_records};
+pub use record::{StsRecord, read_sts_records};

@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use crate::{
     protocol::{
-        problems::{Problems, is_blank, is_misspelling, quoted, worst},
-        txt::{Dialect, Field, RecordPresence, extension_fault, read_fields, select},
+        problems::{Problems, is_blank, is_misspelling, quoted},
+        txt::{Dialect, Field, RecordReading, extension_fault, read_fields},
     },
-    terms::{Octets, PolicyId, Problem, Reading, Span},
+    terms::{Octets, PolicyId, Span},
 };
 
 const DIALECT: Dialect = Dialect {
@@ -32,58 +32,9 @@ pub struct StsRecord {
     pub extensions: Vec<(String, String)>,
 }
 
-/// What was made of the TXT records at `_mta-sts.<domain>`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct StsRecordReading {
-    /// How many of them are MTA-STS records. [`RecordPresence::Multiple`] is an error in itself, without a problem.
-    pub presence: RecordPresence,
-    /// The record that was judged, its strings joined; present exactly if there is one.
-    pub text: Option<Octets>,
-    /// Its content; present exactly if it is usable.
-    pub value: Option<StsRecord>,
-    /// What is wrong or odd in it. The spans are offsets into `text`; what is missing has an empty span at the end.
-    pub problems: Vec<Problem>,
-    /// Other TXT records at the name.
-    pub unrelated: usize,
-}
-
-impl StsRecordReading {
-    /// Whether mainstream senders use the record.
-    pub fn usable(&self) -> bool {
-        self.value.is_some()
-    }
-
-    /// Whether every sender uses it.
-    pub fn valid(&self) -> bool {
-        self.usable() && self.worst().is_none_or(|reading| reading == Reading::Note)
-    }
-
-    /// The worst that was found.
-    pub fn worst(&self) -> Option<Reading> {
-        worst(&self.problems)
-    }
-}
-
 /// Chooses among the TXT records of the name, each a list of strings, and reads the one that counts (RFC 8461 §3.1).
-pub fn read_sts_records(records: &[Vec<Octets>]) -> StsRecordReading {
-    let selection = select(records, DIALECT.version);
-    let mut reading = StsRecordReading {
-        presence: selection.presence,
-        text: None,
-        value: None,
-        problems: Vec::new(),
-        unrelated: selection.unrelated,
-    };
-    if selection.presence != RecordPresence::One {
-        return reading;
-    }
-    let mut problems = Problems::default();
-    selection.report_nearly(&DIALECT, &mut problems);
-    let value = read_record(selection.text.as_bytes(), &selection.seams, &mut problems);
-    reading.value = value.filter(|_| !problems.any_invalid());
-    reading.problems = problems.into_sorted();
-    reading.text = Some(selection.text);
-    reading
+pub fn read_sts_records(records: &[Vec<Octets>]) -> RecordReading<StsRecord> {
+    RecordReading::of(records, &DIALECT, read_record)
 }
 
 fn read_record(text: &[u8], seams: &[usize], problems: &mut Problems) -> Option<StsRecord> {
@@ -186,8 +137,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::protocol::txt::RecordPresence;
+    use crate::terms::Reading;
 
-    fn read(records: &[&str]) -> StsRecordReading {
+    fn read(records: &[&str]) -> RecordReading<StsRecord> {
         let records: Vec<Vec<Octets>> = records.iter().map(|text| vec![Octets::from(*text)]).collect();
         read_sts_records(&records)
     }

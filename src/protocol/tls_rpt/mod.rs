@@ -4,4 +4,4 @@ mod destination;
 mod record;
 
 pub use destination::{Destination, Scheme};
-pub use record::{TlsRptReading, TlsRptRecord, read_tlsrpt_records};
+pub use record::{TlsRptRecord, read_tlsrpt_records};

@@ -7,10 +7,10 @@ use serde::Serialize;
 use super::{Destination, destination::Fault};
 use crate::{
     protocol::{
-        problems::{Problems, is_misspelling, quoted, slice, trimmed, worst},
-        txt::{Dialect, Field, RecordPresence, extension_fault, read_fields, select},
+        problems::{Problems, is_misspelling, quoted, slice, trimmed},
+        txt::{Dialect, Field, RecordReading, extension_fault, read_fields},
     },
-    terms::{Octets, Problem, Reading, Span},
+    terms::{Octets, Reading, Span},
 };
 
 const DIALECT: Dialect = Dialect {
@@ -34,58 +34,9 @@ pub struct TlsRptRecord {
     pub extensions: Vec<(String, String)>,
 }
 
-/// What was made of the TXT records at `_smtp._tls.<domain>`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct TlsRptReading {
-    /// How many of them are TLSRPT records. [`RecordPresence::Multiple`] is an error in itself, without a problem.
-    pub presence: RecordPresence,
-    /// The record that was judged, its strings joined; present exactly if there is one.
-    pub text: Option<Octets>,
-    /// Its content; present exactly if it is usable.
-    pub value: Option<TlsRptRecord>,
-    /// What is wrong or odd in it. The spans are offsets into `text`; what is missing has an empty span at the end.
-    pub problems: Vec<Problem>,
-    /// Other TXT records at the name.
-    pub unrelated: usize,
-}
-
-impl TlsRptReading {
-    /// Whether mainstream senders use the record.
-    pub fn usable(&self) -> bool {
-        self.value.is_some()
-    }
-
-    /// Whether every sender uses it.
-    pub fn valid(&self) -> bool {
-        self.usable() && self.worst().is_none_or(|reading| reading == Reading::Note)
-    }
-
-    /// The worst that was found.
-    pub fn worst(&self) -> Option<Reading> {
-        worst(&self.problems)
-    }
-}
-
 /// Chooses among the TXT records of the name, each a list of strings, and reads the one that counts (RFC 8460 §3).
-pub fn read_tlsrpt_records(records: &[Vec<Octets>]) -> TlsRptReading {
-    let selection = select(records, DIALECT.version);
-    let mut reading = TlsRptReading {
-        presence: selection.presence,
-        text: None,
-        value: None,
-        problems: Vec::new(),
-        unrelated: selection.unrelated,
-    };
-    if selection.presence != RecordPresence::One {
-        return reading;
-    }
-    let mut problems = Problems::default();
-    selection.report_nearly(&DIALECT, &mut problems);
-    let value = read_record(selection.text.as_bytes(), &selection.seams, &mut problems);
-    reading.value = value.filter(|_| !problems.any_invalid());
-    reading.problems = problems.into_sorted();
-    reading.text = Some(selection.text);
-    reading
+pub fn read_tlsrpt_records(records: &[Vec<Octets>]) -> RecordReading<TlsRptRecord> {
+    RecordReading::of(records, &DIALECT, read_record)
 }
 
 fn read_record(text: &[u8], seams: &[usize], problems: &mut Problems) -> Option<TlsRptRecord> {
@@ -207,8 +158,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::protocol::txt::RecordPresence;
 
-    fn read(record: &str) -> TlsRptReading {
+    fn read(record: &str) -> RecordReading<TlsRptRecord> {
         read_tlsrpt_records(&[vec![Octets::from(record)]])
     }
 
