@@ -158,7 +158,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::protocol::txt::RecordPresence;
 
     fn read(record: &str) -> RecordReading<TlsRptRecord> {
         read_tlsrpt_records(&[vec![Octets::from(record)]])
