@@ -2,10 +2,10 @@
 
 use std::{fmt, ops::Range, sync::Arc, time::Duration};
 
-use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime, pem::PemObject};
+use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor, UnixTime, pem::PemObject};
 use webpki::{EndEntityCert, anchor_from_trusted_cert};
 
-use super::read_certificate;
+use super::{read_certificate, undated::Undated};
 use crate::{
     facts::{CertificateFacts, ChainFacts, PathToRoot},
     terms::{Octets, Timestamp},
@@ -112,11 +112,14 @@ pub fn chain_facts<T: AsRef<[u8]>>(der: &[T], roots: &Roots, now: Timestamp) -> 
     Ok(ChainFacts { leaf, others: facts.collect(), unreadable, path })
 }
 
-/// Looks for a path from the leaf to a root, at `now` moved into the leaf's validity: whether the leaf itself is expired is
-/// another question. `facts` are those of `chain`, in its order.
+/// Looks for a path from the leaf to a root, at `now` moved into the leaf's validity, and where dates stand in its way, at
+/// `now` with those of the leaf set aside: whether the leaf itself is expired is another question, and its issuers may have
+/// been renewed since. `facts` are those of `chain`, in its order.
 ///
 /// What can be told apart without fetching anything: a leaf whose issuer was not sent and is no trusted root counts as
 /// [`PathToRoot::MissingIntermediate`], though a private CA that signs leaves directly looks the same.
+///
+/// A hostile chain costs three searches at most, each with the verifier's own limits on steps and signatures.
 pub fn path_to_root(
     chain: &[CertificateDer<'_>],
     facts: &[CertificateFacts],
@@ -132,14 +135,11 @@ pub fn path_to_root(
         Err(error) => return PathToRoot::Refused(error.to_string()),
     };
     let search = Search { end_entity, leaf, others, other_facts, roots };
-    let error = match search.at(within(leaf, now)) {
-        Ok(not_after) => return PathToRoot::Trusted { not_after },
-        Err(error) => error,
-    };
-    if is_about_dates(&error) {
-        return search.without_dates(now, &error);
+    match search.verify(&search.end_entity, others, webpki::ALL_VERIFICATION_ALGS, within(leaf, now)) {
+        Ok(not_after) => PathToRoot::Trusted { not_after },
+        Err(error) if is_about_dates(&error) => search.without_dates(chain, now),
+        Err(error) => search.explain(&error),
     }
-    search.explain(&error)
 }
 
 /// The stretch of time around `now` in which the judgement of this chain does not change: up to, not including, the next
@@ -169,13 +169,19 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// The earliest end of validity on the path that holds at `time`.
-    fn at(&self, time: Timestamp) -> Result<Timestamp, webpki::Error> {
+    /// The earliest end of validity on the path that holds at `time`. The certificates are this chain's or copies of them.
+    fn verify(
+        &self,
+        end_entity: &EndEntityCert<'_>,
+        others: &[CertificateDer<'_>],
+        algorithms: &[&dyn SignatureVerificationAlgorithm],
+        time: Timestamp,
+    ) -> Result<Timestamp, webpki::Error> {
         let seconds = u64::try_from(time.unix_seconds()).unwrap_or(0);
-        let path = self.end_entity.verify_for_usage(
-            webpki::ALL_VERIFICATION_ALGS,
+        let path = end_entity.verify_for_usage(
+            algorithms,
             &self.roots.0,
-            self.others,
+            others,
             UnixTime::since_unix_epoch(Duration::from_secs(seconds)),
             webpki::KeyUsage::server_auth(),
             None,
@@ -183,30 +189,29 @@ impl Search<'_> {
         )?;
         let ends = path.intermediate_certificates().filter_map(|used| {
             let der = used.der();
-            self.certificates().find(|(sent, _)| **sent == der).map(|(_, facts)| facts.not_after)
+            others.iter().zip(self.other_facts).find(|(other, _)| **other == der).map(|(_, facts)| facts.not_after)
         });
         Ok(ends.fold(self.leaf.not_after, Timestamp::min))
     }
 
-    fn certificates(&self) -> impl Iterator<Item = (&CertificateDer<'_>, &CertificateFacts)> {
-        self.others.iter().zip(self.other_facts)
+    /// Dates stand in the way of a path. Are they the leaf's alone, or an intermediate's, and is that all that is wrong?
+    fn without_dates(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> PathToRoot {
+        match self.verify_undated(&Undated::leaf(chain), now) {
+            Ok(not_after) => return PathToRoot::Trusted { not_after },
+            Err(error) if is_about_dates(&error) => {}
+            Err(error) => return self.explain(&error),
+        }
+        match self.verify_undated(&Undated::all(chain), now) {
+            Ok(_) => PathToRoot::IntermediateExpired,
+            Err(error) => self.explain(&error),
+        }
     }
 
-    /// An intermediate is out of date. Whether that is all that is wrong shows at a time at which it was valid.
-    fn without_dates(&self, now: Timestamp, error: &webpki::Error) -> PathToRoot {
-        let time = within(self.leaf, now);
-        let mut last = None;
-        for facts in self.other_facts.iter().filter(|facts| time < facts.not_before || time > facts.not_after) {
-            match self.at(within(self.leaf, within(facts, now))) {
-                Ok(_) => return PathToRoot::IntermediateExpired,
-                Err(error) => last = Some(error),
-            }
-        }
-        match last {
-            Some(other) if !is_about_dates(&other) => self.explain(&other),
-            _ if is_about_dates(error) && !self.other_facts.is_empty() => PathToRoot::IntermediateExpired,
-            _ => PathToRoot::Refused(error.to_string()),
-        }
+    fn verify_undated(&self, undated: &Undated<'_>, now: Timestamp) -> Result<Timestamp, webpki::Error> {
+        let (leaf, others) = undated.certificates().split_first().ok_or(webpki::Error::BadDer)?;
+        let algorithms = undated.algorithms();
+        let algorithms: Vec<&dyn SignatureVerificationAlgorithm> = algorithms.iter().map(|each| each as _).collect();
+        self.verify(&EndEntityCert::try_from(leaf)?, others, &algorithms, now)
     }
 
     fn explain(&self, error: &webpki::Error) -> PathToRoot {

@@ -1,5 +1,6 @@
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
+    GeneralSubtree, IsCa, KeyPair, NameConstraints, date_time_ymd,
 };
 
 use super::*;
@@ -120,6 +121,149 @@ fn an_intermediate_out_of_date() {
     let never = intermediate("Intermediate", &root, (2012, 2013));
     let leaf = leaf(&never, NOW_YEARS);
     assert_eq!(path(&[&leaf, never.der()], &trusting(&[root.der()])), PathToRoot::IntermediateExpired);
+}
+
+/// A leaf without dates in common with its issuers: the path is judged without its dates.
+#[test]
+fn a_leaf_out_of_the_time_of_its_issuers() {
+    let root = root("Root");
+    let roots = trusting(&[root.der()]);
+    for (intermediate_years, leaf_years, expected) in [
+        // The issuer was renewed with the same key after the leaf had ended.
+        ((2026, 2030), (2024, 2025), PathToRoot::Trusted { not_after: year(2025) }),
+        ((2020, 2029), (2030, 2031), PathToRoot::Trusted { not_after: year(2029) }),
+        // 2050 and later are GeneralizedTime.
+        ((2020, 2029), (2049, 2051), PathToRoot::Trusted { not_after: year(2029) }),
+        ((2020, 2029), (2051, 2052), PathToRoot::Trusted { not_after: year(2029) }),
+        ((2025, 2026), (2023, 2024), PathToRoot::IntermediateExpired),
+        ((2027, 2028), (2023, 2024), PathToRoot::IntermediateExpired),
+        ((2027, 2028), (2029, 2030), PathToRoot::IntermediateExpired),
+    ] {
+        let intermediate = intermediate("Intermediate", &root, intermediate_years);
+        let leaf = leaf(&intermediate, leaf_years);
+        let chain = [&leaf, intermediate.der()];
+        assert_eq!(path(&chain, &roots), expected, "{intermediate_years:?} {leaf_years:?}");
+        assert_eq!(path(&chain, &Roots::default()), PathToRoot::UnknownCa, "{intermediate_years:?} {leaf_years:?}");
+        assert_eq!(path(&[&leaf], &roots), PathToRoot::MissingIntermediate);
+    }
+}
+
+#[test]
+fn intermediates_that_were_never_valid_together() {
+    let root = root("Root");
+    let first = intermediate("First", &root, (2012, 2013));
+    for (years, expected) in [(2020, 2030), (2014, 2015)].map(|years| (years, PathToRoot::IntermediateExpired)) {
+        let second = intermediate("Second", &first, years);
+        let leaf = leaf(&second, NOW_YEARS);
+        let chain = [&leaf, second.der(), first.der()];
+        assert_eq!(path(&chain, &trusting(&[root.der()])), expected);
+        assert_eq!(path(&chain, &Roots::default()), PathToRoot::UnknownCa);
+    }
+}
+
+#[test]
+fn the_renewed_intermediate_is_found_beside_the_old_one() {
+    let root = root("Root");
+    let key = KeyPair::generate().unwrap().serialize_pem();
+    let issue = |years| {
+        let mut params = params("Intermediate", years, true);
+        // Alike in all but the dates.
+        params.serial_number = Some(1.into());
+        CertifiedIssuer::signed_by(params, KeyPair::from_pem(&key).unwrap(), &root).unwrap()
+    };
+    let (older, old, new) = (issue((2012, 2013)), issue((2014, 2015)), issue((2026, 2030)));
+    let leaf = leaf(&old, (2024, 2025));
+    let roots = trusting(&[root.der()]);
+    for chain in [[&leaf, old.der(), new.der()], [&leaf, new.der(), old.der()]] {
+        assert_eq!(path(&chain, &roots), PathToRoot::Trusted { not_after: year(2025) });
+    }
+    for chain in [[&leaf, old.der(), older.der()], [&leaf, older.der(), old.der()]] {
+        assert_eq!(path(&chain, &roots), PathToRoot::IntermediateExpired);
+    }
+}
+
+#[test]
+fn without_dates_all_else_is_still_asked_for() {
+    let root = root("Root");
+    let roots = trusting(&[root.der()]);
+    let years = (2024, 2025);
+    let good = intermediate("Intermediate", &root, (2026, 2030));
+    let refused = |chain: &[&Der]| {
+        let path = path(chain, &roots);
+        assert!(matches!(path, PathToRoot::Refused(_)), "{path:?}");
+    };
+
+    let impostor = intermediate("Intermediate", &root, (2026, 2030));
+    refused(&[&leaf(&impostor, years), good.der()]);
+    let expired_impostor = intermediate("Intermediate", &root, (2012, 2013));
+    refused(&[&leaf(&impostor, years), expired_impostor.der()]);
+    let other_root = self::root("Root");
+    let foreign = intermediate("Intermediate", &other_root, (2026, 2030));
+    refused(&[&leaf(&foreign, years), foreign.der()]);
+
+    let key = KeyPair::generate().unwrap();
+    let authority = params("mx.example.com", years, true).signed_by(&key, &good).unwrap();
+    refused(&[authority.der(), good.der()]);
+    let mut mail = params("mx.example.com", years, false);
+    mail.extended_key_usages = vec![ExtendedKeyUsagePurpose::EmailProtection];
+    refused(&[mail.signed_by(&key, &good).unwrap().der(), good.der()]);
+    let no_authority =
+        CertifiedIssuer::signed_by(params("Server", (2026, 2030), false), KeyPair::generate().unwrap(), &root).unwrap();
+    refused(&[&leaf(&no_authority, years), no_authority.der()]);
+
+    let mut short = params("Short", (2026, 2030), true);
+    short.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    let short = CertifiedIssuer::signed_by(short, KeyPair::generate().unwrap(), &root).unwrap();
+    let below = intermediate("Below", &short, (2026, 2030));
+    refused(&[&leaf(&below, years), below.der(), short.der()]);
+    assert!(path(&[&leaf(&short, years), short.der()], &roots).is_trusted());
+
+    let mut constrained = params("Constrained", (2026, 2030), true);
+    let subtree = |name: &str| vec![GeneralSubtree::DnsName(name.to_owned())];
+    constrained.name_constraints =
+        Some(NameConstraints { permitted_subtrees: subtree("example.org"), excluded_subtrees: Vec::new() });
+    let constrained = CertifiedIssuer::signed_by(constrained, KeyPair::generate().unwrap(), &root).unwrap();
+    refused(&[&leaf(&constrained, years), constrained.der()]);
+
+    let own = params("mx.example.com", years, false).self_signed(&key).unwrap();
+    assert_eq!(path(&[own.der()], &roots), PathToRoot::SelfSigned);
+    assert_eq!(path(&[own.der()], &trusting(&[own.der()])), PathToRoot::Trusted { not_after: year(2025) });
+}
+
+#[test]
+fn dates_that_the_sender_wrote_are_not_believed() {
+    let root = root("Root");
+    let roots = trusting(&[root.der()]);
+    let expired = intermediate("Intermediate", &root, (2012, 2013));
+    let leaf = leaf(&expired, (2024, 2025));
+    let sent = [leaf.clone(), expired.der().clone()];
+    let undated = Undated::all(&sent);
+    let copies: Vec<Der> = undated.certificates().iter().map(|copy| copy.clone().into_owned()).collect();
+    let (leaf_copy, expired_copy) = (&copies[0], &copies[1]);
+    assert!(leaf_copy != &leaf && expired_copy != expired.der());
+    for chain in [[&leaf, expired.der(), expired_copy], [&leaf, expired_copy, expired.der()]] {
+        let path = path(&chain, &roots);
+        assert!(matches!(path, PathToRoot::IntermediateExpired | PathToRoot::Refused(_)), "{path:?}");
+    }
+    for chain in [[leaf_copy, expired.der(), &leaf], [&leaf, expired_copy, leaf_copy]] {
+        assert!(matches!(path(&chain, &roots), PathToRoot::Refused(_)));
+    }
+}
+
+/// Many certificates with one name allow more paths than can be tried; the search ends without trust.
+#[test]
+fn a_hostile_chain_comes_to_an_end() {
+    let root = root("Root");
+    let everyone = |by: &Authority, years| -> Vec<Authority> {
+        (1..MAX_CHAIN).map(|_| intermediate("Everyone", by, years)).collect()
+    };
+    let stranger = self::root("Everyone");
+    for authorities in [everyone(&stranger, (2012, 2013)), everyone(&root, (2026, 2027))] {
+        let leaf = leaf(&stranger, (2024, 2025));
+        let chain: Vec<&Der> = std::iter::once(&leaf).chain(authorities.iter().map(Authority::der)).collect();
+        let path = path(&chain, &trusting(&[root.der()]));
+        assert!(matches!(path, PathToRoot::Refused(_)), "{path:?}");
+    }
 }
 
 #[test]
