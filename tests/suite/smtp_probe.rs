@@ -142,12 +142,19 @@ async fn certificates_are_recorded_whatever_they_are_worth() {
         assert_eq!(seen.outcome, SmtpOutcome::Done);
         assert_eq!(seen.tls.unwrap().chain.path, expected, "{leaf:?}");
     }
+    let day = Duration::from_secs(86_400);
+    let before_its_issuer = leaf().valid(net::now() - 500 * day, net::now() - 410 * day);
+    let after_its_root = leaf().valid(net::now() + 3000 * day, net::now() + 3090 * day);
     for leaf in [leaf().expired(), leaf().not_yet_valid(), leaf().signed_by_root(), leaf().with_root()] {
         let chain = probe_identity(&pki, &pki.issue(&leaf)).await.tls.unwrap().chain;
         assert_eq!(chain.path, PathToRoot::Trusted { not_after: chain.leaf.not_after }, "{leaf:?}");
     }
+    let chain = probe_identity(&pki, &pki.issue(&before_its_issuer)).await.tls.unwrap().chain;
+    assert_eq!(chain.path, PathToRoot::Trusted { not_after: chain.leaf.not_after });
+    let chain = probe_identity(&pki, &pki.issue(&after_its_root)).await.tls.unwrap().chain;
+    assert_eq!(chain.path, PathToRoot::Trusted { not_after: chain.others[0].not_after });
     let strangers = Pki::new();
-    for leaf in [leaf(), leaf().with_root(), leaf().expired()] {
+    for leaf in [leaf(), leaf().with_root(), leaf().expired(), before_its_issuer, after_its_root] {
         let seen = probe_identity(&pki, &strangers.issue(&leaf)).await;
         assert!(
             !seen.tls.as_ref().unwrap().chain.path.is_trusted(),

@@ -3,6 +3,7 @@
 mod certificate;
 mod identity;
 mod trust;
+mod undated;
 
 pub use certificate::read_certificate;
 pub use identity::names_match;
