@@ -9,6 +9,7 @@
 )]
 
 mod certificate_corpus;
+mod check;
 mod corpus;
 mod policy_fetch;
 mod resolver;

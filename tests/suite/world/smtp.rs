@@ -78,6 +78,8 @@ pub(crate) struct SmtpPeer {
 struct State {
     script: Mutex<SmtpScript>,
     connections: AtomicUsize,
+    open: AtomicUsize,
+    most_open: AtomicUsize,
     commands: Mutex<Vec<String>>,
 }
 
@@ -117,6 +119,8 @@ impl SmtpPeer {
         let state = Arc::new(State {
             script: Mutex::new(script),
             connections: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
+            most_open: AtomicUsize::new(0),
             commands: Mutex::default(),
         });
         let task = tokio::spawn(serve(listener, Arc::clone(&state)));
@@ -141,6 +145,11 @@ impl SmtpPeer {
         self.state.connections.load(Ordering::SeqCst)
     }
 
+    /// How many connections there were at one time, at most.
+    pub(crate) fn most_at_once(&self) -> usize {
+        self.state.most_open.load(Ordering::SeqCst)
+    }
+
     /// Every line that came, without its end.
     pub(crate) fn commands(&self) -> Vec<String> {
         self.state.commands.lock().unwrap().clone()
@@ -157,9 +166,15 @@ async fn serve(listener: TcpListener, state: Arc<State>) {
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         state.connections.fetch_add(1, Ordering::SeqCst);
+        let open = state.open.fetch_add(1, Ordering::SeqCst) + 1;
+        state.most_open.fetch_max(open, Ordering::SeqCst);
         let state = Arc::clone(&state);
-        // How a connection ends is the client's to tell.
-        connections.spawn(async move { converse(stream, &state).await });
+        connections.spawn(async move {
+            // How a connection ends is the client's to tell.
+            let ended = converse(stream, &state).await;
+            state.open.fetch_sub(1, Ordering::SeqCst);
+            ended
+        });
         while connections.try_join_next().is_some() {}
     }
 }
