@@ -11,6 +11,7 @@
 mod certificate_corpus;
 mod check;
 mod corpus;
+mod monitor;
 mod policy_fetch;
 mod resolver;
 mod smtp_probe;

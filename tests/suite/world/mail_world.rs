@@ -80,6 +80,12 @@ impl MailWorld {
         Ipv4Addr::new(a, b, c, d + by)
     }
 
+    /// The same as [`address`](Self::address), for the whole of a test that needs the network for several hosts.
+    pub(crate) fn network(&self) -> [Ipv4Addr; 8] {
+        let first = self.address();
+        std::array::from_fn(|place| Self::beside(first, u8::try_from(place).unwrap()))
+    }
+
     /// A mail host at this address.
     pub(crate) async fn smtp(&self, address: Ipv4Addr, script: SmtpScript) -> SmtpPeer {
         SmtpPeer::start_at(SocketAddr::from((address, self.smtp_port)), script).await

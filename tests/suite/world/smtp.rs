@@ -7,7 +7,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustls::{
@@ -78,8 +78,7 @@ pub(crate) struct SmtpPeer {
 struct State {
     script: Mutex<SmtpScript>,
     connections: AtomicUsize,
-    open: AtomicUsize,
-    most_open: AtomicUsize,
+    accepted_at: Mutex<Vec<Instant>>,
     commands: Mutex<Vec<String>>,
 }
 
@@ -119,8 +118,7 @@ impl SmtpPeer {
         let state = Arc::new(State {
             script: Mutex::new(script),
             connections: AtomicUsize::new(0),
-            open: AtomicUsize::new(0),
-            most_open: AtomicUsize::new(0),
+            accepted_at: Mutex::default(),
             commands: Mutex::default(),
         });
         let task = tokio::spawn(serve(listener, Arc::clone(&state)));
@@ -145,9 +143,9 @@ impl SmtpPeer {
         self.state.connections.load(Ordering::SeqCst)
     }
 
-    /// How many connections there were at one time, at most.
-    pub(crate) fn most_at_once(&self) -> usize {
-        self.state.most_open.load(Ordering::SeqCst)
+    /// When each connection came.
+    pub(crate) fn accepted_at(&self) -> Vec<Instant> {
+        self.state.accepted_at.lock().unwrap().clone()
     }
 
     /// Every line that came, without its end.
@@ -166,15 +164,10 @@ async fn serve(listener: TcpListener, state: Arc<State>) {
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         state.connections.fetch_add(1, Ordering::SeqCst);
-        let open = state.open.fetch_add(1, Ordering::SeqCst) + 1;
-        state.most_open.fetch_max(open, Ordering::SeqCst);
+        state.accepted_at.lock().unwrap().push(Instant::now());
         let state = Arc::clone(&state);
-        connections.spawn(async move {
-            // How a connection ends is the client's to tell.
-            let ended = converse(stream, &state).await;
-            state.open.fetch_sub(1, Ordering::SeqCst);
-            ended
-        });
+        // How a connection ends is the client's to tell.
+        connections.spawn(async move { converse(stream, &state).await });
         while connections.try_join_next().is_some() {}
     }
 }
