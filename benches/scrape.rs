@@ -192,6 +192,7 @@ fn path(host: &MxHost, address: IpAddr) -> PathAssessment {
         cleartext_after_starttls: false,
     });
     PathAssessment {
+        another_answered: true,
         address,
         latest: Some(Arc::clone(&observation)),
         reach: Reach::Up,

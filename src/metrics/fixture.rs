@@ -95,6 +95,7 @@ pub(crate) fn path(latest: AddressObservation, reach: Reach, starttls: StarttlsS
     let latest = Arc::new(latest);
     let done = latest.outcome == SmtpOutcome::Done;
     PathAssessment {
+        another_answered: true,
         address: latest.address,
         judged: (reach == Reach::Up).then(|| Arc::clone(&latest)),
         reach,

@@ -151,7 +151,7 @@ fn judge_once(domain: Seen, context: &Context<'_>) -> Assessment {
         host.observe(&seen.lookup);
         for (address, observation) in &seen.addresses {
             let mut path = AddressHistory::default();
-            path.observe(observation);
+            path.observe(observation, context.vantage);
             host.addresses.insert(*address, path);
         }
         let name = seen.lookup.host.clone();

@@ -52,7 +52,8 @@ pub struct Reconfigurer(mpsc::Sender<Reconfigure>);
 #[derive(Debug)]
 struct Reconfigure {
     settings: Arc<Settings>,
-    done: oneshot::Sender<Result<Change, EdgesError>>,
+    edges: Edges,
+    done: oneshot::Sender<Change>,
 }
 
 /// Why new settings are not in force.
@@ -125,9 +126,12 @@ impl Reconfigurer {
     /// # Errors
     /// [`ReconfigureError`]; the settings before then stay in force.
     pub async fn apply(&self, settings: Arc<Settings>) -> Result<Change, ReconfigureError> {
+        // The files behind the settings (roots, resolv.conf) may have changed with none of them changed: the edges are always
+        // set up anew. Here, because that may wait for a resolver, and the keeper must not.
+        let edges = Edges::open(&settings).await?;
         let (done, outcome) = oneshot::channel();
-        self.0.send(Reconfigure { settings, done }).await.map_err(|_| ReconfigureError::Stopping)?;
-        Ok(outcome.await.map_err(|_| ReconfigureError::Stopping)??)
+        self.0.send(Reconfigure { settings, edges, done }).await.map_err(|_| ReconfigureError::Stopping)?;
+        outcome.await.map_err(|_| ReconfigureError::Stopping)
     }
 }
 
@@ -174,7 +178,7 @@ impl Keeper {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
-                Some(command) = inbox.recv() => self.reconfigure(command).await,
+                Some(command) = inbox.recv() => self.reconfigure(command),
                 () = sleep_until(publish), if self.publish_at.is_some() => self.publish(),
                 Some(done) = results.recv() => self.take(done),
                 () = sleep_until(due) => self.begin_due(),
@@ -283,25 +287,17 @@ impl Keeper {
         }
     }
 
-    async fn reconfigure(&mut self, Reconfigure { settings, done }: Reconfigure) {
+    fn reconfigure(&mut self, Reconfigure { settings, edges, done }: Reconfigure) {
         let change = Change::between(&self.settings, &settings);
-        // The files behind the settings (roots, resolv.conf) may have changed with none of them changed: the edges are always
-        // set up anew, and a failure leaves all as it was.
-        let outcome = match Edges::open(&settings).await {
-            Ok(edges) => {
-                self.edges = Arc::new(edges);
-                self.settings = Arc::clone(&settings);
-                let wanted = self.fleet.configure(settings, self.edges.ad_trusted);
-                self.watch_resolver();
-                self.tell_intervals();
-                self.follow_configuration(wanted);
-                self.publish();
-                Ok(change)
-            }
-            Err(error) => Err(error),
-        };
+        self.edges = Arc::new(edges);
+        self.settings = Arc::clone(&settings);
+        let wanted = self.fleet.configure(settings, self.edges.ad_trusted);
+        self.watch_resolver();
+        self.tell_intervals();
+        self.follow_configuration(wanted);
+        self.publish();
         // Whoever asked may have gone; the settings are in force all the same.
-        let _ = done.send(outcome);
+        let _ = done.send(change);
     }
 
     /// New domains begin spread; those that stay keep their due time, or an earlier one where the interval became shorter.

@@ -266,7 +266,7 @@ impl Fleet {
         let Some(address) = host.addresses.get_mut(&observation.address) else { return wanted };
         let observation = Arc::new(observation);
         let path = Arc::make_mut(&mut host.history).addresses.entry(observation.address).or_default();
-        path.observe(&observation);
+        path.observe(&observation, &self.vantage);
         let probe = &self.settings.probe;
         // Whom we annoy, or cannot reach for a reason of our own, is not asked more often for it.
         let patient = match &observation.outcome {
@@ -552,3 +552,6 @@ impl Host {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

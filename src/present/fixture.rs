@@ -98,6 +98,7 @@ pub(crate) fn path(host: &str, at: &str, version: TlsVersion, days_left: i64) ->
     let verified = certificate.verified();
     AddressAssessment {
         path: Arc::new(PathAssessment {
+            another_answered: true,
             address: address(at),
             latest: Some(Arc::clone(&observation)),
             reach: Reach::Up,
@@ -134,6 +135,7 @@ pub(crate) fn silent_path(host: &str, at: &str, reach: Reach) -> AddressAssessme
     let outcome = if reach == Reach::Down { Outcome::Refused } else { Outcome::CannotTell };
     AddressAssessment {
         path: Arc::new(PathAssessment {
+            another_answered: true,
             address: address(at),
             latest: Some(Arc::new(observation)),
             reach,
@@ -481,7 +483,7 @@ pub(crate) fn no_mail(name: &str) -> Assessment {
         Severity::Info,
         Subject::Domain(domain(name)),
         "A null MX stands alone.",
-        "Nothing.",
+        "Nothing to do.",
     )];
     assessment
 }

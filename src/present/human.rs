@@ -119,11 +119,11 @@ fn heading(page: &mut Page, title: &str) {
     page.end(&line);
 }
 
-/// What the finding is about and what was seen. The domain itself is not repeated.
+/// What the finding is about and what was seen. What the detail names already is not repeated.
 fn headline_of(assessment: &Assessment, subject: &str, finding: &Finding) -> String {
     if finding.subject == Subject::Monitor
         || subject == assessment.domain.as_str()
-        || finding.detail.starts_with(subject)
+        || finding.detail.contains(finding.subject.name())
     {
         finding.detail.clone()
     } else {
@@ -243,10 +243,11 @@ fn show_group(page: &mut Page, assessment: &Assessment, group: &[&Finding], with
         let code = if number == 0 { first.code.as_str() } else { "" };
         headed(page, Some(glyph(first.severity)), &headline_of(assessment, &subject, finding), code);
     }
-    if with_effect {
+    // Most details say what it does to mail here, which is more than the table can say in general.
+    if with_effect && !first.detail.contains("sender") {
         page.paragraph(EXPLANATION, Role::Plain, first.code.row().effect);
     }
-    if first.fix != "Nothing." {
+    if first.fix != "Nothing to do." {
         page.paragraph(EXPLANATION, Role::Plain, &format!("To do: {}", first.fix));
     }
 }

@@ -198,6 +198,8 @@ pub struct PathAssessment {
     pub latest: Option<Arc<AddressObservation>>,
     /// Whether it can be reached, by [`latest`](Self::latest) and what was seen before.
     pub reach: Reach,
+    /// Another mail host answered over the same family meanwhile: a timeout is then this address's own.
+    pub another_answered: bool,
     /// What is judged: the latest probe where an SMTP server answered, else the last one in which it did and that is not too
     /// old. Nothing where the address is down or cannot be told.
     pub judged: Option<Arc<AddressObservation>>,

@@ -1,15 +1,15 @@
 //! One domain's case: what the observation and the history say together, worked out once for all rules.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use super::{
     AddressAssessment, Context, History, LookupHistory, MxAssessment, Outcome, Reach, Severity,
-    history::SeenPolicy,
+    history::{SeenPolicy, last_addresses},
     path::{PathContext, assess_path},
     policy_view::PolicyView,
 };
 use crate::{
-    facts::{AddressLookup, Lookup, LookupFailure, LookupOutcome, MxTarget, Observation},
+    facts::{AddressLookup, Lookup, LookupFailure, LookupOutcome, MxTarget, Observation, SmtpOutcome},
     protocol::{
         mta_sts::{Mode, Policy, StsRecordReading, read_sts_records},
         tls_rpt::{TlsRptReading, read_tlsrpt_records},
@@ -42,8 +42,6 @@ pub(crate) enum MailHosts {
     Nowhere,
     /// The domain does not exist.
     Nonexistent,
-    /// Validating senders get SERVFAIL for the MX, and so do not deliver.
-    ServFail,
     /// It could not be looked up, and no answer is kept.
     Unknown,
 }
@@ -64,6 +62,8 @@ pub(crate) struct Case<'a> {
     pub(crate) context: &'a Context<'a>,
     pub(crate) now: Timestamp,
     pub(crate) domain: &'a PolicyDomain,
+    /// The resolver answered something while the domain was looked up: its failures are about the names asked for.
+    pub(crate) resolver_healthy: bool,
     /// The last known answers.
     pub(crate) sts_lookup: &'a Lookup<Vec<crate::terms::Octets>>,
     pub(crate) tlsrpt_lookup: &'a Lookup<Vec<crate::terms::Octets>>,
@@ -81,7 +81,10 @@ pub(crate) struct Case<'a> {
     pub(crate) new_view: View,
     /// Senders that hold a policy in enforce which can no longer be discovered.
     pub(crate) cached_view: Option<Arc<Policy>>,
+    /// By the last known answer.
     pub(crate) hosts: MailHosts,
+    /// Validating senders get SERVFAIL for the MX, and so do not deliver, whatever the hosts do.
+    pub(crate) mx_servfail: bool,
 }
 
 impl<'a> Case<'a> {
@@ -97,7 +100,8 @@ impl<'a> Case<'a> {
         let mx_lookup = last_known(&seen.mx, &history.domain.mx);
         let record = read_sts_records(sts_lookup.records());
         let policy = PolicyView::new(&seen.policy, now);
-        let fetched = policy.success(seen.resolver_healthy);
+        let resolver_healthy = seen.resolver_healthy && !context.vantage.resolver_failing;
+        let fetched = policy.success(resolver_healthy);
         let served = policy.usable().cloned().map(Arc::new);
         let held =
             history.domain.policy.as_ref().filter(|seen| is_alive(seen, now)).map(|seen| Arc::clone(&seen.policy));
@@ -107,7 +111,8 @@ impl<'a> Case<'a> {
             _ => held.clone(),
         };
         let standing = standing(reference.as_deref(), &policy, announced);
-        let (new_view, cached_view) = views(observation, history, &record, fetched, served, held.clone());
+        let (new_view, cached_view) =
+            views(observation, history, resolver_healthy, &record, fetched, served, held.clone());
         let in_force = match &new_view {
             View::Policy(Some(policy)) => Some(Arc::clone(policy)),
             _ => held,
@@ -118,6 +123,7 @@ impl<'a> Case<'a> {
             context,
             now,
             domain: &seen.domain,
+            resolver_healthy,
             sts_lookup,
             tlsrpt_lookup,
             mx_lookup,
@@ -131,6 +137,7 @@ impl<'a> Case<'a> {
             new_view,
             cached_view,
             hosts: MailHosts::Unknown,
+            mx_servfail: mx_servfail(observation, history, context.once, resolver_healthy),
         };
         case.hosts = case.mail_hosts();
         case
@@ -161,27 +168,23 @@ impl<'a> Case<'a> {
     }
 
     fn mail_hosts(&self) -> MailHosts {
-        let seen = &*self.observation.domain;
-        if let Some(failure) = seen.mx.failure() {
-            let lasting = self.context.once || self.history.domain.mx.failures_in_a_row >= LOOKUP_FAILURES_IN_A_ROW;
-            if *failure == LookupFailure::ServFail && seen.resolver_healthy && lasting {
-                return MailHosts::ServFail;
-            }
-        }
         match &self.mx_lookup.outcome {
             LookupOutcome::Failed(_) => MailHosts::Unknown,
             LookupOutcome::NxDomain => MailHosts::Nonexistent,
             LookupOutcome::NoData => self.implicit_host(),
+            LookupOutcome::Records { records, .. } if records.is_empty() => self.implicit_host(),
             LookupOutcome::Records { records, .. } => {
-                let real: Vec<_> = records.iter().filter(|record| record.target != MxTarget::Null).collect();
+                let mut real: Vec<_> = records.iter().filter(|record| record.target != MxTarget::Null).collect();
                 if real.is_empty() {
                     return MailHosts::Null;
                 }
+                real.sort_by_key(|record| record.preference);
                 let mut hosts: Vec<MxAssessment> = Vec::with_capacity(real.len());
+                let mut known = BTreeSet::new();
                 for record in real {
                     let target = record.target.to_string();
-                    // The same host twice is one host, by its best preference: the answer is sorted.
-                    if hosts.iter().any(|known| known.target == target) {
+                    // The same host twice is one host, by its best preference.
+                    if !known.insert(target.clone()) {
                         continue;
                     }
                     let host = match &record.target {
@@ -207,7 +210,7 @@ impl<'a> Case<'a> {
         let looked = self.observation.domain.implicit.as_ref();
         match looked {
             Some(addresses) if addresses.addresses().next().is_some() => {}
-            Some(addresses) if addresses.is_absent() => return MailHosts::Nowhere,
+            Some(addresses) if has_no_address(addresses) => return MailHosts::Nowhere,
             // Half an answer without an address, or none at all: what is kept of the host decides.
             _ if self.observation.hosts.get(&host).is_some_and(|facts| self.known_addresses(&host, facts) > 0) => {}
             _ => return MailHosts::Unknown,
@@ -216,32 +219,32 @@ impl<'a> Case<'a> {
     }
 
     fn known_addresses(&self, host: &MxHost, facts: &crate::facts::MxFacts) -> usize {
-        self.addresses_of(host, &facts.host.addresses).map_or(0, |lookup| lookup.addresses().count())
+        self.addresses_of(host, &facts.host.addresses).addresses().count()
     }
 
-    /// The last known answer for a host.
-    fn addresses_of<'s>(&'s self, host: &MxHost, now: &'s AddressLookup) -> Option<&'s AddressLookup> {
-        if now.answered() {
-            return Some(now);
-        }
+    /// The last known answer of each family.
+    fn addresses_of(&self, host: &MxHost, now: &AddressLookup) -> AddressLookup {
         let kept = self.history.hosts.get(host).and_then(|history| history.last_answer.as_deref());
-        // Half an answer is better than none.
-        kept.map(|kept| &kept.addresses).or_else(|| now.addresses().next().is_some().then_some(now))
+        last_addresses(now, kept.map(|kept| &kept.addresses))
     }
 
     fn mail_host(&self, target: String, host: Option<MxHost>, preference: u16, implicit: bool) -> MxAssessment {
         let in_policy = match (&self.reference, &host) {
-            (Some(policy), Some(host)) if policy.mode != Mode::None => Some(policy.matches(host)),
-            (Some(policy), None) if policy.mode != Mode::None => Some(false),
+            // A policy in mode none needs no mx lines; where it has some they are meant.
+            (Some(policy), _) if policy.mode == Mode::None && policy.mx.is_empty() => None,
+            (Some(policy), Some(host)) => Some(policy.matches(host)),
+            (Some(_), None) => Some(false),
             _ => None,
         };
         let facts = host.as_ref().and_then(|host| self.observation.hosts.get(host));
         let mut addresses = Vec::new();
-        if let (Some(host), Some(facts)) = (&host, facts)
-            && let Some(lookup) = self.addresses_of(host, &facts.host.addresses)
-        {
+        if let (Some(host), Some(facts)) = (&host, facts) {
+            let lookup = self.addresses_of(host, &facts.host.addresses);
             let history = self.history.hosts.get(host);
-            for address in lookup.addresses().take(lookup.addresses().count().saturating_sub(facts.skipped)) {
+            // Beyond the cap nothing is probed: what has no probe there is skipped, not late.
+            let counts = |address: &IpAddr| facts.skipped == 0 || facts.addresses.contains_key(address);
+            let mut known = BTreeSet::new();
+            for address in lookup.addresses().filter(counts).filter(|address| known.insert(*address)) {
                 let path = Arc::new(assess_path(
                     address,
                     facts.addresses.get(&address),
@@ -289,7 +292,9 @@ pub(crate) fn sts(view: &View, host: &MxHost, path: &super::PathAssessment) -> O
         (Reach::CannotTell, _) | (Reach::Up, View::CannotTell) => Outcome::CannotTell,
         (Reach::Up, View::Policy(Some(policy))) if policy.mode == Mode::Enforce => {
             let verified = path.certificate.as_ref().is_some_and(super::CertificateAssessment::verified);
-            if policy.matches(host) && verified { Outcome::Secure } else { Outcome::Refused }
+            // Mail has to get through inside TLS, too: a server that breaks off after the handshake takes none.
+            let done = path.judged.as_ref().is_some_and(|judged| judged.outcome == SmtpOutcome::Done);
+            if policy.matches(host) && verified && done { Outcome::Secure } else { Outcome::Refused }
         }
         (Reach::Up, View::Policy(_)) => Outcome::Open,
     }
@@ -301,6 +306,22 @@ fn last_known<'a, T>(present: &'a Lookup<T>, history: &'a LookupHistory<T>) -> &
         return present;
     }
     history.last_answer.as_deref().unwrap_or(present)
+}
+
+/// Whether the DNS said that a name has no address at all. A family that is not asked for cannot be told, unless the name
+/// does not exist.
+pub(crate) fn has_no_address(lookup: &AddressLookup) -> bool {
+    let gone = lookup.lookups().any(|lookup| lookup.outcome == LookupOutcome::NxDomain);
+    let both = lookup.ip4.is_some() && lookup.ip6.is_some();
+    lookup.is_absent() && (gone || both)
+}
+
+/// One SERVFAIL may be a name server that restarts: as with every lookup the third in a row counts, or the only one where
+/// there is no history.
+fn mx_servfail(observation: &Observation, history: &History, once: bool, resolver_healthy: bool) -> bool {
+    let lasting = once || history.domain.mx.failures_in_a_row >= LOOKUP_FAILURES_IN_A_ROW;
+    let servfail = observation.domain.mx.failure() == Some(&LookupFailure::ServFail);
+    servfail && resolver_healthy && lasting
 }
 
 /// Whether senders may still hold the policy: `max_age` counts from the last time it was served (RFC 8461 §5.1).
@@ -320,6 +341,7 @@ fn standing(reference: Option<&Policy>, policy: &PolicyView<'_>, announced: bool
         Some(Mode::Enforce) => Standing::Enforce,
         Some(Mode::Testing) => Standing::Testing,
         Some(Mode::None) => Standing::None,
+        // Also where the only one that was seen has expired: what is announced cannot be had, and nothing tells its mode.
         None if announced => Standing::Unknown,
         None => Standing::None,
     }
@@ -328,6 +350,7 @@ fn standing(reference: Option<&Policy>, policy: &PolicyView<'_>, announced: bool
 fn views(
     observation: &Observation,
     history: &History,
+    resolver_healthy: bool,
     record: &StsRecordReading,
     fetched: Option<bool>,
     served: Option<Arc<Policy>>,
@@ -335,7 +358,7 @@ fn views(
 ) -> (View, Option<Arc<Policy>>) {
     let seen = &*observation.domain;
     let failing = !seen.sts_record.answered();
-    let own_lookup = failing && !seen.resolver_healthy;
+    let own_lookup = failing && !resolver_healthy;
     // A few failures do not take the last answer away; from the third on, new senders find no record.
     let record_usable =
         record.usable() && (!failing || history.domain.sts_record.failures_in_a_row < LOOKUP_FAILURES_IN_A_ROW);

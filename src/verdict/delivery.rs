@@ -160,7 +160,7 @@ impl Reason {
             Self::Exposed => "exposed: an attacker can steer mail to an open path",
             Self::Degraded => "degraded: less redundancy",
             Self::ExposedAndDegraded => "exposed and degraded: an open path to steer to, and less redundancy",
-            Self::ViewsDiffer => "exposed: senders that do not hold the policy yet are not protected",
+            Self::ViewsDiffer => "exposed: senders that hold the policy are protected, new ones are not",
             Self::NothingEnforced => "these senders enforce nothing here",
             Self::TakesNoMail => "the domain takes no mail",
             Self::NotSeen => "nothing could be looked at",

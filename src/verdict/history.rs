@@ -5,11 +5,11 @@
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
-use super::discovered_policy;
+use super::{discovered_policy, path::is_own_side};
 use crate::{
     facts::{
         AddressLookup, AddressObservation, ConnectFailure, DomainObservation, HostObservation, Lookup, MxRecord, Phase,
-        SmtpOutcome,
+        SmtpOutcome, Vantage,
     },
     protocol::mta_sts::Policy,
     terms::{MxHost, Octets, Timestamp},
@@ -38,6 +38,8 @@ pub struct SeenPolicy {
     pub first_seen_at: Timestamp,
     /// The last one.
     pub last_seen_at: Timestamp,
+    /// The largest TTL of the record that announced it, in seconds: a resolver shows what is left of it.
+    pub record_ttl: u32,
 }
 
 /// What is remembered of a domain.
@@ -62,7 +64,7 @@ pub struct DomainHistory {
 pub struct HostHistory {
     /// Failed address lookups in a row.
     pub failures_in_a_row: u32,
-    /// The last address lookup that was answered.
+    /// The last answer of each family that was asked for, the present one where it is an answer.
     pub last_answer: Option<Arc<HostObservation>>,
     /// Its addresses.
     pub addresses: BTreeMap<IpAddr, AddressHistory>,
@@ -73,7 +75,7 @@ pub struct HostHistory {
 pub struct AddressHistory {
     /// Probes in a row that did not come all the way to the EHLO inside TLS; those that tell of this side only are left out.
     pub failures_in_a_row: u32,
-    /// Probes in a row that did not reach an SMTP server.
+    /// Probes in a row that did not reach an SMTP server; likewise.
     pub unreachable_in_a_row: u32,
     /// When the first of them began to fail.
     pub unreachable_since: Option<Timestamp>,
@@ -101,11 +103,11 @@ impl<T> Default for LookupHistory<T> {
 }
 
 impl<T: Clone> LookupHistory<T> {
-    fn observe(&mut self, lookup: &Lookup<T>) {
+    fn observe(&mut self, lookup: &Lookup<T>, resolver_healthy: bool) {
         if lookup.answered() {
             self.failures_in_a_row = 0;
             self.last_answer = Some(Arc::new(lookup.clone()));
-        } else {
+        } else if resolver_healthy {
             self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
         }
     }
@@ -116,41 +118,60 @@ impl DomainHistory {
     ///
     /// Failures on this side (the resolver answers nobody) are not counted.
     pub fn observe(&mut self, observation: &DomainObservation) {
-        if observation.resolver_healthy {
-            self.sts_record.observe(&observation.sts_record);
-            self.tlsrpt_record.observe(&observation.tlsrpt_record);
-            self.mx.observe(&observation.mx);
-            count(&mut self.policy_host_failures, &observation.policy.addresses);
-            if let Some(implicit) = &observation.implicit {
-                count(&mut self.implicit_failures, implicit);
-            }
+        let healthy = observation.resolver_healthy;
+        self.sts_record.observe(&observation.sts_record, healthy);
+        self.tlsrpt_record.observe(&observation.tlsrpt_record, healthy);
+        self.mx.observe(&observation.mx, healthy);
+        count(&mut self.policy_host_failures, &observation.policy.addresses, healthy);
+        if let Some(implicit) = &observation.implicit {
+            count(&mut self.implicit_failures, implicit, healthy);
         }
         let at = observation.started_at;
         if let Some(policy) = discovered_policy(observation, at) {
+            let record_ttl = observation.sts_record.ttl().unwrap_or(0);
             match &mut self.policy {
                 Some(seen) if seen.policy.same_meaning(&policy) => {
                     seen.policy = policy;
                     seen.last_seen_at = at;
+                    seen.record_ttl = seen.record_ttl.max(record_ttl);
                 }
-                slot => *slot = Some(SeenPolicy { policy, first_seen_at: at, last_seen_at: at }),
+                slot => *slot = Some(SeenPolicy { policy, first_seen_at: at, last_seen_at: at, record_ttl }),
             }
         }
     }
 }
 
-fn count(failures: &mut u32, lookup: &AddressLookup) {
-    *failures = if lookup.answered() { 0 } else { failures.saturating_add(1) };
+fn count(failures: &mut u32, lookup: &AddressLookup, resolver_healthy: bool) {
+    if lookup.answered() {
+        *failures = 0;
+    } else if resolver_healthy {
+        *failures = failures.saturating_add(1);
+    }
 }
 
 impl HostHistory {
     /// Folds an address lookup in.
     pub fn observe(&mut self, observation: &Arc<HostObservation>) {
+        count(&mut self.failures_in_a_row, &observation.addresses, observation.resolver_healthy);
         if observation.addresses.answered() {
-            self.failures_in_a_row = 0;
             self.last_answer = Some(Arc::clone(observation));
-        } else if observation.resolver_healthy {
-            self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
+        } else if observation.addresses.lookups().any(Lookup::answered) {
+            let kept = self.last_answer.as_deref();
+            let addresses = last_addresses(&observation.addresses, kept.map(|kept| &kept.addresses));
+            self.last_answer = Some(Arc::new(HostObservation { addresses, ..(**observation).clone() }));
         }
+    }
+}
+
+/// The last answer of each family: a family that fails does not take the other one's new answer away.
+pub(crate) fn last_addresses(now: &AddressLookup, kept: Option<&AddressLookup>) -> AddressLookup {
+    let family = |now: &Option<Lookup<IpAddr>>, kept: Option<&Option<Lookup<IpAddr>>>| match (now, kept) {
+        (Some(lookup), Some(Some(kept))) if !lookup.answered() => Some(kept.clone()),
+        (now, _) => now.clone(),
+    };
+    AddressLookup {
+        ip4: family(&now.ip4, kept.map(|kept| &kept.ip4)),
+        ip6: family(&now.ip6, kept.map(|kept| &kept.ip6)),
     }
 }
 
@@ -191,8 +212,12 @@ impl Contact {
 }
 
 impl AddressHistory {
-    /// Folds a probe in.
-    pub fn observe(&mut self, observation: &Arc<AddressObservation>) {
+    /// Folds a probe in. `vantage` is what this side could see at that time: what may be this side's own fault counts
+    /// nowhere, and a timeout makes an address count as down only where another host answered.
+    pub fn observe(&mut self, observation: &Arc<AddressObservation>, vantage: &Vantage) {
+        if is_own_side(observation, vantage) {
+            return;
+        }
         let at = observation.at;
         match Contact::of(observation) {
             Contact::Up => {
@@ -200,9 +225,14 @@ impl AddressHistory {
                 self.unreachable_since = None;
                 self.last_up = Some(Arc::clone(observation));
             }
-            Contact::Broken => self.fail(observation, BROKEN_IN_A_ROW),
-            Contact::TimedOut => self.fail(observation, TIMEOUTS_IN_A_ROW),
-            Contact::Private => self.fail(observation, 1),
+            Contact::Broken => self.fail(observation, BROKEN_IN_A_ROW, true),
+            Contact::TimedOut => {
+                // Meanwhile: since the failures began. What answered before may be cut off as well by now.
+                let since = self.unreachable_since.unwrap_or(observation.at - observation.duration);
+                let another = vantage.another_answered(observation.address, since);
+                self.fail(observation, TIMEOUTS_IN_A_ROW, another);
+            }
+            Contact::Private => self.fail(observation, 1, true),
             Contact::Rejected | Contact::OwnSide => {}
         }
         match &observation.outcome {
@@ -210,15 +240,14 @@ impl AddressHistory {
                 self.failures_in_a_row = 0;
                 self.last_success_at = Some(at);
             }
-            SmtpOutcome::ConnectFailed(failure) if failure.is_own_side() => {}
             _ => self.failures_in_a_row = self.failures_in_a_row.saturating_add(1),
         }
     }
 
-    fn fail(&mut self, observation: &AddressObservation, enough: u32) {
+    fn fail(&mut self, observation: &AddressObservation, enough: u32, evidence: bool) {
         self.unreachable_in_a_row = self.unreachable_in_a_row.saturating_add(1);
         self.unreachable_since.get_or_insert(observation.at - observation.duration);
-        if self.unreachable_in_a_row >= enough {
+        if self.unreachable_in_a_row >= enough && evidence {
             self.last_down_at = Some(observation.at);
         }
     }

@@ -6,7 +6,7 @@ use super::{
     Acceptance, Assessment, DnssecStates, Expectation, History, HostPattern, MxAssessment, Outcome, PathCounts,
     PolicyAssessment, Reason, RecordAssessment, Security, SenderState, Senders, Severity, State, Thresholds,
     TlsRptAssessment,
-    case::{Case, MailHosts, View, sts},
+    case::{Case, MailHosts, View, has_no_address, sts},
     rules,
 };
 use crate::{
@@ -43,7 +43,7 @@ pub fn judge(observation: &Observation, history: &History, context: &Context<'_>
     let case = Case::new(observation, history, context, now);
     let senders = senders(&case);
     let sight = rules::Sight::of(&case);
-    let findings = rules::all(&case, &sight, senders.opportunistic.state);
+    let findings = rules::all(&case, &sight, all_down(&case));
     let seen = &*observation.domain;
     Assessment {
         domain: seen.domain.clone(),
@@ -86,11 +86,16 @@ fn security<T>(lookup: &Lookup<T>, vantage: &Vantage) -> Security {
 fn senders(case: &Case<'_>) -> Senders {
     let same = |state: SenderState| Senders { opportunistic: state, sts: state };
     let refused = PathCounts { refused: 1, ..PathCounts::default() };
+    if case.mx_servfail && !matches!(case.hosts, MailHosts::Null) {
+        // Nobody who validates finds a host: the paths that were known are refused, whatever they do.
+        let paths = case.mx().iter().map(|mx| mx.addresses.len().max(1)).sum::<usize>();
+        return same(SenderState::from_paths(PathCounts { refused: paths.max(1), ..PathCounts::default() }));
+    }
     match &case.hosts {
         MailHosts::Null => same(SenderState::no_mail()),
         MailHosts::Nowhere if expects_no_mail(case) => same(SenderState::no_mail()),
         // Where nobody can deliver, that is one path on which everybody is refused.
-        MailHosts::Nowhere | MailHosts::Nonexistent | MailHosts::ServFail => same(SenderState::from_paths(refused)),
+        MailHosts::Nowhere | MailHosts::Nonexistent => same(SenderState::from_paths(refused)),
         MailHosts::Unknown => same(SenderState::from_paths(PathCounts::default())),
         MailHosts::Hosts(hosts) => {
             let opportunistic = counts(hosts, |_, address| address.opportunistic);
@@ -108,6 +113,11 @@ fn senders(case: &Case<'_>) -> Senders {
     }
 }
 
+/// Every path of the domain is down, as far as paths are known.
+fn all_down(case: &Case<'_>) -> bool {
+    SenderState::from_paths(counts(case.mx(), |_, address| address.opportunistic)).state == State::Blocked
+}
+
 fn expects_no_mail(case: &Case<'_>) -> bool {
     case.context.expectation.is_some_and(|expectation| expectation.mail == Some(false))
 }
@@ -119,7 +129,7 @@ fn counts(hosts: &[MxAssessment], outcome: impl Fn(&MxHost, &super::AddressAsses
         .flat_map(|mx| {
             let Some(host) = &mx.host else { return vec![Outcome::Refused] };
             if mx.addresses.is_empty() {
-                let absent = mx.lookup.as_ref().is_some_and(|seen| seen.addresses.is_absent());
+                let absent = mx.lookup.as_ref().is_some_and(|seen| has_no_address(&seen.addresses));
                 return vec![if absent { Outcome::Refused } else { Outcome::CannotTell }];
             }
             mx.addresses.iter().map(|address| outcome(host, address)).collect()
@@ -219,7 +229,10 @@ fn policy(case: &Case<'_>) -> PolicyAssessment {
         certificate: best.and_then(|view| view.certificate.clone()),
         addresses: case.policy.addresses(),
         body: response.filter(|response| response.status == 200).map(|response| response.body.to_text()),
-        unused_patterns: compared.map(|policy| policy.unused_patterns(&hosts).len()),
+        // Hosts beyond the cap may be the ones that a pattern is for.
+        unused_patterns: compared
+            .filter(|_| case.observation.skipped_hosts == 0)
+            .map(|policy| policy.unused_patterns(&hosts).len()),
         in_force: case.in_force.clone(),
         current,
     }

@@ -2,6 +2,7 @@
 
 mod assessment;
 mod case;
+mod check;
 mod delivery;
 mod expectation;
 mod finding;
@@ -20,6 +21,7 @@ pub use assessment::{
     AddressAssessment, Assessment, CertificateAssessment, DnssecStates, MxAssessment, PathAssessment, PolicyAssessment,
     RecordAssessment, Security, Senders, StarttlsState, TlsRptAssessment,
 };
+pub use check::{Check, SubjectKind};
 pub use delivery::{Outcome, PathCounts, Reason, SenderState, State};
 pub use expectation::{
     Acceptance, CertificateThreshold, EnforceThresholds, Expectation, ExpectedMode, Share, Thresholds,
@@ -32,4 +34,4 @@ pub use path::{PathContext, assess_path};
 pub use policy_view::discovered_policy;
 pub use reach::Reach;
 pub use severity::Severity;
-pub use table::{Check, Code, Row, SubjectKind, known_codes};
+pub use table::{Code, Row, known_codes};

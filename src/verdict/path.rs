@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use super::{AddressHistory, CertificateAssessment, PathAssessment, Reach, StarttlsState, history::Contact};
 use crate::{
-    facts::{AddressObservation, ChainFacts, ConnectFailure, Phase, SmtpOutcome, Vantage},
+    facts::{AddressObservation, ChainFacts, ConnectFailure, Family, Phase, SmtpOutcome, Vantage},
     protocol::tls::names_match,
     terms::Timestamp,
 };
@@ -50,9 +50,12 @@ pub fn assess_path(
     PathAssessment {
         address,
         starttls: latest.and_then(|latest| starttls_state(latest)),
-        result_type: latest.and_then(|latest| result_type(latest, certificate.as_ref(), now)),
+        result_type: latest
+            .filter(|latest| !is_own_side(latest, context.vantage))
+            .and_then(|latest| result_type(latest, certificate.as_ref(), now)),
         consecutive_failures: history.map_or(0, |history| history.failures_in_a_row),
         last_success_at: history.and_then(|history| history.last_success_at),
+        another_answered: another_answered(address, history, context),
         latest: latest.cloned(),
         reach,
         judged,
@@ -83,9 +86,7 @@ fn reach(
         Contact::Private => return Reach::Down,
         Contact::Broken => context.once || in_a_row >= super::history::BROKEN_IN_A_ROW,
         Contact::TimedOut => {
-            // Meanwhile: since the failures began. What answered before may be cut off as well by now.
-            let since = history.and_then(|history| history.unreachable_since).unwrap_or_default();
-            context.vantage.another_answered(latest.address, since)
+            another_answered(latest.address, history, context)
                 && (context.once || in_a_row >= super::history::TIMEOUTS_IN_A_ROW)
         }
         Contact::Rejected | Contact::OwnSide => false,
@@ -93,14 +94,30 @@ fn reach(
     if down && !own_side { Reach::Down } else { last_known(history, context, now) }
 }
 
-/// Whether a failure may be this side's: port 25 is shut off here, or the canaries fail as well.
+/// Whether another mail host answered over the same family meanwhile: in the same run, or since the failures began. What
+/// answered before may be cut off as well by now.
+fn another_answered(address: IpAddr, history: Option<&AddressHistory>, context: PathContext<'_>) -> bool {
+    let failing_since = history.and_then(|history| history.unreachable_since);
+    let since = failing_since.filter(|_| !context.once).unwrap_or_default();
+    context.vantage.another_answered(address, since)
+}
+
+/// Whether a failure may be this side's: there is no route, port 25 is shut off here, or the canaries fail as well.
+///
+/// A port that is shut off here swallows packets or says unreachable; a refused or reset connection came from the peer,
+/// unless the canaries are refused too.
 pub(crate) fn is_own_side(observation: &AddressObservation, vantage: &Vantage) -> bool {
+    let route = match Family::of(observation.address) {
+        Family::Ip4 => vantage.ip4_route,
+        Family::Ip6 => vantage.ip6_route,
+    };
     match &observation.outcome {
         SmtpOutcome::ConnectFailed(ConnectFailure::PrivateAddress) => false,
+        SmtpOutcome::ConnectFailed(ConnectFailure::Refused | ConnectFailure::Reset) => vantage.canaries_failing,
         SmtpOutcome::ConnectFailed(failure) => {
-            failure.is_own_side() || vantage.smtp_blocked || vantage.canaries_failing
+            failure.is_own_side() || !route || vantage.smtp_blocked || vantage.canaries_failing
         }
-        SmtpOutcome::Timeout(Phase::Connect) => vantage.smtp_blocked || vantage.canaries_failing,
+        SmtpOutcome::Timeout(Phase::Connect) => !route || vantage.smtp_blocked || vantage.canaries_failing,
         _ => false,
     }
 }

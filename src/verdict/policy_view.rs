@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use super::{CertificateAssessment, path::assess_certificate};
+use super::{CertificateAssessment, case::has_no_address, path::assess_certificate};
 use crate::{
     facts::{
         ConnectFailure, DomainObservation, FetchFailure, FetchPhase, HttpResponse, PathToRoot, PolicyFetch,
@@ -56,7 +56,7 @@ impl FetchFault {
             Self::Tls(failure) => format!("the TLS handshake failed: {failure}"),
             Self::CertificateExpired => "the certificate has expired".to_owned(),
             Self::CertificateNotYetValid => "the certificate is not valid yet".to_owned(),
-            Self::CertificateUntrusted(path) => format!("the certificate is not trusted: {}", path_words(path)),
+            Self::CertificateUntrusted(path) => format!("the certificate is not trusted, because {}", path_words(path)),
             Self::CertificateName => "the certificate is for another name".to_owned(),
             Self::Http(what) => format!("no readable HTTP answer: {what}"),
             Self::TooLarge => "the body is over 64 kB".to_owned(),
@@ -76,7 +76,7 @@ pub(crate) fn path_words(path: &PathToRoot) -> String {
         PathToRoot::MissingIntermediate => "the server does not send the intermediate certificate".to_owned(),
         PathToRoot::UnknownCa => "it is from a CA that is not publicly trusted".to_owned(),
         PathToRoot::IntermediateExpired => "an intermediate certificate is outside its dates".to_owned(),
-        PathToRoot::Refused(why) => why.clone(),
+        PathToRoot::Refused(why) => format!("the chain is not accepted ({why})"),
     }
 }
 
@@ -214,7 +214,13 @@ impl<'a> PolicyView<'a> {
         }
         let own_lookup = !resolver_healthy && !self.host.addresses.answered();
         let own_dial = !self.fetches.is_empty() && self.fetches.iter().all(FetchView::is_own_side);
-        if own_lookup || own_dial { None } else { Some(false) }
+        if own_lookup || own_dial || self.is_unasked() { None } else { Some(false) }
+    }
+
+    /// There is no address of the family that was asked for, and the other one was not asked for.
+    pub(crate) fn is_unasked(&self) -> bool {
+        let addresses = &self.host.addresses;
+        self.fetches.is_empty() && addresses.is_absent() && !has_no_address(addresses)
     }
 
     /// RFC 8460 §4.3: the word that a sender would report while no policy comes.

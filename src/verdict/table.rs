@@ -7,47 +7,7 @@ use std::{fmt, str::FromStr, sync::LazyLock};
 
 use serde::{Serialize, Serializer};
 
-use super::Severity;
-
-/// The group of a finding: `smtptls_domain_check_passed{check}` is 0 exactly while an error of the group is active.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Check {
-    /// Lookups.
-    Dns,
-    /// The `_mta-sts` record.
-    Record,
-    /// The policy and its host.
-    Policy,
-    /// The MX records against the policy.
-    Mx,
-    /// SMTP and STARTTLS.
-    Starttls,
-    /// Certificates of mail hosts.
-    Certificate,
-    /// The `_smtp._tls` record.
-    TlsRpt,
-    /// No group.
-    None,
-}
-
-/// What kind of thing a finding is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum SubjectKind {
-    /// Any of the others.
-    Any,
-    /// The policy domain.
-    Domain,
-    /// `mta-sts.<domain>`.
-    PolicyHost,
-    /// A mail host.
-    Mx,
-    /// One address of a mail host.
-    MxAddress,
-    /// The `_smtp._tls` record.
-    TlsRpt,
-    /// This monitor.
-    Monitor,
-}
+use super::{Check, Severity, SubjectKind};
 
 /// How the severity of a finding comes about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,7 +138,7 @@ findings! {
     StsRecordDelegated "sts-record-delegated" Record Domain fixed(Info), None, ["REC-02"],
         "The _mta-sts record is reached through a CNAME.",
         "Senders follow it. Whoever runs the target decides the policy's id.",
-        "Nothing, as long as the target is meant to be in charge.";
+        "Nothing to do, as long as the target is meant to be in charge.";
     StsRecordTtlLong "sts-record-ttl-long" Record Domain fixed(Warning), None, ["REC-21"],
         "The TTL of the _mta-sts record is over a day.",
         "Senders see a new id only after it: a wrong policy stays in use that long.",
@@ -186,7 +146,7 @@ findings! {
     StsRecordNote "sts-record-note" Record Domain fixed(Info), None, ["REC-10"],
         "The _mta-sts record holds an unknown but well-formed field.",
         "Senders ignore the field.",
-        "Nothing; delete the field if nobody knows what it is for.";
+        "Nothing to do; delete the field if nobody knows what it is for.";
     StsPolicyUnused "sts-policy-unused" Policy PolicyHost fixed(Warning), None, ["REC-20"],
         "A policy is served but no record announces it.",
         "No sender looks for the policy: mail is not protected.",
@@ -235,8 +195,7 @@ findings! {
         "The policy host's certificate does not name mta-sts.DOMAIN.",
         "Senders refuse the policy: new ones deliver unprotected, others keep the policy that they hold until it expires.",
         "Issue a certificate with the policy host among its DNS names; if a provider hosts the policy, the provider has to.";
-    StsPolicyCertificateExpiring "sts-policy-certificate-expiring" Policy PolicyHost
-        SeverityRule::Stated("warning; nothing else, since an expired one has its own finding"), None, ["FET-05"],
+    StsPolicyCertificateExpiring "sts-policy-certificate-expiring" Policy PolicyHost fixed(Warning), None, ["FET-05"],
         "The policy host's certificate is near its end.",
         "Nothing yet. When it expires, senders refuse the policy.",
         "Renew the certificate and reload the web server; see why the renewal did not run by itself.";
@@ -266,8 +225,8 @@ findings! {
         "Correct the line, then change the id in the _mta-sts record.";
     StsPolicyNote "sts-policy-note" Policy Domain fixed(Info), None, ["POL-02", "POL-06", "POL-14", "POL-19"],
         "The policy is unusual but fine.",
-        "Nothing.",
-        "Nothing.";
+        "None: senders use it.",
+        "Nothing to do.";
     StsPolicyMaxAgeShort "sts-policy-max-age-short" Policy Domain fixed(Warning), None, ["POL-12"],
         "max_age is under a day.",
         "A sender that mails less often never has the policy in its cache, so an attacker can hide it; 0 protects nobody.",
@@ -287,7 +246,7 @@ findings! {
     StsPolicyModeNone "sts-policy-mode-none" Policy Domain fixed(Info), None, ["APP-12"],
         "The policy is switched off (mode none).",
         "Senders behave as if there were no policy.",
-        "Nothing while the policy is being withdrawn; keep record and policy until every older policy has expired at the senders.";
+        "Nothing to do while the policy is being withdrawn; keep record and policy until every older policy has expired at the senders.";
     StsPolicyModeTesting "sts-policy-mode-testing" Policy Domain fixed(Info), None, ["APP-03"],
         "The policy is in testing: failures are reported, mail is not protected.",
         "Senders deliver whatever they see.",
@@ -304,7 +263,7 @@ findings! {
     MxNull "mx-null" Mx Domain fixed(Info), None, ["MXT-03"],
         "Null MX: the domain accepts no mail.",
         "Senders bounce mail at once, as the domain asks.",
-        "Nothing.";
+        "Nothing to do.";
     MxNullWithPolicy "mx-null-with-policy" Mx Domain fixed(Warning), None, ["MXT-03"],
         "Null MX, yet an enforce policy or a TLSRPT record is published.",
         "Nothing: no mail is sent that they could apply to. One of the two is a mistake.",
@@ -413,8 +372,8 @@ findings! {
         "Publish the record in its plain form.";
     TlsRptRecordNote "tlsrpt-record-note" TlsRpt TlsRpt fixed(Info), None, ["RPT-10", "RPT-13"],
         "The _smtp._tls record is unusual but fine: an unknown field, a very short TTL.",
-        "Nothing.",
-        "Nothing.";
+        "None: senders use it.",
+        "Nothing to do.";
     ExpectationNotMet "expectation-not-met" None Domain fixed(Error), None, [],
         "The domain is not as expect in the configuration says.",
         "What was agreed for this domain does not hold.",
@@ -429,41 +388,6 @@ impl Code {
     /// The text of the code.
     pub const fn as_str(self) -> &'static str {
         self.row().code
-    }
-}
-
-impl Check {
-    /// The groups that exist, in the order of the metrics.
-    pub const ALL: [Self; 7] =
-        [Self::Dns, Self::Record, Self::Policy, Self::Mx, Self::Starttls, Self::Certificate, Self::TlsRpt];
-
-    /// The word of `smtptls_domain_check_passed{check}`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Dns => "dns",
-            Self::Record => "record",
-            Self::Policy => "policy",
-            Self::Mx => "mx",
-            Self::Starttls => "starttls",
-            Self::Certificate => "certificate",
-            Self::TlsRpt => "tlsrpt",
-            Self::None => "none",
-        }
-    }
-}
-
-impl SubjectKind {
-    /// The word of the documentation.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Any => "any",
-            Self::Domain => "domain",
-            Self::PolicyHost => "policy-host",
-            Self::Mx => "mx",
-            Self::MxAddress => "mx-address",
-            Self::TlsRpt => "tlsrpt",
-            Self::Monitor => "monitor",
-        }
     }
 }
 

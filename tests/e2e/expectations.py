@@ -179,8 +179,8 @@ def policy_rows(world: MailWorld, domain: Domain, label: str) -> list[Row]:
         return [
             *rows,
             Row(f"smtptls_sts_policy_fetch_success{{{label}}}", 0),
-            # Over an expired certificate no request is sent, so no answer came.
-            Row(f"smtptls_sts_policy_http_status_code{{{label}}}", policy.answer if verified else 0),
+            # A sender stops at a bad certificate; the monitor asks on, so that every fault is seen at once.
+            Row(f"smtptls_sts_policy_http_status_code{{{label}}}", policy.answer),
             Row(failure, {"sts-policy-fetch-error" if verified else "sts-webpki-invalid": 1}),
             Row(mode, {"missing": 1}),
             Row(f"smtptls_mx_in_policy{{{label}}}", ABSENT),

@@ -17,4 +17,5 @@ mod resolver;
 mod smtp_probe;
 mod vectors;
 mod vectors_identity;
+mod verdict;
 mod world;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Raised, for_host};
+use super::{Raised, for_host, refusal_words};
 use crate::{
     facts::{ChainFacts, PathToRoot},
     terms::{MxHost, Timestamp},
@@ -49,7 +49,11 @@ fn judge(
             case,
             Code::CertificateExpired,
             subject(),
-            format!("The certificate of {place} expired {}.", words::ago(leaf.not_after, case.now)),
+            format!(
+                "The certificate of {place} expired {}: {}.",
+                words::ago(leaf.not_after, case.now),
+                refusal_words(case)
+            ),
             for_host(case, host.as_str(), renew),
         );
     } else if case.now < leaf.not_before {
@@ -57,7 +61,11 @@ fn judge(
             case,
             Code::CertificateNotYetValid,
             subject(),
-            format!("The certificate of {place} is valid only {}.", words::ahead(leaf.not_before, case.now)),
+            format!(
+                "The certificate of {place} becomes valid {}; until then {}.",
+                words::ahead(leaf.not_before, case.now),
+                refusal_words(case)
+            ),
             for_host(
                 case,
                 host.as_str(),
@@ -71,7 +79,7 @@ fn judge(
             Code::CertificateExpiring,
             near.severity,
             subject(),
-            format!("{what} of {place} ends {}.", words::ahead(near.end, case.now)),
+            format!("{what} of {place} expires {}.", words::ahead(near.end, case.now)),
             for_host(case, host.as_str(), renew),
         );
     }
@@ -80,7 +88,11 @@ fn judge(
             case,
             Code::CertificateNameMismatch,
             subject(),
-            format!("The certificate of {place} does not name {host}; it names {}.", names_words(&leaf.names)),
+            format!(
+                "The certificate of {place} does not name {host}, but {}: {}.",
+                names_words(&leaf.names),
+                refusal_words(case)
+            ),
             for_host(case, host.as_str(), &format!("Issue a certificate with the DNS name {host}.")),
         );
     }
@@ -98,7 +110,11 @@ fn judge(
             case,
             Code::CertificateUntrusted,
             subject(),
-            format!("The certificate of {place} is not trusted: {}.", path_words(&certificate.chain.path)),
+            format!(
+                "The certificate of {place} is not trusted, because {}: {}.",
+                path_words(&certificate.chain.path),
+                refusal_words(case)
+            ),
             for_host(case, host.as_str(), remedy),
         );
     }

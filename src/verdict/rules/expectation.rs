@@ -1,7 +1,10 @@
 //! What the configuration expects of the domain.
 
+use std::collections::BTreeSet;
+
 use super::Raised;
 use crate::{
+    facts::MxTarget,
     terms::MxHost,
     verdict::{
         Code, Subject,
@@ -30,6 +33,13 @@ pub(super) fn met(case: &Case<'_>) -> Vec<(&'static str, bool)> {
     checks(case).into_iter().map(|(label, difference)| (label, difference.is_none())).collect()
 }
 
+/// The targets of the MX records, those beyond the cap too; without a record the domain itself, if it has an address.
+fn targets(case: &Case<'_>) -> BTreeSet<String> {
+    let records = case.mx_lookup.records().iter().filter(|record| record.target != MxTarget::Null);
+    let implicit = case.mx().iter().filter(|mx| mx.implicit).map(|mx| mx.target.clone());
+    records.map(|record| record.target.to_string()).chain(implicit).collect()
+}
+
 /// Each expectation that can be told, with the difference where there is one.
 fn checks(case: &Case<'_>) -> Vec<(&'static str, Option<String>)> {
     let Some(expectation) = case.context.expectation else { return Vec::new() };
@@ -43,8 +53,9 @@ fn checks(case: &Case<'_>) -> Vec<(&'static str, Option<String>)> {
         && policy_known
     {
         let seen = served.map(|policy| policy.mode.as_str());
-        let difference = (seen != Some(mode.as_str())).then(|| {
-            format!("the mode is {}, {} is expected", seen.unwrap_or("missing (no usable policy)"), mode.as_str())
+        let difference = (seen != Some(mode.as_str())).then(|| match seen {
+            Some(seen) => format!("the policy is in mode {seen}, and {} is expected", mode.as_str()),
+            None => format!("there is no usable policy, and one in mode {} is expected", mode.as_str()),
         });
         checks.push(("mode", difference));
     }
@@ -54,24 +65,25 @@ fn checks(case: &Case<'_>) -> Vec<(&'static str, Option<String>)> {
         let difference = match served {
             None => Some("there is no usable policy, and so no max_age".to_owned()),
             Some(policy) if policy.max_age.duration() < least => {
-                Some(format!("max_age is {}, at least {} is expected", policy.max_age, least.as_secs()))
+                Some(format!("max_age is {} seconds, and at least {} is expected", policy.max_age, least.as_secs()))
             }
             Some(_) => None,
         };
         checks.push(("min_max_age", difference));
     }
     if let Some(expected) = &expectation.mx
-        && let MailHosts::Hosts(hosts) = &case.hosts
+        && !matches!(case.hosts, MailHosts::Unknown)
     {
-        let seen: Vec<&MxHost> = hosts.iter().filter_map(|mx| mx.host.as_ref()).collect();
-        let extra: Vec<&MxHost> = seen.iter().copied().filter(|host| !expected.contains(host)).collect();
-        let gone: Vec<&MxHost> = expected.iter().filter(|host| !seen.contains(host)).collect();
+        let seen = targets(case);
+        let expected: Vec<String> = expected.iter().map(ToString::to_string).collect();
+        let extra: Vec<&String> = seen.iter().filter(|target| !expected.contains(target)).collect();
+        let gone: Vec<&String> = expected.iter().filter(|host| !seen.contains(*host)).collect();
         let mut words = Vec::new();
         if !extra.is_empty() {
-            words.push(format!("the MX {} is not expected", words::list(&extra, MOST)));
+            words.push(format!("{} of the MX records is not expected", words::list(&extra, MOST)));
         }
         if !gone.is_empty() {
-            words.push(format!("the MX {} is missing", words::list(&gone, MOST)));
+            words.push(format!("{} is missing from the MX records", words::list(&gone, MOST)));
         }
         checks.push(("mx", (!words.is_empty()).then(|| words.join("; "))));
     }
@@ -87,21 +99,22 @@ fn checks(case: &Case<'_>) -> Vec<(&'static str, Option<String>)> {
             .collect();
         if !seen.is_empty() {
             let other = seen.iter().find(|(_, name)| !name.contains(issuer.as_str()));
-            let difference =
-                other.map(|(host, name)| format!("the certificate of {host} is issued by {name}, not by {issuer}"));
+            let difference = other.map(|(host, name)| {
+                format!("the certificate of {host} is issued by \"{name}\", and \"{issuer}\" is expected")
+            });
             checks.push(("issuer", difference));
         }
     }
     if let Some(mail) = expectation.mail {
         let takes = match &case.hosts {
-            MailHosts::Hosts(_) | MailHosts::ServFail => Some(true),
+            MailHosts::Hosts(_) => Some(true),
             MailHosts::Null | MailHosts::Nowhere | MailHosts::Nonexistent => Some(false),
             MailHosts::Unknown => None,
         };
         if let Some(takes) = takes {
             let difference = (takes != mail).then(|| match mail {
-                true => "it takes no mail, and should".to_owned(),
-                false => "it takes mail, and should not".to_owned(),
+                true => "the domain takes no mail, and should".to_owned(),
+                false => "the domain takes mail, and should not".to_owned(),
             });
             checks.push(("mail", difference));
         }

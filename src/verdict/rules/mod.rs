@@ -12,7 +12,7 @@ mod tls_rpt;
 pub(crate) use own_side::Sight;
 
 use super::{
-    Code, Finding, Severity, State, Subject,
+    Code, Finding, Severity, Subject,
     case::{Case, Standing},
     table::SeverityRule,
 };
@@ -72,13 +72,13 @@ impl Raised {
     }
 }
 
-/// Runs every rule. `delivery_blocked`: no sender without checks can deliver.
-pub(crate) fn all(case: &Case<'_>, sight: &Sight, opportunistic: State) -> Vec<Finding> {
+/// Runs every rule. `all_down`: no path of the domain can be reached.
+pub(crate) fn all(case: &Case<'_>, sight: &Sight, all_down: bool) -> Vec<Finding> {
     let mut raised = Raised::default();
     record::rules(case, &mut raised);
     policy::rules(case, &mut raised);
-    mx::rules(case, &mut raised, opportunistic == State::Blocked);
-    smtp::rules(case, &mut raised, opportunistic == State::Blocked);
+    mx::rules(case, &mut raised, all_down);
+    smtp::rules(case, &mut raised, all_down);
     certificate::rules(case, &mut raised);
     tls_rpt::rules(case, &mut raised);
     expectation::rules(case, &mut raised);
@@ -120,6 +120,15 @@ fn problem_words<'p>(problems: impl Iterator<Item = &'p Problem>, place: impl Fn
 
 fn with_reading(problems: &[Problem], reading: Reading) -> impl Iterator<Item = &Problem> {
     problems.iter().filter(move |problem| problem.reading == reading)
+}
+
+/// What a host that senders refuse under an enforced policy means for mail now.
+fn refusal_words(case: &Case<'_>) -> &'static str {
+    match case.standing {
+        Standing::Enforce => "senders that enforce the policy do not deliver to it",
+        Standing::Testing => "senders report it, and would not deliver to it in mode enforce",
+        Standing::None | Standing::Unknown => "senders that check it do not deliver to it",
+    }
 }
 
 /// A remedy for a mail host, addressed to whoever can follow it.

@@ -2,14 +2,14 @@
 
 use std::net::IpAddr;
 
-use super::{Raised, for_host};
+use super::{Raised, for_host, refusal_words};
 use crate::{
-    facts::{ConnectFailure, Lookup, LookupFailure, LookupOutcome, MxTarget, SmtpOutcome},
+    facts::{AddressLookup, ConnectFailure, Lookup, LookupOutcome, MxTarget, SmtpOutcome},
     protocol::mta_sts::Mode,
     terms::MxHost,
     verdict::{
         AddressAssessment, Code, MxAssessment, Severity, Subject,
-        case::{Case, MailHosts},
+        case::{Case, MailHosts, Standing, has_no_address},
         words,
     },
 };
@@ -17,20 +17,15 @@ use crate::{
 /// More names than this make a detail unreadable.
 const MOST: usize = 4;
 
-pub(super) fn rules(case: &Case<'_>, raised: &mut Raised, blocked: bool) {
+pub(super) fn rules(case: &Case<'_>, raised: &mut Raised, all_down: bool) {
     let seen = &*case.observation.domain;
     let subject = || Subject::Domain(case.domain.clone());
-    if let Some(failure) = seen.mx.failure()
-        && seen.resolver_healthy
-    {
-        lookup_failed(case, raised, subject(), &seen.mx, failure, case.history.domain.mx.failures_in_a_row);
-    }
-    let implicit = seen.implicit.as_ref().and_then(|lookup| lookup.lookups().find(|lookup| !lookup.answered()));
-    if let Some(lookup) = implicit
-        && let Some(failure) = lookup.failure()
-        && seen.resolver_healthy
-    {
-        lookup_failed(case, raised, subject(), lookup, failure, case.history.domain.implicit_failures);
+    if case.resolver_healthy {
+        let history = &case.history.domain;
+        lookup_failed(case, raised, subject(), "MX", &seen.mx, history.mx.failures_in_a_row, case.mx_lookup.answered());
+        if let Some(implicit) = &seen.implicit {
+            addresses_failed(case, raised, subject(), implicit, history.implicit_failures, false);
+        }
     }
     if case.mx_lookup.is_dangling() {
         dangling(case, raised, subject(), case.domain.as_str(), &case.mx_lookup.cname);
@@ -66,18 +61,21 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised, blocked: bool) {
                 );
             }
             for host in hosts {
-                mail_host(case, raised, host, blocked);
+                mail_host(case, raised, host, all_down);
             }
             unused_patterns(case, raised, hosts);
         }
-        MailHosts::ServFail | MailHosts::Unknown => {}
+        MailHosts::Unknown => {}
     }
     if case.observation.skipped_hosts > 0 {
         raised.raise(
             case,
             Code::MxAddressesSkipped,
             Subject::Mx(case.domain.to_string()),
-            format!("{} MX hosts beyond the cap (probe.max_mx) were not looked at.", case.observation.skipped_hosts),
+            format!(
+                "Not looked at: {} of the MX hosts of {}, beyond the cap (probe.max_mx).",
+                case.observation.skipped_hosts, case.domain
+            ),
             "Raise probe.max_mx if you need all.",
         );
     }
@@ -85,7 +83,7 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised, blocked: bool) {
 
 fn null_mx(case: &Case<'_>, raised: &mut Raised) {
     let subject = || Subject::Domain(case.domain.clone());
-    raised.raise(case, Code::MxNull, subject(), "A null MX (0 .): the domain accepts no mail.", "Nothing.");
+    raised.raise(case, Code::MxNull, subject(), "A null MX (0 .): the domain accepts no mail.", "Nothing to do.");
     let enforce = case.announced() && case.policy.usable().is_some_and(|policy| policy.mode == Mode::Enforce);
     let reports = case.tlsrpt_lookup.answered() && !case.tlsrpt.presence.is_absent();
     let what = match (enforce, reports) {
@@ -103,9 +101,9 @@ fn null_mx(case: &Case<'_>, raised: &mut Raised) {
     );
 }
 
-fn mail_host(case: &Case<'_>, raised: &mut Raised, mx: &MxAssessment, blocked: bool) {
+fn mail_host(case: &Case<'_>, raised: &mut Raised, mx: &MxAssessment, all_down: bool) {
     let subject = || Subject::Mx(mx.target.clone());
-    let down = if blocked { Severity::Error } else { Severity::Warning };
+    let down = if all_down { Severity::Error } else { Severity::Warning };
     let Some(host) = &mx.host else {
         raised.raise(
             case,
@@ -130,9 +128,19 @@ fn mail_host(case: &Case<'_>, raised: &mut Raised, mx: &MxAssessment, blocked: b
             case,
             Code::MxNotInPolicy,
             subject(),
-            format!("{host} is an MX of {}, and no mx line of the policy matches it.", case.domain),
+            match mx.implicit {
+                true => format!(
+                    "Mail goes to {host} itself, and no mx line of the policy matches it: {}.",
+                    coverage_words(case)
+                ),
+                false => format!(
+                    "{host} is an MX of {}, and no mx line of the policy matches it: {}.",
+                    case.domain,
+                    coverage_words(case)
+                ),
+            },
             format!(
-                "Add the line mx: {host} to the policy, then publish a new id: {}. TXT \"v=STSv1; id={}\"",
+                "Add the line \"mx: {host}\" to the policy, then publish a new id:\n{}. TXT \"v=STSv1; id={}\"",
                 case.domain.sts_record_name(),
                 words::next_id(case.now)
             ),
@@ -143,7 +151,7 @@ fn mail_host(case: &Case<'_>, raised: &mut Raised, mx: &MxAssessment, blocked: b
             case,
             Code::MxAddressesSkipped,
             subject(),
-            format!("{} addresses of {host} beyond the cap (probe.max_addresses) were not looked at.", mx.skipped),
+            format!("Not looked at: {} of the addresses of {host}, beyond the cap (probe.max_addresses).", mx.skipped),
             "Raise probe.max_addresses if you need all.",
         );
     }
@@ -162,6 +170,14 @@ fn mail_host(case: &Case<'_>, raised: &mut Raised, mx: &MxAssessment, blocked: b
     host_lookup(case, raised, mx, host, down);
 }
 
+/// What an MX outside the policy means for mail now.
+fn coverage_words(case: &Case<'_>) -> &'static str {
+    match case.standing {
+        Standing::None | Standing::Unknown => "no sender minds while the policy is switched off",
+        Standing::Enforce | Standing::Testing => refusal_words(case),
+    }
+}
+
 fn is_private(address: &AddressAssessment) -> bool {
     let latest = address.path.latest.as_ref();
     latest.is_some_and(|latest| latest.outcome == SmtpOutcome::ConnectFailed(ConnectFailure::PrivateAddress))
@@ -170,12 +186,12 @@ fn is_private(address: &AddressAssessment) -> bool {
 fn host_lookup(case: &Case<'_>, raised: &mut Raised, mx: &MxAssessment, host: &MxHost, down: Severity) {
     let Some(seen) = &mx.lookup else { return };
     let subject = || Subject::Mx(mx.target.clone());
-    if seen.resolver_healthy
-        && let Some(lookup) = seen.addresses.lookups().find(|lookup| !lookup.answered())
-        && let Some(failure) = lookup.failure()
-    {
-        let failures = case.history.hosts.get(host).map_or(1, |history| history.failures_in_a_row);
-        lookup_failed(case, raised, subject(), lookup, failure, failures);
+    // The implicit host is looked up as the domain, and has its finding there.
+    if seen.resolver_healthy && !case.context.vantage.resolver_failing && !mx.implicit {
+        let history = case.history.hosts.get(host);
+        let failures = history.map_or(1, |history| history.failures_in_a_row);
+        let kept = history.is_some_and(|history| history.last_answer.is_some());
+        addresses_failed(case, raised, subject(), &seen.addresses, failures, kept);
     }
     // The domain's own CNAME is no MX target.
     if let Some(target) = seen.addresses.cname().last()
@@ -185,11 +201,11 @@ fn host_lookup(case: &Case<'_>, raised: &mut Raised, mx: &MxAssessment, host: &M
             case,
             Code::MxCname,
             subject(),
-            format!("{host} is a CNAME to {target}; RFC 2181 wants an MX to name the host itself."),
-            format!("Point the MX record to {target}, once policy and certificate carry that name; or give {host} its own address records."),
+            format!("{host} is a CNAME to {target}. An MX record has to name the host itself (RFC 2181 §10.3), and some senders refuse this one."),
+            format!("Give {host} its own A or AAAA records; or point the MX record to {target}, once the policy and the certificate carry that name."),
         );
     }
-    if !seen.addresses.is_absent() || mx.implicit {
+    if !has_no_address(&seen.addresses) || mx.implicit {
         return;
     }
     let gone = seen.addresses.lookups().any(|lookup| lookup.outcome == LookupOutcome::NxDomain);
@@ -201,7 +217,11 @@ fn host_lookup(case: &Case<'_>, raised: &mut Raised, mx: &MxAssessment, host: &M
             case,
             Code::DnsDelegationDangling,
             subject(),
-            format!("An MX record of {} leads to {end}, which does not exist. Whoever can register that name can take this mail.", case.domain),
+            format!(
+                "An MX record of {} leads to {end}, which does not exist.{}",
+                case.domain,
+                takeover_words(case, &end, "can take this mail")
+            ),
             "Take the MX record out, or bring the name back.",
         );
     }
@@ -211,7 +231,13 @@ fn host_lookup(case: &Case<'_>, raised: &mut Raised, mx: &MxAssessment, host: &M
         down,
         subject(),
         format!("{host} has neither an A nor an AAAA record, so nobody can deliver to it."),
-        for_host(case, host.as_str(), "Publish an A or AAAA record for the host, or take it out of the MX records."),
+        match case.is_own(host.as_str()) {
+            true => format!("Publish an A or AAAA record for {host}, or take it out of the MX records."),
+            false => format!(
+                "Ask your provider, who runs {host}, to publish an A or AAAA record for it; or take it out of the MX records of {}.",
+                case.domain
+            ),
+        },
     );
 }
 
@@ -230,21 +256,40 @@ fn unused_patterns(case: &Case<'_>, raised: &mut Raised, hosts: &[MxAssessment])
             case,
             Code::PolicyMxUnused,
             Subject::Domain(case.domain.clone()),
-            format!("No MX record matches the policy's mx: {}.", words::list(&unused, MOST)),
-            "Nothing while a host is being added or withdrawn; else remove the line and publish a new id.",
+            format!("The policy lists {}, and no MX record of {} matches.", words::list(&unused, MOST), case.domain),
+            "Nothing to do while a host is being added or withdrawn; else remove the line and publish a new id.",
         );
     }
 }
 
-/// `dns-lookup-failed`, for whatever was asked. Not for this side's own trouble.
+/// `dns-lookup-failed` for the addresses of a name: once, by the first family that fails.
+pub(super) fn addresses_failed(
+    case: &Case<'_>,
+    raised: &mut Raised,
+    subject: Subject,
+    lookup: &AddressLookup,
+    failures: u32,
+    kept: bool,
+) {
+    let families = [("A", &lookup.ip4), ("AAAA", &lookup.ip6)];
+    let failed =
+        families.into_iter().find_map(|(kind, lookup)| Some((kind, lookup.as_ref().filter(|l| !l.answered())?)));
+    if let Some((kind, lookup)) = failed {
+        lookup_failed(case, raised, subject, kind, lookup, failures, kept);
+    }
+}
+
+/// `dns-lookup-failed`, for whatever was asked. Not for this side's own trouble. `kept`: an earlier answer is known.
 pub(super) fn lookup_failed<T>(
     case: &Case<'_>,
     raised: &mut Raised,
     subject: Subject,
+    kind: &str,
     lookup: &Lookup<T>,
-    failure: &LookupFailure,
     failures: u32,
+    kept: bool,
 ) {
+    let Some(failure) = lookup.failure() else { return };
     let said: Vec<String> = lookup
         .extended_errors
         .iter()
@@ -255,17 +300,25 @@ pub(super) fn lookup_failed<T>(
         .collect();
     let said = if said.is_empty() { String::new() } else { format!(" ({})", said.join(", ")) };
     let times = if failures > 1 { format!(", {failures} times in a row") } else { String::new() };
+    let stands = if kept { " What is shown is the last answer." } else { "" };
     raised.raise_as(
         case,
         Code::DnsLookupFailed,
         Case::lookup_severity(failures),
         subject,
-        format!("The lookup of {} failed: {failure}{said}{times}. What was known before is kept.", lookup.name),
+        format!("The {kind} lookup of {} failed: {failure}{said}{times}.{stands}", lookup.name),
         format!(
-            "Ask the name servers of the zone for {}; check delegation, DNSSEC signatures and firewalls.",
+            "Ask the zone's own name servers: dig +norecurse {} {kind} @SERVER. If they answer, check the delegation, the DNSSEC \
+             signatures, and firewalls that drop large answers.",
             lookup.name
         ),
     );
+}
+
+/// Only names outside the domain can fall to others.
+fn takeover_words(case: &Case<'_>, end: &str, what: &str) -> String {
+    let own = end.strip_suffix(case.domain.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    if own { String::new() } else { format!(" Whoever can register that name {what}.") }
 }
 
 /// `dns-delegation-dangling` for a CNAME.
@@ -276,7 +329,8 @@ pub(super) fn dangling(case: &Case<'_>, raised: &mut Raised, subject: Subject, n
         Code::DnsDelegationDangling,
         subject,
         format!(
-            "{name} is a CNAME to {end}, which does not exist. Whoever can register that name decides what senders see."
+            "{name} is a CNAME to {end}, which does not exist.{}",
+            takeover_words(case, end, "decides what senders see")
         ),
         format!("Point the CNAME of {name} to a name that exists, or delete it."),
     );

@@ -1,12 +1,17 @@
 //! What this side cannot see is said, and never blamed on the domain.
 
+use std::{collections::BTreeMap, fmt, net::IpAddr};
+
 use super::Raised;
 use crate::{
-    facts::{ConnectFailure, Family, SmtpOutcome},
+    facts::{AddressObservation, ConnectFailure, Family, SmtpOutcome, Vantage},
     verdict::{
-        Code, Subject,
-        case::{Case, MailHosts},
+        Code, MxAssessment, Subject,
+        case::{Case, MailHosts, has_no_address},
+        history::Contact,
         path::is_own_side,
+        policy_view::FetchFault,
+        words,
     },
 };
 
@@ -27,7 +32,7 @@ impl Sight {
         sight.resolver(case);
         sight.paths(case);
         sight.policy_host(case);
-        if case.fetched.is_none() && case.announced() && case.observation.domain.resolver_healthy {
+        if case.fetched.is_none() && case.announced() && case.resolver_healthy {
             sight.own_side = true;
         }
         sight
@@ -39,81 +44,140 @@ impl Sight {
     }
 
     fn resolver(&mut self, case: &Case<'_>) {
+        if case.resolver_healthy {
+            return;
+        }
         let seen = &*case.observation.domain;
         let failures = [seen.mx.failure(), seen.sts_record.failure(), seen.tlsrpt_record.failure()];
-        let failure = failures.into_iter().flatten().next();
-        if let Some(why) = failure.filter(|_| !seen.resolver_healthy) {
-            self.own(format!("the DNS: the resolver answers nothing ({why}); check resolver.servers"));
+        let hosts = case.observation.hosts.values().find_map(|facts| facts.host.addresses.failure());
+        if let Some(why) = failures.into_iter().flatten().next().or_else(|| seen.policy.addresses.failure()).or(hosts) {
+            self.own(format!("the DNS, because the resolver answers nothing ({why}; see resolver.servers)"));
             self.own_side = true;
         }
     }
 
     fn paths(&mut self, case: &Case<'_>) {
-        if case.context.vantage.smtp_blocked {
+        let vantage = case.context.vantage;
+        if vantage.smtp_blocked {
             self.own(
-                "mail hosts: every connection to port 25 fails from here, so it is probably shut off on this network"
+                "the mail hosts, because every connection to port 25 fails from here: it is probably shut off on this network"
                     .to_owned(),
             );
             self.own_side |= matches!(case.hosts, MailHosts::Hosts(_));
             return;
         }
         let mut total = 0;
-        let mut own = 0;
-        let mut no_route: Vec<(Family, usize)> = Vec::new();
+        // By what keeps this side from seeing them.
+        let mut own: BTreeMap<Hindrance, usize> = BTreeMap::new();
         let mut not_yet = 0;
         for mx in case.mx() {
+            self.unknown_addresses(case, mx);
             for address in &mx.addresses {
                 total += 1;
                 let Some(latest) = &address.path.latest else {
                     not_yet += 1;
                     continue;
                 };
-                if !is_own_side(latest, case.context.vantage) {
-                    if matches!(latest.outcome, SmtpOutcome::Rejected { .. }) {
-                        self.unseen.push(format!(
-                            "TLS of {} [{}]: the server turned this monitor away",
-                            mx.target, address.path.address
-                        ));
-                    }
-                    continue;
-                }
-                own += 1;
-                if latest.outcome == SmtpOutcome::ConnectFailed(ConnectFailure::NoRoute) {
-                    let family = Family::of(address.path.address);
-                    match no_route.iter_mut().find(|(known, _)| *known == family) {
-                        Some((_, count)) => *count += 1,
-                        None => no_route.push((family, 1)),
-                    }
-                } else {
-                    self.own(format!("{} [{}]: a failure on this side", mx.target, address.path.address));
+                if is_own_side(latest, vantage) {
+                    *own.entry(Hindrance::of(latest, vantage)).or_default() += 1;
+                } else if let Some(why) = unseen(latest, address.path.another_answered) {
+                    self.unseen.push(format!("{} [{}]: {why}", mx.target, address.path.address));
                 }
             }
         }
-        for (family, count) in no_route {
-            let addresses =
-                if count == 1 { "1 mail host address".to_owned() } else { format!("{count} mail host addresses") };
-            self.own(format!("{addresses}: this machine has no {family} route"));
+        self.own_side |= total > 0 && own.values().sum::<usize>() == total;
+        for (hindrance, count) in own {
+            self.own(format!("{}, because {hindrance}", addresses(count)));
         }
         if not_yet > 0 {
-            self.unseen.push(format!("{not_yet} mail host addresses are not probed yet"));
+            self.unseen.push(format!("{}: not probed yet", addresses(not_yet)));
         }
-        self.own_side |= total > 0 && own == total;
+    }
+
+    /// A host whose addresses are not known is one path that cannot be told.
+    fn unknown_addresses(&mut self, case: &Case<'_>, mx: &MxAssessment) {
+        let Some(host) = mx.host.as_ref().filter(|_| mx.addresses.is_empty()) else { return };
+        match &mx.lookup {
+            None => self.unseen.push(format!("{host}: not looked at yet")),
+            Some(seen) if has_no_address(&seen.addresses) => {}
+            Some(seen) => match seen.addresses.failure() {
+                Some(why) => self.unseen.push(format!("{host}: its addresses could not be looked up ({why})")),
+                None if case.observation.hosts.get(host).is_some_and(|facts| facts.skipped > 0) => {}
+                None => self
+                    .own(format!("{host}, because the only family that is asked for has no address (probe.families)")),
+            },
+        }
     }
 
     fn policy_host(&mut self, case: &Case<'_>) {
-        let hidden: Vec<String> = case
+        if !case.announced() {
+            return;
+        }
+        let hidden: Vec<(IpAddr, String)> = case
             .policy
             .fetches
             .iter()
             .filter(|view| view.is_own_side())
-            .map(|view| view.fetch.address.to_string())
+            .map(|view| (view.fetch.address, view.faults.first().map(FetchFault::words).unwrap_or_default()))
             .collect();
-        if !hidden.is_empty() && case.announced() {
-            self.own(format!(
-                "the policy host at {}: this machine has no route to it",
-                crate::verdict::words::list(&hidden, 2)
-            ));
+        if let Some((_, why)) = hidden.first() {
+            let shown: Vec<IpAddr> = hidden.iter().map(|(address, _)| *address).collect();
+            self.own(format!("the policy host at {}, because {why}", words::list(&shown, 2)));
         }
+        if case.policy.is_unasked() {
+            self.own(
+                "the policy host, because the only family that is asked for has no address (probe.families)".to_owned(),
+            );
+        }
+    }
+}
+
+/// What on this side keeps an address from being seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Hindrance {
+    NoRoute(Family),
+    Canaries,
+    Local,
+}
+
+impl Hindrance {
+    fn of(latest: &AddressObservation, vantage: &Vantage) -> Self {
+        let family = Family::of(latest.address);
+        let route = match family {
+            Family::Ip4 => vantage.ip4_route,
+            Family::Ip6 => vantage.ip6_route,
+        };
+        match latest.outcome {
+            SmtpOutcome::ConnectFailed(ConnectFailure::NoRoute) => Self::NoRoute(family),
+            SmtpOutcome::ConnectFailed(ConnectFailure::Local(_)) => Self::Local,
+            _ if !route => Self::NoRoute(family),
+            _ => Self::Canaries,
+        }
+    }
+}
+
+impl fmt::Display for Hindrance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoRoute(family) => write!(f, "this machine has no {family} route"),
+            Self::Canaries => f.write_str("the canaries do not answer either (probe.canaries)"),
+            Self::Local => f.write_str("this machine could not open a connection"),
+        }
+    }
+}
+
+fn addresses(count: usize) -> String {
+    if count == 1 { "1 mail host address".to_owned() } else { format!("{count} mail host addresses") }
+}
+
+/// What of an address is not known although this side is in order, as far as it can tell.
+fn unseen(latest: &AddressObservation, another_answered: bool) -> Option<String> {
+    match Contact::of(latest) {
+        Contact::Rejected => Some("the server turned this monitor away".to_owned()),
+        Contact::TimedOut if !another_answered => {
+            Some(format!("no answer in time, and no other mail host answered over {}", Family::of(latest.address)))
+        }
+        _ => None,
     }
 }
 

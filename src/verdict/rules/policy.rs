@@ -4,11 +4,11 @@ use std::{net::IpAddr, time::Duration};
 
 use super::{Raised, problem_words, with_reading};
 use crate::{
-    protocol::mta_sts::{Mode, Policy, line_and_column},
+    protocol::mta_sts::{Mode, MxPattern, Policy, line_and_column},
     terms::{MaxAge, Problem, Reading},
     verdict::{
         Code, Severity, Subject,
-        case::Case,
+        case::{Case, has_no_address},
         policy_view::{FetchFault, FetchView, path_words},
         rules::certificate::nearness,
         words,
@@ -17,8 +17,12 @@ use crate::{
 
 /// FET-12: senders need not wait longer than a minute, and some give up much earlier.
 const SLOW: Duration = Duration::from_secs(5);
+/// RFC 8461 §3.3: senders look for a new policy about once a day.
+const SENDER_REFRESH: Duration = Duration::from_secs(86_400);
 /// More addresses than this make a detail unreadable.
 const MOST_ADDRESSES: usize = 4;
+/// Likewise; a hostile policy lists thousands.
+const MOST_PATTERNS: usize = 4;
 
 pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
     let host = &case.policy.host.host;
@@ -26,7 +30,7 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
     if !case.announced() {
         // Without a record nobody looks; a policy in mode none is the last step of an orderly withdrawal.
         let served = case.policy.usable().filter(|policy| policy.mode != Mode::None);
-        if let (Some(policy), true) = (served, case.sts_lookup.answered()) {
+        if let (Some(policy), true) = (served, case.sts_lookup.answered() && !is_being_withdrawn(case)) {
             raised.raise(
                 case,
                 Code::StsPolicyUnused,
@@ -44,30 +48,27 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
     content(case, raised);
 }
 
+/// The record goes first and the host later: until no sender can have seen the record, the host is still needed.
+fn is_being_withdrawn(case: &Case<'_>) -> bool {
+    case.history
+        .domain
+        .policy
+        .as_ref()
+        .is_some_and(|seen| case.now < seen.last_seen_at + Duration::from_secs(seen.record_ttl.into()) + SENDER_REFRESH)
+}
+
 fn lookup(case: &Case<'_>, raised: &mut Raised) {
-    let seen = &*case.observation.domain;
     let host = &case.policy.host.host;
     let addresses = &case.policy.host.addresses;
     let subject = || Subject::PolicyHost(host.clone());
-    if seen.resolver_healthy {
-        for lookup in addresses.lookups() {
-            if let Some(failure) = lookup.failure() {
-                super::mx::lookup_failed(
-                    case,
-                    raised,
-                    subject(),
-                    lookup,
-                    failure,
-                    case.history.domain.policy_host_failures,
-                );
-                break;
-            }
-        }
+    if case.resolver_healthy {
+        let failures = case.history.domain.policy_host_failures;
+        super::mx::addresses_failed(case, raised, subject(), addresses, failures, false);
     }
     if addresses.is_dangling() {
         super::mx::dangling(case, raised, subject(), host, addresses.cname());
     }
-    if addresses.is_absent() {
+    if has_no_address(addresses) {
         raised.raise(
             case,
             Code::StsPolicyHostUnresolvable,
@@ -118,19 +119,16 @@ fn addresses(case: &Case<'_>, raised: &mut Raised) {
         );
     }
     // The nearest end over all addresses, once.
-    let ends = judged.iter().filter_map(|view| view.certificate.as_ref()).filter(|certificate| certificate.in_dates);
-    if let Some(certificate) = ends.min_by_key(|certificate| certificate.chain.leaf.not_after)
-        && let Some(near) = nearness(case, &certificate.chain)
-    {
+    let valid = judged.iter().filter_map(|view| view.certificate.as_ref()).filter(|certificate| certificate.in_dates);
+    let nearest = valid.filter_map(|certificate| nearness(case, &certificate.chain)).min_by_key(|near| near.end);
+    if let Some(near) = nearest {
+        let what = if near.leaf { "The certificate" } else { "An intermediate certificate" };
         raised.raise_as(
             case,
             Code::StsPolicyCertificateExpiring,
             Severity::Warning,
             subject(),
-            format!(
-                "The certificate of {host} ends {}; then senders refuse the policy.",
-                words::ahead(near.end, case.now)
-            ),
+            format!("{what} of {host} expires {}; then senders refuse the policy.", words::ahead(near.end, case.now)),
             "Renew it and reload the web server; see why the renewal did not run by itself.",
         );
     }
@@ -152,7 +150,12 @@ fn failures(case: &Case<'_>, raised: &mut Raised, judged: &[&FetchView<'_>]) {
                 .map(|other| other.fetch.address)
                 .collect();
             let (detail, fix) = fault_text(case, view, fault);
-            let detail = format!("{detail} Seen at {}.", words::list(&shown, MOST_ADDRESSES));
+            let who = if code == Code::StsPolicyMediaType {
+                "several senders refuse the policy"
+            } else {
+                "senders get no policy"
+            };
+            let detail = format!("{detail} Seen at {}: {who}.", words::list(&shown, MOST_ADDRESSES));
             raised.raise(case, code, Subject::PolicyHost(case.policy.host.host.clone()), detail, fix);
         }
     }
@@ -182,7 +185,7 @@ fn fault_text(case: &Case<'_>, view: &FetchView<'_>, fault: &FetchFault) -> (Str
     let leaf = view.certificate.as_ref().map(|certificate| &certificate.chain.leaf);
     match fault {
         FetchFault::Connect(failure) => (
-            format!("No connection to {host} on port {}: {failure}.", 443),
+            format!("No connection to {host}: {failure}."),
             "Start the web server there, and open port 443 to everybody.".to_owned(),
         ),
         FetchFault::Timeout(phase) => (
@@ -203,18 +206,18 @@ fn fault_text(case: &Case<'_>, view: &FetchView<'_>, fault: &FetchFault) -> (Str
         ),
         FetchFault::CertificateNotYetValid => (
             format!(
-                "The certificate of {host} is valid only {}.",
+                "The certificate of {host} becomes valid {}.",
                 leaf.map(|leaf| words::ahead(leaf.not_before, case.now)).unwrap_or_default()
             ),
             "Install a certificate that is valid now; check the clock of the machine that issued it.".to_owned(),
         ),
         FetchFault::CertificateUntrusted(path) => (
-            format!("The certificate of {host} is not trusted: {}.", path_words(path)),
+            format!("The certificate of {host} is not trusted, because {}.", path_words(path)),
             "Install the full chain of a public CA: the certificate, then its intermediates.".to_owned(),
         ),
         FetchFault::CertificateName => (
             format!(
-                "The certificate of {host} does not name it; it names {}.",
+                "The certificate of {host} does not name it, but {}.",
                 super::certificate::names_words(leaf.map_or(&[], |leaf| &leaf.names))
             ),
             format!(
@@ -263,13 +266,13 @@ fn content(case: &Case<'_>, raised: &mut Raised) {
         format!("line {line}, column {column}: ")
     };
     let new_id = format!(
-        "then publish a new id: {}. TXT \"v=STSv1; id={}\"",
+        "then publish a new id:\n{}. TXT \"v=STSv1; id={}\"",
         case.domain.sts_record_name(),
         words::next_id(case.now)
     );
     for (kind, code, lead) in [
         (Reading::Invalid, Code::StsPolicyInvalid, "The policy cannot be used"),
-        (Reading::Lenient, Code::StsPolicyLenient, "Some senders reject the policy"),
+        (Reading::Lenient, Code::StsPolicyLenient, "Not every sender takes the policy"),
         (Reading::Note, Code::StsPolicyNote, "The policy is unusual but fine"),
     ] {
         let problems: Vec<&Problem> = with_reading(&reading.problems, kind).collect();
@@ -278,7 +281,7 @@ fn content(case: &Case<'_>, raised: &mut Raised) {
         }
         let what = problem_words(problems.into_iter(), place);
         let fix = match kind {
-            Reading::Note => "Nothing.".to_owned(),
+            Reading::Note => "Nothing to do.".to_owned(),
             _ => format!("Correct the file, {new_id}"),
         };
         raised.raise(case, code, subject(), format!("{lead}: {what}."), fix);
@@ -297,14 +300,14 @@ fn meaning(case: &Case<'_>, raised: &mut Raised, policy: &Policy, new_id: &str) 
             Code::StsPolicyModeTesting,
             subject(),
             "The policy is in mode testing: senders report failures and deliver all the same.",
-            format!("When neither reports nor this monitor show failures for two weeks: mode: enforce, {new_id}"),
+            format!("When neither reports nor this monitor show failures for two weeks, set \"mode: enforce\", {new_id}"),
         ),
         Mode::None => raised.raise(
             case,
             Code::StsPolicyModeNone,
             subject(),
             "The policy is in mode none: senders behave as if there were no policy.",
-            "Nothing while the policy is being withdrawn: keep record and policy until older policies have expired at the senders.",
+            "Nothing to do while the policy is being withdrawn: keep record and policy until older policies have expired at the senders.",
         ),
     }
     if policy.max_age < MaxAge::SHORT && policy.mode != Mode::None {
@@ -312,11 +315,13 @@ fn meaning(case: &Case<'_>, raised: &mut Raised, policy: &Policy, new_id: &str) 
             case,
             Code::StsPolicyMaxAgeShort,
             subject(),
-            format!(
-                "max_age is {} seconds, less than a day: senders forget the policy between two mails.",
-                policy.max_age
-            ),
-            format!("Raise it, for example max_age: 604800 (a week), {new_id}"),
+            match policy.max_age {
+                MaxAge(0) => "max_age is 0: senders forget the policy at once, and it protects nobody.".to_owned(),
+                short => {
+                    format!("max_age is {short} seconds, less than a day: senders forget the policy between two mails.")
+                }
+            },
+            format!("Raise it, for example to \"max_age: 604800\" (a week), {new_id}"),
         );
     }
     if policy.max_age > MaxAge::CAP {
@@ -324,27 +329,38 @@ fn meaning(case: &Case<'_>, raised: &mut Raised, policy: &Policy, new_id: &str) 
             case,
             Code::StsPolicyMaxAgeExcessive,
             subject(),
-            format!("max_age is {} seconds; {} is the most that is allowed.", policy.max_age, MaxAge::CAP),
-            format!("Lower it, for example max_age: 2592000 (30 days), {new_id}"),
+            format!(
+                "max_age is {} seconds, and {} (a year) is the most that is allowed: some senders reject the policy for it.",
+                policy.max_age,
+                MaxAge::CAP
+            ),
+            format!("Lower it, for example to \"max_age: 2592000\" (30 days), {new_id}"),
         );
     }
-    for pattern in &policy.mx {
-        if pattern.is_ipv4_like() {
-            raised.raise(
-                case,
-                Code::StsPolicyMxImpossible,
-                subject(),
-                format!("The line mx: {pattern} is an address; it can match no mail host."),
-                format!("Write the name of the mail host there, {new_id}"),
-            );
-        } else if pattern.is_single_label() {
-            raised.raise(
-                case,
-                Code::StsPolicyMxSingleLabel,
-                subject(),
-                format!("The line mx: {pattern} is a single label; no mail host on the Internet has such a name."),
-                format!("Write the full name of the mail host there, {new_id}"),
-            );
-        }
+    let impossible: Vec<&MxPattern> = policy.mx.iter().filter(|pattern| pattern.is_ipv4_like()).collect();
+    if !impossible.is_empty() {
+        raised.raise(
+            case,
+            Code::StsPolicyMxImpossible,
+            subject(),
+            format!(
+                "The policy lists {}; senders compare names, so an address matches no mail host.",
+                words::list(&impossible, MOST_PATTERNS)
+            ),
+            format!("Write the name of the mail host there, {new_id}"),
+        );
+    }
+    let single: Vec<&MxPattern> = policy.mx.iter().filter(|pattern| pattern.is_single_label()).collect();
+    if !single.is_empty() {
+        raised.raise(
+            case,
+            Code::StsPolicyMxSingleLabel,
+            subject(),
+            format!(
+                "The policy lists {}; no mail host on the Internet has a name of a single label.",
+                words::list(&single, MOST_PATTERNS)
+            ),
+            format!("Write the full name of the mail host there, {new_id}"),
+        );
     }
 }

@@ -4,7 +4,11 @@ use super::{Raised, problem_words, with_reading};
 use crate::{
     protocol::txt::RecordPresence,
     terms::{Problem, Reading},
-    verdict::{Code, Subject, case::Case, words},
+    verdict::{
+        Code, Subject,
+        case::{Case, MailHosts},
+        words,
+    },
 };
 
 /// REC-21: a TTL over a day delays every policy fix.
@@ -14,17 +18,10 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
     let name = case.domain.sts_record_name();
     let seen = &*case.observation.domain;
     let subject = || Subject::Domain(case.domain.clone());
-    if let Some(failure) = seen.sts_record.failure()
-        && seen.resolver_healthy
-    {
-        super::mx::lookup_failed(
-            case,
-            raised,
-            subject(),
-            &seen.sts_record,
-            failure,
-            case.history.domain.sts_record.failures_in_a_row,
-        );
+    if case.resolver_healthy {
+        let failures = case.history.domain.sts_record.failures_in_a_row;
+        let kept = case.sts_lookup.answered();
+        super::mx::lookup_failed(case, raised, subject(), "TXT", &seen.sts_record, failures, kept);
     }
     let lookup = case.sts_lookup;
     if !lookup.answered() {
@@ -34,21 +31,32 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
         super::mx::dangling(case, raised, subject(), &name, &lookup.cname);
         return;
     }
-    let publish = || format!("{name}. TXT \"v=STSv1; id={}\"", words::next_id(case.now));
     let record = &case.record;
+    // An id that senders know stays: a new one would make all of them fetch the policy again, for nothing.
+    let id = record.value.as_ref().map_or_else(|| words::next_id(case.now), |record| record.id.to_string());
+    let publish = || format!("{name}. TXT \"v=STSv1; id={id}\"");
     match record.presence {
+        // Who takes no mail needs no policy: publishing one would be a mistake.
+        RecordPresence::Absent if matches!(case.hosts, MailHosts::Null) => {}
+        RecordPresence::Absent if case.cached_view.is_some() => raised.raise(
+            case,
+            Code::StsRecordMissing,
+            subject(),
+            format!("There is no MTA-STS record at {name} any more; senders that hold the policy still apply it."),
+            format!("To withdraw a policy, serve it in mode none first. Else publish the record again:\n{}", publish()),
+        ),
         RecordPresence::Absent => raised.raise(
             case,
             Code::StsRecordMissing,
             subject(),
-            format!("There is no MTA-STS record at {name}."),
-            format!("Publish a policy in mode testing first, then announce it: {}", publish()),
+            format!("There is no MTA-STS record at {name}: nothing stops an attacker on the way from switching TLS off."),
+            format!("Publish a policy in mode testing first, then announce it:\n{}", publish()),
         ),
         RecordPresence::Multiple(count) => raised.raise(
             case,
             Code::StsRecordMultiple,
             subject(),
-            format!("{count} TXT records at {name} start with v=STSv1; where one is allowed."),
+            format!("{count} TXT records at {name} start with \"v=STSv1;\", where only one is allowed: senders take them for none."),
             "Delete all but the one with the id of the present policy.",
         ),
         RecordPresence::One => {
@@ -59,8 +67,10 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
                     let what = problem_words(problems.into_iter(), place);
                     let detail = format!("The record at {name} is \"{text}\": {what}.");
                     let fix = match code {
-                        Code::StsRecordNote => "Nothing; delete the field if nobody knows what it is for.".to_owned(),
-                        _ => format!("Publish it in its plain form: {}", publish()),
+                        Code::StsRecordNote => {
+                            "Nothing to do; delete the field if nobody knows what it is for.".to_owned()
+                        }
+                        _ => format!("Publish it in its plain form:\n{}", publish()),
                     };
                     raised.raise(case, code, subject(), detail, fix);
                 }
@@ -92,7 +102,7 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
             Code::StsRecordDelegated,
             subject(),
             format!("{name} is a CNAME; the record stands at {target}."),
-            "Nothing, as long as the target is meant to be in charge of the id.",
+            "Nothing to do, as long as the target is meant to be in charge of the id.",
         );
     }
     if let Some(ttl) = lookup.ttl().filter(|ttl| *ttl > TTL_LONG) {

@@ -1,14 +1,14 @@
 //! SMTP and STARTTLS on every address.
 
-use super::{Raised, for_host};
+use super::{Raised, for_host, refusal_words};
 use crate::{
-    facts::{ConnectFailure, Phase, SmtpOutcome},
-    terms::MxHost,
+    facts::{ConnectFailure, Family, Phase, SmtpOutcome},
+    terms::{MxHost, Octets},
     verdict::{Code, PathAssessment, Severity, Subject, case::Case, path::is_own_side},
 };
 
-pub(super) fn rules(case: &Case<'_>, raised: &mut Raised, blocked: bool) {
-    let down = if blocked { Severity::Error } else { Severity::Warning };
+pub(super) fn rules(case: &Case<'_>, raised: &mut Raised, all_down: bool) {
+    let down = if all_down { Severity::Error } else { Severity::Warning };
     for mx in case.mx() {
         let Some(host) = &mx.host else { continue };
         for address in &mx.addresses {
@@ -28,12 +28,12 @@ fn contact(case: &Case<'_>, raised: &mut Raised, host: &MxHost, path: &PathAsses
     let place = format!("{host} [{}]", path.address);
     let times = match path.consecutive_failures {
         0 | 1 => String::new(),
-        times => format!(" ({times} probes in a row)"),
+        times => format!(", {times} times in a row"),
     };
     match &latest.outcome {
         SmtpOutcome::ConnectFailed(ConnectFailure::PrivateAddress) => {}
         SmtpOutcome::ConnectFailed(ConnectFailure::Timeout) => {
-            timed_out(case, raised, host, subject, &place, Phase::Connect, &times, down);
+            timed_out(case, raised, host, path, &place, Phase::Connect, &times, down);
         }
         SmtpOutcome::ConnectFailed(failure) => raised.raise_as(
             case,
@@ -44,14 +44,19 @@ fn contact(case: &Case<'_>, raised: &mut Raised, host: &MxHost, path: &PathAsses
             for_host(case, host.as_str(),
                 "Start the mail server on this address and open port 25, or take the address out of the DNS."),
         ),
-        SmtpOutcome::Timeout(phase) => timed_out(case, raised, host, subject, &place, *phase, &times, down),
+        SmtpOutcome::Timeout(phase) => timed_out(case, raised, host, path, &place, *phase, &times, down),
         SmtpOutcome::Rejected { phase, code, text } => raised.raise(
             case,
             Code::SmtpRejected,
             subject,
-            format!("{place} turned this monitor away at {}: {code} {text}", phase_words(*phase)),
-            "Allow the monitor's address there, and give it a name with matching forward and reverse DNS (probe.helo_name). \
-             TLS on this address is not judged meanwhile.",
+            format!(
+                "{place} turned this monitor away at {} with \"{}\". Other senders may be welcome; what the address does is \
+                 not judged meanwhile.",
+                phase_words(*phase),
+                reply_words(*code, text)
+            ),
+            "Let the mail server accept this monitor's address, and give the monitor a host name with matching forward and \
+             reverse DNS (probe.helo_name).",
         ),
         SmtpOutcome::ProtocolError { phase, fault } => raised.raise_as(
             case,
@@ -74,18 +79,24 @@ fn timed_out(
     case: &Case<'_>,
     raised: &mut Raised,
     host: &MxHost,
-    subject: Subject,
+    path: &PathAssessment,
     place: &str,
     phase: Phase,
     times: &str,
     down: Severity,
 ) {
+    // Not proof enough to count against the host, and this side has to be suspected first.
+    let family = Family::of(path.address);
+    let alone = match path.another_answered {
+        true => String::new(),
+        false => format!(" No other mail host answered over {family} either, so the fault may lie on this side."),
+    };
     raised.raise_as(
         case,
         Code::SmtpTimeout,
         down,
-        subject,
-        format!("{place} made no progress in time at {}{times}.", phase_words(phase)),
+        Subject::MxAddress(host.clone(), path.address),
+        format!("{place} made no progress in time at {}{times}.{alone}", phase_words(phase)),
         for_host(
             case,
             host.as_str(),
@@ -104,7 +115,7 @@ fn starttls(case: &Case<'_>, raised: &mut Raised, host: &MxHost, path: &PathAsse
             case,
             Code::StarttlsNotOffered,
             subject(),
-            format!("{place} does not offer STARTTLS: mail travels in clear, and enforcing senders do not deliver."),
+            format!("{place} does not offer STARTTLS: mail to it travels in clear, and {}.", refusal_words(case)),
             for_host(case, host.as_str(),
                 "Switch TLS on in the mail server (Postfix: smtpd_tls_security_level = may, with a certificate); look for a firewall that strips it."),
         ),
@@ -112,7 +123,7 @@ fn starttls(case: &Case<'_>, raised: &mut Raised, host: &MxHost, path: &PathAsse
             case,
             Code::StarttlsRefused,
             subject(),
-            format!("{place} offers STARTTLS and refuses it: {code} {text}"),
+            format!("{place} offers STARTTLS and refuses it with \"{}\": {}.", reply_words(*code, text), refusal_words(case)),
             for_host(case, host.as_str(),
                 "See the log of the mail server: most often it cannot read its certificate or key."),
         ),
@@ -120,7 +131,7 @@ fn starttls(case: &Case<'_>, raised: &mut Raised, host: &MxHost, path: &PathAsse
             case,
             Code::TlsHandshakeFailed,
             subject(),
-            format!("The TLS handshake with {place} failed: {failure}."),
+            format!("The TLS handshake with {place} failed: {failure}. As it is, {}.", refusal_words(case)),
             for_host(case, host.as_str(),
                 "Offer TLS 1.2 and 1.3 with current cipher suites, and check key and certificate files."),
         ),
@@ -138,12 +149,17 @@ fn starttls(case: &Case<'_>, raised: &mut Raised, host: &MxHost, path: &PathAsse
     }
 }
 
+/// A reply as the server sent it, fit to stand in quotes.
+fn reply_words(code: u16, text: &Octets) -> String {
+    format!("{code} {text}").trim_end().to_owned()
+}
+
 const fn phase_words(phase: Phase) -> &'static str {
     match phase {
-        Phase::Connect => "the connection (connect)",
+        Phase::Connect => "connecting (connect)",
         Phase::Banner => "its greeting (banner)",
-        Phase::Ehlo => "EHLO (ehlo)",
-        Phase::Starttls => "STARTTLS (starttls)",
+        Phase::Ehlo => "its answer to EHLO (ehlo)",
+        Phase::Starttls => "its answer to STARTTLS (starttls)",
         Phase::Tls => "the TLS handshake (tls)",
         Phase::EhloTls => "EHLO inside TLS (ehlo-tls)",
     }

@@ -4,18 +4,20 @@ use super::{Raised, problem_words, with_reading};
 use crate::{
     protocol::txt::RecordPresence,
     terms::{Problem, Reading},
-    verdict::{Code, Subject, case::Case},
+    verdict::{
+        Code, Subject,
+        case::{Case, MailHosts},
+    },
 };
 
 pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
     let name = case.domain.tlsrpt_record_name();
     let subject = || Subject::TlsRpt(name.clone());
     let seen = &*case.observation.domain;
-    if let Some(failure) = seen.tlsrpt_record.failure()
-        && seen.resolver_healthy
-    {
+    if case.resolver_healthy {
         let failures = case.history.domain.tlsrpt_record.failures_in_a_row;
-        super::mx::lookup_failed(case, raised, subject(), &seen.tlsrpt_record, failure, failures);
+        let kept = case.tlsrpt_lookup.answered();
+        super::mx::lookup_failed(case, raised, subject(), "TXT", &seen.tlsrpt_record, failures, kept);
     }
     let lookup = case.tlsrpt_lookup;
     if !lookup.answered() {
@@ -25,20 +27,26 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
         super::mx::dangling(case, raised, subject(), &name, &lookup.cname);
         return;
     }
-    let publish = format!("{name}. TXT \"v=TLSRPTv1; rua=mailto:tls-reports@{}\"", case.domain);
+    let rua = match &case.tlsrpt.value {
+        Some(record) => record.rua.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+        None => format!("mailto:tls-reports@{}", case.domain),
+    };
+    let publish = format!("{name}. TXT \"v=TLSRPTv1; rua={rua}\"");
     match case.tlsrpt.presence {
+        // Who takes no mail gets no reports.
+        RecordPresence::Absent if matches!(case.hosts, MailHosts::Null) => {}
         RecordPresence::Absent => raised.raise(
             case,
             Code::TlsRptRecordMissing,
             subject(),
             format!("There is no TLSRPT record at {name}: senders that fail to deliver over TLS do not tell you."),
-            format!("Publish one, with a mailbox that you read: {publish}"),
+            format!("Publish one, with a mailbox that you read:\n{publish}"),
         ),
         RecordPresence::Multiple(count) => raised.raise(
             case,
             Code::TlsRptRecordMultiple,
             subject(),
-            format!("{count} TXT records at {name} start with v=TLSRPTv1; where one is allowed."),
+            format!("{count} TXT records at {name} start with \"v=TLSRPTv1;\", where only one is allowed: senders take them for none."),
             "Delete all but one; several addresses go into one rua, separated by commas.",
         ),
         RecordPresence::One => {
@@ -54,8 +62,8 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
                 }
                 let what = problem_words(problems.into_iter(), |_| String::new());
                 let fix = match reading {
-                    Reading::Note => "Nothing.".to_owned(),
-                    _ => format!("Publish it in its plain form: {publish}"),
+                    Reading::Note => "Nothing to do; delete the field if nobody knows what it is for.".to_owned(),
+                    _ => format!("Publish it in its plain form:\n{publish}"),
                 };
                 raised.raise(case, code, subject(), format!("The record at {name} is \"{text}\": {what}."), fix);
             }

@@ -1,0 +1,252 @@
+use super::*;
+use crate::{
+    config::parse,
+    facts::{AddressLookup, ConnectFailure, Lookup, LookupFailure, LookupOutcome, MxRecord, MxTarget, PhaseTimes},
+    terms::Octets,
+};
+
+const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn settings(text: &str) -> Arc<Settings> {
+    Arc::new(parse("test.yml", text).unwrap_or_else(|errors| panic!("{errors}")).settings)
+}
+
+fn fleet(text: &str) -> Fleet {
+    Fleet::new(settings(text), false)
+}
+
+fn domain(name: &str) -> PolicyDomain {
+    name.parse().unwrap()
+}
+
+fn host(name: &str) -> MxHost {
+    name.parse().unwrap()
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn lookup<T>(name: &str, outcome: LookupOutcome<T>) -> Lookup<T> {
+    Lookup { name: name.into(), at: NOW, outcome, cname: vec![], authentic: false, extended_errors: vec![] }
+}
+
+fn found<T>(records: Vec<T>) -> LookupOutcome<T> {
+    if records.is_empty() { LookupOutcome::NoData } else { LookupOutcome::Records { records, ttl: 300 } }
+}
+
+fn addresses(name: &str, of: &[&str]) -> AddressLookup {
+    let all = of.iter().map(|text| ip(text)).collect();
+    AddressLookup { ip4: Some(lookup(name, found(all))), ip6: None }
+}
+
+fn seen(name: &str, mx: LookupOutcome<MxRecord>, sts: LookupOutcome<Vec<Octets>>) -> DomainObservation {
+    DomainObservation {
+        domain: domain(name),
+        started_at: NOW,
+        duration: Duration::from_millis(5),
+        sts_record: lookup(name, sts),
+        tlsrpt_record: lookup(name, LookupOutcome::NoData),
+        mx: lookup(name, mx),
+        implicit: None,
+        policy: PolicyHostObservation {
+            host: format!("mta-sts.{name}"),
+            addresses: addresses("mta-sts", &[]),
+            resolve: Duration::ZERO,
+            fetches: vec![],
+            skipped: 0,
+        },
+        resolver_healthy: true,
+    }
+}
+
+/// Looks at a domain with these MX hosts.
+fn look(fleet: &mut Fleet, name: &str, mx: &[&str]) -> Wanted {
+    let records = mx.iter().map(|name| MxRecord { preference: 10, target: MxTarget::Host(host(name)) }).collect();
+    let hosts = mx.iter().map(|name| host(name)).collect();
+    fleet.domain_seen(seen(name, found(records), LookupOutcome::NoData), (hosts, 0))
+}
+
+fn look_up(fleet: &mut Fleet, name: &str, of: &[&str], now: Timestamp) -> Wanted {
+    let observation =
+        HostObservation { host: host(name), at: now, addresses: addresses(name, of), resolver_healthy: true };
+    fleet.host_seen(observation, Some(20), now)
+}
+
+fn probe(fleet: &mut Fleet, name: &str, address: &str, outcome: SmtpOutcome) -> Wanted {
+    fleet.address_seen(AddressObservation {
+        host: host(name),
+        address: ip(address),
+        at: NOW,
+        duration: Duration::from_millis(5),
+        times: PhaseTimes::default(),
+        outcome,
+        banner: None,
+        capabilities: None,
+        tls: None,
+        cleartext_after_starttls: false,
+    })
+}
+
+const TWO: &str = "domains: [a.example, b.example]";
+
+#[test]
+fn a_shared_host_is_wanted_once_and_goes_with_its_last_domain() {
+    let mut fleet = fleet(TWO);
+    assert_eq!(look(&mut fleet, "a.example", &["mx.p.example"]).now, [Target::Host(host("mx.p.example"))]);
+    assert_eq!(look(&mut fleet, "b.example", &["mx.p.example"]).now, []);
+    look_up(&mut fleet, "mx.p.example", &["192.0.2.1"], NOW);
+    let shared = &fleet.refresh(NOW).unwrap().hosts[&host("mx.p.example")];
+    assert_eq!((shared.domains, shared.paths.len()), (2, 1));
+
+    assert_eq!(look(&mut fleet, "a.example", &["mx.a.example"]).never, []);
+    let gone = look(&mut fleet, "b.example", &["mx.a.example"]).never;
+    assert_eq!(gone, [Target::Address(host("mx.p.example"), ip("192.0.2.1")), Target::Host(host("mx.p.example"))]);
+    assert!(!fleet.refresh(NOW).unwrap().hosts.contains_key(&host("mx.p.example")));
+}
+
+#[test]
+fn a_list_that_could_not_be_looked_up_stays() {
+    let mut fleet = fleet(TWO);
+    look(&mut fleet, "a.example", &["mx.p.example"]);
+    let failed = seen("a.example", LookupOutcome::Failed(LookupFailure::Timeout), LookupOutcome::NoData);
+    let wanted = fleet.domain_seen(failed, (vec![], 0));
+    assert_eq!(wanted.never, []);
+    let snapshot = fleet.refresh(NOW).unwrap();
+    assert!(snapshot.hosts.contains_key(&host("mx.p.example")));
+    let assessment = snapshot.domains[&domain("a.example")].assessment.clone().unwrap();
+    assert!(!assessment.mx_lookup_success && assessment.mx.len() == 1);
+}
+
+#[test]
+fn failures_are_looked_at_sooner_with_back_off() {
+    let mut fleet = fleet(TWO);
+    let again = |wanted: Wanted| wanted.again.unwrap().as_secs();
+    assert_eq!(again(look(&mut fleet, "a.example", &["mx.p.example"])), 600);
+    let failed = || seen("a.example", LookupOutcome::Failed(LookupFailure::ServFail), LookupOutcome::NoData);
+    let waits: Vec<u64> = (0..6).map(|_| again(fleet.domain_seen(failed(), (vec![], 0)))).collect();
+    assert_eq!(waits, [60, 120, 240, 480, 600, 600]);
+    assert_eq!(again(look(&mut fleet, "a.example", &["mx.p.example"])), 600);
+
+    look_up(&mut fleet, "mx.p.example", &["192.0.2.1"], NOW);
+    let mut at = |outcome| again(probe(&mut fleet, "mx.p.example", "192.0.2.1", outcome));
+    let refused = || SmtpOutcome::ConnectFailed(ConnectFailure::Refused);
+    assert_eq!([at(refused()), at(refused()), at(refused())], [60, 120, 240]);
+    assert_eq!(at(SmtpOutcome::Done), 1800);
+    // Whom this monitor annoys is not asked more often for it; nor is anybody for this side's own trouble.
+    let turned_away = SmtpOutcome::Rejected { phase: crate::facts::Phase::Banner, code: 554, text: "no".into() };
+    assert_eq!(at(turned_away), 1800);
+    assert_eq!(at(SmtpOutcome::ConnectFailed(ConnectFailure::NoRoute)), 1800);
+}
+
+#[test]
+fn a_policy_host_that_failed_is_left_in_peace() {
+    use crate::facts::{FetchFailure, FetchPhase, FetchTimes, PolicyFetch};
+    let mut fleet = fleet(TWO);
+    let name = domain("a.example");
+    assert!(fleet.kept_policy(&name, NOW).is_none());
+    let record = || found(vec![vec![Octets::from("v=STSv1; id=1")]]);
+    let mut observation = seen("a.example", LookupOutcome::NoData, record());
+    observation.policy.fetches.push(PolicyFetch {
+        address: ip("192.0.2.9"),
+        at: NOW,
+        times: FetchTimes::default(),
+        tls: None,
+        response: None,
+        failure: Some(FetchFailure::Timeout(FetchPhase::Connect)),
+    });
+    let wanted = fleet.domain_seen(observation, (vec![], 0));
+    assert_eq!(wanted.again, Some(5 * MINUTE), "RFC 8461 §3.3");
+    assert!(fleet.kept_policy(&name, NOW + MINUTE).is_some());
+    assert!(fleet.kept_policy(&name, NOW + 5 * MINUTE).is_none());
+    // Without a record nobody misses the policy.
+    fleet.domain_seen(seen("a.example", LookupOutcome::NoData, LookupOutcome::NoData), (vec![], 0));
+    assert!(fleet.kept_policy(&name, NOW).is_none());
+}
+
+#[test]
+fn an_address_that_worked_stays_a_day_and_one_that_failed_goes_at_once() {
+    let mut fleet = fleet(TWO);
+    look(&mut fleet, "a.example", &["mx.p.example"]);
+    let new = look_up(&mut fleet, "mx.p.example", &["192.0.2.1", "192.0.2.2"], NOW).now;
+    assert_eq!(new.len(), 2);
+    probe(&mut fleet, "mx.p.example", "192.0.2.1", SmtpOutcome::Done);
+    probe(&mut fleet, "mx.p.example", "192.0.2.2", SmtpOutcome::ConnectFailed(ConnectFailure::Refused));
+
+    let wanted = look_up(&mut fleet, "mx.p.example", &["192.0.2.3"], NOW);
+    assert_eq!(wanted.now, [Target::Address(host("mx.p.example"), ip("192.0.2.3"))]);
+    assert_eq!(wanted.never.len(), 2, "neither is probed any more");
+    let shown = |fleet: &mut Fleet, now| -> Vec<IpAddr> {
+        let snapshot = fleet.refresh(now).unwrap();
+        snapshot.hosts[&host("mx.p.example")].paths.iter().map(|path| path.address).collect()
+    };
+    assert_eq!(shown(&mut fleet, NOW), [ip("192.0.2.1"), ip("192.0.2.3")]);
+    // It is no path of the domain meanwhile.
+    let state = Arc::clone(&fleet.snapshot.domains[&domain("a.example")]);
+    assert_eq!(state.assessment.as_ref().unwrap().mx[0].addresses.len(), 1);
+
+    look_up(&mut fleet, "mx.p.example", &["192.0.2.3"], NOW + UNLISTED_KEPT);
+    assert_eq!(shown(&mut fleet, NOW + UNLISTED_KEPT), [ip("192.0.2.3")]);
+}
+
+#[test]
+fn new_settings_touch_only_what_changed() {
+    let mut fleet = fleet(TWO);
+    look(&mut fleet, "a.example", &["mx.p.example"]);
+    look(&mut fleet, "b.example", &["mx.b.example"]);
+    fleet.refresh(NOW);
+    let wanted = fleet.configure(settings("domains: [a.example, c.example]"), false);
+    assert_eq!(wanted.now, [Target::Domain(domain("c.example"))]);
+    assert_eq!(wanted.never, [Target::Host(host("mx.b.example")), Target::Domain(domain("b.example"))]);
+    let snapshot = fleet.refresh(NOW).unwrap();
+    assert!(snapshot.domains[&domain("a.example")].assessment.is_some());
+    assert!(snapshot.domains[&domain("c.example")].assessment.is_none());
+    assert_eq!(snapshot.domains.len(), 2);
+    assert!(fleet.refresh(NOW).is_none(), "nothing changed since");
+}
+
+#[test]
+fn states_that_did_not_change_are_shared_between_snapshots() {
+    let mut fleet = fleet(TWO);
+    look(&mut fleet, "a.example", &["mx.a.example"]);
+    look(&mut fleet, "b.example", &["mx.b.example"]);
+    let before = fleet.refresh(NOW).unwrap();
+    look(&mut fleet, "a.example", &["mx.a.example"]);
+    let after = fleet.refresh(NOW).unwrap();
+    let same = |name: &str| Arc::ptr_eq(&before.domains[&domain(name)], &after.domains[&domain(name)]);
+    assert!(!same("a.example") && same("b.example"));
+}
+
+#[test]
+fn dead_networks_are_this_side_only_when_they_are_three_and_nobody_answers() {
+    let mut fleet = fleet(TWO);
+    look(&mut fleet, "a.example", &["mx.a.example"]);
+    look_up(&mut fleet, "mx.a.example", &["192.0.2.1", "198.51.100.1", "203.0.113.1"], NOW);
+    let timeout = || SmtpOutcome::Timeout(crate::facts::Phase::Connect);
+    let blocked = |fleet: &mut Fleet| fleet.refresh(NOW).unwrap().vantage.smtp_blocked;
+    probe(&mut fleet, "mx.a.example", "192.0.2.1", timeout());
+    probe(&mut fleet, "mx.a.example", "198.51.100.1", timeout());
+    assert!(!blocked(&mut fleet));
+    probe(&mut fleet, "mx.a.example", "203.0.113.1", timeout());
+    assert!(blocked(&mut fleet));
+    probe(&mut fleet, "mx.a.example", "203.0.113.1", SmtpOutcome::Done);
+    assert!(!blocked(&mut fleet));
+}
+
+#[test]
+fn a_resolver_that_answers_nobody_is_this_side() {
+    let mut fleet = fleet(TWO);
+    let timeout = LookupFailure::Timeout;
+    let mut dead = seen("a.example", LookupOutcome::Failed(timeout.clone()), LookupOutcome::Failed(timeout.clone()));
+    dead.tlsrpt_record.outcome = LookupOutcome::Failed(timeout);
+    dead.resolver_healthy = false;
+    fleet.domain_seen(dead, (vec![], 0));
+    let snapshot = fleet.refresh(NOW).unwrap();
+    assert!(snapshot.vantage.resolver_failing);
+    let assessment = snapshot.domains[&domain("a.example")].assessment.clone().unwrap();
+    assert!(assessment.own_side);
+    assert_eq!(assessment.findings.iter().map(|found| found.code).collect::<Vec<_>>(), [Code::VantageLimited]);
+    look(&mut fleet, "a.example", &["mx.a.example"]);
+    assert!(!fleet.refresh(NOW).unwrap().vantage.resolver_failing);
+}
