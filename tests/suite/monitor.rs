@@ -287,7 +287,7 @@ async fn timeouts_count_only_while_somebody_else_answers() {
     domain.smtp.set_script(SmtpScript { banner: Act::Hang, ..good });
     let failures = |snapshot: &Snapshot| host(snapshot, "mx.example.com").unwrap().paths[0].consecutive_failures;
     let snapshot = running.until("four timeouts", |snapshot| failures(snapshot) >= 4).await;
-    assert_eq!(only_path(&snapshot).unwrap().reach, Reach::Up, "nobody else answers: {:#?}", (only_path(&snapshot), &snapshot.vantage));
+    assert_eq!(only_path(&snapshot).unwrap().reach, Reach::Up, "nobody else answers");
     assert_eq!(assessment(&snapshot, "example.com").delivery, State::Protected);
 
     let mut both = world.settings(&["example.com", "other.example"]);
@@ -457,6 +457,24 @@ async fn a_domain_that_hangs_makes_no_other_late() {
     let running = Running::start(settings).await;
     eventually("five rounds", || healthy.smtp.connections() >= 5 && healthy.https.connections() >= 5).await;
     assert!(domain(&running.now(), "hanging.example").assessment.is_none(), "its first look goes on");
+    running.monitor.stop().await;
+}
+
+#[tokio::test]
+async fn a_reload_gives_no_second_connection_to_a_busy_host() {
+    let world = MailWorld::start().await;
+    let address = world.address();
+    let identity = world.pki.identity(&["mx.example"]);
+    let busy = world.smtp(address, SmtpScript { banner: Act::Hang, ..SmtpScript::good(&identity) }).await;
+    let other = world.domain("other.example").await;
+    world.mail_host("one.example", "mx1.example", address);
+    world.mail_host("two.example", "mx2.example", address);
+    let mut running = Running::start(once(&world, &["one.example"])).await;
+    eventually("the first probe hangs", || busy.connections() == 1).await;
+    running.apply(once(&world, &["one.example", "two.example", "other.example"])).await.unwrap();
+    running.until("the second one waits", |snapshot| snapshot.hosts.len() == 3).await;
+    eventually("another host is probed", || other.smtp.connections() == 1).await;
+    assert_eq!(busy.connections(), 1);
     running.monitor.stop().await;
 }
 
