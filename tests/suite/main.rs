@@ -8,6 +8,7 @@
     clippy::print_stderr
 )]
 
+mod architecture;
 mod certificate_corpus;
 mod check;
 mod corpus;
