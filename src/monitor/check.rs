@@ -117,16 +117,24 @@ async fn vantage(settings: &Settings, edges: &Edges, seen: &[Seen]) -> Vantage {
         }
     }
     // The canaries are asked only where a doubt is to be settled.
-    let canaries: Vec<(MxHost, Option<bool>)> = if in_doubt {
+    let probed = if in_doubt {
         join_all(settings.probe.canaries.iter().map(async |canary| {
             let seen = probe::canary(edges, canary).await;
-            let reached = seen.iter().any(AddressObservation::connected);
-            (canary.clone(), (!seen.is_empty()).then_some(reached))
+            let answered = seen.iter().find(|seen| seen.connected()).map(|seen| (seen.address, seen.at));
+            (canary.clone(), (!seen.is_empty()).then_some(answered.is_some()), answered)
         }))
         .await
     } else {
         Vec::new()
     };
+    let mut canaries = Vec::with_capacity(probed.len());
+    for (canary, reached, answered) in probed {
+        // Against one that answers, the silence of another host counts.
+        if let Some((address, at)) = answered {
+            attempts.note_canary(address, at);
+        }
+        canaries.push((canary, reached));
+    }
     let mut vantage = attempts.vantage(&canaries, 1);
     vantage.resolver_failing = !seen.is_empty() && seen.iter().all(|seen| !seen.observation.resolver_healthy);
     vantage.ad_trusted = edges.ad_trusted;

@@ -22,7 +22,7 @@ pub struct Edges {
     pub(crate) smtp: SmtpProber,
     canary: SmtpProber,
     pub(crate) policy: PolicyFetcher,
-    pub(crate) politeness: Politeness,
+    pub(crate) politeness: Arc<Politeness>,
     pub(crate) families: Families,
     pub(crate) max_mx: usize,
     pub(crate) max_addresses: usize,
@@ -96,18 +96,20 @@ impl Edges {
                     timeouts: fetch_timeouts(probe.timeout),
                 },
             ),
-            politeness: Politeness::new(Limits {
-                per_host: probe.per_host,
-                per_address: probe.per_address,
-                per_network: probe.per_network,
-                in_flight: probe.max_in_flight,
-            }),
+            politeness: Arc::new(Politeness::new(limits(settings))),
             families: Families { ip4: probe.families.ip4, ip6: probe.families.ip6 },
             max_mx: probe.max_mx,
             max_addresses: probe.max_addresses,
             opt_out: probe.opt_out.clone(),
             ad_trusted,
         })
+    }
+
+    /// Takes over the connections that are counted at the edges before these, where the limits stay: their probes go on.
+    pub(crate) fn succeed(&mut self, before: &Self, settings: &Settings) {
+        if before.politeness.keeps_to(limits(settings)) {
+            self.politeness = Arc::clone(&before.politeness);
+        }
     }
 
     /// Whether the operator of a host asked not to be probed (`probe.opt_out`).
@@ -124,6 +126,16 @@ impl Edges {
     /// The addresses that are probed of those that a host has.
     pub(crate) fn probed<'a>(&self, addresses: impl Iterator<Item = IpAddr> + 'a) -> impl Iterator<Item = IpAddr> + 'a {
         addresses.take(self.max_addresses)
+    }
+}
+
+const fn limits(settings: &Settings) -> Limits {
+    let probe = &settings.probe;
+    Limits {
+        per_host: probe.per_host,
+        per_address: probe.per_address,
+        per_network: probe.per_network,
+        in_flight: probe.max_in_flight,
     }
 }
 

@@ -287,8 +287,9 @@ impl Keeper {
         }
     }
 
-    fn reconfigure(&mut self, Reconfigure { settings, edges, done }: Reconfigure) {
+    fn reconfigure(&mut self, Reconfigure { settings, mut edges, done }: Reconfigure) {
         let change = Change::between(&self.settings, &settings);
+        edges.succeed(&self.edges, &settings);
         self.edges = Arc::new(edges);
         self.settings = Arc::clone(&settings);
         let wanted = self.fleet.configure(settings, self.edges.ad_trusted);

@@ -274,10 +274,12 @@ impl Fleet {
             SmtpOutcome::ConnectFailed(failure) => failure.is_own_side(),
             _ => false,
         };
-        wanted.again = Some(match path.failures_in_a_row {
+        let again = match path.failures_in_a_row {
             failures if failures > 0 && !patient => backed_off(probe.retry_interval, failures, probe.mx_interval),
             _ => probe.mx_interval,
-        });
+        };
+        // The probe may have been under way when the address went out of the DNS.
+        wanted.again = address.unlisted_since.is_none().then_some(again);
         address.latest = Some(observation);
         self.host_changed(&name);
         wanted

@@ -50,16 +50,22 @@ impl Politeness {
         }
     }
 
+    /// Whether these are the limits.
+    pub(crate) fn keeps_to(&self, limits: Limits) -> bool {
+        self.limits == limits
+    }
+
     /// Waits for the right to connect to an address of a host.
     ///
-    /// The gates are passed from the wide to the narrow, always in this order, so that nobody waits in a circle; the common
-    /// one comes last, so that whoever waits for a busy provider keeps nobody else waiting.
+    /// The gates are passed from the narrow to the wide, always in this order, so that nobody waits in a circle: whoever
+    /// waits for a busy host or address holds no place in its network, and so keeps no neighbour waiting.
     pub(crate) async fn permit(&self, host: &str, address: IpAddr) -> Permit {
-        let network = self.networks.pass(network_of(address), self.limits.per_network).await;
+        let network = network_of(address);
         let host = self.hosts.pass(host.into(), self.limits.per_host).await;
         let address = self.addresses.pass(address, self.limits.per_address).await;
+        let network = self.networks.pass(network, self.limits.per_network).await;
         let in_flight = Arc::clone(&self.in_flight).acquire_owned().await.ok();
-        Permit { _held: [network, host, address, in_flight] }
+        Permit { _held: [host, address, network, in_flight] }
     }
 }
 

@@ -8,8 +8,11 @@
     clippy::print_stderr
 )]
 
+mod architecture;
 mod certificate_corpus;
+mod check;
 mod corpus;
+mod monitor;
 mod policy_fetch;
 mod resolver;
 mod smtp_probe;

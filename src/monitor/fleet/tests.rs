@@ -107,6 +107,16 @@ fn a_shared_host_is_wanted_once_and_goes_with_its_last_domain() {
 }
 
 #[test]
+fn an_address_that_went_during_its_probe_is_not_probed_again() {
+    let mut fleet = fleet("domains: [a.example]");
+    look(&mut fleet, "a.example", &["mx.a.example"]);
+    look_up(&mut fleet, "mx.a.example", &["192.0.2.1"], NOW);
+    assert!(probe(&mut fleet, "mx.a.example", "192.0.2.1", SmtpOutcome::Done).again.is_some());
+    look_up(&mut fleet, "mx.a.example", &["192.0.2.2"], NOW);
+    assert_eq!(probe(&mut fleet, "mx.a.example", "192.0.2.1", SmtpOutcome::Done).again, None);
+}
+
+#[test]
 fn a_list_that_could_not_be_looked_up_stays() {
     let mut fleet = fleet(TWO);
     look(&mut fleet, "a.example", &["mx.p.example"]);

@@ -108,6 +108,8 @@ struct Zone {
     type_behaviours: HashMap<(String, RecordType), Behaviour>,
     extended_errors: HashMap<String, Vec<(u16, String)>>,
     authentic: bool,
+    uncached: bool,
+    outage: Option<Behaviour>,
     seen: Vec<SeenQuery>,
 }
 
@@ -179,6 +181,16 @@ impl DnsPeer {
     /// Sets the TTL of all records of a name, in seconds.
     pub fn ttl(&self, name: &str, seconds: u32) {
         self.zone().ttls.insert(canonical(name), seconds);
+    }
+
+    /// Lets nobody keep an answer: every TTL is 0.
+    pub fn uncached(&self) {
+        self.zone().uncached = true;
+    }
+
+    /// Answers for every name in this way, until it is told nothing.
+    pub fn outage(&self, behaviour: Option<Behaviour>) {
+        self.zone().outage = behaviour;
     }
 
     /// Removes the records of a name and how it behaves.
@@ -305,8 +317,9 @@ impl Zone {
             asks_for_ad: query.metadata.authentic_data,
         });
         let mut reaction = Reaction { after: Duration::ZERO, messages: Vec::new(), drip: None, cut: false };
+        let for_all = self.outage.as_mut();
         let by_type = self.type_behaviours.get_mut(&(name.clone(), kind));
-        let behaviour = by_type.or_else(|| self.behaviours.get_mut(&name));
+        let behaviour = for_all.or(by_type).or_else(|| self.behaviours.get_mut(&name));
         let behaviour = match behaviour {
             Some(Behaviour::SilentAtFirst(0)) | None => None,
             Some(Behaviour::SilentAtFirst(left)) => {
@@ -317,6 +330,9 @@ impl Zone {
         };
 
         let mut answer = self.answer(&query, &question, behaviour);
+        if self.uncached {
+            answer.answers.iter_mut().chain(&mut answer.authorities).for_each(|record| record.ttl = 0);
+        }
         match (behaviour, transport) {
             (Some(Behaviour::Silent), _) => return reaction,
             (Some(Behaviour::Delay(after)), _) => reaction.after = after,

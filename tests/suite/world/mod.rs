@@ -4,5 +4,6 @@
 
 pub mod dns;
 pub mod https;
+pub mod mail_world;
 pub mod pki;
 pub mod smtp;

@@ -7,7 +7,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustls::{
@@ -78,6 +78,7 @@ pub(crate) struct SmtpPeer {
 struct State {
     script: Mutex<SmtpScript>,
     connections: AtomicUsize,
+    accepted_at: Mutex<Vec<Instant>>,
     commands: Mutex<Vec<String>>,
 }
 
@@ -117,6 +118,7 @@ impl SmtpPeer {
         let state = Arc::new(State {
             script: Mutex::new(script),
             connections: AtomicUsize::new(0),
+            accepted_at: Mutex::default(),
             commands: Mutex::default(),
         });
         let task = tokio::spawn(serve(listener, Arc::clone(&state)));
@@ -141,6 +143,11 @@ impl SmtpPeer {
         self.state.connections.load(Ordering::SeqCst)
     }
 
+    /// When each connection came.
+    pub(crate) fn accepted_at(&self) -> Vec<Instant> {
+        self.state.accepted_at.lock().unwrap().clone()
+    }
+
     /// Every line that came, without its end.
     pub(crate) fn commands(&self) -> Vec<String> {
         self.state.commands.lock().unwrap().clone()
@@ -157,6 +164,7 @@ async fn serve(listener: TcpListener, state: Arc<State>) {
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         state.connections.fetch_add(1, Ordering::SeqCst);
+        state.accepted_at.lock().unwrap().push(Instant::now());
         let state = Arc::clone(&state);
         // How a connection ends is the client's to tell.
         connections.spawn(async move { converse(stream, &state).await });
