@@ -35,7 +35,7 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised, all_down: bool) {
             case,
             Code::DomainNonexistent,
             subject(),
-            format!("{} does not exist in the DNS (NXDOMAIN): all mail to it bounces.", case.domain),
+            format!("{} does not exist in the DNS (NXDOMAIN): senders return all mail to it.", case.domain),
             "Check the spelling. If it is right, the registration has lapsed or the delegation is gone: ask the registrar.",
         ),
         MailHosts::Nowhere => {
@@ -45,7 +45,7 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised, all_down: bool) {
                 Code::MxNone,
                 if meant { Severity::Info } else { Severity::Error },
                 subject(),
-                format!("{} has neither an MX record nor an address: all mail to it bounces.", case.domain),
+                format!("{} has neither an MX record nor an address: senders return all mail to it.", case.domain),
                 format!("Publish an MX record. If the domain takes no mail, say so: {}. MX 0 .", case.domain),
             );
         }

@@ -36,8 +36,8 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
     let id = record.value.as_ref().map_or_else(|| words::next_id(case.now), |record| record.id.to_string());
     let publish = || format!("{name}. TXT \"v=STSv1; id={id}\"");
     match record.presence {
-        // Who takes no mail needs no policy: publishing one would be a mistake.
-        RecordPresence::Absent if matches!(case.hosts, MailHosts::Null) => {}
+        // Who takes no mail, or does not exist, needs no policy: publishing one would be a mistake.
+        RecordPresence::Absent if matches!(case.hosts, MailHosts::Null | MailHosts::Nonexistent) => {}
         RecordPresence::Absent if case.cached_view.is_some() => raised.raise(
             case,
             Code::StsRecordMissing,

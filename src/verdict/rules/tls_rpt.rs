@@ -34,7 +34,7 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
     let publish = format!("{name}. TXT \"v=TLSRPTv1; rua={rua}\"");
     match case.tlsrpt.presence {
         // Who takes no mail gets no reports.
-        RecordPresence::Absent if matches!(case.hosts, MailHosts::Null) => {}
+        RecordPresence::Absent if matches!(case.hosts, MailHosts::Null | MailHosts::Nonexistent) => {}
         RecordPresence::Absent => raised.raise(
             case,
             Code::TlsRptRecordMissing,
