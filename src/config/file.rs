@@ -111,7 +111,7 @@ section! {
 section! {
     /// How DNS is asked.
     Resolver {
-        /// DNS servers: system, IP, IP:port or [IP6]:port.
+        /// DNS servers: `system`, `IP`, `IP:port` or `[IP6]:port`.
         servers: Vec<At<ServerSetting>>,
         /// Who judges DNSSEC: auto (believe the AD bit only if every server is on this host and sets it), trust-ad, validate
         /// (not built yet), off.
