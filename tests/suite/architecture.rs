@@ -130,7 +130,7 @@ impl SourceFile {
     fn read(path: &Path, text: &str) -> Self {
         let folder = path.parent().unwrap();
         let module = if path.file_stem().unwrap() == "mod" { folder.to_owned() } else { path.with_extension("") };
-        let (words, test_modules) = without_tests(words(text));
+        let (words, test_modules) = without_tests(&words(text));
         Self {
             path: path.to_owned(),
             room: path.components().next().unwrap().as_os_str().to_str().unwrap().to_owned(),
@@ -222,7 +222,7 @@ fn forbidden(file: &SourceFile) -> Vec<String> {
 }
 
 /// Takes out the items under `#[cfg(test)]`; the names of the modules among them that are files of their own.
-fn without_tests(words: Vec<String>) -> (Vec<String>, Vec<String>) {
+fn without_tests(words: &[String]) -> (Vec<String>, Vec<String>) {
     const MARK: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
     let (mut kept, mut modules) = (Vec::new(), Vec::new());
     let mut place = 0;

@@ -15,6 +15,7 @@ mod corpus;
 mod monitor;
 mod policy_fetch;
 mod resolver;
+mod serve;
 mod smtp_probe;
 mod vectors;
 mod vectors_identity;

@@ -8,14 +8,14 @@ use std::{
 use smtptls_exporter::{
     config::Settings,
     monitor::{DomainState, HostState, Monitor, Snapshot, Telemetry},
-    terms::{MxHost, PolicyDomain},
+    terms::{MxHost, PolicyDomain, PolicyId},
     verdict::{Assessment, Code, PathAssessment, Reach, State},
 };
 use tokio::{sync::watch, time::timeout};
 
 use super::world::{
     dns::{Behaviour, RecordType},
-    https::AtAccept,
+    https::{AtAccept, HttpsPeer},
     mail_world::MailWorld,
     smtp::{Act, SmtpPeer, SmtpScript},
 };
@@ -135,8 +135,7 @@ async fn a_shared_mail_host_is_probed_once_a_cycle() {
         .await;
     // The interval may be up to a twentieth shorter.
     let cycles = begun.elapsed().as_secs_f64() / 0.95 + 1.0;
-    for (peer, connections) in policies.iter().map(|peer| peer.connections()).chain([shared.connections()]).enumerate()
-    {
+    for (peer, connections) in policies.iter().map(HttpsPeer::connections).chain([shared.connections()]).enumerate() {
         assert!(f64::from(u32::try_from(connections).unwrap()) <= cycles, "{peer}: {connections} in {cycles}");
     }
     assert!(running.probes("mx-address") >= 2.0 && running.probes("domain") >= 6.0);
@@ -219,7 +218,7 @@ async fn a_failed_lookup_keeps_the_last_known_answer() {
         .await;
     let seen = assessment(&snapshot, "example.com");
     assert_eq!((seen.mx_records, seen.mx.len(), seen.mx[0].addresses.len()), (Some(1), 1, 1));
-    assert_eq!(seen.sts_record.id.as_ref().map(|id| id.as_str()), Some("1"));
+    assert_eq!(seen.sts_record.id.as_ref().map(PolicyId::as_str), Some("1"));
     assert_eq!((seen.sts_record.present, seen.tlsrpt.present), (Some(true), Some(true)));
     assert!(seen.policy.in_force.is_some());
     assert_eq!(seen.delivery, State::Protected, "{:#?}", seen.findings);
