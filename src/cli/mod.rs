@@ -19,6 +19,7 @@ use std::{
 
 use args::{Command, Invocation};
 use logging::Level;
+use tokio::runtime;
 
 /// All went well.
 pub const OK: u8 = 0;
@@ -59,7 +60,8 @@ fn dispatch(invocation: Invocation) -> u8 {
             if let Some(code) = check.explain {
                 return print(&crate::present::explain::finding(code, look), OK);
             }
-            let runtime = match runtime() {
+            // One thread: all the looking is one task, and a second thread would only hand it its events.
+            let runtime = match runtime(runtime::Builder::new_current_thread()) {
                 Ok(runtime) => runtime,
                 Err(status) => return status,
             };
@@ -75,12 +77,11 @@ fn dispatch(invocation: Invocation) -> u8 {
 
 /// What runs the probes. Every probe may have a few sockets open, so that the limit of descriptors is raised as far as this
 /// user may.
-fn runtime() -> Result<tokio::runtime::Runtime, u8> {
+fn runtime(mut builder: runtime::Builder) -> Result<runtime::Runtime, u8> {
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the limit of open files could not be raised");
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.map_err(|error| complain(&format!("this system gives no threads: {error}"), OWN_SIDE))
+    builder.enable_all().build().map_err(|error| complain(&format!("this system gives no threads: {error}"), OWN_SIDE))
 }
 
 /// Prints a text; says on standard error why, where that fails. A reader that has gone is no failure.

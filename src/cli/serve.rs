@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    runtime,
+    signal::unix::{Signal, SignalKind, signal},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -29,7 +32,7 @@ pub(super) fn run(arguments: &Serve, common: &Common) -> u8 {
     if let Err(none) = loaded.settings.require_domains() {
         return complain(&none.to_string(), USAGE);
     }
-    let runtime = match super::runtime() {
+    let runtime = match super::runtime(runtime::Builder::new_multi_thread()) {
         Ok(runtime) => runtime,
         Err(status) => return status,
     };

@@ -1,0 +1,200 @@
+//! What a check costs: `cargo bench --bench check`, for another number of domains `cargo bench --bench check -- 1000`.
+//!
+//! CPU time, user and system, of `smtptls-exporter check --file LIST` over healthy domains on loopback, each with its own
+//! policy host and its own mail host, and certificates of their own. Beside it the floor: the same lookups, dialogues and
+//! fetches with plain sockets and rustls, nothing judged.
+//!
+//! The peers are one process, every measured run another one: this program again, by its first argument. So the figures are
+//! what the system accounts for the finished process alone, its start included. The system accounts in hundredths of a second:
+//! over 200 domains that is 0.05 ms a domain.
+#![allow(
+    clippy::print_stdout,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a program for the person at the terminal"
+)]
+
+mod floor;
+mod town;
+#[allow(dead_code, reason = "the peers of the tests can do more than is needed here")]
+#[path = "../../tests/suite/world/mod.rs"]
+mod world;
+
+use std::{
+    env, fs,
+    io::Read as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+use floor::Work;
+use town::Town;
+
+const DOMAINS: usize = 200;
+/// Runs that count, after one that does not.
+const RUNS: usize = 9;
+
+fn main() {
+    let arguments: Vec<String> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        [] => compare(DOMAINS),
+        ["town", domains] => town::run(domains.parse().expect("a number of domains")),
+        ["floor", work, domains, ref doors @ ..] => {
+            floor::run(Work::parse(work), domains.parse().expect("a number of domains"), doors);
+        }
+        [domains] => compare(domains.parse().expect("a number of domains")),
+        _ => panic!("usage: check [DOMAINS]"),
+    }
+}
+
+/// Runs all in turn, so that a slow moment of the machine meets all alike, and prints the middle of each.
+fn compare(domains: usize) {
+    let town = Town::start(domains);
+    let files = Files::write(&town, domains);
+    let mut checks = Vec::new();
+    let mut floors: Vec<(Work, Vec<Cost>)> = Work::ALL.map(|work| (work, Vec::new())).into();
+    for run in 0..=RUNS {
+        let check = files.check(domains);
+        let floor = Work::ALL.map(|work| floor::measure(work, domains, &town));
+        if run > 0 {
+            checks.push(check);
+            floors.iter_mut().zip(floor).for_each(|((_, costs), cost)| costs.push(cost));
+        }
+    }
+
+    println!("{domains} domains, the middle of {RUNS} runs, CPU in ms a domain");
+    println!("                        CPU   (least to most)  user  system   wall s  peak MB");
+    let check = row("check", domains, &checks);
+    let mut floor = 0.0;
+    for (work, costs) in &floors {
+        floor += row(work.title(), domains * floor::ROUNDS, costs);
+    }
+    println!("floor in all         {floor:6.3}");
+    println!("check / floor        {:6.2}", check / floor);
+}
+
+fn row(title: &str, times: usize, costs: &[Cost]) -> f64 {
+    let each = |of: fn(&Cost) -> Duration| {
+        let mut costs: Vec<f64> = costs.iter().map(|cost| of(cost).as_secs_f64() * 1000.0 / times as f64).collect();
+        costs.sort_by(f64::total_cmp);
+        costs
+    };
+    let cpu = each(|cost| cost.user + cost.system);
+    let middle = cpu[RUNS / 2];
+    println!(
+        "{title:20} {middle:6.3}  ({:.3} to {:.3})  {:.3}   {:.3}  {:7.3}  {}",
+        cpu[0],
+        cpu[RUNS - 1],
+        each(|cost| cost.user)[RUNS / 2],
+        each(|cost| cost.system)[RUNS / 2],
+        each(|cost| cost.wall)[RUNS / 2] * times as f64 / 1000.0,
+        costs
+            .iter()
+            .filter_map(|cost| cost.peak_kib)
+            .max()
+            .map_or_else(|| "      ?".to_owned(), |kib| format!("{:7.1}", kib as f64 / 1024.0)),
+    );
+    middle
+}
+
+/// What a finished process used.
+struct Cost {
+    user: Duration,
+    system: Duration,
+    wall: Duration,
+    /// The peak of resident memory, where it was seen.
+    peak_kib: Option<u64>,
+}
+
+/// Runs a program to its end and returns what it printed and what it cost.
+///
+/// What the finished children of this process used (`cutime` and `cstime` of proc_pid_stat(5)) grows by what this one used
+/// when it is waited for: the peers go on, and are in no figure.
+fn measure(command: &mut Command) -> (String, Cost) {
+    let (user, system) = finished_children();
+    let began = Instant::now();
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the program starts");
+    let mut output = Vec::new();
+    let mut stdout = child.stdout.take().expect("a pipe");
+    // The result comes at the end and in one piece, larger than a pipe: at its first byte the peak is reached, and the process
+    // is still there.
+    let mut first = [0];
+    let length = stdout.read(&mut first).expect("the output can be read");
+    let peak_kib = peak_kib(child.id());
+    output.extend_from_slice(&first[..length]);
+    stdout.read_to_end(&mut output).expect("the output can be read");
+    let status = child.wait().expect("the program ends");
+    let wall = began.elapsed();
+    let (user_after, system_after) = finished_children();
+    assert!(status.success(), "{command:?} ended with {status}");
+    let output = String::from_utf8(output).expect("UTF-8");
+    (output, Cost { user: user_after - user, system: system_after - system, wall, peak_kib })
+}
+
+/// User and system time of all children that were waited for.
+fn finished_children() -> (Duration, Duration) {
+    // USER_HZ, the same on all common Linux systems whatever their kernel's own tick.
+    const TICK: Duration = Duration::from_millis(10);
+    let stat = fs::read_to_string("/proc/self/stat").expect("Linux has this");
+    let (_, after_name) = stat.rsplit_once(')').expect("the name in parentheses");
+    let field = |number: usize| {
+        // Fields count from 1, and the state, which follows the name, is the third.
+        let ticks = after_name.split_whitespace().nth(number - 3).expect("the field");
+        TICK * ticks.parse::<u32>().expect("a number of ticks")
+    };
+    (field(16), field(17))
+}
+
+fn peak_kib(process: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// The files that `check` reads.
+struct Files {
+    config: PathBuf,
+    list: PathBuf,
+    _folder: TempDir,
+}
+
+impl Files {
+    fn write(town: &Town, domains: usize) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the files");
+        let (config, list) = (folder.path().join("config.yml"), folder.path().join("domains.txt"));
+        let ca_file = folder.path().join("root.pem");
+        fs::write(&ca_file, &town.root_pem).expect("the root is written");
+        let text = format!(
+            "resolver: {{servers: [\"{}\"]}}\n\
+             probe: {{smtp_port: {}, https_port: {}, ca_file: {}, allow_private_addresses: true}}\n",
+            town.dns,
+            town.smtp_port,
+            town.https_port,
+            ca_file.display()
+        );
+        fs::write(&config, text).expect("the configuration is written");
+        let names: String = (0..domains).map(|number| town::domain(number) + "\n").collect();
+        fs::write(&list, names).expect("the list is written");
+        Self { config, list, _folder: folder }
+    }
+
+    /// One check of all domains. A figure of failures would be none: all must be found protected, and nothing wrong.
+    fn check(&self, domains: usize) -> Cost {
+        let mut command = Command::new(Path::new(env!("CARGO_BIN_EXE_smtptls-exporter")));
+        command.arg("--config.file").arg(&self.config).arg("check").arg("--file").arg(&self.list);
+        let (output, cost) = measure(command.args(["--format", "json"]));
+        let found: Vec<serde_json::Value> = serde_json::from_str(&output).expect("JSON");
+        assert_eq!(found.len(), domains, "each domain once");
+        for domain in &found {
+            assert_eq!(domain["delivery"], "protected", "{domain:#}");
+            assert_eq!(domain["findings"], serde_json::json!([]), "{domain:#}");
+        }
+        cost
+    }
+}

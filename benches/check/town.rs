@@ -1,0 +1,134 @@
+//! The peers: name server, mail hosts and policy hosts of healthy domains, in a process of their own.
+
+use std::{
+    collections::HashMap,
+    env,
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    iter,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::Arc,
+};
+
+use rustls::{
+    server::{ClientHello, ResolvesServerCert},
+    sign::CertifiedKey,
+    version::{TLS12, TLS13},
+};
+
+use crate::world::{
+    dns::DnsPeer,
+    https::{Answer, HttpsPeer},
+    pki::{self, Pki},
+    smtp::{SmtpPeer, SmtpScript, TlsAct},
+};
+
+/// All of 127.0.0.0/8: one listener takes the connections to every address.
+const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+/// The running peers; they end when this is dropped.
+pub(crate) struct Town {
+    pub(crate) dns: String,
+    pub(crate) smtp_port: String,
+    pub(crate) https_port: String,
+    pub(crate) root_pem: String,
+    process: Child,
+    /// The peers stay as long as this is open.
+    stay: Option<ChildStdin>,
+}
+
+pub(crate) fn domain(number: usize) -> String {
+    format!("domain-{number:05}.example")
+}
+
+pub(crate) fn mail_host(number: usize) -> String {
+    format!("mx.{}", domain(number))
+}
+
+pub(crate) fn policy_host(number: usize) -> String {
+    format!("mta-sts.{}", domain(number))
+}
+
+/// Every mail host has its own address, in a /24 of its own.
+pub(crate) fn mail_address(number: usize) -> Ipv4Addr {
+    address(1, number)
+}
+
+/// As [`mail_address`].
+pub(crate) fn policy_address(number: usize) -> Ipv4Addr {
+    address(128, number)
+}
+
+fn address(first: usize, number: usize) -> Ipv4Addr {
+    let net = u8::try_from(first + number / 256).expect("at most 32,000 domains");
+    Ipv4Addr::new(127, net, (number % 256) as u8, 25)
+}
+
+impl Town {
+    pub(crate) fn start(domains: usize) -> Self {
+        let mut command = Command::new(env::current_exe().expect("this program"));
+        command.args(["town", &domains.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = command.spawn().expect("the peers start");
+        let stay = process.stdin.take();
+        let mut lines = BufReader::new(process.stdout.take().expect("a pipe"));
+        let mut line = || {
+            let mut line = String::new();
+            lines.read_line(&mut line).expect("the peers say where they are");
+            line.trim_end().to_owned()
+        };
+        let (dns, smtp_port, https_port) = (line(), line(), line());
+        // As many lines as it takes, then an empty one.
+        let root_pem = iter::repeat_with(&mut line).take_while(|line| !line.is_empty()).collect::<Vec<_>>().join("\n");
+        Self { dns, smtp_port, https_port, root_pem, process, stay }
+    }
+}
+
+impl Drop for Town {
+    fn drop(&mut self) {
+        self.stay = None;
+        // It ends by itself, and how it ends changes nothing.
+        let _ = self.process.wait();
+    }
+}
+
+/// The certificate of the mail host that the client names.
+#[derive(Debug)]
+struct ByName(HashMap<String, Arc<CertifiedKey>>);
+
+impl ResolvesServerCert for ByName {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.0.get(hello.server_name()?).cloned()
+    }
+}
+
+/// Runs the peers until standard input ends.
+pub(crate) fn run(domains: usize) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let pki = Pki::new();
+        let dns = DnsPeer::start().await;
+        let https = HttpsPeer::start_at(ANY).await;
+        let mut certificates = HashMap::new();
+        for number in 0..domains {
+            let (domain, mail_host, policy_host) = (domain(number), mail_host(number), policy_host(number));
+            dns.txt(&format!("_mta-sts.{domain}"), &["v=STSv1; id=20261123"]);
+            dns.txt(&format!("_smtp._tls.{domain}"), &["v=TLSRPTv1; rua=mailto:reports@reports.example"]);
+            dns.mx(&domain, &[(10, &mail_host)]);
+            dns.a(&mail_host, &[&mail_address(number).to_string()]);
+            dns.a(&policy_host, &[&policy_address(number).to_string()]);
+            let policy = format!("version: STSv1\r\nmode: enforce\r\nmx: {mail_host}\r\nmax_age: 2592000\r\n");
+            https.serve(&policy_host, &pki.identity(&[&policy_host]), Answer::policy(&policy));
+            certificates.insert(mail_host.clone(), pki.identity(&[&mail_host]).certified());
+        }
+        let tls = pki::server(Arc::new(ByName(certificates)), &[&TLS12, &TLS13]);
+        let script = SmtpScript { tls: TlsAct::Serve(tls), ..SmtpScript::good(&pki.identity(&["unused.example"])) };
+        let smtp = SmtpPeer::start_at(ANY, script).await;
+
+        println!("{}\n{}\n{}\n{}\n", dns.address(), smtp.port(), https.port(), pki.root_pem().trim_end());
+        io::stdout().flush().expect("somebody reads");
+        tokio::task::spawn_blocking(|| io::stdin().read_to_end(&mut Vec::new()))
+            .await
+            .expect("a thread")
+            .expect("a pipe");
+    });
+}
