@@ -190,6 +190,9 @@ pub(super) fn rules(case: &Case<'_>, sight: &Sight, raised: &mut Raised) {
         Code::VantageLimited,
         Subject::Monitor,
         format!("Not seen from here: {}.", sight.own.join("; ")),
-        "Run the monitor where port 25 is open and both address families have a route; check its resolver.",
+        match case.resolver_healthy {
+            true => "Run the monitor where port 25 is open and both address families have a route.",
+            false => "See that the monitor's resolver runs, and that resolver.servers names it.",
+        },
     );
 }
