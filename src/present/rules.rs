@@ -100,6 +100,6 @@ mod tests {
             assert!(clause(rule).is_some_and(|clause| clause.starts_with("RFC ")), "{rule}");
         }
         assert_eq!(clause("REC-09"), Some("RFC 8461 §3.1"));
-        assert_eq!(clause("XXX-00"), None);
+        assert_eq!(clause("ZZZ-00"), None);
     }
 }
