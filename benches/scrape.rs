@@ -188,6 +188,7 @@ fn path(host: &MxHost, address: IpAddr) -> PathAssessment {
             version: TlsVersion::Tls13,
             cipher: "TLS13_AES_256_GCM_SHA384".to_owned(),
             chain: Arc::clone(&certificate.chain),
+            completed: true,
         }),
         cleartext_after_starttls: false,
     });
@@ -223,6 +224,12 @@ fn certificate() -> CertificateAssessment {
         self_issued: false,
         is_ca: false,
     };
-    let chain = ChainFacts { leaf, others: Vec::new(), unreadable: 0, path: PathToRoot::Trusted { not_after } };
+    let chain = ChainFacts {
+        leaf,
+        others: Vec::new(),
+        der: Vec::new(),
+        unreadable: 0,
+        path: PathToRoot::Trusted { not_after },
+    };
     CertificateAssessment { chain: Arc::new(chain), chain_valid: true, name_match: true, in_dates: true }
 }

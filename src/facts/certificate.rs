@@ -4,9 +4,9 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::terms::Timestamp;
+use crate::terms::{Octets, Timestamp};
 
-/// A finished handshake, whatever the certificate is worth.
+/// A handshake, whatever the certificate is worth.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TlsFacts {
     /// The negotiated version.
@@ -15,11 +15,20 @@ pub struct TlsFacts {
     pub cipher: String,
     /// The certificates that the peer sent.
     pub chain: Arc<ChainFacts>,
+    /// The handshake was finished, and the peer holds its key. Else the server offers only what this monitor does not speak, and
+    /// version, cipher and chain were read from the clear part of a handshake that other senders can finish.
+    pub completed: bool,
 }
 
-/// A version of TLS that this monitor negotiates.
+/// A version of TLS. This monitor negotiates the two newest, and recognises the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum TlsVersion {
+    /// RFC 2246, withdrawn by RFC 8996.
+    #[serde(rename = "1.0")]
+    Tls10,
+    /// RFC 4346, withdrawn by RFC 8996.
+    #[serde(rename = "1.1")]
+    Tls11,
     /// RFC 5246.
     #[serde(rename = "1.2")]
     Tls12,
@@ -29,9 +38,16 @@ pub enum TlsVersion {
 }
 
 impl TlsVersion {
-    /// `1.2` or `1.3`.
+    /// Whether it is one that RFC 8996 forbids.
+    pub const fn is_obsolete(self) -> bool {
+        matches!(self, Self::Tls10 | Self::Tls11)
+    }
+
+    /// `1.0` to `1.3`.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Tls10 => "1.0",
+            Self::Tls11 => "1.1",
             Self::Tls12 => "1.2",
             Self::Tls13 => "1.3",
         }
@@ -64,6 +80,8 @@ pub struct ChainFacts {
     pub leaf: CertificateFacts,
     /// What else was sent, in order. Those that could not be read are left out and counted in `unreadable`.
     pub others: Vec<CertificateFacts>,
+    /// The certificates of `leaf` and `others` as sent, in the same order: DANE compares and verifies the very bytes.
+    pub der: Vec<Octets>,
     /// How many of the other certificates could not be read.
     pub unreadable: usize,
     /// Whether a path leads from the leaf to a trusted root; dates of the leaf and names apart.

@@ -18,10 +18,42 @@ pub struct Lookup<T> {
     /// The names that CNAME records led to, in order; empty where there was none. The last one owns the records, or is
     /// the name that does not exist.
     pub cname: Vec<String>,
-    /// The AD bit of the answer (RFC 4035 §3.2.3). Worth something only where the resolver can be believed.
-    pub authentic: bool,
+    /// What DNSSEC says of the answer and of the CNAME chain that led to it; one insecure link makes the whole insecure.
+    pub security: Security,
+    /// The signatures on the way, where the answer is secure and they were looked at.
+    pub signatures: Option<SignatureFacts>,
+    /// How many bytes the largest message of the answer had, signatures included where they were asked for; 0 where none came.
+    pub message_bytes: usize,
     /// RFC 8914: what the resolver said about the answer beside its code.
     pub extended_errors: Vec<ExtendedError>,
+}
+
+/// What DNSSEC says of an answer (RFC 4035 §4.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Security {
+    /// Validated, or proven to be absent.
+    Secure,
+    /// Proven to be unsigned.
+    Insecure,
+    /// Signed, and the signatures do not hold: validating senders get no answer.
+    Bogus,
+    /// Cannot be told.
+    #[default]
+    Indeterminate,
+}
+
+/// The signatures on the way from the root to an answer (RFC 4034 §3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignatureFacts {
+    /// When the one that ends first ends.
+    pub expires: Timestamp,
+    /// When that one began.
+    pub inception: Timestamp,
+    /// What it covers, for people: `example.com DNSKEY`.
+    pub covers: String,
+    /// The zone on the way that is signed or delegated with SHA-1 only, and how, in words; nothing where there is none.
+    pub weak: Option<String>,
 }
 
 /// What came of a lookup. "Could not look" ([`LookupOutcome::Failed`]) and "is not there" are different values.
@@ -62,6 +94,40 @@ pub enum LookupFailure {
     Malformed(String),
     /// The CNAME chain loops or is longer than the limit.
     CnameChain,
+    /// The answer is signed and the signatures do not hold; why, in words, as far as it is known.
+    Bogus(String),
+}
+
+/// A TLSA record as published (RFC 6698 §2.1), usable or not.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TlsaRecord {
+    /// Certificate usage.
+    pub usage: u8,
+    /// Selector.
+    pub selector: u8,
+    /// Matching type.
+    pub matching: u8,
+    /// Certificate association data.
+    pub data: Octets,
+}
+
+/// The TLSA lookups of a mail host (RFC 7672 §2.2.2, §2.2.3).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TlsaObservation {
+    /// The CNAME record at the host's own name, asked for by itself where the host is an alias and its addresses are insecure: the
+    /// alias alone may still be secure.
+    pub alias: Option<Lookup<String>>,
+    /// One lookup a TLSA base domain, in the order in which senders try them. Only those that were needed.
+    pub lookups: Vec<TlsaLookup>,
+}
+
+/// The TLSA lookup of one TLSA base domain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TlsaLookup {
+    /// The TLSA base domain: the host, or what it is an alias of.
+    pub base: MxHost,
+    /// The records at `_25._tcp.<base>`.
+    pub lookup: Lookup<TlsaRecord>,
 }
 
 /// An extended DNS error (RFC 8914).
@@ -190,6 +256,32 @@ impl AddressLookup {
     }
 }
 
+impl Security {
+    /// The word of JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Secure => "secure",
+            Self::Insecure => "insecure",
+            Self::Bogus => "bogus",
+            Self::Indeterminate => "indeterminate",
+        }
+    }
+}
+
+impl fmt::Display for Security {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// As in a zone file, the data in lower-case hexadecimal.
+impl fmt::Display for TlsaRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {} ", self.usage, self.selector, self.matching)?;
+        self.data.as_bytes().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 impl LookupFailure {
     /// A closed word for metrics and JSON.
     pub fn label(&self) -> &'static str {
@@ -201,6 +293,7 @@ impl LookupFailure {
             Self::Unreachable(_) => "unreachable",
             Self::Malformed(_) => "malformed",
             Self::CnameChain => "cname-chain",
+            Self::Bogus(_) => "bogus",
         }
     }
 }
@@ -215,6 +308,7 @@ impl fmt::Display for LookupFailure {
             Self::Unreachable(why) => write!(f, "the resolver cannot be reached ({why})"),
             Self::Malformed(why) => write!(f, "an unreadable answer ({why})"),
             Self::CnameChain => f.write_str("a CNAME chain that loops or is too long"),
+            Self::Bogus(why) => write!(f, "DNSSEC validation failed ({why})"),
         }
     }
 }

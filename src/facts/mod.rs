@@ -8,11 +8,16 @@ mod certificate;
 mod lookup;
 mod observation;
 mod policy;
+mod survey;
 mod vantage;
 
 pub use address::{AddressObservation, Phase, PhaseTimes, ProtocolFault, SmtpOutcome};
 pub use certificate::{CertificateFacts, ChainFacts, KeyFacts, PathToRoot, TlsFacts, TlsFailure, TlsVersion};
-pub use lookup::{AddressLookup, ExtendedError, Lookup, LookupFailure, LookupOutcome, MxRecord, MxTarget};
+pub use lookup::{
+    AddressLookup, ExtendedError, Lookup, LookupFailure, LookupOutcome, MxRecord, MxTarget, Security, SignatureFacts,
+    TlsaLookup, TlsaObservation, TlsaRecord,
+};
 pub use observation::{DomainObservation, HostObservation, MxFacts, Observation};
 pub use policy::{FetchFailure, FetchPhase, FetchTimes, HttpResponse, PolicyFetch, PolicyHostObservation};
-pub use vantage::{AnsweredHosts, ConnectFailure, Family, Vantage};
+pub use survey::{Handshake, Offer, TlsSurvey};
+pub use vantage::{AnsweredHosts, ConnectFailure, DnssecSight, Family, Vantage};

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{AddressLookup, AddressObservation, Lookup, MxRecord, PolicyHostObservation};
+use super::{AddressLookup, AddressObservation, Lookup, MxRecord, PolicyHostObservation, TlsSurvey, TlsaObservation};
 use crate::terms::{MxHost, Octets, PolicyDomain, Timestamp};
 
 /// What is looked up for a domain alone: records, policy, MX list.
@@ -28,6 +28,8 @@ pub struct DomainObservation {
     pub policy: PolicyHostObservation,
     /// Whether the resolver answered anything while this was looked up: else its failures are on this side.
     pub resolver_healthy: bool,
+    /// Whether a name known to be signed validated in the same minute: else a failed validation may be this side's.
+    pub dnssec_healthy: bool,
 }
 
 /// What is looked up for a mail host, once for all domains that use it.
@@ -39,8 +41,12 @@ pub struct HostObservation {
     pub at: Timestamp,
     /// Its addresses.
     pub addresses: AddressLookup,
+    /// Its TLSA records; nothing where they were not asked for: DNSSEC is switched off, or there is no address.
+    pub tlsa: Option<TlsaObservation>,
     /// Whether the resolver answered anything while this was looked up.
     pub resolver_healthy: bool,
+    /// Whether a name known to be signed validated in the same minute: else a failed validation may be this side's.
+    pub dnssec_healthy: bool,
 }
 
 /// A mail host of a domain, with what its addresses did.
@@ -50,6 +56,8 @@ pub struct MxFacts {
     pub host: Arc<HostObservation>,
     /// Each address that was probed, by its latest probe. An address of the lookup that is missing here was not probed yet.
     pub addresses: BTreeMap<IpAddr, Arc<AddressObservation>>,
+    /// The latest look at what TLS each address offers beyond the usual handshake; missing where it was not made.
+    pub surveys: BTreeMap<IpAddr, Arc<TlsSurvey>>,
     /// Addresses beyond the configured cap: never probed.
     pub skipped: usize,
 }

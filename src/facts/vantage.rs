@@ -90,6 +90,19 @@ impl AnsweredHosts {
     }
 }
 
+/// Whether DNSSEC can be seen from here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DnssecSight {
+    /// It is not looked at (`resolver.dnssec: off`).
+    #[default]
+    Off,
+    /// A name known to be signed validates: by the AD bit of a resolver that can be believed, or here.
+    Validating,
+    /// No name validates: the resolver returns no signatures. Every answer is indeterminate.
+    Blind,
+}
+
 /// What this side could see while the observation was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vantage {
@@ -108,8 +121,8 @@ pub struct Vantage {
     pub ip4_answered: AnsweredHosts,
     /// Mail hosts that answered over IPv6.
     pub ip6_answered: AnsweredHosts,
-    /// Whether the AD bit of the resolver can be believed: it validates, and the way to it is safe.
-    pub ad_trusted: bool,
+    /// Whether DNSSEC can be seen from here.
+    pub dnssec: DnssecSight,
 }
 
 impl Default for Vantage {
@@ -123,7 +136,7 @@ impl Default for Vantage {
             ip6_route: true,
             ip4_answered: AnsweredHosts::default(),
             ip6_answered: AnsweredHosts::default(),
-            ad_trusted: false,
+            dnssec: DnssecSight::Off,
         }
     }
 }
@@ -147,7 +160,8 @@ impl Vantage {
         let flags = |vantage: &Self| {
             (
                 [vantage.smtp_blocked, vantage.canaries_failing, vantage.resolver_failing],
-                [vantage.ip4_route, vantage.ip6_route, vantage.ad_trusted],
+                [vantage.ip4_route, vantage.ip6_route],
+                vantage.dnssec,
             )
         };
         flags(self) == flags(other)

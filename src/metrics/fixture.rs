@@ -4,9 +4,9 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use crate::{
     facts::{
-        AddressLookup, AddressObservation, CertificateFacts, ChainFacts, ConnectFailure, FetchFailure, FetchTimes,
-        HostObservation, KeyFacts, Lookup, LookupFailure, LookupOutcome, PathToRoot, Phase, PhaseTimes, PolicyFetch,
-        PolicyHostObservation, SmtpOutcome, TlsFacts, TlsVersion, Vantage,
+        AddressLookup, AddressObservation, CertificateFacts, ChainFacts, ConnectFailure, DnssecSight, FetchFailure,
+        FetchTimes, HostObservation, KeyFacts, Lookup, LookupFailure, LookupOutcome, PathToRoot, Phase, PhaseTimes,
+        PolicyFetch, PolicyHostObservation, Security, SmtpOutcome, TlsFacts, TlsVersion, Vantage,
     },
     monitor::{DomainState, HostState, Snapshot},
     protocol::{
@@ -16,8 +16,8 @@ use crate::{
     terms::{MaxAge, MxHost, PolicyDomain, PolicyId, Timestamp},
     verdict::{
         AddressAssessment, Assessment, CertificateAssessment, Code, DnssecStates, Finding, MxAssessment, Outcome,
-        PathAssessment, PolicyAssessment, Reach, RecordAssessment, Security, SenderState, Senders, Severity,
-        StarttlsState, State, Subject, TlsRptAssessment,
+        PathAssessment, PolicyAssessment, Reach, RecordAssessment, SenderState, Senders, Severity, StarttlsState,
+        State, Subject, TlsRptAssessment,
     },
 };
 
@@ -58,7 +58,7 @@ pub(crate) fn chain(issuer: &str, not_after: Timestamp, path: PathToRoot) -> Arc
         self_issued: false,
         is_ca: false,
     };
-    Arc::new(ChainFacts { leaf, others: Vec::new(), unreadable: 0, path })
+    Arc::new(ChainFacts { leaf, others: Vec::new(), der: Vec::new(), unreadable: 0, path })
 }
 
 pub(crate) fn good_certificate() -> CertificateAssessment {
@@ -115,12 +115,22 @@ pub(crate) fn good_path(name: &str, ip: &str) -> PathAssessment {
         version: TlsVersion::Tls13,
         cipher: "TLS_AES_128_GCM_SHA256".into(),
         chain: Arc::clone(&certificate.chain),
+        completed: true,
     });
     PathAssessment { certificate: Some(certificate), ..path(observation, Reach::Up, StarttlsState::Ok) }
 }
 
 fn lookup(name: &str, outcome: LookupOutcome<IpAddr>) -> Lookup<IpAddr> {
-    Lookup { name: name.into(), at: NOW, outcome, cname: Vec::new(), authentic: false, extended_errors: Vec::new() }
+    Lookup {
+        name: name.into(),
+        at: NOW,
+        outcome,
+        cname: Vec::new(),
+        security: Security::Insecure,
+        signatures: None,
+        message_bytes: 0,
+        extended_errors: Vec::new(),
+    }
 }
 
 pub(crate) fn host_observation(name: &str, ip4: &[&str], ip6: &[&str]) -> Arc<HostObservation> {
@@ -129,13 +139,27 @@ pub(crate) fn host_observation(name: &str, ip4: &[&str], ip6: &[&str]) -> Arc<Ho
         ips => LookupOutcome::Records { records: ips.iter().map(|ip| address(ip)).collect(), ttl: 300 },
     };
     let addresses = AddressLookup { ip4: Some(lookup(name, answer(ip4))), ip6: Some(lookup(name, answer(ip6))) };
-    Arc::new(HostObservation { host: host(name), at: NOW, addresses, resolver_healthy: true })
+    Arc::new(HostObservation {
+        host: host(name),
+        at: NOW,
+        addresses,
+        tlsa: None,
+        resolver_healthy: true,
+        dnssec_healthy: true,
+    })
 }
 
 pub(crate) fn failed_host_observation(name: &str) -> Arc<HostObservation> {
     let failed = || Some(lookup(name, LookupOutcome::Failed(LookupFailure::ServFail)));
     let addresses = AddressLookup { ip4: failed(), ip6: failed() };
-    Arc::new(HostObservation { host: host(name), at: NOW, addresses, resolver_healthy: true })
+    Arc::new(HostObservation {
+        host: host(name),
+        at: NOW,
+        addresses,
+        tlsa: None,
+        resolver_healthy: true,
+        dnssec_healthy: true,
+    })
 }
 
 fn mx(name: &str, preference: u16, paths: &[PathAssessment], in_policy: Option<bool>) -> MxAssessment {
@@ -394,7 +418,7 @@ pub(crate) fn snapshot() -> Snapshot {
     Snapshot {
         domains: domains.into_iter().map(|state| (state.domain.clone(), state)).collect(),
         hosts: hosts.into_iter().map(|state| (state.host.clone(), state)).collect(),
-        vantage: Arc::new(Vantage { ad_trusted: true, ip6_route: false, ..Vantage::default() }),
+        vantage: Arc::new(Vantage { dnssec: DnssecSight::Validating, ip6_route: false, ..Vantage::default() }),
         canaries: vec![(host("canary.example"), Some(true)), (host("young.example"), None)],
     }
 }

@@ -15,7 +15,7 @@ use super::{
     text::{self, Value, float_text},
 };
 use crate::{
-    facts::{Family as AddressFamily, Vantage},
+    facts::{DnssecSight, Family as AddressFamily, Vantage},
     monitor::DnsCounters,
     terms::MxHost,
 };
@@ -232,7 +232,7 @@ pub(super) static ROWS: &[Row<Source>] = &[
         &[],
         "Whether the resolver validates and can be believed. While 0 no DNSSEC sample is exported.",
         NO_SNAPSHOT,
-        |view, out| out.set(view.seen.map(|seen| seen.vantage.ad_trusted)),
+        |view, out| out.set(view.seen.map(|seen| seen.vantage.dnssec == DnssecSight::Validating)),
     ),
     row(
         Normal,

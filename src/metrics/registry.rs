@@ -6,7 +6,7 @@ use super::{
     domain, host, own,
     text::{self, Value},
 };
-use crate::facts::Vantage;
+use crate::facts::{DnssecSight, Vantage};
 
 /// How much is exported. Each level holds the ones before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,7 +66,7 @@ pub(super) struct Sight {
 
 impl Sight {
     pub(super) const fn of(vantage: &Vantage) -> Self {
-        Self { ad_trusted: vantage.ad_trusted, smtp_blocked: vantage.smtp_blocked }
+        Self { ad_trusted: matches!(vantage.dnssec, DnssecSight::Validating), smtp_blocked: vantage.smtp_blocked }
     }
 }
 

@@ -137,7 +137,7 @@ async fn vantage(settings: &Settings, edges: &Edges, seen: &[Seen]) -> Vantage {
     }
     let mut vantage = attempts.vantage(&canaries, 1);
     vantage.resolver_failing = !seen.is_empty() && seen.iter().all(|seen| !seen.observation.resolver_healthy);
-    vantage.ad_trusted = edges.ad_trusted;
+    vantage.dnssec = edges.dnssec;
     vantage
 }
 
@@ -158,7 +158,12 @@ fn judge_once(domain: Seen, context: &Context<'_>) -> Assessment {
         history.hosts.insert(name.clone(), Arc::new(host));
         facts.insert(
             name,
-            MxFacts { host: Arc::clone(&seen.lookup), addresses: seen.addresses.clone(), skipped: seen.skipped },
+            MxFacts {
+                host: Arc::clone(&seen.lookup),
+                addresses: seen.addresses.clone(),
+                surveys: BTreeMap::new(),
+                skipped: seen.skipped,
+            },
         );
     }
     let observation = Observation { domain: Arc::new(observation), hosts: facts, skipped_hosts };

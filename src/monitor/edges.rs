@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use super::politeness::{Limits, Politeness};
 use crate::{
     config::{DnssecMode, RootSource, ServerSetting, Settings},
-    facts::AddressObservation,
+    facts::{AddressObservation, DnssecSight},
     net::{
         DialOptions, FetchOptions, FetchTimeouts, PolicyFetcher, RootChoice, RootsError, SmtpOptions, SmtpProber,
         SmtpTimeouts, TlsClient, TlsSetupError, load_roots,
@@ -27,8 +27,8 @@ pub struct Edges {
     pub(crate) max_mx: usize,
     pub(crate) max_addresses: usize,
     opt_out: Vec<HostPattern>,
-    /// Whether the AD bit of the resolver can be believed.
-    pub(crate) ad_trusted: bool,
+    /// Whether DNSSEC can be seen from here.
+    pub(crate) dnssec: DnssecSight,
 }
 
 /// Why the edges cannot be set up.
@@ -68,6 +68,7 @@ impl Edges {
             DnssecMode::Auto => resolver.is_local() && resolver.root_answers_with_ad().await,
             DnssecMode::Validate | DnssecMode::Off => false,
         };
+        let dnssec = if ad_trusted { DnssecSight::Validating } else { DnssecSight::Off };
         let choice = match probe.roots {
             RootSource::Webpki => RootChoice::Webpki,
             RootSource::System => RootChoice::System,
@@ -101,7 +102,7 @@ impl Edges {
             max_mx: probe.max_mx,
             max_addresses: probe.max_addresses,
             opt_out: probe.opt_out.clone(),
-            ad_trusted,
+            dnssec,
         })
     }
 

@@ -78,7 +78,7 @@ impl Monitor {
         let (commands, inbox) = mpsc::channel(1);
         let (results_in, results) = mpsc::channel(RESULTS);
         let stop = CancellationToken::new();
-        let mut fleet = Fleet::new(Arc::clone(&settings), edges.ad_trusted);
+        let mut fleet = Fleet::new(Arc::clone(&settings), edges.dnssec);
         let first = fleet.refresh(now()).unwrap_or_default();
         let (publisher, snapshots) = watch::channel(first);
         let mut keeper = Keeper {
@@ -292,7 +292,7 @@ impl Keeper {
         edges.succeed(&self.edges, &settings);
         self.edges = Arc::new(edges);
         self.settings = Arc::clone(&settings);
-        let wanted = self.fleet.configure(settings, self.edges.ad_trusted);
+        let wanted = self.fleet.configure(settings, self.edges.dnssec);
         self.watch_resolver();
         self.tell_intervals();
         self.follow_configuration(wanted);

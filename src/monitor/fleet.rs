@@ -17,7 +17,7 @@ use super::{
 use crate::{
     config::{DomainSettings, Settings},
     facts::{
-        AddressLookup, AddressObservation, DomainObservation, HostObservation, MxFacts, Observation,
+        AddressLookup, AddressObservation, DnssecSight, DomainObservation, HostObservation, MxFacts, Observation,
         PolicyHostObservation, SmtpOutcome, Vantage,
     },
     protocol::mta_sts::Mode,
@@ -103,7 +103,7 @@ pub(crate) struct Fleet {
     hosts: BTreeMap<MxHost, Host>,
     canaries: BTreeMap<MxHost, Canary>,
     vantage: Arc<Vantage>,
-    ad_trusted: bool,
+    dnssec: DnssecSight,
     resolver_failing: bool,
     changed_domains: BTreeSet<PolicyDomain>,
     changed_hosts: BTreeSet<MxHost>,
@@ -113,27 +113,27 @@ pub(crate) struct Fleet {
 
 impl Fleet {
     /// Nothing is known yet.
-    pub(crate) fn new(settings: Arc<Settings>, ad_trusted: bool) -> Self {
+    pub(crate) fn new(settings: Arc<Settings>, dnssec: DnssecSight) -> Self {
         let mut fleet = Self {
             settings: Arc::clone(&settings),
             domains: BTreeMap::new(),
             hosts: BTreeMap::new(),
             canaries: BTreeMap::new(),
             vantage: Arc::default(),
-            ad_trusted,
+            dnssec,
             resolver_failing: false,
             changed_domains: BTreeSet::new(),
             changed_hosts: BTreeSet::new(),
             changed: true,
             snapshot: Arc::default(),
         };
-        fleet.configure(settings, ad_trusted);
+        fleet.configure(settings, dnssec);
         fleet
     }
 
     /// Takes new settings: domains come and go, and those that stay keep all that is known of them. Returns what to probe
     /// now, in the order of the configuration, and what no longer.
-    pub(crate) fn configure(&mut self, settings: Arc<Settings>, ad_trusted: bool) -> Wanted {
+    pub(crate) fn configure(&mut self, settings: Arc<Settings>, dnssec: DnssecSight) -> Wanted {
         let mut wanted = Wanted::default();
         let configured: BTreeSet<&PolicyDomain> = settings.domains.iter().map(|one| &one.domain).collect();
         let removed: Vec<PolicyDomain> =
@@ -168,7 +168,7 @@ impl Fleet {
             }
         }
         self.settings = settings;
-        self.ad_trusted = ad_trusted;
+        self.dnssec = dnssec;
         // Thresholds, severities and what is accepted may have changed: everything is judged again.
         self.changed_domains.extend(self.domains.keys().cloned());
         self.changed_hosts.extend(self.hosts.keys().cloned());
@@ -355,7 +355,7 @@ impl Fleet {
             self.canaries.iter().map(|(name, canary)| (name.clone(), canary.reached)).collect();
         let mut vantage = attempts.vantage(&canaries, NETWORKS_TO_BLAME);
         vantage.resolver_failing = self.resolver_failing;
-        vantage.ad_trusted = self.ad_trusted;
+        vantage.dnssec = self.dnssec;
         if !vantage.sees_alike(&self.vantage) {
             // What was blamed on peers may be this side's trouble, or the other way round.
             self.changed_domains.extend(self.domains.keys().cloned());
@@ -391,6 +391,7 @@ impl Fleet {
             let facts = MxFacts {
                 host: Arc::clone(lookup),
                 addresses: host.addresses.iter().filter_map(latest).collect(),
+                surveys: BTreeMap::new(),
                 skipped: host.skipped,
             };
             hosts.insert(name.clone(), facts);

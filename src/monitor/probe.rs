@@ -39,6 +39,7 @@ pub(crate) async fn domain(
         domain: domain.clone(),
         started_at,
         resolver_healthy: !failed || edges.resolver.healthy().await,
+        dnssec_healthy: false,
         duration: started.elapsed(),
         sts_record,
         tlsrpt_record,
@@ -106,6 +107,8 @@ pub(crate) async fn host(edges: &Edges, host: &MxHost) -> HostObservation {
         host: host.clone(),
         at: now(),
         resolver_healthy: addresses.answered() || edges.resolver.healthy().await,
+        tlsa: None,
+        dnssec_healthy: false,
         addresses,
     }
 }

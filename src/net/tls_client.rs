@@ -124,7 +124,7 @@ impl TlsClient {
         };
         let suite = connection.negotiated_cipher_suite().ok_or("no cipher suite was negotiated")?.suite();
         let chain = self.chains.facts(connection.peer_certificates().unwrap_or_default(), now())?;
-        Ok(TlsFacts { version, cipher: iana_name(suite), chain })
+        Ok(TlsFacts { version, cipher: iana_name(suite), chain, completed: true })
     }
 }
 

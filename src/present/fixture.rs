@@ -6,7 +6,7 @@ use crate::{
     facts::{
         AddressLookup, AddressObservation, CertificateFacts, ChainFacts, ConnectFailure, FetchTimes, HostObservation,
         HttpResponse, KeyFacts, Lookup, LookupOutcome, PathToRoot, Phase, PhaseTimes, PolicyFetch,
-        PolicyHostObservation, SmtpOutcome, TlsFacts, TlsVersion,
+        PolicyHostObservation, Security, SmtpOutcome, TlsFacts, TlsVersion,
     },
     protocol::{
         mta_sts::{Mode, MxPattern, Policy},
@@ -15,8 +15,8 @@ use crate::{
     terms::{MaxAge, MxHost, Octets, PolicyDomain, PolicyId, Timestamp},
     verdict::{
         AddressAssessment, Assessment, CertificateAssessment, Code, DnssecStates, Finding, MxAssessment, Outcome,
-        PathAssessment, PathCounts, PolicyAssessment, Reach, Reason, RecordAssessment, Security, SenderState, Senders,
-        Severity, StarttlsState, State, Subject, TlsRptAssessment,
+        PathAssessment, PathCounts, PolicyAssessment, Reach, Reason, RecordAssessment, SenderState, Senders, Severity,
+        StarttlsState, State, Subject, TlsRptAssessment,
     },
 };
 
@@ -56,7 +56,13 @@ fn certificate(name: &str, days_left: i64) -> CertificateAssessment {
         self_issued: false,
         is_ca: false,
     };
-    let chain = ChainFacts { leaf, others: Vec::new(), unreadable: 0, path: PathToRoot::Trusted { not_after } };
+    let chain = ChainFacts {
+        leaf,
+        others: Vec::new(),
+        der: Vec::new(),
+        unreadable: 0,
+        path: PathToRoot::Trusted { not_after },
+    };
     CertificateAssessment { chain: Arc::new(chain), chain_valid: true, name_match: true, in_dates: days_left >= 0 }
 }
 
@@ -71,7 +77,16 @@ fn mx_pattern(parsed: impl Into<Option<MxPattern>>) -> MxPattern {
 
 fn lookup<T>(name: &str, records: Vec<T>) -> Lookup<T> {
     let outcome = if records.is_empty() { LookupOutcome::NoData } else { LookupOutcome::Records { records, ttl: 300 } };
-    Lookup { name: name.into(), at: NOW, outcome, cname: Vec::new(), authentic: false, extended_errors: Vec::new() }
+    Lookup {
+        name: name.into(),
+        at: NOW,
+        outcome,
+        cname: Vec::new(),
+        security: Security::Insecure,
+        signatures: None,
+        message_bytes: 0,
+        extended_errors: Vec::new(),
+    }
 }
 
 /// One address that works, as an enforcing sender sees it.
@@ -92,7 +107,12 @@ pub(crate) fn path(host: &str, at: &str, version: TlsVersion, days_left: i64) ->
         outcome: SmtpOutcome::Done,
         banner: Some(Octets::from(format!("{host} ESMTP").as_str())),
         capabilities: Some(vec!["PIPELINING".into(), "STARTTLS".into()]),
-        tls: Some(TlsFacts { version, cipher: "TLS_AES_256_GCM_SHA384".into(), chain: Arc::clone(&certificate.chain) }),
+        tls: Some(TlsFacts {
+            version,
+            cipher: "TLS_AES_256_GCM_SHA384".into(),
+            chain: Arc::clone(&certificate.chain),
+            completed: true,
+        }),
         cleartext_after_starttls: false,
     });
     let verified = certificate.verified();
@@ -166,7 +186,9 @@ pub(crate) fn mx(preference: u16, host: &str, addresses: Vec<AddressAssessment>)
             host: name,
             at: NOW,
             addresses: AddressLookup { ip4: Some(lookup(host, ip4)), ip6: Some(lookup(host, ip6)) },
+            tlsa: None,
             resolver_healthy: true,
+            dnssec_healthy: true,
         })),
         addresses,
         skipped: 0,

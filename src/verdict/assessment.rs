@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Finding, Outcome, Reach, SenderState, Severity, State};
 use crate::{
-    facts::{AddressObservation, ChainFacts, HostObservation, PolicyHostObservation},
+    facts::{AddressObservation, ChainFacts, HostObservation, PolicyHostObservation, Security},
     protocol::{mta_sts::Policy, tls_rpt::Destination},
     terms::{MxHost, PolicyDomain, PolicyId, Timestamp},
 };
@@ -55,20 +55,6 @@ pub struct Senders {
     pub opportunistic: SenderState,
     /// Applies MTA-STS.
     pub sts: SenderState,
-}
-
-/// DNSSEC of an answer (RFC 4035 §4.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Security {
-    /// Validated.
-    Secure,
-    /// Proven to be unsigned.
-    Insecure,
-    /// Signed, and the signatures do not hold.
-    Bogus,
-    /// Cannot be told.
-    Indeterminate,
 }
 
 /// DNSSEC of the answers that stand on the domain.

@@ -10,7 +10,7 @@ use super::{
     rules,
 };
 use crate::{
-    facts::{ExtendedError, Lookup, LookupFailure, Observation, Vantage},
+    facts::{DnssecSight, ExtendedError, Lookup, LookupFailure, Observation, Vantage},
     protocol::mta_sts::{Mode, Policy, PolicyReading},
     terms::{MxHost, Octets, Timestamp},
 };
@@ -77,9 +77,8 @@ fn security<T>(lookup: &Lookup<T>, vantage: &Vantage) -> Security {
     match lookup.failure() {
         Some(LookupFailure::ServFail) if lookup.extended_errors.iter().any(ExtendedError::is_bogus) => Security::Bogus,
         Some(_) => Security::Indeterminate,
-        None if !vantage.ad_trusted => Security::Indeterminate,
-        None if lookup.authentic => Security::Secure,
-        None => Security::Insecure,
+        None if vantage.dnssec != DnssecSight::Validating => Security::Indeterminate,
+        None => lookup.security,
     }
 }
 

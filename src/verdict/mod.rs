@@ -19,7 +19,7 @@ mod words;
 
 pub use assessment::{
     AddressAssessment, Assessment, CertificateAssessment, DnssecStates, MxAssessment, PathAssessment, PolicyAssessment,
-    RecordAssessment, Security, Senders, StarttlsState, TlsRptAssessment,
+    RecordAssessment, Senders, StarttlsState, TlsRptAssessment,
 };
 pub use check::{Check, SubjectKind};
 pub use delivery::{Outcome, PathCounts, Reason, SenderState, State};
@@ -35,3 +35,5 @@ pub use policy_view::discovered_policy;
 pub use reach::Reach;
 pub use severity::Severity;
 pub use table::{Code, Row, known_codes};
+
+pub use crate::facts::Security;

@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use smtptls_exporter::{
     facts::{
         AddressLookup, ConnectFailure, FetchFailure, FetchPhase, Lookup, LookupOutcome, PathToRoot, PolicyFetch,
-        PolicyHostObservation, TlsFailure,
+        PolicyHostObservation, Security, TlsFailure,
     },
     net::{self, DialOptions, FetchOptions, FetchTimeouts, MAX_BODY, PolicyFetcher, TlsClient},
     protocol::tls::{Roots, names_match},
@@ -45,7 +45,9 @@ fn lookup(addresses: &[IpAddr]) -> AddressLookup {
         at: net::now(),
         outcome: LookupOutcome::Records { records: addresses.iter().copied().filter(family).collect(), ttl: 300 },
         cname: Vec::new(),
-        authentic: false,
+        security: Security::Insecure,
+        signatures: None,
+        message_bytes: 0,
         extended_errors: Vec::new(),
     };
     AddressLookup { ip4: Some(of(IpAddr::is_ipv4)), ip6: Some(of(IpAddr::is_ipv6)) }

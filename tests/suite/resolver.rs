@@ -8,7 +8,7 @@ use std::{
 use futures_util::future::join_all;
 use hickory_resolver::proto::op::ResponseCode;
 use smtptls_exporter::{
-    facts::{ExtendedError, LookupFailure, LookupOutcome, MxTarget},
+    facts::{ExtendedError, LookupFailure, LookupOutcome, MxTarget, Security},
     net::resolver::{Families, Resolver, ResolverOptions},
     terms::{MxHost, Octets},
 };
@@ -55,7 +55,7 @@ async fn records_of_every_type_come_whole() {
     let txt = resolver.txt("_MTA-STS.example.test.").await;
     assert_eq!(txt.name, "_mta-sts.example.test");
     assert_eq!(txt.records(), [octets(&["v=STSv1; id=1;"]), octets(&["other"])]);
-    assert_eq!((txt.ttl(), txt.authentic, txt.cname.len()), (Some(TTL), false, 0));
+    assert_eq!((txt.ttl(), txt.security, txt.cname.len()), (Some(TTL), Security::Insecure, 0));
     let split = resolver.txt("split.example.test").await;
     assert_eq!(split.records(), [vec![Octets::from("v=STSv1; "), Octets::from(b"id=\xff;".to_vec())]]);
 
@@ -95,7 +95,7 @@ async fn absence_is_told_in_two_ways_and_is_no_failure() {
     let both = resolver.addresses("host.example.test", Families::ALL).await;
     assert_eq!(both.ip4.unwrap().outcome, LookupOutcome::NoData);
     assert_eq!(both.ip6.unwrap().outcome, LookupOutcome::NxDomain);
-    assert_eq!(resolver.stats().failures.map(|(_, count)| count), [0; 7]);
+    assert_eq!(resolver.stats().failures.map(|(_, count)| count), [0; 8]);
 }
 
 #[tokio::test]
@@ -319,7 +319,7 @@ async fn an_answer_that_ends_in_an_alias_is_followed_by_another_question() {
         (lookup.records(), &lookup.cname[..]),
         (&[octets(&["found"])][..], &["b.test".into(), "c.test".into()][..])
     );
-    assert!(lookup.authentic);
+    assert_eq!(lookup.security, Security::Secure);
     assert_eq!(
         peer.queries().iter().map(|query| query.name.as_str()).collect::<Vec<_>>(),
         ["a.test", "b.test", "c.test"]
@@ -373,8 +373,8 @@ async fn the_ad_bit_has_to_be_on_every_answer_of_a_chain() {
     let resolver = resolver(&[&signed, &unsigned], PATIENT);
     let lookup = resolver.txt("a.test").await;
     assert_eq!(lookup.records(), [octets(&["unsigned"])]);
-    assert!(!lookup.authentic);
-    assert!(resolver.txt("nothing.test").await.authentic, "a denial can be authentic");
+    assert_eq!(lookup.security, Security::Insecure);
+    assert_eq!(resolver.txt("nothing.test").await.security, Security::Secure, "a denial can be authentic");
     assert!(!resolver.root_answers_with_ad().await, "one server does not validate");
     unsigned.authentic(true);
     assert!(resolver.root_answers_with_ad().await);

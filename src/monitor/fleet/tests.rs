@@ -1,7 +1,10 @@
 use super::*;
 use crate::{
     config::parse,
-    facts::{AddressLookup, ConnectFailure, Lookup, LookupFailure, LookupOutcome, MxRecord, MxTarget, PhaseTimes},
+    facts::{
+        AddressLookup, ConnectFailure, DnssecSight, Lookup, LookupFailure, LookupOutcome, MxRecord, MxTarget,
+        PhaseTimes, Security,
+    },
     terms::Octets,
 };
 
@@ -13,7 +16,7 @@ fn settings(text: &str) -> Arc<Settings> {
 }
 
 fn fleet(text: &str) -> Fleet {
-    Fleet::new(settings(text), false)
+    Fleet::new(settings(text), DnssecSight::Off)
 }
 
 fn domain(name: &str) -> PolicyDomain {
@@ -29,7 +32,16 @@ fn ip(text: &str) -> IpAddr {
 }
 
 fn lookup<T>(name: &str, outcome: LookupOutcome<T>) -> Lookup<T> {
-    Lookup { name: name.into(), at: NOW, outcome, cname: vec![], authentic: false, extended_errors: vec![] }
+    Lookup {
+        name: name.into(),
+        at: NOW,
+        outcome,
+        cname: vec![],
+        security: Security::Insecure,
+        signatures: None,
+        message_bytes: 0,
+        extended_errors: vec![],
+    }
 }
 
 fn found<T>(records: Vec<T>) -> LookupOutcome<T> {
@@ -58,6 +70,7 @@ fn seen(name: &str, mx: LookupOutcome<MxRecord>, sts: LookupOutcome<Vec<Octets>>
             skipped: 0,
         },
         resolver_healthy: true,
+        dnssec_healthy: true,
     }
 }
 
@@ -69,8 +82,14 @@ fn look(fleet: &mut Fleet, name: &str, mx: &[&str]) -> Wanted {
 }
 
 fn look_up(fleet: &mut Fleet, name: &str, of: &[&str], now: Timestamp) -> Wanted {
-    let observation =
-        HostObservation { host: host(name), at: now, addresses: addresses(name, of), resolver_healthy: true };
+    let observation = HostObservation {
+        host: host(name),
+        at: now,
+        addresses: addresses(name, of),
+        tlsa: None,
+        resolver_healthy: true,
+        dnssec_healthy: true,
+    };
     fleet.host_seen(observation, Some(20), now)
 }
 
@@ -206,7 +225,7 @@ fn new_settings_touch_only_what_changed() {
     look(&mut fleet, "a.example", &["mx.p.example"]);
     look(&mut fleet, "b.example", &["mx.b.example"]);
     fleet.refresh(NOW);
-    let wanted = fleet.configure(settings("domains: [a.example, c.example]"), false);
+    let wanted = fleet.configure(settings("domains: [a.example, c.example]"), DnssecSight::Off);
     assert_eq!(wanted.now, [Target::Domain(domain("c.example"))]);
     assert_eq!(wanted.never, [Target::Host(host("mx.b.example")), Target::Domain(domain("b.example"))]);
     let snapshot = fleet.refresh(NOW).unwrap();

@@ -81,7 +81,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{facts::LookupOutcome, terms::Timestamp};
+    use crate::{
+        facts::{LookupOutcome, Security},
+        terms::Timestamp,
+    };
 
     fn fill(entry: &Entry<u8>, until: Instant) {
         let lookup = Lookup {
@@ -89,7 +92,9 @@ mod tests {
             at: Timestamp::default(),
             outcome: LookupOutcome::NoData,
             cname: vec![],
-            authentic: false,
+            security: Security::Indeterminate,
+            signatures: None,
+            message_bytes: 0,
             extended_errors: vec![],
         };
         entry.set(Known { lookup, until }).unwrap();

@@ -14,7 +14,7 @@ use super::{
     upstream::{NoAnswer, Upstream},
 };
 use crate::{
-    facts::{AddressLookup, ExtendedError, Lookup, LookupFailure, LookupOutcome, MxRecord},
+    facts::{AddressLookup, ExtendedError, Lookup, LookupFailure, LookupOutcome, MxRecord, Security},
     net::clock,
     protocol::dns::{CnameChain, mx_target, presentation},
     terms::Octets,
@@ -225,7 +225,13 @@ impl Shared {
         let lookup = Lookup {
             name: name.to_owned(),
             at: clock::now(),
-            authentic: resolution.authentic && !matches!(outcome, LookupOutcome::Failed(_)),
+            security: match &outcome {
+                LookupOutcome::Failed(_) => Security::Indeterminate,
+                _ if resolution.authentic => Security::Secure,
+                _ => Security::Insecure,
+            },
+            signatures: None,
+            message_bytes: 0,
             outcome,
             cname: aliases,
             extended_errors: resolution.extended_errors,

@@ -15,7 +15,8 @@ const TYPES: [(RecordType, &str); 5] = [
     (RecordType::TXT, "TXT"),
 ];
 /// The labels of [`LookupFailure`].
-const FAILURES: [&str; 7] = ["cname-chain", "malformed", "rcode", "refused", "servfail", "timeout", "unreachable"];
+const FAILURES: [&str; 8] =
+    ["bogus", "cname-chain", "malformed", "rcode", "refused", "servfail", "timeout", "unreachable"];
 
 /// The counters of a resolver since its start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub struct ResolverStats {
     /// Messages sent, retries and TCP included, by record type (upper case).
     pub queries: [(&'static str, u64); 5],
     /// Lookups that gave no usable answer, by [`LookupFailure::label`].
-    pub failures: [(&'static str, u64); 7],
+    pub failures: [(&'static str, u64); 8],
     /// Lookups that were answered without a query: from the cache, or along with another asker.
     pub cache_hits: u64,
 }
@@ -87,6 +88,7 @@ mod tests {
             LookupFailure::Unreachable("refused".into()),
             LookupFailure::Malformed("short".into()),
             LookupFailure::CnameChain,
+            LookupFailure::Bogus("expired".into()),
         ];
         let counters = Counters::default();
         all.iter().for_each(|failure| counters.count_failure(failure));

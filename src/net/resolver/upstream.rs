@@ -189,7 +189,9 @@ impl NoAnswer {
             LookupFailure::Timeout => 1,
             LookupFailure::Malformed(_) => 2,
             LookupFailure::Refused => 3,
-            LookupFailure::ServFail | LookupFailure::Rcode(_) | LookupFailure::CnameChain => 4,
+            LookupFailure::ServFail | LookupFailure::Rcode(_) | LookupFailure::CnameChain | LookupFailure::Bogus(_) => {
+                4
+            }
         }
     }
 

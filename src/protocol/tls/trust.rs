@@ -109,7 +109,8 @@ pub fn chain_facts<T: AsRef<[u8]>>(der: &[T], roots: &Roots, now: Timestamp) -> 
     let unreadable = der.len().saturating_sub(facts.len());
     let mut facts = facts.into_iter();
     let leaf = facts.next().ok_or("no certificate was sent")?;
-    Ok(ChainFacts { leaf, others: facts.collect(), unreadable, path })
+    let der = chain.iter().map(|der| Octets(der.as_ref().to_vec())).collect();
+    Ok(ChainFacts { leaf, others: facts.collect(), der, unreadable, path })
 }
 
 /// Looks for a path from the leaf to a root, at `now` moved into the leaf's validity, and where dates stand in its way, at

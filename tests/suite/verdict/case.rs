@@ -11,8 +11,8 @@ use smtptls_exporter::{
     facts::{
         AddressLookup, AddressObservation, CertificateFacts, ChainFacts, DomainObservation, FetchFailure, FetchTimes,
         HostObservation, HttpResponse, KeyFacts, Lookup, LookupFailure, LookupOutcome, MxFacts, MxRecord, MxTarget,
-        Observation, PathToRoot, PhaseTimes, PolicyFetch, PolicyHostObservation, SmtpOutcome, TlsFacts, TlsVersion,
-        Vantage,
+        Observation, PathToRoot, PhaseTimes, PolicyFetch, PolicyHostObservation, Security, SmtpOutcome, TlsFacts,
+        TlsVersion, Vantage,
     },
     terms::{MxHost, Octets, PolicyDomain, Timestamp},
     verdict::{
@@ -46,7 +46,16 @@ pub(crate) fn records<T>(name: &str, records: Vec<T>) -> Lookup<T> {
 }
 
 pub(crate) fn lookup<T>(name: &str, outcome: LookupOutcome<T>) -> Lookup<T> {
-    Lookup { name: name.to_owned(), at: NOW, outcome, cname: Vec::new(), authentic: false, extended_errors: Vec::new() }
+    Lookup {
+        name: name.to_owned(),
+        at: NOW,
+        outcome,
+        cname: Vec::new(),
+        security: Security::Insecure,
+        signatures: None,
+        message_bytes: 0,
+        extended_errors: Vec::new(),
+    }
 }
 
 pub(crate) fn failed<T>(name: &str) -> Lookup<T> {
@@ -88,6 +97,7 @@ pub(crate) fn certificate(names: &[&str]) -> ChainFacts {
             is_ca: false,
         },
         others: Vec::new(),
+        der: Vec::new(),
         unreadable: 0,
         path: PathToRoot::Trusted { not_after },
     }
@@ -118,7 +128,12 @@ pub(crate) fn untrusted(mut chain: ChainFacts, path: PathToRoot) -> ChainFacts {
 }
 
 fn tls(chain: ChainFacts) -> TlsFacts {
-    TlsFacts { version: TlsVersion::Tls13, cipher: "TLS_AES_128_GCM_SHA256".to_owned(), chain: Arc::new(chain) }
+    TlsFacts {
+        version: TlsVersion::Tls13,
+        cipher: "TLS_AES_128_GCM_SHA256".to_owned(),
+        chain: Arc::new(chain),
+        completed: true,
+    }
 }
 
 /// A probe that came all the way.
@@ -191,6 +206,7 @@ impl World {
                 skipped: 0,
             },
             resolver_healthy: true,
+            dnssec_healthy: true,
         };
         Self {
             domain,
@@ -297,10 +313,19 @@ impl World {
 
     /// A mail host without an MX record of its own.
     pub(crate) fn host(mut self, name: &str, of: &[&str]) -> Self {
-        let seen =
-            HostObservation { host: host(name), at: NOW, addresses: addresses(name, of), resolver_healthy: true };
+        let seen = HostObservation {
+            host: host(name),
+            at: NOW,
+            addresses: addresses(name, of),
+            tlsa: None,
+            resolver_healthy: true,
+            dnssec_healthy: true,
+        };
         let probes = of.iter().map(|address| (ip(address), Arc::new(probe(name, address)))).collect();
-        self.hosts.insert(host(name), MxFacts { host: Arc::new(seen), addresses: probes, skipped: 0 });
+        self.hosts.insert(
+            host(name),
+            MxFacts { host: Arc::new(seen), addresses: probes, surveys: BTreeMap::new(), skipped: 0 },
+        );
         self
     }
 
@@ -383,7 +408,12 @@ impl World {
                 probe.at = at;
                 (*address, Arc::new(probe))
             });
-            let facts = MxFacts { host: Arc::new(seen), addresses: probes.collect(), skipped: facts.skipped };
+            let facts = MxFacts {
+                host: Arc::new(seen),
+                addresses: probes.collect(),
+                surveys: facts.surveys.clone(),
+                skipped: facts.skipped,
+            };
             (name.clone(), facts)
         });
         Observation { hosts: hosts.collect(), domain: Arc::new(domain), skipped_hosts: self.skipped_hosts }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use smtptls_exporter::{
-    facts::{ConnectFailure, ExtendedError, LookupFailure, LookupOutcome, SmtpOutcome},
+    facts::{ConnectFailure, DnssecSight, ExtendedError, LookupFailure, LookupOutcome, SmtpOutcome},
     verdict::{Assessment, Code, Security, Severity, State, Subject},
 };
 
@@ -167,7 +167,7 @@ fn what_the_resolver_adds_is_told() {
     let world = World::good("enforce").with(|world| {
         world.domain.mx = failed(DOMAIN);
         world.domain.mx.extended_errors = vec![ExtendedError { code: 6, text: "bad\x1b signature".into() }];
-        world.vantage.ad_trusted = true;
+        world.vantage.dnssec = DnssecSight::Validating;
     });
     let seen = world.assess();
     assert_eq!(seen.dnssec.mx, Security::Bogus);

@@ -1,0 +1,53 @@
+//! What TLS an address of an MX host offers beyond the usual handshake.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{TlsFacts, TlsFailure};
+use crate::terms::{MxHost, Timestamp};
+
+/// The extra connections to one address: withdrawn versions, and handshakes without the name or with another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TlsSurvey {
+    /// The mail host.
+    pub host: MxHost,
+    /// The address that was dialled.
+    pub address: IpAddr,
+    /// When the last connection ended.
+    pub at: Timestamp,
+    /// Whether TLS 1.0 is still negotiated with a client that knows nothing newer.
+    pub tls10: Offer,
+    /// Whether TLS 1.1 is.
+    pub tls11: Offer,
+    /// A handshake without SNI (RFC 7672 §8.1: the server must not insist on it).
+    pub without_sni: Handshake,
+    /// A handshake with a name that no server knows: it has to fall back to some certificate, not to abort.
+    pub unknown_sni: Handshake,
+    /// A handshake with the TLSA base domain as SNI, where that is another name than the host (RFC 7672 §8.1).
+    pub base_sni: Option<(MxHost, Handshake)>,
+}
+
+/// Whether something is offered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Offer {
+    /// It was negotiated.
+    Accepted,
+    /// It was turned down, by an alert or by closing the connection.
+    Refused,
+    /// It could not be looked at; why, in words.
+    NotSeen(String),
+}
+
+/// How a handshake went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Handshake {
+    /// The server presented this.
+    Done(TlsFacts),
+    /// It failed.
+    Failed(TlsFailure),
+    /// It did not come so far; why, in words.
+    NotSeen(String),
+}
