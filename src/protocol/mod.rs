@@ -1,5 +1,6 @@
 //! The standards as pure code: bytes and facts in, values and problems out. No sockets, clocks, files or async.
 
+pub mod dane;
 pub mod dns;
 pub mod mta_sts;
 mod problems;

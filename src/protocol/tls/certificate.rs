@@ -4,11 +4,12 @@ use std::fmt::Write;
 
 use aws_lc_rs::digest;
 use x509_parser::{
+    asn1_rs::{Any, Tag},
     certificate::X509Certificate,
     extensions::{GeneralName, ParsedExtension},
     prelude::FromDer,
     public_key::PublicKey,
-    x509::{AttributeTypeAndValue, SubjectPublicKeyInfo, X509Name},
+    x509::{AttributeTypeAndValue, SubjectPublicKeyInfo, X509Name, X509Version},
 };
 
 use crate::{
@@ -93,6 +94,37 @@ pub fn read_certificate(der: &[u8]) -> Result<CertificateFacts, String> {
         signature_algorithm: look_up(&SIGNATURES, &signature).map_or_else(|| signature.clone(), str::to_owned),
         self_issued: subject.as_raw() == issuer.as_raw(),
         is_ca: is_ca(&certificate),
+    })
+}
+
+/// The SubjectPublicKeyInfo of a DER certificate, as DER (RFC 5280 §4.1); nothing where it is no certificate.
+pub fn public_key_info(der: &[u8]) -> Option<&[u8]> {
+    X509Certificate::from_der(der).ok().map(|(_, certificate)| certificate.tbs_certificate.subject_pki.raw)
+}
+
+/// Reads a SubjectPublicKeyInfo (RFC 5280 §4.1.2.7).
+///
+/// # Errors
+/// Says in words why the bytes are none.
+pub fn read_public_key_info(der: &[u8]) -> Result<KeyFacts, String> {
+    let (rest, info) = SubjectPublicKeyInfo::from_der(der).map_err(|error| error.to_string())?;
+    if !rest.is_empty() {
+        return Err(format!("{} bytes follow the key", rest.len()));
+    }
+    Ok(key(&info))
+}
+
+/// What a DER SEQUENCE holds, without its own tag and length.
+pub(super) fn inside_sequence(der: &[u8]) -> Option<&[u8]> {
+    let (rest, sequence) = Any::from_der(der).ok()?;
+    (rest.is_empty() && sequence.tag() == Tag::Sequence).then_some(sequence.data)
+}
+
+/// Whether a certificate may be an issuer's: basicConstraints says so, or it is of version 1, which has none, and signed itself.
+pub(super) fn may_issue(der: &[u8]) -> bool {
+    X509Certificate::from_der(der).is_ok_and(|(_, certificate)| {
+        let self_issued = certificate.subject().as_raw() == certificate.issuer().as_raw();
+        is_ca(&certificate) || certificate.version() == X509Version::V1 && self_issued
     })
 }
 

@@ -1,10 +1,12 @@
 //! Certificates (RFC 5280, RFC 9525): facts, path to a root, reference identifiers, each judged apart.
 
+mod anchored;
 mod certificate;
 mod identity;
 mod trust;
 mod undated;
 
-pub use certificate::read_certificate;
+pub use anchored::{Anchor, PathFault, path_from_anchor};
+pub use certificate::{public_key_info, read_certificate, read_public_key_info};
 pub use identity::names_match;
 pub use trust::{MAX_CHAIN, Roots, RootsPemError, chain_facts, path_to_root, validity_window};
