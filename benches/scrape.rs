@@ -14,14 +14,14 @@ use std::{
 
 use smtptls_exporter::{
     facts::{
-        AddressObservation, CertificateFacts, ChainFacts, KeyFacts, PathToRoot, PhaseTimes, SmtpOutcome, TlsFacts,
-        TlsVersion,
+        AddressObservation, CertificateFacts, ChainFacts, DnssecSight, KeyFacts, PathToRoot, PhaseTimes, SmtpOutcome,
+        TlsFacts, TlsVersion,
     },
     metrics::{Exposition, Level},
     monitor::{DomainState, HostState, Snapshot, Telemetry},
     terms::{MxHost, PolicyDomain, PolicyId, Timestamp},
     verdict::{
-        AddressAssessment, Assessment, CertificateAssessment, Code, DnssecStates, MxAssessment, Outcome,
+        AddressAssessment, Assessment, CertificateAssessment, Code, DnssecStates, HostDane, MxAssessment, Outcome,
         PathAssessment, PolicyAssessment, Reach, RecordAssessment, Security, SenderState, Senders, StarttlsState,
         State, TlsRptAssessment,
     },
@@ -92,6 +92,7 @@ fn snapshot(domains: usize) -> Snapshot {
                 in_policy: Some(true),
                 lookup: None,
                 addresses: paths.iter().map(as_path_of_domain).collect(),
+                dane: HostDane::new(None, None, false),
                 skipped: 0,
             });
             let state = HostState {
@@ -100,6 +101,7 @@ fn snapshot(domains: usize) -> Snapshot {
                 domains_enforcing: 1,
                 findings: BTreeSet::from([Code::CertificateExpiring]),
                 lookup: None,
+                dane: HostDane::new(None, None, false),
                 paths,
                 skipped: 0,
             };
@@ -126,7 +128,14 @@ fn addresses(number: usize, preference: u16) -> impl Iterator<Item = IpAddr> {
 }
 
 fn as_path_of_domain(path: &Arc<PathAssessment>) -> AddressAssessment {
-    AddressAssessment { path: Arc::clone(path), opportunistic: Outcome::Open, sts: Outcome::Secure }
+    AddressAssessment {
+        path: Arc::clone(path),
+        opportunistic: Outcome::Open,
+        sts: Outcome::Secure,
+        dane: Outcome::Secure,
+        dane_verdict: None,
+        dane_word: None,
+    }
 }
 
 fn assessment(domain: &PolicyDomain, mx: Vec<MxAssessment>) -> Assessment {
@@ -136,7 +145,9 @@ fn assessment(domain: &PolicyDomain, mx: Vec<MxAssessment>) -> Assessment {
         checked_at: NOW,
         duration: Duration::from_millis(812),
         delivery: State::Protected,
-        senders: Senders { opportunistic: paths(Outcome::Open), sts: paths(Outcome::Secure) },
+        senders: Senders { opportunistic: paths(Outcome::Open), ..Senders::all(paths(Outcome::Secure)) },
+        dnssec_sight: DnssecSight::Validating,
+        mx_signatures: None,
         expectations: Vec::new(),
         findings: Vec::new(),
         dnssec: DnssecStates { mx: Security::Secure, sts: Security::Secure, tlsrpt: Security::Secure },
@@ -193,6 +204,9 @@ fn path(host: &MxHost, address: IpAddr) -> PathAssessment {
         cleartext_after_starttls: false,
     });
     PathAssessment {
+        survey: None,
+        dane: None,
+        dane_valid: Some(true),
         another_answered: true,
         address,
         latest: Some(Arc::clone(&observation)),

@@ -15,9 +15,9 @@ use crate::{
     },
     terms::{MaxAge, MxHost, PolicyDomain, PolicyId, Timestamp},
     verdict::{
-        AddressAssessment, Assessment, CertificateAssessment, Code, DnssecStates, Finding, MxAssessment, Outcome,
-        PathAssessment, PolicyAssessment, Reach, RecordAssessment, SenderState, Senders, Severity, StarttlsState,
-        State, Subject, TlsRptAssessment,
+        AddressAssessment, Assessment, CertificateAssessment, Code, DnssecStates, Finding, HostDane, MxAssessment,
+        Outcome, PathAssessment, PolicyAssessment, Reach, RecordAssessment, SenderState, Senders, Severity,
+        StarttlsState, State, Subject, TlsRptAssessment,
     },
 };
 
@@ -38,7 +38,15 @@ pub(crate) fn address(text: &str) -> IpAddr {
 }
 
 pub(crate) fn finding(code: Code, severity: Severity, subject: Subject) -> Finding {
-    Finding { code, severity, subject, detail: "seen".into(), fix: "mend it".into(), accepted: None }
+    Finding {
+        code,
+        severity,
+        subject,
+        detail: "seen".into(),
+        fix: "mend it".into(),
+        result_type: code.row().result_type,
+        accepted: None,
+    }
 }
 
 pub(crate) fn chain(issuer: &str, not_after: Timestamp, path: PathToRoot) -> Arc<ChainFacts> {
@@ -95,6 +103,9 @@ pub(crate) fn path(latest: AddressObservation, reach: Reach, starttls: StarttlsS
     let latest = Arc::new(latest);
     let done = latest.outcome == SmtpOutcome::Done;
     PathAssessment {
+        survey: None,
+        dane: None,
+        dane_valid: None,
         another_answered: true,
         address: latest.address,
         judged: (reach == Reach::Up).then(|| Arc::clone(&latest)),
@@ -169,6 +180,9 @@ fn mx(name: &str, preference: u16, paths: &[PathAssessment], in_policy: Option<b
             path: Arc::new(path.clone()),
             opportunistic: Outcome::Open,
             sts: Outcome::Secure,
+            dane: Outcome::Open,
+            dane_verdict: None,
+            dane_word: None,
         })
         .collect();
     let host = MxHost::parse(name).ok();
@@ -180,6 +194,7 @@ fn mx(name: &str, preference: u16, paths: &[PathAssessment], in_policy: Option<b
         in_policy,
         lookup: None,
         addresses,
+        dane: HostDane::new(None, None, true),
         skipped: 0,
     }
 }
@@ -193,9 +208,11 @@ pub(crate) fn dark(name: &str) -> Assessment {
         checked_at: NOW,
         duration: Duration::from_millis(800),
         delivery: State::Unknown,
-        senders: Senders { opportunistic: unseen, sts: unseen },
+        senders: Senders::all(unseen),
         findings: Vec::new(),
         expectations: Vec::new(),
+        dnssec_sight: DnssecSight::Validating,
+        mx_signatures: None,
         dnssec: DnssecStates { mx: indeterminate, sts: indeterminate, tlsrpt: indeterminate },
         sts_record: RecordAssessment::default(),
         policy: PolicyAssessment::default(),
@@ -230,6 +247,8 @@ pub(crate) fn healthy() -> Assessment {
     Assessment {
         delivery: State::Protected,
         senders: Senders {
+            dane: SenderState::from_paths([Outcome::Secure, Outcome::Open].into_iter().collect()),
+            both: SenderState::from_paths([Outcome::Secure, Outcome::Secure].into_iter().collect()),
             opportunistic: SenderState::from_paths([Outcome::Open, Outcome::Open].into_iter().collect()),
             sts: SenderState::from_paths([Outcome::Secure, Outcome::Secure].into_iter().collect()),
         },
@@ -307,6 +326,8 @@ pub(crate) fn broken() -> Assessment {
     Assessment {
         delivery: State::Unprotected,
         senders: Senders {
+            dane: SenderState::from_paths([Outcome::Open, Outcome::Refused, Outcome::CannotTell].into_iter().collect()),
+            both: SenderState::from_paths([Outcome::Open, Outcome::Refused, Outcome::CannotTell].into_iter().collect()),
             opportunistic: SenderState::from_paths(
                 [Outcome::Open, Outcome::Open, Outcome::Refused, Outcome::CannotTell].into_iter().collect(),
             ),
@@ -384,6 +405,7 @@ fn host_state(name: &str, lookup: Arc<HostObservation>, paths: Vec<PathAssessmen
         domains: 1,
         domains_enforcing: usize::from(codes.is_empty()),
         findings: codes.iter().copied().collect(),
+        dane: HostDane::new(Some(&lookup), None, true),
         lookup: Some(lookup),
         paths: paths.into_iter().map(Arc::new).collect(),
         skipped: 0,

@@ -12,8 +12,9 @@ use super::{
 };
 use crate::{
     facts::Family as AddressFamily,
-    facts::{AddressLookup, ConnectFailure, Lookup, PathToRoot, Phase, SmtpOutcome},
+    facts::{AddressLookup, ConnectFailure, Lookup, Offer, PathToRoot, Phase, Security, SmtpOutcome},
     monitor::HostState,
+    protocol::dane::{DaneResult, TlsaState},
     verdict::{CertificateAssessment, PathAssessment, Reach, StarttlsState},
 };
 
@@ -93,7 +94,7 @@ pub(super) static ROWS: &[Row<Source>] = &[
         Summary,
         "smtptls_mx_domains_enforcing",
         MX,
-        "Number of monitored domains that use the mail host and have a policy in enforce.",
+        "Number of monitored domains that use the mail host and have a policy in enforce; all of them, where the host has secure usable TLSA records.",
         NEVER,
         OfHost(|host, out| out.put(&[], host.domains_enforcing)),
     ),
@@ -242,6 +243,85 @@ pub(super) static ROWS: &[Row<Source>] = &[
     ),
     row(
         Normal,
+        "smtptls_mx_tls_legacy_accepted",
+        PATH,
+        "Whether TLS 1.0 or 1.1 is still negotiated, by the daily look. Cached.",
+        "before the first look, where it could not be told, and with probe.legacy_tls off",
+        OfPath(|path, out| out.set(legacy_accepted(path))),
+    ),
+    row(
+        Normal,
+        "smtptls_mx_tlsa_lookup_success",
+        MX,
+        "Whether every TLSA lookup of the mail host was answered, cached.",
+        "where none was made: DNSSEC is off, or the host has no address",
+        OfHost(|host, out| {
+            let tlsa = host.lookup.as_ref().and_then(|lookup| lookup.tlsa.as_ref());
+            out.set(tlsa.map(|tlsa| tlsa.lookups.iter().all(|asked| asked.lookup.answered())));
+        }),
+    ),
+    row(
+        Normal,
+        "smtptls_mx_tlsa_secure",
+        MX,
+        "Whether DNSSEC secures the TLSA answer of the mail host, records or not. Cached.",
+        "where it cannot be told",
+        OfHost(|host, out| out.set(tlsa_secure(host))),
+    ),
+    row(
+        Normal,
+        "smtptls_mx_tlsa_records",
+        MX,
+        "Number of TLSA records of the mail host, usable or not, secure or not. Cached.",
+        "where it cannot be told",
+        OfHost(|host, out| out.set(host.dane.usable().map(|_| host.dane.records().len()))),
+    ),
+    row(
+        Summary,
+        "smtptls_mx_tlsa_usable_records",
+        MX,
+        "Number of secure TLSA records of the mail host that SMTP can use, cached.",
+        "where it cannot be told",
+        OfHost(|host, out| out.set(host.dane.usable())),
+    ),
+    row(
+        Normal,
+        "smtptls_mx_tlsa_ttl_seconds",
+        MX,
+        "TTL of the TLSA records as the resolver showed it, cached.",
+        "where there are no secure records",
+        OfHost(|host, out| {
+            if let Some(TlsaState::Records { lookup, .. }) = host.dane.state() {
+                out.set(lookup.lookup.ttl());
+            }
+        }),
+    ),
+    row(
+        Summary,
+        "smtptls_mx_dnssec_signature_expiry_timestamp_seconds",
+        &["mx", "record"],
+        "When the first DNSSEC signature on the way to the answer ends (record: address, tlsa), cached.",
+        "where the answer is not secure",
+        OfHost(signature_expiry),
+    ),
+    row(
+        Normal,
+        "smtptls_mx_dane_rollover_prepared",
+        MX,
+        "Whether a usable TLSA record for another key stands beside the live one, cached.",
+        "where no record matches",
+        OfHost(|host, out| out.set(rollover_prepared(host))),
+    ),
+    row(
+        Summary,
+        "smtptls_mx_dane_valid",
+        PATH,
+        "Whether the address presents, after STARTTLS, what the TLSA records of its TLSA base domain ask for. Cached.",
+        "where the host has no secure usable record, and where it cannot be told",
+        OfPath(|path, out| out.set(path.dane_valid)),
+    ),
+    row(
+        Normal,
         "smtptls_mx_failure",
         &["mx", "address", "result_type"],
         "1 while the address fails: the words of RFC 8460 section 4.3, or connect-refused, timeout, smtp-error, dns-error, other. Cached.",
@@ -335,6 +415,8 @@ fn starttls(path: &PathAssessment) -> Option<bool> {
             // An outcome stands until another one is sure, so it is the judged probe that counts, not the latest.
             Some(judged) => Some(match &judged.outcome {
                 SmtpOutcome::Done => true,
+                // Others can finish the handshake, of which the certificate was read.
+                SmtpOutcome::HandshakeFailed(_) => judged.tls.is_some(),
                 SmtpOutcome::ProtocolError { phase, .. } | SmtpOutcome::Timeout(phase) => *phase == Phase::EhloTls,
                 _ => false,
             }),
@@ -368,6 +450,45 @@ fn phases(path: &PathAssessment, out: &mut Samples<'_>) {
     for (phase, time) in phases {
         if let Some(time) = time {
             out.put(&[phase.label()], time);
+        }
+    }
+}
+
+/// Whether a withdrawn version is accepted; nothing where the one that was not seen may be.
+fn legacy_accepted(path: &PathAssessment) -> Option<bool> {
+    let survey = path.survey.as_ref()?;
+    match (&survey.tls10, &survey.tls11) {
+        (Offer::Accepted, _) | (_, Offer::Accepted) => Some(true),
+        (Offer::Refused, Offer::Refused) => Some(false),
+        _ => None,
+    }
+}
+
+fn tlsa_secure(host: &HostState) -> Option<bool> {
+    let lookups = host.lookup.as_ref()?.tlsa.as_ref()?.lookups.iter().map(|asked| asked.lookup.security);
+    // The last one is that of the TLSA base domain, or the one that the search ended with.
+    match lookups.last()? {
+        Security::Secure => Some(true),
+        Security::Insecure | Security::Bogus => Some(false),
+        Security::Indeterminate => None,
+    }
+}
+
+fn rollover_prepared(host: &HostState) -> Option<bool> {
+    let matching = host.paths.iter().filter_map(|path| path.dane.as_ref());
+    let mut matching = matching.filter(|verdict| matches!(verdict.result, DaneResult::Match { .. })).peekable();
+    matching.peek()?;
+    Some(matching.any(|verdict| !verdict.rollover.is_empty()))
+}
+
+fn signature_expiry(host: &HostState, out: &mut Samples<'_>) {
+    let Some(lookup) = &host.lookup else { return };
+    let addresses = lookup.addresses.lookups().filter_map(|lookup| lookup.signatures.as_ref());
+    let tlsa = lookup.tlsa.iter().flat_map(|tlsa| &tlsa.lookups).filter_map(|asked| asked.lookup.signatures.as_ref());
+    let first = [("address", addresses.map(|s| s.expires).min()), ("tlsa", tlsa.map(|s| s.expires).min())];
+    for (record, expires) in first {
+        if let Some(expires) = expires {
+            out.put(&[record], Value::at(expires));
         }
     }
 }

@@ -58,15 +58,15 @@ pub(super) struct Row<F> {
 /// What this side could see: some facts are withheld while it sees too little.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sight {
-    /// The AD bit of the resolver can be believed.
-    pub(super) ad_trusted: bool,
+    /// DNSSEC is validated, here or by a resolver that can be believed.
+    pub(super) dnssec: bool,
     /// Port 25 is shut off here: a connection that fails says nothing about the peer.
     pub(super) smtp_blocked: bool,
 }
 
 impl Sight {
     pub(super) const fn of(vantage: &Vantage) -> Self {
-        Self { ad_trusted: matches!(vantage.dnssec, DnssecSight::Validating), smtp_blocked: vantage.smtp_blocked }
+        Self { dnssec: matches!(vantage.dnssec, DnssecSight::Validating), smtp_blocked: vantage.smtp_blocked }
     }
 }
 

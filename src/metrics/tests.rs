@@ -12,7 +12,7 @@ use super::{Exposition, Family, Kind, Level, documentation, families, fixture};
 use crate::{
     facts::{Phase, ProtocolFault, SmtpOutcome, Vantage},
     monitor::{DnsCounters, HostState, ProbeKind, Snapshot, Telemetry},
-    verdict::{Assessment, Code, PathAssessment, Reach, Severity, StarttlsState, Subject},
+    verdict::{Assessment, Code, HostDane, PathAssessment, Reach, Severity, StarttlsState, Subject},
 };
 
 fn telemetry() -> Telemetry {
@@ -273,6 +273,7 @@ fn about_path(path: PathAssessment, vantage: Vantage) -> impl Fn(&str) -> Option
         domains_enforcing: 0,
         findings: BTreeSet::new(),
         lookup: None,
+        dane: HostDane::new(None, None, true),
         paths: vec![Arc::new(path)],
         skipped: 0,
     };

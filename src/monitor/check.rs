@@ -1,7 +1,7 @@
 //! One look at some domains, now: what `check` does.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -14,8 +14,9 @@ use crate::{
     config::{DomainSettings, Settings},
     facts::{AddressObservation, DomainObservation, HostObservation, MxFacts, Observation, SmtpOutcome, Vantage},
     net::now,
+    protocol::mta_sts::Mode,
     terms::{MxHost, PolicyDomain},
-    verdict::{AddressHistory, Assessment, Context, History, HostHistory, judge},
+    verdict::{AddressHistory, Assessment, Context, History, HostHistory, discovered_policy, judge},
 };
 
 /// Looks at every domain once and judges all of them, in the order asked.
@@ -46,8 +47,10 @@ pub async fn check(
     seen.sort_by_key(|(place, _)| *place);
     let seen: Vec<Seen> = seen.into_iter().map(|(_, seen)| seen).collect();
     let vantage = vantage(settings, edges, &seen).await;
+    let enforcing = enforcing_domains(&seen);
     let assessments = domains.iter().zip(seen).map(|(domain, seen)| {
         let context = Context {
+            enforcing_parent: domain.domain.parents().find_map(|parent| enforcing.get(parent)),
             vantage: &vantage,
             expectation: domain.expect.as_ref(),
             thresholds: &settings.thresholds,
@@ -139,6 +142,15 @@ async fn vantage(settings: &Settings, edges: &Edges, seen: &[Seen]) -> Vantage {
     vantage.resolver_failing = !seen.is_empty() && seen.iter().all(|seen| !seen.observation.resolver_healthy);
     vantage.dnssec = edges.dnssec;
     vantage
+}
+
+/// The domains of the run that have a policy in enforce.
+fn enforcing_domains(seen: &[Seen]) -> BTreeSet<PolicyDomain> {
+    let enforces = |seen: &&Seen| {
+        let observation = &seen.observation;
+        discovered_policy(observation, observation.started_at).is_some_and(|policy| policy.mode == Mode::Enforce)
+    };
+    seen.iter().filter(enforces).map(|seen| seen.observation.domain.clone()).collect()
 }
 
 fn judge_once(domain: Seen, context: &Context<'_>) -> Assessment {

@@ -23,8 +23,8 @@ use crate::{
     protocol::mta_sts::Mode,
     terms::{MxHost, PolicyDomain, Timestamp},
     verdict::{
-        Assessment, Code, Context, DomainHistory, History, HostHistory, PathContext, assess_path, discovered_policy,
-        judge,
+        Assessment, Code, Context, DomainHistory, History, HostDane, HostHistory, PathContext, TlsaStatus, assess_path,
+        discovered_policy, judge,
     },
 };
 
@@ -397,7 +397,13 @@ impl Fleet {
             hosts.insert(name.clone(), facts);
         }
         let observation = Observation { domain: Arc::clone(seen), hosts, skipped_hosts: entry.skipped_hosts };
+        let enforcing = |parent: &str| {
+            let (name, entry) = self.domains.get_key_value(parent)?;
+            let seen = entry.history.policy.as_ref().filter(|seen| seen.is_alive(now))?;
+            (seen.policy.mode == Mode::Enforce).then_some(name)
+        };
         let context = Context {
+            enforcing_parent: entry.settings.domain.parents().find_map(enforcing),
             vantage: &self.vantage,
             expectation: entry.settings.expect.as_ref(),
             thresholds: &self.settings.thresholds,
@@ -428,18 +434,28 @@ impl Fleet {
         let enforces = |assessment: &&&Arc<Assessment>| {
             assessment.policy.in_force.as_ref().is_some_and(|policy| policy.mode == Mode::Enforce)
         };
-        let context = PathContext { vantage: &self.vantage, once: false, mx_interval: self.settings.probe.mx_interval };
+        let dane = HostDane::new(host.observation.as_ref(), Some(&host.history), false);
+        let context = PathContext {
+            dane: &dane,
+            vantage: &self.vantage,
+            once: false,
+            mx_interval: self.settings.probe.mx_interval,
+        };
         let path = |(address, known): (&IpAddr, &Address)| {
             let history = host.history.addresses.get(address);
-            Arc::new(assess_path(*address, known.latest.as_ref(), history, context, now))
+            Arc::new(assess_path(*address, known.latest.as_ref(), None, history, context, now))
         };
         HostState {
             domains: host.users.len(),
-            domains_enforcing: users.iter().filter(enforces).count(),
+            domains_enforcing: match dane.status {
+                TlsaStatus::Usable => host.users.len(),
+                _ => users.iter().filter(enforces).count(),
+            },
             findings,
             lookup: host.observation.clone(),
             paths: host.addresses.iter().map(path).collect(),
             skipped: host.skipped,
+            dane,
             host: name,
         }
     }

@@ -9,7 +9,7 @@ use std::{
 use crate::{
     facts::{HostObservation, Vantage},
     terms::{MxHost, PolicyDomain, Timestamp},
-    verdict::{Assessment, Code, PathAssessment},
+    verdict::{Assessment, Code, HostDane, PathAssessment},
 };
 
 /// What is known of every domain and every mail host.
@@ -51,12 +51,14 @@ pub struct HostState {
     pub host: MxHost,
     /// How many configured domains use it.
     pub domains: usize,
-    /// How many of them have a policy in enforce.
+    /// How many of them have a policy in enforce; all, where the host has secure usable TLSA records.
     pub domains_enforcing: usize,
     /// Active findings about the host or its addresses, from any of the domains.
     pub findings: BTreeSet<Code>,
     /// The latest address lookup; nothing before the first one.
     pub lookup: Option<Arc<HostObservation>>,
+    /// Its TLSA records.
+    pub dane: HostDane,
     /// Its addresses.
     pub paths: Vec<Arc<PathAssessment>>,
     /// Addresses beyond the cap.

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::text::{Page, Role};
-use crate::verdict::{Assessment, CertificateAssessment, PathAssessment, SenderState};
+use crate::{
+    protocol::dane::RecordSight,
+    verdict::{AddressAssessment, Assessment, CertificateAssessment, MxAssessment, PathAssessment, SenderState},
+};
 
 const TITLE: usize = 2;
 const LABEL: usize = 4;
@@ -17,7 +20,9 @@ pub(super) fn all(page: &mut Page, assessment: &Assessment) {
         for address in &mx.addresses {
             title(page, &format!("{} [{}]", mx.target, address.path.address));
             path(page, &address.path);
-            field(page, "enforcing", address.sts.as_str());
+            dane(page, mx, address);
+            field(page, "MTA-STS", address.sts.as_str());
+            field(page, "DANE", address.dane.as_str());
             field(page, "others", address.opportunistic.as_str());
         }
     }
@@ -47,12 +52,13 @@ fn senders(page: &mut Page, assessment: &Assessment) {
             sender.state, sender.reason, paths.secure, paths.open, paths.refused, paths.cannot_tell
         )
     };
-    field(page, "enforcing", &words(&assessment.senders.sts));
+    field(page, "MTA-STS", &words(&assessment.senders.sts));
+    field(page, "DANE", &words(&assessment.senders.dane));
+    field(page, "both", &words(&assessment.senders.both));
     field(page, "others", &words(&assessment.senders.opportunistic));
     field(page, "checked at", &assessment.checked_at.to_string());
     let dnssec = assessment.dnssec;
-    let word = |security: crate::verdict::Security| format!("{security:?}").to_lowercase();
-    let text = format!("MX {}, MTA-STS {}, TLSRPT {}", word(dnssec.mx), word(dnssec.sts), word(dnssec.tlsrpt));
+    let text = format!("MX {}, MTA-STS {}, TLSRPT {}", dnssec.mx, dnssec.sts, dnssec.tlsrpt);
     field(page, "DNSSEC", &text);
 }
 
@@ -79,6 +85,30 @@ fn policy_host(page: &mut Page, assessment: &Assessment) {
         for (number, line) in body.lines().enumerate() {
             field(page, if number == 0 { "policy" } else { "" }, line);
         }
+    }
+}
+
+/// The TLSA records, each with what it is to the certificate.
+fn dane(page: &mut Page, mx: &MxAssessment, address: &AddressAssessment) {
+    let records = mx.dane.records();
+    for (place, record) in records.iter().enumerate() {
+        let sight = address.dane_verdict.as_ref().and_then(|verdict| verdict.records.get(place));
+        let words = match sight {
+            Some(RecordSight::Match { .. }) => "matches".to_owned(),
+            Some(RecordSight::Unusable(why)) => format!("unusable: {why}"),
+            Some(RecordSight::Repeats(_)) => "the same again".to_owned(),
+            Some(RecordSight::Fault { faults, .. }) => {
+                format!(
+                    "names an issuer, but {}",
+                    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+                )
+            }
+            Some(RecordSight::WrongUsage { .. }) => "is of a certificate that its usage does not speak of".to_owned(),
+            Some(RecordSight::NoMatch) => "does not match".to_owned(),
+            Some(RecordSight::NotLookedAt) => "not looked at".to_owned(),
+            None => mx.dane.status.as_str().to_owned(),
+        };
+        field(page, if place == 0 { "TLSA" } else { "" }, &format!("{record} ({words})"));
     }
 }
 

@@ -5,10 +5,13 @@ use super::{
     words,
 };
 use crate::{
-    facts::PathToRoot,
+    facts::{DnssecSight, PathToRoot},
     protocol::mta_sts::{Mode, MxPattern, Policy},
     terms::Timestamp,
-    verdict::{AddressAssessment, Assessment, CertificateAssessment, Code, MxAssessment, Reach, StarttlsState},
+    verdict::{
+        AddressAssessment, Assessment, CertificateAssessment, Code, DaneWord, MxAssessment, Reach, StarttlsState,
+        TlsaStatus,
+    },
 };
 
 /// Where labels stand.
@@ -128,7 +131,7 @@ fn tlsrpt(assessment: &Assessment) -> (Option<Glyph>, String) {
     }
 }
 
-/// What could not be seen, and what this version does not look at.
+/// What could not be seen, and what is not looked at.
 fn unseen(page: &mut Page, assessment: &Assessment) {
     let mut label = "not seen";
     for what in &assessment.unseen {
@@ -141,12 +144,13 @@ fn unseen(page: &mut Page, assessment: &Assessment) {
         page.labelled(LABEL, label, VALUE, Some(Glyph::Nothing), &text);
         label = "";
     }
-    let text = if label.is_empty() {
-        "DANE: this version does not look at it"
-    } else {
-        "DANE only: this version does not look at it"
-    };
-    page.labelled(LABEL, label, VALUE, None, text);
+    if assessment.dnssec_sight == DnssecSight::Off {
+        page.labelled(LABEL, label, VALUE, None, "DNSSEC and DANE: switched off (resolver.dnssec)");
+        label = "";
+    }
+    if !label.is_empty() {
+        page.labelled(LABEL, label, VALUE, None, "nothing");
+    }
 }
 
 /// The earliest end of validity that matters to a sender.
@@ -202,6 +206,9 @@ fn mx_summary(assessment: &Assessment, now: Timestamp) -> String {
             _ => format!("certificates good for {}", words::span(left)),
         });
     }
+    if !assessment.mx.is_empty() && assessment.mx.iter().all(|mx| mx.dane.status == TlsaStatus::Usable) {
+        parts.push("DANE".to_owned());
+    }
     parts.join(", ")
 }
 
@@ -215,13 +222,14 @@ struct Row {
     tls: Cell,
     certificate: Cell,
     policy: Cell,
+    dane: Cell,
 }
 
-const HEADS: [&str; 4] = ["address", "TLS", "certificate", "policy"];
+const HEADS: [&str; 5] = ["address", "TLS", "certificate", "policy", "DANE"];
 
 impl Row {
-    const fn cells(&self) -> [&Cell; 4] {
-        [&self.address, &self.tls, &self.certificate, &self.policy]
+    const fn cells(&self) -> [&Cell; 5] {
+        [&self.address, &self.tls, &self.certificate, &self.policy, &self.dane]
     }
 }
 
@@ -244,7 +252,14 @@ fn rows(assessment: &Assessment, now: Timestamp) -> Vec<Row> {
         };
         if mx.addresses.is_empty() {
             let address = no_address(mx);
-            rows.push(Row { host: label, address, tls: nothing(), certificate: nothing(), policy });
+            rows.push(Row {
+                host: label,
+                address,
+                tls: nothing(),
+                certificate: nothing(),
+                policy,
+                dane: host_dane_cell(mx),
+            });
             continue;
         }
         for (number, address) in mx.addresses.iter().enumerate() {
@@ -254,10 +269,37 @@ fn rows(assessment: &Assessment, now: Timestamp) -> Vec<Row> {
                 tls: tls_cell(address, wrong),
                 certificate: certificate_cell(assessment, address, wrong, now),
                 policy: policy.clone(),
+                dane: dane_cell(mx, address),
             });
         }
     }
     rows
+}
+
+/// What a sender that applies DANE finds at an address.
+fn dane_cell(mx: &MxAssessment, address: &AddressAssessment) -> Cell {
+    let (glyph, word) = match (address.dane_word, mx.dane.status) {
+        (_, TlsaStatus::None) => return nothing(),
+        (_, TlsaStatus::Insecure) => (Glyph::Warning, "unsigned"),
+        (_, TlsaStatus::Indeterminate) | (None, _) => (Glyph::Nothing, "not seen"),
+        (Some(DaneWord::Match), _) => (Glyph::Good, "match"),
+        (Some(DaneWord::Mismatch), _) => (Glyph::Bad, "mismatch"),
+        (Some(DaneWord::EncryptOnly), _) => (Glyph::Warning, "unusable"),
+        (Some(DaneWord::Failed), TlsaStatus::Bogus) => (Glyph::Bad, "bogus"),
+        (Some(DaneWord::Failed), TlsaStatus::Failed) => (Glyph::Bad, "no answer"),
+        (Some(DaneWord::Failed), _) => (Glyph::Bad, "no TLS"),
+        (Some(DaneWord::NotApplicable), _) => return nothing(),
+    };
+    (Some(glyph), word.to_owned())
+}
+
+/// The same for a host without an address.
+fn host_dane_cell(mx: &MxAssessment) -> Cell {
+    match mx.dane.status {
+        TlsaStatus::Bogus => (Some(Glyph::Bad), "bogus".to_owned()),
+        TlsaStatus::Failed => (Some(Glyph::Bad), "no answer".to_owned()),
+        _ => nothing(),
+    }
 }
 
 fn no_address(mx: &MxAssessment) -> Cell {
@@ -292,7 +334,9 @@ fn certificate_cell(assessment: &Assessment, address: &AddressAssessment, wrong:
     let Some(certificate) = &address.path.certificate else { return nothing() };
     let faults = faults(certificate, now);
     if !faults.is_empty() {
-        return (Some(wrong), faults.join(", "));
+        // Where DANE-EE holds and no policy is enforced, no sender minds.
+        let minded = wrong == Glyph::Bad || address.dane_word != Some(DaneWord::Match);
+        return (Some(if minded { wrong } else { Glyph::Note }), faults.join(", "));
     }
     let left = end(certificate).since(now);
     let ends_soon = assessment.active().any(|finding| {
@@ -334,7 +378,11 @@ fn mx_table(page: &mut Page, assessment: &Assessment, now: Timestamp) {
         page.labelled(LABEL, "MX", VALUE, None, text);
         return;
     }
-    let mut widths = HEADS.map(str::len);
+    // Most hosts have no DANE: then there is nothing to show of it.
+    let with_dane = rows.iter().any(|row| row.dane != nothing());
+    let shown = if with_dane { HEADS.len() } else { HEADS.len() - 1 };
+    let heads = HEADS.get(..shown).unwrap_or(&HEADS);
+    let mut widths: Vec<usize> = heads.iter().map(|head| head.len()).collect();
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row.cells()) {
             *width = (*width).max(cell_columns(page, cell));
@@ -353,7 +401,7 @@ fn mx_table(page: &mut Page, assessment: &Assessment, now: Timestamp) {
             head = page.start();
         }
         let mut at = column;
-        for (title, width) in HEADS.iter().zip(widths) {
+        for (title, width) in heads.iter().zip(&widths) {
             head.pad(at).push(Role::Faint, title);
             at += width + GAP;
         }
@@ -369,11 +417,11 @@ fn mx_table(page: &mut Page, assessment: &Assessment, now: Timestamp) {
             }
         }
         if !beside && !below {
-            in_words(page, row);
+            in_words(page, heads, row);
             continue;
         }
         let mut at = column;
-        for (cell, width) in row.cells().into_iter().zip(widths) {
+        for (cell, width) in row.cells().into_iter().zip(&widths) {
             line.pad(at);
             push_cell(&mut line, cell);
             at += width + GAP;
@@ -390,8 +438,8 @@ fn mx_table(page: &mut Page, assessment: &Assessment, now: Timestamp) {
     }
 }
 
-fn in_words(page: &mut Page, row: &Row) {
-    let parts: Vec<String> = HEADS
+fn in_words(page: &mut Page, heads: &[&str], row: &Row) {
+    let parts: Vec<String> = heads
         .iter()
         .zip(row.cells())
         .map(|(title, (glyph, text))| {

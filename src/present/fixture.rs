@@ -4,8 +4,8 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use crate::{
     facts::{
-        AddressLookup, AddressObservation, CertificateFacts, ChainFacts, ConnectFailure, FetchTimes, HostObservation,
-        HttpResponse, KeyFacts, Lookup, LookupOutcome, PathToRoot, Phase, PhaseTimes, PolicyFetch,
+        AddressLookup, AddressObservation, CertificateFacts, ChainFacts, ConnectFailure, DnssecSight, FetchTimes,
+        HostObservation, HttpResponse, KeyFacts, Lookup, LookupOutcome, PathToRoot, Phase, PhaseTimes, PolicyFetch,
         PolicyHostObservation, Security, SmtpOutcome, TlsFacts, TlsVersion,
     },
     protocol::{
@@ -14,9 +14,9 @@ use crate::{
     },
     terms::{MaxAge, MxHost, Octets, PolicyDomain, PolicyId, Timestamp},
     verdict::{
-        AddressAssessment, Assessment, CertificateAssessment, Code, DnssecStates, Finding, MxAssessment, Outcome,
-        PathAssessment, PathCounts, PolicyAssessment, Reach, Reason, RecordAssessment, SenderState, Senders, Severity,
-        StarttlsState, State, Subject, TlsRptAssessment,
+        AddressAssessment, Assessment, CertificateAssessment, Code, DaneWord, DnssecStates, Finding, HostDane,
+        MxAssessment, Outcome, PathAssessment, PathCounts, PolicyAssessment, Reach, Reason, RecordAssessment,
+        SenderState, Senders, Severity, StarttlsState, State, Subject, TlsRptAssessment,
     },
 };
 
@@ -119,6 +119,9 @@ pub(crate) fn path(host: &str, at: &str, version: TlsVersion, days_left: i64) ->
     AddressAssessment {
         path: Arc::new(PathAssessment {
             another_answered: true,
+            survey: None,
+            dane: None,
+            dane_valid: None,
             address: address(at),
             latest: Some(Arc::clone(&observation)),
             reach: Reach::Up,
@@ -131,6 +134,9 @@ pub(crate) fn path(host: &str, at: &str, version: TlsVersion, days_left: i64) ->
         }),
         opportunistic: Outcome::Open,
         sts: if verified { Outcome::Secure } else { Outcome::Refused },
+        dane: Outcome::Open,
+        dane_verdict: None,
+        dane_word: Some(DaneWord::NotApplicable),
     }
 }
 
@@ -156,6 +162,9 @@ pub(crate) fn silent_path(host: &str, at: &str, reach: Reach) -> AddressAssessme
     AddressAssessment {
         path: Arc::new(PathAssessment {
             another_answered: true,
+            survey: None,
+            dane: None,
+            dane_valid: None,
             address: address(at),
             latest: Some(Arc::new(observation)),
             reach,
@@ -168,6 +177,9 @@ pub(crate) fn silent_path(host: &str, at: &str, reach: Reach) -> AddressAssessme
         }),
         opportunistic: outcome,
         sts: outcome,
+        dane: outcome,
+        dane_verdict: None,
+        dane_word: None,
     }
 }
 
@@ -176,20 +188,22 @@ pub(crate) fn mx(preference: u16, host: &str, addresses: Vec<AddressAssessment>)
     let name = MxHost::parse(host).unwrap();
     let (ip4, ip6): (Vec<IpAddr>, Vec<IpAddr>) =
         addresses.iter().map(|address| address.path.address).partition(IpAddr::is_ipv4);
+    let seen = Arc::new(HostObservation {
+        host: name.clone(),
+        at: NOW,
+        addresses: AddressLookup { ip4: Some(lookup(host, ip4)), ip6: Some(lookup(host, ip6)) },
+        tlsa: None,
+        resolver_healthy: true,
+        dnssec_healthy: true,
+    });
     MxAssessment {
         target: host.into(),
-        host: Some(name.clone()),
+        host: Some(name),
         preference,
         implicit: false,
         in_policy: Some(true),
-        lookup: Some(Arc::new(HostObservation {
-            host: name,
-            at: NOW,
-            addresses: AddressLookup { ip4: Some(lookup(host, ip4)), ip6: Some(lookup(host, ip6)) },
-            tlsa: None,
-            resolver_healthy: true,
-            dnssec_healthy: true,
-        })),
+        dane: HostDane::new(Some(&seen), None, true),
+        lookup: Some(seen),
         addresses,
         skipped: 0,
     }
@@ -203,13 +217,23 @@ pub(crate) fn settle(assessment: &mut Assessment, delivery: State) {
     assessment.senders = Senders {
         opportunistic: SenderState::from_paths(of(|address| address.opportunistic)),
         sts: SenderState::from_paths(of(|address| address.sts)),
+        dane: SenderState::from_paths(of(|address| address.dane)),
+        both: SenderState::from_paths(of(|address| address.sts.and(address.dane))),
     };
     assessment.delivery = delivery;
     assessment.mx_records = Some(assessment.mx.len());
 }
 
 pub(crate) fn finding(code: Code, severity: Severity, subject: Subject, detail: &str, fix: &str) -> Finding {
-    Finding { code, severity, subject, detail: detail.into(), fix: fix.into(), accepted: None }
+    Finding {
+        code,
+        severity,
+        subject,
+        detail: detail.into(),
+        fix: fix.into(),
+        result_type: code.row().result_type,
+        accepted: None,
+    }
 }
 
 /// All is well: two hosts, three addresses, a policy in enforce.
@@ -244,8 +268,10 @@ pub(crate) fn healthy(name: &str) -> Assessment {
         duration: Duration::from_millis(850),
         delivery: State::Protected,
         expectations: Vec::new(),
-        senders: Senders { opportunistic: SenderState::no_mail(), sts: SenderState::no_mail() },
+        senders: Senders::all(SenderState::no_mail()),
         findings: Vec::new(),
+        dnssec_sight: DnssecSight::Validating,
+        mx_signatures: None,
         dnssec: DnssecStates { mx: Security::Insecure, sts: Security::Insecure, tlsrpt: Security::Indeterminate },
         sts_record: RecordAssessment {
             lookup_success: true,
@@ -499,7 +525,7 @@ pub(crate) fn no_mail(name: &str) -> Assessment {
     assessment.mx.clear();
     settle(&mut assessment, State::NoMail);
     assessment.mx_records = Some(1);
-    assessment.senders = Senders { opportunistic: SenderState::no_mail(), sts: SenderState::no_mail() };
+    assessment.senders = Senders::all(SenderState::no_mail());
     assessment.findings = vec![finding(
         Code::MxNull,
         Severity::Info,

@@ -1,21 +1,18 @@
 //! The JSON of `check` and of the API. What is not known is `null`, and no key is ever left out.
-//!
-//! DANE and legacy TLS are not looked at by this version: `senders.dane`, `senders.both`, `tlsa`, `dane` and `legacy_tls` are
-//! always `null`.
 
 use std::{io, net::IpAddr};
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter};
 
 use super::text::is_dangerous;
 use crate::{
-    facts::{AddressObservation, SmtpOutcome},
+    facts::{AddressObservation, Offer, SmtpOutcome, TlsSurvey, TlsVersion},
     protocol::mta_sts::MxPattern,
     terms::Timestamp,
     verdict::{
-        AddressAssessment, Assessment, CertificateAssessment, Code, Finding, MxAssessment, PathCounts, Reach, Security,
-        SenderState, Severity, State,
+        AddressAssessment, Assessment, CertificateAssessment, Code, DaneWord, Finding, HostDane, MxAssessment,
+        PathCounts, Reach, Security, SenderState, Severity, State,
     },
 };
 
@@ -39,8 +36,8 @@ pub struct DomainView<'a> {
 struct SendersView {
     opportunistic: SenderView,
     sts: SenderView,
-    dane: Option<SenderView>,
-    both: Option<SenderView>,
+    dane: SenderView,
+    both: SenderView,
 }
 
 #[derive(Debug, Serialize)]
@@ -129,7 +126,7 @@ struct MxView<'a> {
     preference: u16,
     implicit: bool,
     in_policy: Option<bool>,
-    tlsa: NotLookedAt,
+    tlsa: TlsaView,
     addresses: Vec<AddressView<'a>>,
 }
 
@@ -140,9 +137,10 @@ struct AddressView<'a> {
     starttls: Option<&'static str>,
     tls_version: Option<&'static str>,
     cipher: Option<&'a str>,
-    legacy_tls: NotLookedAt,
+    /// Withdrawn versions that are accepted; `null` where it was not looked at.
+    legacy_tls: Option<Vec<&'static str>>,
     certificate: Option<CertificateView<'a>>,
-    dane: NotLookedAt,
+    dane: Option<DaneWord>,
     duration_seconds: Option<f64>,
 }
 
@@ -155,14 +153,11 @@ struct TlsRptView<'a> {
     txt: Option<&'a [String]>,
 }
 
-/// What this version does not look at: always `null`.
-#[derive(Debug)]
-struct NotLookedAt;
-
-impl Serialize for NotLookedAt {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_none()
-    }
+#[derive(Debug, Serialize)]
+struct TlsaView {
+    status: &'static str,
+    /// As in a zone file; `null` where it is not known whether there are any.
+    records: Option<Vec<String>>,
 }
 
 /// One domain as an object.
@@ -176,8 +171,8 @@ pub fn assessment(assessment: &Assessment) -> DomainView<'_> {
         senders: SendersView {
             opportunistic: sender(assessment.senders.opportunistic),
             sts: sender(assessment.senders.sts),
-            dane: None,
-            both: None,
+            dane: sender(assessment.senders.dane),
+            both: sender(assessment.senders.both),
         },
         findings: assessment.findings.iter().map(finding).collect(),
         dnssec: DnssecView { mx: assessment.dnssec.mx, sts: assessment.dnssec.sts, tlsrpt: assessment.dnssec.tlsrpt },
@@ -217,7 +212,7 @@ fn finding(finding: &Finding) -> FindingView<'_> {
         severity: finding.severity,
         subject: finding.subject.name(),
         address: finding.subject.address(),
-        result_type: row.result_type,
+        result_type: finding.result_type,
         detail: &finding.detail,
         fix: &finding.fix,
         rules: row.rules,
@@ -284,9 +279,24 @@ fn mx(mx: &MxAssessment) -> MxView<'_> {
         preference: mx.preference,
         implicit: mx.implicit,
         in_policy: mx.in_policy,
-        tlsa: NotLookedAt,
+        tlsa: tlsa(&mx.dane),
         addresses: mx.addresses.iter().map(address).collect(),
     }
+}
+
+fn tlsa(dane: &HostDane) -> TlsaView {
+    let records = dane.records();
+    let known = dane.usable().is_some() || !records.is_empty();
+    TlsaView { status: dane.status.as_str(), records: known.then(|| records.iter().map(ToString::to_string).collect()) }
+}
+
+/// Nothing where a version could not be looked at.
+fn legacy_tls(survey: &TlsSurvey) -> Option<Vec<&'static str>> {
+    let seen = [(&survey.tls10, TlsVersion::Tls10), (&survey.tls11, TlsVersion::Tls11)];
+    if seen.iter().any(|(offer, _)| matches!(offer, Offer::NotSeen(_))) {
+        return None;
+    }
+    Some(seen.iter().filter(|(offer, _)| **offer == Offer::Accepted).map(|(_, version)| version.as_str()).collect())
 }
 
 fn address(address: &AddressAssessment) -> AddressView<'_> {
@@ -299,9 +309,9 @@ fn address(address: &AddressAssessment) -> AddressView<'_> {
         starttls: path.starttls.map(crate::verdict::StarttlsState::as_str),
         tls_version: tls.map(|tls| tls.version.as_str()),
         cipher: tls.map(|tls| tls.cipher.as_str()),
-        legacy_tls: NotLookedAt,
+        legacy_tls: path.survey.as_deref().and_then(legacy_tls),
         certificate: path.certificate.as_ref().map(certificate),
-        dane: NotLookedAt,
+        dane: address.dane_word,
         duration_seconds: path.latest.as_ref().map(|latest| latest.duration.as_secs_f64()),
     }
 }

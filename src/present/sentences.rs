@@ -7,7 +7,10 @@ use super::{
 use crate::{
     protocol::mta_sts::Mode,
     terms::Timestamp,
-    verdict::{Assessment, Code, Reason, Severity, StarttlsState, State},
+    verdict::{
+        Assessment, CertificateAssessment, Code, DaneWord, Outcome, Reason, Security, Severity, StarttlsState, State,
+        TlsaStatus,
+    },
 };
 
 /// The sentences under the verdict.
@@ -48,12 +51,22 @@ fn unknown(assessment: &Assessment) -> Vec<String> {
     vec!["What happens to mail is not known: no mail host could be judged from here.".to_owned()]
 }
 
+/// Senders by what they insist on, with names that people know.
+const ENFORCING: &str = "Senders that enforce MTA-STS (Gmail, Outlook and others)";
+const HOLDING: &str = "Senders that enforce MTA-STS (Gmail, Outlook and others) and hold the policy from before";
+const DANE: &str = "Senders that apply DANE (Exchange Online, Postfix sites and others)";
+const TOGETHER: &str = "Senders that apply MTA-STS and DANE together (Exchange Online and others)";
+
 fn blocked(assessment: &Assessment) -> Vec<String> {
-    if assessment.senders.opportunistic.state == State::Blocked {
+    let senders = &assessment.senders;
+    if senders.opportunistic.state == State::Blocked {
         let what = if has(assessment, Code::DomainNonexistent) {
             "The domain does not exist: all mail to it is returned."
         } else if has(assessment, Code::MxNone) {
             "The domain has neither a mail host (MX) nor an address: all mail to it is returned."
+        } else if assessment.dnssec.mx == Security::Bogus {
+            "The MX records fail DNSSEC validation: mail from every sender whose resolver validates, and most large ones do, waits \
+             and is returned after days."
         } else if !assessment.mx_lookup_success {
             "The MX records cannot be looked up: mail waits at the senders and is returned after days."
         } else {
@@ -61,38 +74,86 @@ fn blocked(assessment: &Assessment) -> Vec<String> {
         };
         return vec![what.to_owned()];
     }
-    let who = if assessment.policy.fetch_success == Some(true) {
-        "Senders that enforce MTA-STS (Gmail, Outlook and others)"
+    let by_sts = senders.sts.state == State::Blocked;
+    let by_dane = senders.dane.state == State::Blocked;
+    let sts = if assessment.policy.fetch_success == Some(true) { ENFORCING } else { HOLDING };
+    let mut sentences = Vec::new();
+    if by_sts {
+        sentences.push(format!("{sts} deliver nothing: {}.", why_refused(assessment)));
+    }
+    if by_dane {
+        sentences.push(format!("{DANE} deliver nothing: {}.", why_dane_refuses(assessment)));
+    }
+    if !by_sts && !by_dane {
+        sentences.push(format!(
+            "{TOGETHER} deliver nothing: no mail host passes both, so what one check lets through the other refuses."
+        ));
+    }
+    sentences
+        .push("Their mail waits and is returned after days. Senders that enforce nothing still deliver.".to_owned());
+    sentences
+}
+
+/// Why a sender that applies DANE refuses every host, as far as one reason covers all.
+fn why_dane_refuses(assessment: &Assessment) -> &'static str {
+    let statuses: Vec<TlsaStatus> = assessment.mx.iter().map(|mx| mx.dane.status).collect();
+    let all = |wanted: &[TlsaStatus]| !statuses.is_empty() && statuses.iter().all(|status| wanted.contains(status));
+    let words: Vec<_> = assessment.mx.iter().flat_map(|mx| &mx.addresses).map(|address| address.dane_word).collect();
+    let every = |wanted: DaneWord| !words.is_empty() && words.iter().all(|word| *word == Some(wanted));
+    if all(&[TlsaStatus::Bogus]) {
+        "the answers of the DNS for the mail hosts fail DNSSEC validation"
+    } else if all(&[TlsaStatus::Failed, TlsaStatus::Bogus]) {
+        "the DNS gives no answer for the mail hosts that they could trust"
+    } else if every(DaneWord::Mismatch) {
+        "no TLSA record matches what the mail hosts present"
+    } else if every(DaneWord::Failed) {
+        "the TLSA records ask for TLS, and no mail host completes it"
     } else {
-        "Senders that enforce MTA-STS (Gmail, Outlook and others) and hold the policy from before"
-    };
-    vec![
-        format!("{who} deliver nothing: {}.", why_refused(assessment)),
-        "Their mail waits and is returned after days. Senders that enforce nothing still deliver.".to_owned(),
-    ]
+        "no mail host passes the checks that its TLSA records ask for"
+    }
 }
 
 /// Why an enforcing sender refuses every host, as far as one reason covers all.
-fn why_refused(assessment: &Assessment) -> &'static str {
-    let mut paths =
-        assessment.mx.iter().flat_map(|mx| mx.addresses.iter().map(move |address| (mx, address))).peekable();
-    if paths.peek().is_none() {
-        return "no mail host passes the checks that the policy asks for";
+fn why_refused(assessment: &Assessment) -> String {
+    const NOTHING_PASSES: &str = "no mail host passes the checks that the policy asks for";
+    let all: Vec<_> =
+        assessment.mx.iter().flat_map(|mx| mx.addresses.iter().map(move |address| (mx, address))).collect();
+    if all.is_empty() {
+        return NOTHING_PASSES.to_owned();
     }
-    let all: Vec<_> = paths.collect();
+    let certificates = |fault: &dyn Fn(&CertificateAssessment) -> bool| {
+        all.iter().all(|(_, address)| address.path.certificate.as_ref().is_some_and(fault))
+    };
+    let hosts = match assessment.mx.len() {
+        1 => "its only mail host presents",
+        2 => "both mail hosts present",
+        _ => "every mail host presents",
+    };
     if all.iter().all(|(mx, _)| mx.in_policy == Some(false)) {
-        "the policy covers none of the mail hosts"
+        "the policy covers none of the mail hosts".to_owned()
     } else if all.iter().all(|(_, address)| address.path.starttls == Some(StarttlsState::NotOffered)) {
-        "the policy asks for TLS, and no mail host offers it"
-    } else if all.iter().all(|(_, address)| address.path.certificate.as_ref().is_some_and(|c| !c.verified())) {
-        "the policy asks for a valid certificate, and no mail host has one"
+        "the policy asks for TLS, and no mail host offers it".to_owned()
+    } else if certificates(&|certificate| !certificate.name_match) {
+        format!("{hosts} a certificate for another name")
+    } else if certificates(&|certificate| !certificate.in_dates) {
+        format!("{hosts} a certificate outside its dates")
+    } else if certificates(&|certificate| !certificate.chain_valid) {
+        format!("{hosts} a certificate that is not trusted")
+    } else if certificates(&|certificate| !certificate.verified()) {
+        "the policy asks for a valid certificate, and no mail host has one".to_owned()
     } else {
-        "no mail host passes the checks that the policy asks for"
+        NOTHING_PASSES.to_owned()
     }
 }
 
 fn unprotected(assessment: &Assessment) -> Vec<String> {
+    let with_dane = assessment.mx.iter().any(|mx| mx.dane.status == TlsaStatus::Usable);
     let mut sentences = match mode(assessment) {
+        _ if with_dane && assessment.dnssec.mx == Security::Insecure => vec![
+            "Mail arrives, but is not protected: the mail hosts have DANE, and the domain's own MX records are not signed, so an \
+             attacker can name another host."
+                .to_owned(),
+        ],
         Some(Mode::Testing) => vec![
             "Mail arrives, but is not protected: the MTA-STS policy is only in testing, so senders report failures to you \
              and deliver all the same."
@@ -141,54 +202,106 @@ fn rehearsal(assessment: &Assessment) -> String {
 }
 
 fn protected(assessment: &Assessment) -> Vec<String> {
-    let paths = assessment.senders.sts.paths;
-    let mut sentences = vec![
-        "Senders that enforce MTA-STS (Gmail, Outlook and others) deliver over verified TLS only, and every mail host \
-         passes."
-            .to_owned(),
-    ];
-    if paths.cannot_tell > 0 {
-        let (unseen, total) = (paths.cannot_tell, words::addresses(paths.total()));
-        sentences = vec![
-            "Senders that enforce MTA-STS (Gmail, Outlook and others) deliver over verified TLS only.".to_owned(),
-            format!("Every mail host that was seen passes; {unseen} of {total} could not be seen from here."),
-        ];
+    let senders = &assessment.senders;
+    let by_sts = senders.sts.state == State::Protected;
+    let by_dane = senders.dane.state == State::Protected;
+    let (who, paths) = match (by_sts, by_dane) {
+        (true, true) => ("Senders that enforce MTA-STS or apply DANE (Gmail, Outlook and others)", senders.sts.paths),
+        (false, true) => (DANE, senders.dane.paths),
+        (_, false) => (ENFORCING, senders.sts.paths),
+    };
+    let tls = if by_dane { "authenticated TLS" } else { "verified TLS" };
+    let mut sentences = match paths.cannot_tell {
+        0 => vec![format!("{who} deliver over {tls} only, and every mail host passes.")],
+        unseen => vec![
+            format!("{who} deliver over {tls} only."),
+            format!(
+                "Every mail host that was seen passes; {unseen} of {} could not be seen from here.",
+                words::addresses(paths.total())
+            ),
+        ],
+    };
+    if by_sts && senders.dane.reason == Reason::Exposed {
+        let ways = ways(assessment, |_, address| address.dane);
+        let open: Vec<String> = assessment
+            .mx
+            .iter()
+            .filter(|mx| mx.addresses.iter().any(|address| address.dane == Outcome::Open))
+            .map(|mx| mx.target.clone())
+            .collect();
+        if !open.is_empty() && !ways.taken.is_empty() {
+            sentences.push(format!(
+                "DANE covers only a part: {} {} no TLSA records.",
+                words::list(&open),
+                has_or_have(&open)
+            ));
+        }
     }
     sentences
 }
 
 fn partial(assessment: &Assessment, now: Timestamp) -> Vec<String> {
-    let sts = assessment.senders.sts;
-    if sts.reason == Reason::ViewsDiffer {
+    let senders = &assessment.senders;
+    if senders.sts.reason == Reason::ViewsDiffer {
         return differing_views(assessment, now);
     }
-    let enforcing = ways(assessment, |_, address| address.sts);
-    if enforcing.refused.is_empty() {
-        return vec![if sts.reason == Reason::Exposed {
+    let by_sts = ways(assessment, |_, address| address.sts);
+    let by_dane = ways(assessment, |_, address| address.dane);
+    let everybody = ways(assessment, |_, address| address.opportunistic);
+    if by_sts.refused.is_empty() && by_dane.refused.is_empty() {
+        let exposed = [senders.sts.reason, senders.dane.reason].contains(&Reason::Exposed);
+        return vec![if exposed {
             "Not every mail host is protected: an attacker can steer mail to one that is not.".to_owned()
         } else {
             "Some senders cannot use every mail host.".to_owned()
         }];
     }
-    let everybody = ways(assessment, |_, address| address.opportunistic);
-    let down = everybody.refused == enforcing.refused;
-    let mut sentences = vec![if down {
-        unreachable(&everybody)
-    } else {
-        let backup = if enforcing.refused_is_backup { ", your backup," } else { "" };
-        format!(
-            "Senders that enforce MTA-STS deliver through {} only: {}{backup} {} refused.",
-            words::list(&enforcing.taken),
-            words::list(&enforcing.refused),
-            is(&enforcing.refused),
-        )
-    }];
-    if !enforcing.taken.is_empty() {
-        let goes = if enforcing.taken.len() == 1 { "goes" } else { "go" };
-        let who = if down { "all mail" } else { "mail from Gmail, Outlook and other enforcing senders" };
-        sentences.push(format!("If {} {goes} down, {who} stops.", words::list(&enforcing.taken)));
+    if !everybody.refused.is_empty() && everybody.refused == by_sts.refused {
+        let mut sentences = vec![unreachable(&everybody)];
+        sentences.extend(if_they_fail(&everybody, "all mail"));
+        return sentences;
     }
+    let (who, ways, others) = match (by_sts.refused.is_empty(), by_dane.refused.is_empty()) {
+        (false, true) => {
+            ("Senders that enforce MTA-STS", &by_sts, "mail from Gmail, Outlook and other enforcing senders")
+        }
+        (false, false) if by_sts.refused == by_dane.refused => (
+            "Senders that enforce MTA-STS or apply DANE",
+            &by_sts,
+            "mail from Gmail, Outlook and other enforcing senders",
+        ),
+        (false, false) => {
+            ("Senders that enforce MTA-STS", &by_sts, "mail from Gmail, Outlook and other enforcing senders")
+        }
+        (true, _) => ("Senders that apply DANE", &by_dane, "mail from senders that apply DANE"),
+    };
+    let mut sentences = vec![refused_by(who, ways)];
+    if !by_sts.refused.is_empty() && !by_dane.refused.is_empty() && by_sts.refused != by_dane.refused {
+        sentences.push(refused_by("Senders that apply DANE", &by_dane));
+    }
+    sentences.extend(if_they_fail(ways, others));
     sentences
+}
+
+fn refused_by(who: &str, ways: &Ways) -> String {
+    let backup = if ways.refused_is_backup { ", your backup," } else { "" };
+    format!(
+        "{who} deliver through {} only: {}{backup} {} refused.",
+        words::list(&ways.taken),
+        words::list(&ways.refused),
+        is(&ways.refused),
+    )
+}
+
+/// What hangs on the hosts that are left.
+fn if_they_fail(ways: &Ways, whose: &str) -> Option<String> {
+    let goes = if ways.taken.len() == 1 { "goes" } else { "go" };
+    (!ways.taken.is_empty()).then(|| format!("If {} {goes} down, {whose} stops.", words::list(&ways.taken)))
+}
+
+/// `has` or `have`.
+const fn has_or_have(names: &[String]) -> &'static str {
+    if names.len() == 1 { "has" } else { "have" }
 }
 
 fn unreachable(ways: &Ways) -> String {

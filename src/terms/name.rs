@@ -1,6 +1,6 @@
 //! Domain names in the only form in which the program compares them: lower case, A-labels, no final dot.
 
-use std::{fmt, net::Ipv4Addr, str::FromStr, sync::Arc};
+use std::{borrow::Borrow, fmt, net::Ipv4Addr, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -106,6 +106,13 @@ macro_rules! name {
             }
         }
 
+        /// As a key of a map it is found by its text.
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
         impl AsRef<str> for $name {
             fn as_ref(&self) -> &str {
                 &self.0
@@ -146,6 +153,11 @@ name! {
 }
 
 impl PolicyDomain {
+    /// The names above this one, the nearest first; the root is none.
+    pub fn parents(&self) -> impl Iterator<Item = &str> {
+        std::iter::successors(self.0.split_once('.'), |(_, rest)| rest.split_once('.')).map(|(_, parent)| parent)
+    }
+
     /// The policy host, `mta-sts.<domain>` (RFC 8461 §3.3).
     pub fn policy_host(&self) -> String {
         format!("mta-sts.{}", self.0)

@@ -4,10 +4,13 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Finding, Outcome, Reach, SenderState, Severity, State};
+use super::{DaneWord, Finding, HostDane, Outcome, Reach, SenderState, Severity, State};
 use crate::{
-    facts::{AddressObservation, ChainFacts, HostObservation, PolicyHostObservation, Security},
-    protocol::{mta_sts::Policy, tls_rpt::Destination},
+    facts::{
+        AddressObservation, ChainFacts, DnssecSight, HostObservation, PolicyHostObservation, Security, SignatureFacts,
+        SmtpOutcome, TlsFacts, TlsSurvey,
+    },
+    protocol::{dane::Verification, mta_sts::Policy, tls_rpt::Destination},
     terms::{MxHost, PolicyDomain, PolicyId, Timestamp},
 };
 
@@ -28,8 +31,12 @@ pub struct Assessment {
     pub findings: Vec<Finding>,
     /// The `expect` entries of the configuration that can be told, with whether each is met.
     pub expectations: Vec<(&'static str, bool)>,
-    /// DNSSEC, as far as the resolver can be believed.
+    /// Whether DNSSEC can be seen from here.
+    pub dnssec_sight: DnssecSight,
+    /// DNSSEC, as far as it can be seen from here.
     pub dnssec: DnssecStates,
+    /// The signatures on the way to the MX records, where they are secure.
+    pub mx_signatures: Option<SignatureFacts>,
     /// The `_mta-sts` record.
     pub sts_record: RecordAssessment,
     /// The policy and its host.
@@ -55,6 +62,17 @@ pub struct Senders {
     pub opportunistic: SenderState,
     /// Applies MTA-STS.
     pub sts: SenderState,
+    /// Validates DNSSEC and applies DANE.
+    pub dane: SenderState,
+    /// Applies both together, as large senders do.
+    pub both: SenderState,
+}
+
+impl Senders {
+    /// The same for every kind.
+    pub const fn all(state: SenderState) -> Self {
+        Self { opportunistic: state, sts: state, dane: state, both: state }
+    }
 }
 
 /// DNSSEC of the answers that stand on the domain.
@@ -160,6 +178,8 @@ pub struct MxAssessment {
     pub lookup: Option<Arc<HostObservation>>,
     /// Its addresses.
     pub addresses: Vec<AddressAssessment>,
+    /// Its TLSA records.
+    pub dane: HostDane,
     /// Addresses beyond the cap.
     pub skipped: usize,
 }
@@ -173,6 +193,12 @@ pub struct AddressAssessment {
     pub opportunistic: Outcome,
     /// What a sender that applies MTA-STS and holds nothing does.
     pub sts: Outcome,
+    /// What a sender that applies DANE does.
+    pub dane: Outcome,
+    /// The TLSA records against what the address presents, for mail to this domain; nothing where there is nothing to compare.
+    pub dane_verdict: Option<Verification>,
+    /// The same in one word; nothing where it cannot be told.
+    pub dane_word: Option<DaneWord>,
 }
 
 /// One address of a mail host, apart from any domain.
@@ -191,6 +217,12 @@ pub struct PathAssessment {
     pub judged: Option<Arc<AddressObservation>>,
     /// STARTTLS of the latest probe.
     pub starttls: Option<StarttlsState>,
+    /// The extra connections to the address, where they were made.
+    pub survey: Option<Arc<TlsSurvey>>,
+    /// The usable TLSA records of the host against what is judged, for the TLSA base domain alone: what is so for every domain.
+    pub dane: Option<Verification>,
+    /// Whether DANE holds, by the same; nothing where senders do not ask for it, or it cannot be told.
+    pub dane_valid: Option<bool>,
     /// The certificate of what is judged.
     pub certificate: Option<CertificateAssessment>,
     /// Probes in a row that failed.
@@ -258,6 +290,26 @@ impl Assessment {
     /// Every lookup of the domain was answered.
     pub fn lookups_answered(&self) -> bool {
         self.mx_lookup_success && self.sts_record.lookup_success && self.tlsrpt.lookup_success
+    }
+}
+
+impl PathAssessment {
+    /// The handshake of what is judged.
+    pub fn tls(&self) -> Option<&TlsFacts> {
+        self.judged.as_ref()?.tls.as_ref()
+    }
+
+    /// Whether mail gets through inside TLS, whatever the certificate. A server that breaks off after the handshake takes none;
+    /// one with ciphers that only other senders speak takes theirs; TLS 1.1 and older are no TLS to a sender that insists
+    /// (RFC 8461 §7.2, RFC 8996).
+    pub fn takes_mail_in_tls(&self) -> bool {
+        let Some(judged) = &self.judged else { return false };
+        let readable = judged.tls.as_ref().is_some_and(|tls| !tls.completed && !tls.version.is_obsolete());
+        match judged.outcome {
+            SmtpOutcome::Done => true,
+            SmtpOutcome::HandshakeFailed(_) => readable,
+            _ => false,
+        }
     }
 }
 

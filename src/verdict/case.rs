@@ -3,13 +3,14 @@
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use super::{
-    AddressAssessment, Context, History, LookupHistory, MxAssessment, Outcome, Reach, Severity,
-    history::{SeenPolicy, last_addresses},
+    AddressAssessment, Context, History, HostDane, LookupHistory, MxAssessment, Outcome, Reach, Severity, Subject,
+    dane::{self, DaneGround},
+    history::last_addresses,
     path::{PathContext, assess_path},
     policy_view::PolicyView,
 };
 use crate::{
-    facts::{AddressLookup, Lookup, LookupFailure, LookupOutcome, MxTarget, Observation, SmtpOutcome},
+    facts::{AddressLookup, Lookup, LookupFailure, LookupOutcome, MxTarget, Observation},
     protocol::{
         mta_sts::{Mode, Policy, StsRecord, read_sts_records},
         tls_rpt::{TlsRptRecord, read_tlsrpt_records},
@@ -85,7 +86,7 @@ pub(crate) struct Case<'a> {
     /// By the last known answer.
     pub(crate) hosts: MailHosts,
     /// Validating senders get SERVFAIL for the MX, and so do not deliver, whatever the hosts do.
-    pub(crate) mx_servfail: bool,
+    pub(crate) mx_unanswered: bool,
 }
 
 impl<'a> Case<'a> {
@@ -105,7 +106,7 @@ impl<'a> Case<'a> {
         let fetched = policy.success(resolver_healthy);
         let served = policy.usable().cloned().map(Arc::new);
         let held =
-            history.domain.policy.as_ref().filter(|seen| is_alive(seen, now)).map(|seen| Arc::clone(&seen.policy));
+            history.domain.policy.as_ref().filter(|seen| seen.is_alive(now)).map(|seen| Arc::clone(&seen.policy));
         let announced = sts_lookup.answered() && !record.presence.is_absent();
         let reference = match &served {
             Some(served) if announced || !sts_lookup.answered() => Some(Arc::clone(served)),
@@ -138,7 +139,7 @@ impl<'a> Case<'a> {
             new_view,
             cached_view,
             hosts: MailHosts::Unknown,
-            mx_servfail: mx_servfail(observation, history, context.once, resolver_healthy),
+            mx_unanswered: mx_unanswered(observation, history, context.once, resolver_healthy),
         };
         case.hosts = case.mail_hosts();
         case
@@ -161,6 +162,17 @@ impl<'a> Case<'a> {
     pub(crate) fn is_own(&self, host: &str) -> bool {
         let within = host.strip_suffix(self.domain.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
         within || self.context.own_mx.iter().any(|pattern| pattern.matches(host))
+    }
+
+    /// RFC 7672 §3.2.2: the domain, and what it is an alias of.
+    fn next_hop_names(&self) -> Vec<&str> {
+        std::iter::once(self.domain.as_str()).chain(self.mx_lookup.cname.last().map(String::as_str)).collect()
+    }
+
+    /// What DANE is in force on the mail host that a finding is about; on any host where it is about none.
+    pub(crate) fn dane_ground(&self, subject: &Subject) -> DaneGround {
+        let concerned = self.mx().iter().filter(|mx| subject.mx().is_none_or(|host| mx.target == host));
+        dane::ground(concerned, subject.address())
     }
 
     /// Warning, or error from the third failure in a row on.
@@ -238,10 +250,12 @@ impl<'a> Case<'a> {
             _ => None,
         };
         let facts = host.as_ref().and_then(|host| self.observation.hosts.get(host));
+        let kept = host.as_ref().and_then(|host| self.history.hosts.get(host));
+        let host_dane = HostDane::new(facts.map(|facts| &facts.host), kept.map(|kept| &**kept), self.context.once);
+        let mx_security = self.mx_lookup.security;
         let mut addresses = Vec::new();
         if let (Some(host), Some(facts)) = (&host, facts) {
             let lookup = self.addresses_of(host, &facts.host.addresses);
-            let history = self.history.hosts.get(host);
             // Beyond the cap nothing is probed: what has no probe there is skipped, not late.
             let counts = |address: &IpAddr| facts.skipped == 0 || facts.addresses.contains_key(address);
             let mut known = BTreeSet::new();
@@ -249,17 +263,24 @@ impl<'a> Case<'a> {
                 let path = Arc::new(assess_path(
                     address,
                     facts.addresses.get(&address),
-                    history.and_then(|history| history.addresses.get(&address)),
+                    facts.surveys.get(&address),
+                    kept.and_then(|history| history.addresses.get(&address)),
                     PathContext {
+                        dane: &host_dane,
                         vantage: self.context.vantage,
                         once: self.context.once,
                         mx_interval: self.context.mx_interval,
                     },
                     self.now,
                 ));
+                let names = self.next_hop_names();
+                let dane_verdict = host_dane.for_domain(&path, mx_security, &names, self.now);
                 addresses.push(AddressAssessment {
                     opportunistic: opportunistic(path.reach),
                     sts: sts(&self.new_view, host, &path),
+                    dane: host_dane.outcome(&path, dane_verdict.as_ref(), mx_security),
+                    dane_word: host_dane.word(&path, dane_verdict.as_ref()),
+                    dane_verdict,
                     path,
                 });
             }
@@ -271,6 +292,7 @@ impl<'a> Case<'a> {
             in_policy,
             lookup: facts.map(|facts| Arc::clone(&facts.host)),
             addresses,
+            dane: host_dane,
             skipped: facts.map_or(0, |facts| facts.skipped),
             host,
         }
@@ -293,9 +315,11 @@ pub(crate) fn sts(view: &View, host: &MxHost, path: &super::PathAssessment) -> O
         (Reach::CannotTell, _) | (Reach::Up, View::CannotTell) => Outcome::CannotTell,
         (Reach::Up, View::Policy(Some(policy))) if policy.mode == Mode::Enforce => {
             let verified = path.certificate.as_ref().is_some_and(super::CertificateAssessment::verified);
-            // Mail has to get through inside TLS, too: a server that breaks off after the handshake takes none.
-            let done = path.judged.as_ref().is_some_and(|judged| judged.outcome == SmtpOutcome::Done);
-            if policy.matches(host) && verified && done { Outcome::Secure } else { Outcome::Refused }
+            if policy.matches(host) && verified && path.takes_mail_in_tls() {
+                Outcome::Secure
+            } else {
+                Outcome::Refused
+            }
         }
         (Reach::Up, View::Policy(_)) => Outcome::Open,
     }
@@ -318,16 +342,14 @@ pub(crate) fn has_no_address(lookup: &AddressLookup) -> bool {
 }
 
 /// One SERVFAIL may be a name server that restarts: as with every lookup the third in a row counts, or the only one where
-/// there is no history.
-fn mx_servfail(observation: &Observation, history: &History, once: bool, resolver_healthy: bool) -> bool {
+/// there is no history. That the signatures do not hold is no accident.
+fn mx_unanswered(observation: &Observation, history: &History, once: bool, resolver_healthy: bool) -> bool {
     let lasting = once || history.domain.mx.failures_in_a_row >= LOOKUP_FAILURES_IN_A_ROW;
-    let servfail = observation.domain.mx.failure() == Some(&LookupFailure::ServFail);
-    servfail && resolver_healthy && lasting
-}
-
-/// Whether senders may still hold the policy: `max_age` counts from the last time it was served (RFC 8461 §5.1).
-fn is_alive(seen: &SeenPolicy, now: Timestamp) -> bool {
-    now < seen.last_seen_at + seen.policy.max_age.duration()
+    match observation.domain.mx.failure() {
+        Some(LookupFailure::ServFail) => resolver_healthy && lasting,
+        Some(LookupFailure::Bogus(_)) => observation.domain.dnssec_healthy,
+        _ => false,
+    }
 }
 
 fn standing(reference: Option<&Policy>, policy: &PolicyView<'_>, announced: bool) -> Standing {

@@ -15,6 +15,8 @@ pub enum Check {
     Starttls,
     /// Certificates of mail hosts.
     Certificate,
+    /// TLSA records against what the mail hosts present.
+    Dane,
     /// The `_smtp._tls` record.
     TlsRpt,
     /// No group.
@@ -42,8 +44,8 @@ pub enum SubjectKind {
 
 impl Check {
     /// The groups that exist, in the order of the metrics.
-    pub const ALL: [Self; 7] =
-        [Self::Dns, Self::Record, Self::Policy, Self::Mx, Self::Starttls, Self::Certificate, Self::TlsRpt];
+    pub const ALL: [Self; 8] =
+        [Self::Dns, Self::Record, Self::Policy, Self::Mx, Self::Starttls, Self::Certificate, Self::Dane, Self::TlsRpt];
 
     /// The word of `smtptls_domain_check_passed{check}`.
     pub const fn as_str(self) -> &'static str {
@@ -54,6 +56,7 @@ impl Check {
             Self::Mx => "mx",
             Self::Starttls => "starttls",
             Self::Certificate => "certificate",
+            Self::Dane => "dane",
             Self::TlsRpt => "tlsrpt",
             Self::None => "none",
         }

@@ -36,6 +36,19 @@ impl Outcome {
     }
 }
 
+impl Outcome {
+    /// What a sender does that applies DANE and MTA-STS together: it delivers only where both let it.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Refused, _) | (_, Self::Refused) => Self::Refused,
+            (Self::Secure, _) | (_, Self::Secure) => Self::Secure,
+            (Self::CannotTell, _) | (_, Self::CannotTell) => Self::CannotTell,
+            (Self::Open, Self::Open) => Self::Open,
+        }
+    }
+}
+
 /// How many paths have which outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PathCounts {
@@ -127,6 +140,17 @@ impl State {
     }
 }
 
+/// Whether senders of a kind insist on anything for a domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Enforcement {
+    /// They do.
+    On,
+    /// There is nothing for them to insist on.
+    Off,
+    /// What they would insist on could not be seen.
+    CannotTell,
+}
+
 /// Why a state is what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -194,6 +218,10 @@ impl SenderState {
         Self { state, reason, paths }
     }
 
+    const fn is_unknown(&self) -> bool {
+        matches!(self.state, State::Unknown)
+    }
+
     /// A domain that takes no mail.
     pub const fn no_mail() -> Self {
         Self {
@@ -201,6 +229,58 @@ impl SenderState {
             reason: Reason::TakesNoMail,
             paths: PathCounts { secure: 0, open: 0, refused: 0, cannot_tell: 0 },
         }
+    }
+}
+
+/// What the state of a domain rests on: its kinds of sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kinds {
+    /// No checks.
+    pub opportunistic: SenderState,
+    /// MTA-STS, its views joined.
+    pub sts: SenderState,
+    /// DANE.
+    pub dane: SenderState,
+    /// DANE and MTA-STS together, for each view.
+    pub both: SenderState,
+    /// Whether some view of MTA-STS applies a policy in enforce.
+    pub sts_enforces: Enforcement,
+    /// Whether some host has secure usable TLSA records.
+    pub dane_enforces: Enforcement,
+}
+
+impl Kinds {
+    /// The state of the domain: the first line that applies.
+    pub fn state(&self) -> State {
+        let kinds = [self.opportunistic, self.sts, self.dane, self.both];
+        if self.opportunistic.state == State::NoMail {
+            return State::NoMail;
+        }
+        if kinds.iter().all(|kind| kind.paths.known() == 0) {
+            return State::Unknown;
+        }
+        if kinds.iter().any(|kind| kind.state == State::Blocked) {
+            return State::Blocked;
+        }
+        let enforcing = [(self.sts, self.sts_enforces), (self.dane, self.dane_enforces)];
+        if enforcing.iter().all(|(_, enforcement)| *enforcement == Enforcement::Off) {
+            return State::Unprotected;
+        }
+        let mut enforcing = enforcing.iter().filter(|(_, enforcement)| *enforcement != Enforcement::Off);
+        // Before it is said that no path is secure, one has to have been seen.
+        if enforcing.clone().all(|(kind, enforcement)| *enforcement == Enforcement::CannotTell || kind.is_unknown()) {
+            return State::Unknown;
+        }
+        // With two views, the one that holds the policy has the secure paths.
+        let secure = |kind: &SenderState| kind.paths.secure > 0 || kind.reason == Reason::ViewsDiffer;
+        if ![self.sts, self.dane].iter().any(secure) {
+            return State::Unprotected;
+        }
+        let protects = enforcing.any(|(kind, _)| kind.state == State::Protected);
+        if protects && kinds.iter().all(|kind| kind.paths.refused == 0) {
+            return State::Protected;
+        }
+        State::Partial
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Finding {
     pub detail: String,
     /// What to do, with the very line to publish where there is one.
     pub fix: String,
+    /// The TLS-RPT result type that a sender would report for it (RFC 8460 §4.3), where there is such a word.
+    pub result_type: Option<&'static str>,
     /// The reason of the configuration's `accept` entry that covers it: shown, but in no count and no exit status.
     pub accepted: Option<String>,
 }

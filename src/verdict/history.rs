@@ -42,6 +42,13 @@ pub struct SeenPolicy {
     pub record_ttl: u32,
 }
 
+impl SeenPolicy {
+    /// Whether senders may still hold it: `max_age` counts from the last time it was served (RFC 8461 §5.1).
+    pub fn is_alive(&self, now: Timestamp) -> bool {
+        now < self.last_seen_at + self.policy.max_age.duration()
+    }
+}
+
 /// What is remembered of a domain.
 #[derive(Clone, Debug, Default)]
 pub struct DomainHistory {

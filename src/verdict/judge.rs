@@ -3,16 +3,16 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
-    Acceptance, Assessment, DnssecStates, Expectation, History, HostPattern, MxAssessment, Outcome, PathCounts,
-    PolicyAssessment, Reason, RecordAssessment, Security, SenderState, Senders, Severity, State, Thresholds,
-    TlsRptAssessment,
+    Acceptance, AddressAssessment, Assessment, DnssecStates, Enforcement, Expectation, History, HostPattern, Kinds,
+    MxAssessment, Outcome, PathCounts, PolicyAssessment, Reason, RecordAssessment, SenderState, Senders, Severity,
+    State, Thresholds, TlsRptAssessment,
     case::{Case, MailHosts, View, has_no_address, sts},
     rules,
 };
 use crate::{
-    facts::{DnssecSight, ExtendedError, Lookup, LookupFailure, Observation, Vantage},
+    facts::{Observation, Vantage},
     protocol::mta_sts::{Mode, Policy, PolicyReading},
-    terms::{MxHost, Octets, Timestamp},
+    terms::{MxHost, Octets, PolicyDomain, Timestamp},
 };
 
 /// What a judgement needs beside the observation and the history.
@@ -30,6 +30,8 @@ pub struct Context<'a> {
     pub accept: &'a [Acceptance],
     /// Hosts that are the operator's own, besides those inside the domain.
     pub own_mx: &'a [HostPattern],
+    /// The nearest parent domain in the configuration (or the run) that has a policy in enforce.
+    pub enforcing_parent: Option<&'a PolicyDomain>,
     /// There is no history and there will be none (`check`): what was seen counts at once.
     pub once: bool,
     /// The interval at which addresses are probed: how long a last outcome stands is measured by it.
@@ -54,10 +56,12 @@ pub fn judge(observation: &Observation, history: &History, context: &Context<'_>
         findings,
         expectations: rules::expectations(&case),
         dnssec: DnssecStates {
-            mx: security(&seen.mx, context.vantage),
-            sts: security(&seen.sts_record, context.vantage),
-            tlsrpt: security(&seen.tlsrpt_record, context.vantage),
+            mx: seen.mx.security,
+            sts: seen.sts_record.security,
+            tlsrpt: seen.tlsrpt_record.security,
         },
+        dnssec_sight: context.vantage.dnssec,
+        mx_signatures: seen.mx.signatures.clone(),
         sts_record: sts_record(&case),
         policy: policy(&case),
         mx_lookup_success: seen.mx.answered(),
@@ -72,20 +76,10 @@ pub fn judge(observation: &Observation, history: &History, context: &Context<'_>
     }
 }
 
-/// RFC 4035 §4.3, as far as a resolver that validates tells it: AD, or SERVFAIL with an extended error (RFC 8914).
-fn security<T>(lookup: &Lookup<T>, vantage: &Vantage) -> Security {
-    match lookup.failure() {
-        Some(LookupFailure::ServFail) if lookup.extended_errors.iter().any(ExtendedError::is_bogus) => Security::Bogus,
-        Some(_) => Security::Indeterminate,
-        None if vantage.dnssec != DnssecSight::Validating => Security::Indeterminate,
-        None => lookup.security,
-    }
-}
-
 fn senders(case: &Case<'_>) -> Senders {
-    let same = |state: SenderState| Senders { opportunistic: state, sts: state };
+    let same = Senders::all;
     let refused = PathCounts { refused: 1, ..PathCounts::default() };
-    if case.mx_servfail && !matches!(case.hosts, MailHosts::Null) {
+    if case.mx_unanswered && !matches!(case.hosts, MailHosts::Null) {
         // Nobody who validates finds a host: the paths that were known are refused, whatever they do.
         let paths = case.mx().iter().map(|mx| mx.addresses.len().max(1)).sum::<usize>();
         return same(SenderState::from_paths(PathCounts { refused: paths.max(1), ..PathCounts::default() }));
@@ -97,39 +91,51 @@ fn senders(case: &Case<'_>) -> Senders {
         MailHosts::Nowhere | MailHosts::Nonexistent => same(SenderState::from_paths(refused)),
         MailHosts::Unknown => same(SenderState::from_paths(PathCounts::default())),
         MailHosts::Hosts(hosts) => {
-            let opportunistic = counts(hosts, |_, address| address.opportunistic);
-            let new = SenderState::from_paths(counts(hosts, |_, address| address.sts));
-            let sts = match &case.cached_view {
-                None => new,
-                Some(cached) => {
-                    let view = View::Policy(Some(Arc::clone(cached)));
-                    let held = SenderState::from_paths(counts(hosts, |host, address| sts(&view, host, &address.path)));
-                    two_views(new, held)
-                }
+            let of = |outcome: &dyn Fn(&MxHost, &AddressAssessment) -> Outcome,
+                      unknown: &dyn Fn(&MxAssessment) -> Outcome| {
+                SenderState::from_paths(counts(hosts, outcome, unknown))
             };
-            Senders { opportunistic: SenderState::from_paths(opportunistic), sts }
+            let cannot_tell = |_: &MxAssessment| Outcome::CannotTell;
+            let unreached = |mx: &MxAssessment| mx.dane.without_address();
+            let opportunistic = of(&|_, address| address.opportunistic, &cannot_tell);
+            let mut sts_state = of(&|_, address| address.sts, &cannot_tell);
+            let dane = of(&|_, address| address.dane, &unreached);
+            let mut both = of(&|_, address| address.sts.and(address.dane), &unreached);
+            if let Some(cached) = &case.cached_view {
+                let view = View::Policy(Some(Arc::clone(cached)));
+                let held = |host: &MxHost, address: &AddressAssessment| sts(&view, host, &address.path);
+                sts_state = two_views(sts_state, of(&held, &cannot_tell));
+                both = two_views(both, of(&|host, address| held(host, address).and(address.dane), &unreached));
+            }
+            Senders { opportunistic, sts: sts_state, dane, both }
         }
     }
 }
 
 /// Every path of the domain is down, as far as paths are known.
 fn all_down(case: &Case<'_>) -> bool {
-    SenderState::from_paths(counts(case.mx(), |_, address| address.opportunistic)).state == State::Blocked
+    let paths = counts(case.mx(), &|_, address| address.opportunistic, &|_| Outcome::CannotTell);
+    SenderState::from_paths(paths).state == State::Blocked
 }
 
 fn expects_no_mail(case: &Case<'_>) -> bool {
     case.context.expectation.is_some_and(|expectation| expectation.mail == Some(false))
 }
 
-/// The paths of all hosts. A host without an address, or no host at all, is one path that everybody is refused on.
-fn counts(hosts: &[MxAssessment], outcome: impl Fn(&MxHost, &super::AddressAssessment) -> Outcome) -> PathCounts {
+/// The paths of all hosts. A host without an address, or no host at all, is one path that everybody is refused on; one whose
+/// addresses are not known is one path, with the outcome that `unknown` gives.
+fn counts(
+    hosts: &[MxAssessment],
+    outcome: &dyn Fn(&MxHost, &AddressAssessment) -> Outcome,
+    unknown: &dyn Fn(&MxAssessment) -> Outcome,
+) -> PathCounts {
     hosts
         .iter()
         .flat_map(|mx| {
             let Some(host) = &mx.host else { return vec![Outcome::Refused] };
             if mx.addresses.is_empty() {
                 let absent = mx.lookup.as_ref().is_some_and(|seen| has_no_address(&seen.addresses));
-                return vec![if absent { Outcome::Refused } else { Outcome::CannotTell }];
+                return vec![if absent { Outcome::Refused } else { unknown(mx) }];
             }
             mx.addresses.iter().map(|address| outcome(host, address)).collect()
         })
@@ -146,33 +152,20 @@ fn two_views(new: SenderState, held: SenderState) -> SenderState {
     }
 }
 
-/// The state of the domain: the first line that applies.
 fn delivery(case: &Case<'_>, senders: &Senders) -> State {
-    let (open, sts) = (senders.opportunistic, senders.sts);
-    if open.state == State::NoMail {
-        return State::NoMail;
-    }
-    if open.paths.known() == 0 && sts.paths.known() == 0 {
-        return State::Unknown;
-    }
-    if open.state == State::Blocked || sts.state == State::Blocked {
-        return State::Blocked;
-    }
     let enforces = |policy: &Option<Arc<Policy>>| policy.as_ref().is_some_and(|policy| policy.mode == Mode::Enforce);
-    let enforced = match &case.new_view {
-        // Whether anything enforces cannot be told; the kind is unknown.
-        View::CannotTell => return State::Unknown,
-        View::Policy(policy) => enforces(policy) || case.cached_view.is_some(),
+    let sts_enforces = match &case.new_view {
+        View::CannotTell => Enforcement::CannotTell,
+        View::Policy(policy) if enforces(policy) || case.cached_view.is_some() => Enforcement::On,
+        View::Policy(_) => Enforcement::Off,
     };
-    // With two views, the one that holds the policy has the secure paths.
-    let secure = sts.paths.secure > 0 || sts.reason == Reason::ViewsDiffer;
-    if !enforced || !secure {
-        return State::Unprotected;
-    }
-    if sts.state == State::Protected && open.paths.refused == 0 && sts.paths.refused == 0 {
-        return State::Protected;
-    }
-    State::Partial
+    let hosts = || case.mx().iter().map(|mx| mx.dane.enforcement());
+    let dane_enforces = [Enforcement::On, Enforcement::CannotTell]
+        .into_iter()
+        .find(|wanted| hosts().any(|found| found == *wanted))
+        .unwrap_or(Enforcement::Off);
+    let Senders { opportunistic, sts, dane, both } = *senders;
+    Kinds { opportunistic, sts, dane, both, sts_enforces, dane_enforces }.state()
 }
 
 fn escaped(records: &[Vec<Octets>]) -> Vec<String> {

@@ -3,6 +3,7 @@
 mod assessment;
 mod case;
 mod check;
+mod dane;
 mod delivery;
 mod expectation;
 mod finding;
@@ -22,7 +23,8 @@ pub use assessment::{
     RecordAssessment, Senders, StarttlsState, TlsRptAssessment,
 };
 pub use check::{Check, SubjectKind};
-pub use delivery::{Outcome, PathCounts, Reason, SenderState, State};
+pub use dane::{DaneWord, HostDane};
+pub use delivery::{Enforcement, Kinds, Outcome, PathCounts, Reason, SenderState, State};
 pub use expectation::{
     Acceptance, CertificateThreshold, EnforceThresholds, Expectation, ExpectedMode, Share, Thresholds,
 };
@@ -36,4 +38,4 @@ pub use reach::Reach;
 pub use severity::Severity;
 pub use table::{Code, Row, known_codes};
 
-pub use crate::facts::Security;
+pub use crate::{facts::Security, protocol::dane::TlsaStatus};

@@ -2,9 +2,9 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use super::{AddressHistory, CertificateAssessment, PathAssessment, Reach, StarttlsState, history::Contact};
+use super::{AddressHistory, CertificateAssessment, HostDane, PathAssessment, Reach, StarttlsState, history::Contact};
 use crate::{
-    facts::{AddressObservation, ChainFacts, ConnectFailure, Family, Phase, SmtpOutcome, Vantage},
+    facts::{AddressObservation, ChainFacts, ConnectFailure, Family, Phase, SmtpOutcome, TlsSurvey, Vantage},
     protocol::tls::names_match,
     terms::Timestamp,
 };
@@ -18,6 +18,8 @@ const LAST_OUTCOME_PROBES: u32 = 3;
 /// What the reachability of a path depends on beside its own probes.
 #[derive(Clone, Copy, Debug)]
 pub struct PathContext<'a> {
+    /// The TLSA records of the host.
+    pub dane: &'a HostDane,
     /// What this side could see.
     pub vantage: &'a Vantage,
     /// There is no history and there will be none (`check`): what was seen counts at once.
@@ -30,6 +32,7 @@ pub struct PathContext<'a> {
 pub fn assess_path(
     address: IpAddr,
     latest: Option<&Arc<AddressObservation>>,
+    survey: Option<&Arc<TlsSurvey>>,
     history: Option<&AddressHistory>,
     context: PathContext<'_>,
     now: Timestamp,
@@ -47,7 +50,10 @@ pub fn assess_path(
         let tls = seen.tls.as_ref()?;
         Some(assess_certificate(&tls.chain, seen.host.as_str(), now))
     });
-    PathAssessment {
+    let mut path = PathAssessment {
+        dane: judged.as_ref().and_then(|seen| context.dane.compare(seen, survey.map(|survey| &**survey), &[], now)),
+        dane_valid: None,
+        survey: survey.cloned(),
         address,
         starttls: latest.and_then(|latest| starttls_state(latest)),
         result_type: latest
@@ -60,7 +66,9 @@ pub fn assess_path(
         reach,
         judged,
         certificate,
-    }
+    };
+    path.dane_valid = context.dane.holds(&path);
+    path
 }
 
 /// Chain, name and dates, each apart.
@@ -157,6 +165,10 @@ fn result_type(
 ) -> Option<&'static str> {
     match &latest.outcome {
         SmtpOutcome::Done => certificate.and_then(|certificate| certificate_result_type(certificate, now)),
+        // Other senders can finish the handshake, unless all that is offered is withdrawn.
+        SmtpOutcome::HandshakeFailed(_) if latest.tls.as_ref().is_some_and(|tls| !tls.version.is_obsolete()) => {
+            certificate.and_then(|certificate| certificate_result_type(certificate, now))
+        }
         SmtpOutcome::ConnectFailed(ConnectFailure::Refused) => Some("connect-refused"),
         SmtpOutcome::ConnectFailed(ConnectFailure::Timeout) | SmtpOutcome::Timeout(_) => Some("timeout"),
         SmtpOutcome::ConnectFailed(failure) if failure.is_own_side() => None,

@@ -14,16 +14,21 @@ use super::{Check, Severity, SubjectKind};
 pub(crate) enum SeverityRule {
     /// Always the same.
     Fixed(Severity),
-    /// By what the domain has in force; the worst that applies.
-    ByPolicy {
+    /// By what the domain and the mail host have in force; the worst that applies.
+    ByContext {
         /// A policy in enforce, current or still cached.
         enforce: Severity,
+        /// The host has secure usable TLSA records. Nothing where that makes no difference.
+        dane: Option<Severity>,
         /// A policy in testing.
         testing: Severity,
         /// Neither.
         none: Severity,
         /// A record announces a policy, and no usable one was ever seen here.
         unknown: Severity,
+        /// In the place of `none` and `unknown` where DANE-EE holds for the certificate whatever else it says. Nothing where that
+        /// makes no difference.
+        dane_only: Option<Severity>,
     },
     /// The rule that raises it says which, for the reason given here.
     Stated(&'static str),
@@ -54,14 +59,22 @@ pub struct Row {
 use Severity::{Error, Info, Warning};
 
 /// What breaks the policy of a domain: an error wherever a policy may be relied upon.
-const POLICY_BROKEN: SeverityRule =
-    SeverityRule::ByPolicy { enforce: Error, testing: Warning, none: Info, unknown: Error };
-/// What stops senders only where a policy is in force.
-const ENFORCED: SeverityRule =
-    SeverityRule::ByPolicy { enforce: Error, testing: Warning, none: Warning, unknown: Warning };
-/// The same, where it is harmless without a policy.
-const ENFORCED_ELSE_INFO: SeverityRule =
-    SeverityRule::ByPolicy { enforce: Error, testing: Warning, none: Info, unknown: Info };
+const POLICY_BROKEN: SeverityRule = by_policy(Error, Warning, Info, Error);
+/// The media type: harmless without a policy.
+const POLICY_SPURNED: SeverityRule = by_policy(Error, Warning, Info, Info);
+/// What keeps senders from TLS: it stops those that insist on it.
+const TLS_BROKEN: SeverityRule = SeverityRule::ByContext {
+    enforce: Error,
+    dane: Some(Error),
+    testing: Warning,
+    none: Warning,
+    unknown: Warning,
+    dane_only: None,
+};
+/// The dates of a certificate.
+const CERTIFICATE_DATES: SeverityRule = certificate(Warning);
+/// What of a certificate only those look at that enforce a policy.
+const CERTIFICATE_TRUST: SeverityRule = certificate(Info);
 const DOWN: SeverityRule = SeverityRule::Stated("warning; error when every path of the domain is down");
 const FETCH: Option<&str> = Some("sts-policy-fetch-error");
 const INVALID: Option<&str> = Some("sts-policy-invalid");
@@ -71,6 +84,15 @@ const VALIDATION: Option<&str> = Some("validation-failure");
 
 const fn fixed(severity: Severity) -> SeverityRule {
     SeverityRule::Fixed(severity)
+}
+
+/// DANE makes no difference.
+const fn by_policy(enforce: Severity, testing: Severity, none: Severity, unknown: Severity) -> SeverityRule {
+    SeverityRule::ByContext { enforce, dane: None, testing, none, unknown, dane_only: None }
+}
+
+const fn certificate(none: Severity) -> SeverityRule {
+    SeverityRule::ByContext { enforce: Error, dane: None, testing: Warning, none, unknown: none, dane_only: Some(Info) }
 }
 
 macro_rules! findings {
@@ -103,6 +125,18 @@ findings! {
         "A lookup failed (SERVFAIL, timeout, refused); the last known answer is kept and marked stale.",
         "Some senders deliver as if nothing were published, others put the mail off until the lookup works. Nothing is known about the name until then.",
         "Ask the domain's own name servers for the name (dig +norecurse @SERVER). If they answer, check the delegation, DNSSEC signatures and any firewall that drops large answers.";
+    DnssecBogus "dnssec-bogus" Dns Any fixed(Error), Some("dnssec-invalid"), ["DAN-07"],
+        "An answer failed DNSSEC validation: validating senders see SERVFAIL.",
+        "Senders whose resolver validates, and most large ones do, find nothing at the name: their mail waits and is returned after days.",
+        "Sign the zone again, and see that the DS record at the parent belongs to the key in use. If the zone is not meant to be signed, have the DS record removed.";
+    DnssecSignatureExpiring "dnssec-signature-expiring" Dns Any SeverityRule::Stated("warning; error under 1 day"), None, ["DAN-22"],
+        "A DNSSEC signature on the way to MX, address or TLSA ends soon, and it was not renewed since.",
+        "Nothing yet. When it ends, validating senders find nothing at the name, and mail from them stops.",
+        "See why the name server does not sign again: the signer has stopped, its key is out of reach, or a secondary no longer gets the zone.";
+    DnssecAlgorithmWeak "dnssec-algorithm-weak" Dns Any fixed(Warning), None, ["DAN-22"],
+        "A zone on the way is signed or delegated with SHA-1 only.",
+        "Newer validators treat the zone as unsigned, so DANE is silently off for their senders.",
+        "Roll the zone over to algorithm 13 (ECDSA P-256), and publish a DS record with digest type 2.";
     DomainNonexistent "domain-nonexistent" Mx Domain fixed(Error), None, ["MXT-01"],
         "The domain does not exist (NXDOMAIN).",
         "All mail to it bounces.",
@@ -147,6 +181,10 @@ findings! {
         "The _mta-sts record holds an unknown but well-formed field.",
         "Senders ignore the field.",
         "Nothing to do; delete the field if nobody knows what it is for.";
+    StsSubdomainUncovered "sts-subdomain-uncovered" Record Domain fixed(Info), None, ["REC-16"],
+        "A sub-domain with mail of its own has no policy while its parent enforces one.",
+        "Senders do not look at the parent's policy: mail to the sub-domain is not protected.",
+        "Publish a record and a policy for the sub-domain as well, or a null MX if it takes no mail.";
     StsPolicyUnused "sts-policy-unused" Policy PolicyHost fixed(Warning), None, ["REC-20"],
         "A policy is served but no record announces it.",
         "No sender looks for the policy: mail is not protected.",
@@ -207,7 +245,7 @@ findings! {
         "The policy host answers with a redirect, which senders must not follow: it works in browsers and fails for mail servers.",
         "Senders get no policy: new ones deliver unprotected, others keep the policy that they hold until it expires.",
         "Serve the policy itself at this address, without a redirect to another name, path or scheme.";
-    StsPolicyMediaType "sts-policy-media-type" Policy PolicyHost ENFORCED_ELSE_INFO, FETCH, ["FET-11"],
+    StsPolicyMediaType "sts-policy-media-type" Policy PolicyHost POLICY_SPURNED, FETCH, ["FET-11"],
         "The media type of the policy is not text/plain.",
         "Several senders refuse the policy, others accept it.",
         "Serve the file with Content-Type: text/plain.";
@@ -215,6 +253,10 @@ findings! {
         "The body of the policy is over 64 kB.",
         "Senders stop reading and have no policy.",
         "Serve the policy alone; a web page or an application is in its place.";
+    StsPolicyDiverges "sts-policy-diverges" Policy PolicyHost fixed(Warning), None, ["REC-22", "FET-10"],
+        "Addresses of the policy host serve different policies.",
+        "Which policy a sender gets is chance: one that gets the old one may refuse a new mail host, or protect less.",
+        "Bring every server, or every node of the CDN, to the same file.";
     StsPolicyInvalid "sts-policy-invalid" Policy Domain POLICY_BROKEN, INVALID, ["POL-01", "POL-02", "POL-03", "POL-04", "POL-05", "POL-07", "POL-09", "POL-10", "POL-11", "POL-13", "POL-14", "POL-15", "POL-16", "POL-17", "POL-18"],
         "The policy cannot be used.",
         "Senders treat it as if there were none: new ones deliver unprotected, others keep the policy that they hold until it expires.",
@@ -235,6 +277,11 @@ findings! {
         "max_age is over 31557600 seconds.",
         "Some senders reject the policy, others cut the value down.",
         "Set max_age to 31557600 at most; a few weeks are enough.";
+    StsPolicyWildcardWide "sts-policy-wildcard-wide" Policy Domain
+        SeverityRule::Stated("warning; error for a public suffix"), None, ["POL-20"],
+        "A pattern of the policy lets any host under a whole domain, or under a public suffix, be a mail host.",
+        "Whoever gets a name and a certificate under the suffix passes for one of your mail hosts.",
+        "List the mail hosts by name, or a suffix that only the mail provider hands out.";
     StsPolicyMxImpossible "sts-policy-mx-impossible" Policy Domain fixed(Error), None, ["POL-17"],
         "A pattern of the policy can match no MX: it is an IPv4 address.",
         "The host that was meant is not covered.",
@@ -252,7 +299,7 @@ findings! {
         "Senders deliver whatever they see.",
         "When reports and this monitor show no failures for two weeks, change the mode to enforce and the id with it.";
     MxImplicit "mx-implicit" Mx Domain
-        SeverityRule::ByPolicy { enforce: Warning, testing: Warning, none: Info, unknown: Info }, None, ["MXT-02"],
+        by_policy(Warning, Warning, Info, Info), None, ["MXT-02"],
         "No MX record: senders use the domain's own address, which the policy has to list.",
         "Mail goes to the host behind the domain's own address.",
         "Publish an MX record that names the mail host.";
@@ -292,7 +339,7 @@ findings! {
         "The MX resolves to a private, loopback or otherwise unreachable address: public senders cannot reach it.",
         "Senders cannot deliver to this address.",
         "Publish the public address. Inside split DNS, set probe.allow_private_addresses.";
-    MxNotInPolicy "mx-not-in-policy" Mx Mx ENFORCED_ELSE_INFO, VALIDATION, ["POL-21", "APP-06"],
+    MxNotInPolicy "mx-not-in-policy" Mx Mx POLICY_SPURNED, VALIDATION, ["POL-21", "APP-06"],
         "An MX is not covered by the policy: enforcing senders do not deliver to it.",
         "Enforcing senders skip this host. If no other host is left, their mail waits and bounces.",
         "Add the host to the policy, then change the id in the _mta-sts record; or take the host out of the MX records.";
@@ -316,11 +363,11 @@ findings! {
         "The server broke the SMTP protocol, sent over-long lines or closed the connection.",
         "Senders go to the next address or host; if none is left, mail waits.",
         "See what answers on port 25 of this address: another service, or a filter in front of the mail server.";
-    StarttlsNotOffered "starttls-not-offered" Starttls MxAddress ENFORCED, NO_STARTTLS, ["MXT-07", "DAN-06"],
+    StarttlsNotOffered "starttls-not-offered" Starttls MxAddress TLS_BROKEN, NO_STARTTLS, ["MXT-07", "DAN-06"],
         "STARTTLS is not offered.",
         "Enforcing senders do not deliver here. All others send mail in clear.",
         "Switch TLS on in the mail server (Postfix: smtpd_tls_security_level = may, with a certificate); look for a firewall that strips it.";
-    StarttlsRefused "starttls-refused" Starttls MxAddress ENFORCED, NO_STARTTLS, ["MXT-07"],
+    StarttlsRefused "starttls-refused" Starttls MxAddress TLS_BROKEN, NO_STARTTLS, ["MXT-07"],
         "STARTTLS is offered but refused.",
         "Enforcing senders do not deliver here. All others send mail in clear or later.",
         "See the log of the mail server: most often it cannot read its certificate or key.";
@@ -328,33 +375,107 @@ findings! {
         "The server sent clear text after its 220 to STARTTLS: command or response injection is possible.",
         "What an attacker injects before TLS is taken for protected.",
         "Update the mail server (this is CVE-2011-0411 and its like), or see what stands between it and the network.";
-    TlsHandshakeFailed "tls-handshake-failed" Starttls MxAddress ENFORCED, VALIDATION, ["MXT-09", "MXT-10"],
+    TlsHandshakeFailed "tls-handshake-failed" Starttls MxAddress TLS_BROKEN, VALIDATION, ["MXT-09", "MXT-10"],
         "The TLS handshake failed.",
         "Enforcing senders do not deliver here. Others fall back to clear text, or put the mail off.",
         "Offer TLS 1.2 and 1.3 with current cipher suites, and check key and certificate files.";
-    CertificateExpired "certificate-expired" Certificate MxAddress ENFORCED, Some("certificate-expired"), ["APP-09", "MXT-11"],
+    TlsVersionObsolete "tls-version-obsolete" Starttls MxAddress TLS_BROKEN, VALIDATION, ["MXT-09"],
+        "The server offers nothing newer than TLS 1.1.",
+        "Senders that ask for TLS 1.2, as MTA-STS does, do not deliver here. Others fall back to clear text, or put the mail off.",
+        "Switch on TLS 1.2 and 1.3 in the mail server; an update of it or of its TLS library may be due.";
+    TlsLegacyAccepted "tls-legacy-accepted" Starttls MxAddress fixed(Info), None, ["MXT-09"],
+        "The server still accepts TLS 1.0 or 1.1.",
+        "Nothing to senders of today: they agree on a newer version. RFC 8996 forbids the old ones.",
+        "Switch TLS 1.0 and 1.1 off, unless mail from very old servers has to come in encrypted (Postfix: smtpd_tls_protocols = >=TLSv1.2).";
+    TlsSniDependent "tls-sni-dependent" Starttls MxAddress fixed(Error), VALIDATION, ["MXT-10", "DAN-20"],
+        "The handshake fails, or no TLSA record matches, without SNI or with an unknown name.",
+        "Senders that send no server name, or the name of an alias, cannot deliver over TLS here.",
+        "Give the mail server a default certificate that it presents whatever name is asked for.";
+    TlsWeakCiphers "tls-weak-ciphers" Starttls MxAddress fixed(Warning), None, ["MXT-12"],
+        "Only key exchanges or ciphers without forward secrecy or AEAD.",
+        "Most senders still connect. Those with a current TLS library alone do not, and who records the traffic may read it later.",
+        "Allow ECDHE with AES-GCM or ChaCha20 in the mail server (Postfix: smtpd_tls_mandatory_ciphers and smtpd_tls_ciphers at their defaults).";
+    AddressesDiverge "addresses-diverge" Starttls Mx fixed(Warning), None, ["MXT-14"],
+        "The addresses of one MX get different verdicts.",
+        "Whether mail gets through, and how well it is protected, depends on the address that a sender happens to pick.",
+        "Bring the servers behind the addresses to the same configuration and certificate.";
+    CertificateExpired "certificate-expired" Certificate MxAddress CERTIFICATE_DATES, Some("certificate-expired"), ["APP-09", "MXT-11"],
         "The MX certificate has expired.",
         "Enforcing senders do not deliver here. Others do not check.",
         "Renew the certificate and reload the mail server; see why the renewal did not run by itself.";
-    CertificateNotYetValid "certificate-not-yet-valid" Certificate MxAddress ENFORCED, Some("certificate-not-trusted"), ["MXT-11"],
+    CertificateNotYetValid "certificate-not-yet-valid" Certificate MxAddress CERTIFICATE_DATES, Some("certificate-not-trusted"), ["MXT-11"],
         "The MX certificate is not valid yet.",
         "Enforcing senders do not deliver here until then. Others do not check.",
         "Install a certificate that is valid now; check the clock of the machine that issued it.";
-    CertificateNameMismatch "certificate-name-mismatch" Certificate MxAddress ENFORCED_ELSE_INFO, Some("certificate-host-mismatch"), ["APP-09"],
+    CertificateNameMismatch "certificate-name-mismatch" Certificate MxAddress CERTIFICATE_TRUST, Some("certificate-host-mismatch"), ["APP-09"],
         "The MX certificate does not name the MX host.",
         "Enforcing senders do not deliver here. Others do not check.",
         "Issue a certificate with the name in the MX record among its DNS names (the mail domain alone does not do).";
-    CertificateUntrusted "certificate-untrusted" Certificate MxAddress ENFORCED_ELSE_INFO, Some("certificate-not-trusted"), ["APP-09", "MXT-11"],
+    CertificateUntrusted "certificate-untrusted" Certificate MxAddress CERTIFICATE_TRUST, Some("certificate-not-trusted"), ["APP-09", "MXT-11"],
         "The MX certificate leads to no trusted root.",
         "Enforcing senders do not deliver here. Others do not check.",
         "Install the full chain of a public CA: the certificate, then its intermediates.";
     CertificateExpiring "certificate-expiring" Certificate MxAddress
-        SeverityRule::Stated("warning below min(lifetime/4, 30 d); where expired would be an error, error below min(3 d, lifetime/12)"), None, ["MXT-11"],
+        SeverityRule::Stated("warning below min(lifetime/4, 30 d), info where DANE-EE alone holds; where expired would be an error, error below min(3 d, lifetime/12)"), None, ["MXT-11"],
         "The MX certificate (or an intermediate) is near its end.",
         "Nothing yet. When it expires, enforcing senders do not deliver here.",
         "Renew the certificate and reload the mail server; see why the renewal did not run by itself.";
+    CertificateWeak "certificate-weak" Certificate MxAddress fixed(Warning), None, ["MXT-12"],
+        "The MX certificate has an RSA key under 2048 bits, or a SHA-1 or MD5 signature.",
+        "Senders with a current TLS library do not accept it, and cannot shake hands at all.",
+        "Issue a new certificate with an ECDSA P-256 or RSA 2048 key.";
+    DaneMismatch "dane-mismatch" Dane MxAddress fixed(Error), Some("tlsa-invalid"), ["DAN-04", "DAN-10", "DAN-11", "DAN-12"],
+        "No TLSA record matches the live chain: DANE senders do not deliver.",
+        "Senders that apply DANE (Exchange Online, Postfix sites, many providers in Germany and the Netherlands) skip this address; if no other is left, their mail waits and is returned after days.",
+        "Publish a TLSA record for the certificate in use at once, beside the old one; take the old one out when it is no longer used.";
+    DaneChainInvalid "dane-chain-invalid" Dane MxAddress fixed(Error), Some("certificate-not-trusted"), ["DAN-11", "DAN-12", "DAN-13"],
+        "A DANE-TA record matches, but the path to it is incomplete, expired or for another name.",
+        "Senders that apply DANE skip this address; if no other is left, their mail waits and is returned after days.",
+        "Install a valid certificate for this host with its whole chain, or publish 3 1 1 records, which need neither dates nor names.";
+    DaneLookupFailed "dane-lookup-failed" Dane Mx fixed(Error), Some("dnssec-invalid"), ["DAN-07"],
+        "Signed addresses resolve and the TLSA query fails.",
+        "Senders that apply DANE put the mail off: worse than no TLSA records at all.",
+        "Ask the zone's own name servers for TLSA at _25._tcp of the host. Name servers and firewalls that do not know the type, and broken denial of existence, are the usual causes.";
+    DaneUnusable "dane-unusable" Dane Mx fixed(Warning), Some("tlsa-invalid"), ["DAN-05", "DAN-08", "DAN-09"],
+        "All TLSA records are unusable for SMTP.",
+        "Senders that apply DANE insist on TLS and authenticate nobody: an attacker can take the host's place.",
+        "Publish 3 1 1 records with the SHA-256 digest of the server's public key.";
+    DaneRecordUnusable "dane-record-unusable" Dane Mx fixed(Warning), None, ["DAN-08", "DAN-09"],
+        "Some TLSA records are unusable.",
+        "Senders skip them; the others count.",
+        "Delete them, or publish what was meant.";
+    DaneInsecure "dane-insecure" Dane Mx fixed(Warning), None, ["DAN-03"],
+        "TLSA records stand in a zone without DNSSEC: senders ignore them.",
+        "DANE is off for this host, although it looks switched on.",
+        "Sign the zone of the mail host and have its DS record published; or delete the TLSA records.";
+    DaneMxInsecure "dane-mx-insecure" Dane Domain SeverityRule::Stated("warning; info where the hosts are outside the domain"), None, ["DAN-02"],
+        "The MX hosts have DANE, but the domain's MX records are not signed.",
+        "Senders authenticate the host, yet an attacker can name another host as MX: the domain is not protected by DANE.",
+        "Sign the domain's own zone with DNSSEC.";
+    DanePartial "dane-partial" Dane Domain fixed(Warning), None, ["DAN-21"],
+        "Some MX hosts have usable TLSA records and some have none.",
+        "An attacker can steer mail to a host without: MX order weighs more than security.",
+        "Publish TLSA records for the other hosts as well.";
+    DaneCombinationStale "dane-combination-stale" Dane MxAddress fixed(Warning), Some("tlsa-invalid"), ["DAN-15", "DAN-16"],
+        "A published combination of usage, selector and matching type has no record for the live chain, although another one matches.",
+        "Senders that use only that combination do not deliver: the publisher owes a matching record for each.",
+        "Publish the missing record, or take the stale combination out of the DNS.";
+    DaneRollover "dane-rollover" Dane Mx fixed(Info), None, ["DAN-17"],
+        "A TLSA record for another key is published beside the live one: a rollover is prepared.",
+        "Nothing: senders use the record that matches.",
+        "Nothing to do. Wait two TTLs before the new key goes live, and take the old record out afterwards.";
+    DaneTaOnly "dane-ta-only" Dane Mx fixed(Info), None, ["DAN-14"],
+        "Only CA keys are pinned.",
+        "Nothing now. A CA may issue from another intermediate at any renewal, and then no record matches.",
+        "List all active and backup intermediates of the CA, or add 3 1 1 records for the server's own key.";
+    DaneAnswerLarge "dane-answer-large" Dane Mx fixed(Warning), None, ["DAN-14"],
+        "The TLSA answer is large: Full(0) data, more than 12 records, or over 1232 bytes.",
+        "Answers that do not fit a packet get lost on the way, and some senders stop after a dozen records: DANE senders may put mail off.",
+        "Publish digests (3 1 1), and only those of keys in use or about to be.";
     TlsRptRecordMissing "tlsrpt-record-missing" TlsRpt TlsRpt
-        SeverityRule::ByPolicy { enforce: Warning, testing: Warning, none: Info, unknown: Warning }, None, ["RPT-01"],
+        SeverityRule::ByContext {
+            enforce: Warning, dane: Some(Warning), testing: Warning, none: Info, unknown: Warning, dane_only: None,
+        }, None, ["RPT-01"],
         "No _smtp._tls record.",
         "Senders that fail to deliver over TLS do not tell you.",
         "Publish the record with an address that takes the daily reports.";
@@ -374,6 +495,10 @@ findings! {
         "The _smtp._tls record is unusual but fine: an unknown field, a very short TTL.",
         "None: senders use it.",
         "Nothing to do.";
+    TlsRptRuaSharesFate "tlsrpt-rua-shares-fate" TlsRpt TlsRpt fixed(Info), None, ["REP-14", "RPT-11"],
+        "Every destination of the reports depends on the monitored domain itself.",
+        "When mail to the domain is blocked, the reports that would tell of it may be lost too.",
+        "Name a second destination that does not depend on the domain: an https: endpoint elsewhere, or a mailbox in another domain.";
     ExpectationNotMet "expectation-not-met" None Domain fixed(Error), None, [],
         "The domain is not as expect in the configuration says.",
         "What was agreed for this domain does not hold.",
@@ -396,9 +521,16 @@ impl Row {
     pub fn severity_words(&self) -> String {
         match self.severity {
             SeverityRule::Fixed(severity) => severity.to_string(),
-            SeverityRule::ByPolicy { enforce, testing, none, unknown } => format!(
-                "{enforce} with a policy in enforce, {testing} in testing, {none} without a policy, {unknown} while none was ever seen"
-            ),
+            SeverityRule::ByContext { enforce, dane, testing, none, unknown, dane_only } => {
+                let with_dane = dane.map(|severity| format!(", {severity} with DANE on the host")).unwrap_or_default();
+                let dane_only = dane_only
+                    .map(|severity| format!(", {severity} where only DANE is in force and DANE-EE holds"))
+                    .unwrap_or_default();
+                format!(
+                    "{enforce} with a policy in enforce{with_dane}, {testing} in testing, {none} without a policy, {unknown} \
+                     while none was ever seen{dane_only}"
+                )
+            }
             SeverityRule::Stated(words) => words.to_owned(),
         }
     }
@@ -430,24 +562,7 @@ impl Serialize for Code {
 
 /// Codes of the catalogue that this version does not raise: a configuration may name them already.
 const LATER: &[&str] = &[
-    "addresses-diverge",
-    "certificate-weak",
-    "dane-answer-large",
-    "dane-chain-invalid",
-    "dane-combination-stale",
-    "dane-insecure",
-    "dane-lookup-failed",
-    "dane-mismatch",
-    "dane-mx-insecure",
-    "dane-partial",
     "dane-record-stale",
-    "dane-record-unusable",
-    "dane-rollover",
-    "dane-ta-only",
-    "dane-unusable",
-    "dnssec-algorithm-weak",
-    "dnssec-bogus",
-    "dnssec-signature-expiring",
     "mx-not-in-cached-policy",
     "reports-distribution-shift",
     "reports-failing",
@@ -456,18 +571,10 @@ const LATER: &[&str] = &[
     "reports-silent",
     "sts-id-changed-only",
     "sts-id-not-changed",
-    "sts-policy-diverges",
     "sts-policy-downgraded",
     "sts-policy-ready-for-enforce",
     "sts-policy-testing-long",
-    "sts-policy-wildcard-wide",
     "sts-record-vanished",
-    "sts-subdomain-uncovered",
-    "tls-legacy-accepted",
-    "tls-sni-dependent",
-    "tls-version-obsolete",
-    "tls-weak-ciphers",
-    "tlsrpt-rua-shares-fate",
     "tlsrpt-rua-unreachable",
 ];
 

@@ -8,15 +8,21 @@ use std::{
 
 use crate::{
     facts::{FetchFailure, FetchTimes, PolicyFetch},
-    metrics::registry::{Samples, Sight},
+    metrics::{
+        registry::{Samples, Sight},
+        text::Value,
+    },
     terms::MxHost,
     verdict::{
         Assessment, Check, Finding, MxAssessment, Outcome, PolicyAssessment, Reach, Security, Severity, Subject,
+        TlsaStatus,
     },
 };
 
-pub(super) fn paths(seen: &Assessment, out: &mut Samples<'_>) {
-    for (sender, state) in [("opportunistic", seen.senders.opportunistic), ("sts", seen.senders.sts)] {
+pub(super) fn paths(seen: &Assessment, sight: Sight, out: &mut Samples<'_>) {
+    let senders = &seen.senders;
+    let dane = sight.dnssec.then_some(("dane", senders.dane));
+    for (sender, state) in [("opportunistic", senders.opportunistic), ("sts", senders.sts)].into_iter().chain(dane) {
         for outcome in Outcome::ALL {
             out.put(&[sender, outcome.as_str()], state.paths.get(outcome));
         }
@@ -43,6 +49,7 @@ fn looked_at(check: Check, seen: &Assessment) -> bool {
         Check::Mx => seen.mx_records.is_some(),
         Check::Starttls => paths().any(|path| path.reach != Reach::CannotTell),
         Check::Certificate => paths().any(|path| path.certificate.is_some()),
+        Check::Dane => seen.mx.iter().any(|mx| mx.dane.status == TlsaStatus::Usable),
         Check::TlsRpt => seen.tlsrpt.present == Some(true),
         Check::None => false,
     }
@@ -115,7 +122,7 @@ pub(super) fn hosts(seen: &Assessment) -> BTreeMap<&MxHost, &MxAssessment> {
 }
 
 pub(super) fn dnssec(seen: &Assessment, sight: Sight, out: &mut Samples<'_>) {
-    if !sight.ad_trusted {
+    if !sight.dnssec {
         return;
     }
     let records = [("mx", seen.dnssec.mx), ("sts", seen.dnssec.sts), ("tlsrpt", seen.dnssec.tlsrpt)];
@@ -125,5 +132,12 @@ pub(super) fn dnssec(seen: &Assessment, sight: Sight, out: &mut Samples<'_>) {
             Security::Insecure | Security::Bogus => out.put(&[record], false),
             Security::Indeterminate => {}
         }
+    }
+}
+
+/// RFC 4034 §3.1.5: when the first signature on the way to the MX records ends.
+pub(super) fn signature_expiry(seen: &Assessment, out: &mut Samples<'_>) {
+    if let Some(signatures) = &seen.mx_signatures {
+        out.put(&["mx"], Value::at(signatures.expires));
     }
 }

@@ -1,6 +1,8 @@
 //! The rows of a domain.
 
-use super::samples::{checks, dnssec, fetch_phases, fetched, findings, hosts, paths, policy_addresses};
+use super::samples::{
+    checks, dnssec, fetch_phases, fetched, findings, hosts, paths, policy_addresses, signature_expiry,
+};
 use crate::{
     metrics::{
         registry::{
@@ -87,16 +89,16 @@ pub(in crate::metrics) static ROWS: &[Row<Source>] = &[
         Normal,
         "smtptls_domain_paths",
         &["domain", "sender", "outcome"],
-        "Number of paths (addresses of mail hosts) by what a sender of this kind does there: secure, open, refused, cannot-tell. Cached.",
-        UNPROBED,
-        Judged(paths),
+        "Number of paths (addresses of mail hosts) by what a sender of this kind (opportunistic, sts, dane) does there: secure, open, refused, cannot-tell. Cached.",
+        "before the first probe; for dane while DNSSEC is not validated",
+        Seen(paths),
     ),
     row(
         Normal,
         "smtptls_domain_check_passed",
         &["domain", "check"],
-        "Whether no error of the group is active (dns, record, policy, mx, starttls, certificate, tlsrpt), cached.",
-        "where the group does not apply (no record, no policy, no address, no certificate) or could not be looked at, and no error is active",
+        "Whether no error of the group is active (dns, record, policy, mx, starttls, certificate, dane, tlsrpt), cached.",
+        "where the group does not apply (no record, no policy, no address, no certificate, no TLSA record) or could not be looked at, and no error is active",
         Judged(checks),
     ),
     row(
@@ -384,6 +386,14 @@ pub(in crate::metrics) static ROWS: &[Row<Source>] = &[
         "Whether the answer was validated by DNSSEC (record: mx, sts, tlsrpt), cached.",
         "where it cannot be told, and while smtptls_vantage_dnssec_validating is 0",
         Seen(dnssec),
+    ),
+    row(
+        Normal,
+        "smtptls_dnssec_signature_expiry_timestamp_seconds",
+        &["domain", "record"],
+        "When the first DNSSEC signature on the way to the MX records ends (record: mx), cached.",
+        "where the answer is not secure",
+        Judged(signature_expiry),
     ),
     row(
         Normal,

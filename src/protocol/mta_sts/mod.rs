@@ -9,7 +9,7 @@ mod record;
 
 pub use lines::line_and_column;
 pub use media_type::{MediaType, media_type};
-pub use mx_pattern::MxPattern;
+pub use mx_pattern::{MxPattern, PublicSuffix};
 pub use policy::{Mode, Policy, PolicyReading};
 pub use policy_reader::read_policy;
 pub use record::{StsRecord, read_sts_records};

@@ -28,6 +28,15 @@ pub struct MxPattern {
     canonical: Box<str>,
 }
 
+/// A suffix under which names are handed out to anybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PublicSuffix {
+    /// By a domain registry: `com`, `co.uk`.
+    Registry,
+    /// By a company to its customers: `github.io`.
+    Private,
+}
+
 impl MxPattern {
     /// Reads a pattern; nothing where no sender can use it. [`super::read_policy`] says why.
     pub fn parse(text: &str) -> Option<Self> {
@@ -67,6 +76,19 @@ impl MxPattern {
     /// Whether it is one label (`localhost`), which no mail host on the Internet has for a name.
     pub fn is_single_label(&self) -> bool {
         !self.canonical.contains('.')
+    }
+
+    /// What kind of public suffix a wildcard stands under, by the Public Suffix List; nothing where it is none or no wildcard.
+    /// Suffixes that the list does not know count as none.
+    pub fn public_suffix(&self) -> Option<PublicSuffix> {
+        let suffix = psl::suffix(self.domain().as_bytes()).filter(|_| self.is_wildcard())?;
+        if !suffix.is_known() || suffix.as_bytes() != self.domain().as_bytes() {
+            return None;
+        }
+        match suffix.typ()? {
+            psl::Type::Icann => Some(PublicSuffix::Registry),
+            psl::Type::Private => Some(PublicSuffix::Private),
+        }
     }
 
     /// Reads the value of an `mx` field, which stands at `span`.

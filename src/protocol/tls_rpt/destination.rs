@@ -46,6 +46,28 @@ impl Scheme {
     }
 }
 
+impl Destination {
+    /// The domain of the mailbox, or the host of the endpoint, in lower case; nothing where there is none that can be read.
+    pub fn host(&self) -> Option<String> {
+        let rest = self.uri.split_once(':')?.1;
+        let host = match self.scheme {
+            // RFC 6068 §2: what follows `?` is header fields.
+            Scheme::Mailto => rest.split('?').next()?.rsplit_once('@')?.1,
+            // RFC 3986 §3.2.
+            Scheme::Https => {
+                let authority = rest.strip_prefix("//")?.split(['/', '?', '#']).next()?;
+                let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+                match host.strip_prefix('[') {
+                    Some(ip6) => ip6.split(']').next()?,
+                    None => host.split(':').next()?,
+                }
+            }
+        };
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        (!host.is_empty()).then_some(host)
+    }
+}
+
 impl fmt::Display for Scheme {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())

@@ -21,6 +21,8 @@ const ERROR_SHARE: u32 = 12;
 const ERROR_MOST: Duration = Duration::from_secs(3 * 86_400);
 /// More names than this make a detail unreadable; hostile certificates hold thousands.
 const MOST_NAMES: usize = 4;
+/// RFC 9325 §4.5.
+const SMALLEST_RSA: u32 = 2048;
 
 pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
     for mx in case.mx() {
@@ -72,7 +74,7 @@ fn judge(
                 "Install a certificate that is valid now; check the clock of the machine that issued it.",
             ),
         );
-    } else if let Some(near) = nearness(case, &certificate.chain) {
+    } else if let Some(near) = nearness(case, &certificate.chain, case.dane_ground(&subject()).ee_holds) {
         let what = if near.leaf { "The certificate" } else { "An intermediate certificate" };
         raised.raise_as(
             case,
@@ -118,6 +120,36 @@ fn judge(
             for_host(case, host.as_str(), remedy),
         );
     }
+    let weak = weaknesses(&certificate.chain);
+    if !weak.is_empty() {
+        raised.raise(
+            case,
+            Code::CertificateWeak,
+            subject(),
+            format!(
+                "The certificate of {place} is weak: {}. Senders with a current TLS library do not accept it.",
+                words::list(&weak, MOST_NAMES)
+            ),
+            for_host(case, host.as_str(), "Issue a new certificate with an ECDSA P-256 or RSA 2048 key."),
+        );
+    }
+}
+
+/// RFC 9325 §4.5: short RSA keys and withdrawn digests. What a certificate says of itself needs no signature.
+fn weaknesses(chain: &ChainFacts) -> Vec<String> {
+    let mut weak = Vec::new();
+    let leaf = &chain.leaf;
+    if leaf.key.algorithm.starts_with("rsa") && (1..SMALLEST_RSA).contains(&leaf.key.bits) {
+        weak.push(format!("its RSA key has {} bits, and {SMALLEST_RSA} are the least", leaf.key.bits));
+    }
+    for certificate in std::iter::once(leaf).chain(&chain.others).filter(|certificate| !certificate.self_issued) {
+        let algorithm = certificate.signature_algorithm.to_ascii_lowercase();
+        if algorithm.contains("sha1") || algorithm.contains("md5") {
+            let whose = if std::ptr::eq(certificate, leaf) { "it" } else { "an intermediate certificate" };
+            weak.push(format!("{whose} is signed with {}", certificate.signature_algorithm));
+        }
+    }
+    weak
 }
 
 /// A certificate near its end.
@@ -129,7 +161,7 @@ pub(super) struct Nearness {
 }
 
 /// Whether a valid chain is near its end, and how near.
-pub(super) fn nearness(case: &Case<'_>, chain: &ChainFacts) -> Option<Nearness> {
+pub(super) fn nearness(case: &Case<'_>, chain: &ChainFacts, ee_holds: bool) -> Option<Nearness> {
     let leaf = &chain.leaf;
     let end = match chain.path {
         PathToRoot::Trusted { not_after } => not_after.min(leaf.not_after),
@@ -144,7 +176,12 @@ pub(super) fn nearness(case: &Case<'_>, chain: &ChainFacts) -> Option<Nearness> 
     let severity = if left < error && case.standing == Standing::Enforce {
         Severity::Error
     } else if left < warning || left < error {
-        Severity::Warning
+        // With DANE-EE alone nobody looks at dates.
+        if ee_holds && matches!(case.standing, Standing::None | Standing::Unknown) {
+            Severity::Info
+        } else {
+            Severity::Warning
+        }
     } else {
         return None;
     };

@@ -1,12 +1,15 @@
 //! The rules by theme. Each looks at the case and raises its findings.
 
 mod certificate;
+mod dane;
+mod dnssec;
 mod expectation;
 mod mx;
 mod own_side;
 mod policy;
 mod record;
 mod smtp;
+mod tls;
 mod tls_rpt;
 
 pub(crate) use own_side::Sight;
@@ -34,7 +37,7 @@ impl Raised {
         detail: impl Into<String>,
         fix: impl Into<String>,
     ) {
-        self.raise_as(case, code, severity(code, case.standing), subject, detail, fix);
+        self.raise_as(case, code, severity(code, case, &subject), subject, detail, fix);
     }
 
     /// Raises a finding whose rule knows the severity.
@@ -43,6 +46,21 @@ impl Raised {
         case: &Case<'_>,
         code: Code,
         severity: Severity,
+        subject: Subject,
+        detail: impl Into<String>,
+        fix: impl Into<String>,
+    ) {
+        self.raise_with(case, code, severity, code.row().result_type, subject, detail, fix);
+    }
+
+    /// Raises a finding whose rule knows the severity and the result type.
+    #[expect(clippy::too_many_arguments, reason = "a finding is made of these")]
+    pub(crate) fn raise_with(
+        &mut self,
+        case: &Case<'_>,
+        code: Code,
+        severity: Severity,
+        result_type: Option<&'static str>,
         subject: Subject,
         detail: impl Into<String>,
         fix: impl Into<String>,
@@ -59,7 +77,15 @@ impl Raised {
             .iter()
             .find(|acceptance| acceptance.matches(code.as_str(), case.domain, mx.as_ref(), case.now))
             .map(|acceptance| acceptance.reason.clone().unwrap_or_else(|| "accepted in the configuration".to_owned()));
-        self.findings.push(Finding { code, severity, subject, detail: detail.into(), fix: fix.into(), accepted });
+        self.findings.push(Finding {
+            code,
+            severity,
+            subject,
+            detail: detail.into(),
+            fix: fix.into(),
+            result_type,
+            accepted,
+        });
     }
 
     /// Worst first, then in the order of the table, then by subject.
@@ -75,11 +101,14 @@ impl Raised {
 /// Runs every rule. `all_down`: no path of the domain can be reached.
 pub(crate) fn all(case: &Case<'_>, sight: &Sight, all_down: bool) -> Vec<Finding> {
     let mut raised = Raised::default();
+    dnssec::rules(case, &mut raised);
     record::rules(case, &mut raised);
     policy::rules(case, &mut raised);
     mx::rules(case, &mut raised, all_down);
     smtp::rules(case, &mut raised, all_down);
+    tls::rules(case, &mut raised);
     certificate::rules(case, &mut raised);
+    dane::rules(case, &mut raised);
     tls_rpt::rules(case, &mut raised);
     expectation::rules(case, &mut raised);
     own_side::rules(case, sight, &mut raised);
@@ -91,15 +120,20 @@ pub(crate) fn expectations(case: &Case<'_>) -> Vec<(&'static str, bool)> {
     expectation::met(case)
 }
 
-fn severity(code: Code, standing: Standing) -> Severity {
+/// The worst that applies: of the policy, and of DANE on the host that it is about.
+fn severity(code: Code, case: &Case<'_>, subject: &Subject) -> Severity {
     match code.row().severity {
         SeverityRule::Fixed(severity) => severity,
-        SeverityRule::ByPolicy { enforce, testing, none, unknown } => match standing {
-            Standing::Enforce => enforce,
-            Standing::Testing => testing,
-            Standing::None => none,
-            Standing::Unknown => unknown,
-        },
+        SeverityRule::ByContext { enforce, dane, testing, none, unknown, dane_only } => {
+            let ground = case.dane_ground(subject);
+            let by_policy = match case.standing {
+                Standing::Enforce => enforce,
+                Standing::Testing => testing,
+                Standing::None => dane_only.filter(|_| ground.ee_holds).unwrap_or(none),
+                Standing::Unknown => dane_only.filter(|_| ground.ee_holds).unwrap_or(unknown),
+            };
+            dane.filter(|_| ground.usable).map_or(by_policy, |severity| severity.max(by_policy))
+        }
         // Rules whose severity depends on more than the policy state it themselves.
         SeverityRule::Stated(_) => Severity::Warning,
     }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{Raised, for_host, refusal_words};
 use crate::{
-    facts::{AddressLookup, ConnectFailure, Lookup, LookupOutcome, MxTarget, SmtpOutcome},
+    facts::{AddressLookup, ConnectFailure, Lookup, LookupFailure, LookupOutcome, MxTarget, SmtpOutcome},
     protocol::mta_sts::Mode,
     terms::MxHost,
     verdict::{
@@ -289,7 +289,8 @@ pub(super) fn lookup_failed<T>(
     failures: u32,
     kept: bool,
 ) {
-    let Some(failure) = lookup.failure() else { return };
+    // A bogus answer has a finding of its own.
+    let Some(failure) = lookup.failure().filter(|failure| !matches!(failure, LookupFailure::Bogus(_))) else { return };
     let said: Vec<String> = lookup
         .extended_errors
         .iter()

@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, fmt, net::IpAddr};
 
 use super::Raised;
 use crate::{
-    facts::{AddressObservation, ConnectFailure, Family, SmtpOutcome, Vantage},
+    facts::{AddressObservation, ConnectFailure, DnssecSight, Family, SmtpOutcome, Vantage},
     verdict::{
-        Code, MxAssessment, Subject,
+        Code, MxAssessment, Subject, TlsaStatus,
         case::{Case, MailHosts, has_no_address},
         history::Contact,
         path::is_own_side,
@@ -30,6 +30,7 @@ impl Sight {
     pub(crate) fn of(case: &Case<'_>) -> Self {
         let mut sight = Self::default();
         sight.resolver(case);
+        sight.dnssec(case);
         sight.paths(case);
         sight.policy_host(case);
         if case.fetched.is_none() && case.announced() && case.resolver_healthy {
@@ -53,6 +54,27 @@ impl Sight {
         if let Some(why) = failures.into_iter().flatten().next().or_else(|| seen.policy.addresses.failure()).or(hosts) {
             self.own(format!("the DNS, because the resolver answers nothing ({why}; see resolver.servers)"));
             self.own_side = true;
+        }
+    }
+
+    /// Where no name validates, no verdict rests on DNSSEC; what else is seen of the domain is judged.
+    fn dnssec(&mut self, case: &Case<'_>) {
+        match case.context.vantage.dnssec {
+            DnssecSight::Off => {}
+            DnssecSight::Blind if !case.resolver_healthy => {}
+            DnssecSight::Blind => self.own(
+                "DNSSEC and DANE, because the resolver returns no signatures that validate (see resolver.servers and resolver.dnssec)"
+                    .to_owned(),
+            ),
+            DnssecSight::Validating => {
+                let in_doubt = |mx: &&MxAssessment| {
+                    let asked = mx.lookup.as_ref().is_some_and(|seen| seen.addresses.answered() && seen.tlsa.is_some());
+                    asked && mx.dane.status == TlsaStatus::Indeterminate
+                };
+                for mx in case.mx().iter().filter(in_doubt) {
+                    self.unseen.push(format!("{}: whether DNSSEC secures its TLSA records could not be told", mx.target));
+                }
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use super::{Raised, problem_words, with_reading};
 use crate::{
-    protocol::mta_sts::{Mode, MxPattern, Policy, line_and_column},
+    protocol::mta_sts::{Mode, MxPattern, Policy, PublicSuffix, line_and_column},
     terms::{MaxAge, Problem, Reading},
     verdict::{
         Code, Severity, Subject,
@@ -45,6 +45,7 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
     }
     lookup(case, raised);
     addresses(case, raised);
+    divergence(case, raised);
     content(case, raised);
 }
 
@@ -120,7 +121,7 @@ fn addresses(case: &Case<'_>, raised: &mut Raised) {
     }
     // The nearest end over all addresses, once.
     let valid = judged.iter().filter_map(|view| view.certificate.as_ref()).filter(|certificate| certificate.in_dates);
-    let nearest = valid.filter_map(|certificate| nearness(case, &certificate.chain)).min_by_key(|near| near.end);
+    let nearest = valid.filter_map(|certificate| nearness(case, &certificate.chain, false)).min_by_key(|near| near.end);
     if let Some(near) = nearest {
         let what = if near.leaf { "The certificate" } else { "An intermediate certificate" };
         raised.raise_as(
@@ -350,6 +351,7 @@ fn meaning(case: &Case<'_>, raised: &mut Raised, policy: &Policy, new_id: &str) 
             format!("Write the name of the mail host there, {new_id}"),
         );
     }
+    wide_patterns(case, raised, policy, new_id);
     let single: Vec<&MxPattern> = policy.mx.iter().filter(|pattern| pattern.is_single_label()).collect();
     if !single.is_empty() {
         raised.raise(
@@ -363,4 +365,54 @@ fn meaning(case: &Case<'_>, raised: &mut Raised, policy: &Policy, new_id: &str) 
             format!("Write the full name of the mail host there, {new_id}"),
         );
     }
+}
+
+/// POL-20: anybody can have a name, and a certificate for it, under such a suffix.
+fn wide_patterns(case: &Case<'_>, raised: &mut Raised, policy: &Policy, new_id: &str) {
+    for (kind, severity, who) in [
+        (PublicSuffix::Registry, Severity::Error, "anybody can register"),
+        (PublicSuffix::Private, Severity::Warning, "the customers of a company get"),
+    ] {
+        let wide: Vec<&MxPattern> = policy.mx.iter().filter(|pattern| pattern.public_suffix() == Some(kind)).collect();
+        if wide.is_empty() {
+            continue;
+        }
+        raised.raise_as(
+            case,
+            Code::StsPolicyWildcardWide,
+            severity,
+            Subject::Domain(case.domain.clone()),
+            format!(
+                "The policy lists {}, under which {who} names: each of them passes for a mail host of {}.",
+                words::list(&wide, MOST_PATTERNS),
+                case.domain
+            ),
+            format!("List the mail hosts by name, {new_id}"),
+        );
+    }
+}
+
+/// Addresses that serve different policies at the same time. Compared by meaning: mode, `max_age`, set of patterns.
+fn divergence(case: &Case<'_>, raised: &mut Raised) {
+    let usable: Vec<(&FetchView<'_>, &Policy)> =
+        case.policy.fetches.iter().filter_map(|view| Some((view, view.usable()?))).collect();
+    let Some(((first, policy), rest)) = usable.split_first() else { return };
+    let Some((other, differs)) = rest.iter().find(|(_, other)| !other.same_meaning(policy)) else { return };
+    raised.raise(
+        case,
+        Code::StsPolicyDiverges,
+        Subject::PolicyHost(case.policy.host.host.clone()),
+        format!(
+            "{} serves a policy ({}, max_age {}, {}) that is not the one of {} ({}, max_age {}, {}): which one a sender gets is chance.",
+            other.fetch.address,
+            differs.mode.as_str(),
+            differs.max_age,
+            words::list(&differs.mx, MOST_PATTERNS),
+            first.fetch.address,
+            policy.mode.as_str(),
+            policy.max_age,
+            words::list(&policy.mx, MOST_PATTERNS),
+        ),
+        "Bring every server, or every node of the CDN, to the same file.",
+    );
 }

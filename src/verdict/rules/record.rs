@@ -45,13 +45,16 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
             format!("There is no MTA-STS record at {name} any more; senders that hold the policy still apply it."),
             format!("To withdraw a policy, serve it in mode none first. Else publish the record again:\n{}", publish()),
         ),
-        RecordPresence::Absent => raised.raise(
+        RecordPresence::Absent => {
+            uncovered(case, raised);
+            raised.raise(
             case,
             Code::StsRecordMissing,
             subject(),
             format!("There is no MTA-STS record at {name}: nothing stops an attacker on the way from switching TLS off."),
             format!("Publish a policy in mode testing first, then announce it:\n{}", publish()),
-        ),
+        );
+        }
         RecordPresence::Multiple(count) => raised.raise(
             case,
             Code::StsRecordMultiple,
@@ -112,6 +115,24 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
             subject(),
             format!("The TTL of {name} is {ttl} seconds: senders see a new id only after that."),
             "Lower the TTL to 3600.",
+        );
+    }
+}
+
+/// RFC 8461 §3.4: senders do not look at the policies of parent domains.
+fn uncovered(case: &Case<'_>, raised: &mut Raised) {
+    let Some(parent) = case.context.enforcing_parent else { return };
+    let has_mx = case.mx().iter().any(|mx| !mx.implicit);
+    if has_mx {
+        raised.raise(
+            case,
+            Code::StsSubdomainUncovered,
+            Subject::Domain(case.domain.clone()),
+            format!(
+                "{parent} enforces a policy, and senders do not apply it to {}, which has MX records of its own.",
+                case.domain
+            ),
+            "Publish a record and a policy for the sub-domain as well, or a null MX if it takes no mail.",
         );
     }
 }

@@ -127,6 +127,8 @@ fn starttls(case: &Case<'_>, raised: &mut Raised, host: &MxHost, path: &PathAsse
             for_host(case, host.as_str(),
                 "See the log of the mail server: most often it cannot read its certificate or key."),
         ),
+        // What was read of it all the same is judged for itself.
+        SmtpOutcome::HandshakeFailed(_) if judged.tls.is_some() => {}
         SmtpOutcome::HandshakeFailed(failure) => raised.raise(
             case,
             Code::TlsHandshakeFailed,

@@ -2,7 +2,7 @@
 
 use super::{Raised, problem_words, with_reading};
 use crate::{
-    protocol::txt::RecordPresence,
+    protocol::{tls_rpt::Destination, txt::RecordPresence},
     terms::{Problem, Reading},
     verdict::{
         Code, Subject,
@@ -50,6 +50,7 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
             "Delete all but one; several addresses go into one rua, separated by commas.",
         ),
         RecordPresence::One => {
+            shares_fate(case, raised, subject());
             let text = case.tlsrpt.text.as_ref().map(ToString::to_string).unwrap_or_default();
             for (reading, code) in [
                 (Reading::Invalid, Code::TlsRptRecordInvalid),
@@ -69,4 +70,29 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
             }
         }
     }
+}
+
+/// Reports about a domain whose mail is blocked have to come in by another way.
+fn shares_fate(case: &Case<'_>, raised: &mut Raised, subject: Subject) {
+    let Some(record) = &case.tlsrpt.value else { return };
+    let hosts: Vec<Option<String>> = record.rua.iter().map(Destination::host).collect();
+    let depends = |host: &Option<String>| host.as_deref().is_some_and(|host| is_within(host, case.domain.as_str()));
+    if hosts.is_empty() || !hosts.iter().all(depends) {
+        return;
+    }
+    raised.raise(
+        case,
+        Code::TlsRptRuaSharesFate,
+        subject,
+        format!(
+            "Every destination of the reports lies in {}: when mail to the domain is blocked, the reports that would tell of it \
+             may be lost too.",
+            case.domain
+        ),
+        "Name a second destination that does not depend on the domain: an https: endpoint elsewhere, or a mailbox in another domain.",
+    );
+}
+
+fn is_within(host: &str, domain: &str) -> bool {
+    host.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }

@@ -184,6 +184,7 @@ pub(crate) struct World {
     pub(crate) accept: Vec<Acceptance>,
     pub(crate) own_mx: Vec<HostPattern>,
     pub(crate) thresholds: Thresholds,
+    pub(crate) enforcing_parent: Option<PolicyDomain>,
 }
 
 impl World {
@@ -218,6 +219,7 @@ impl World {
             accept: Vec::new(),
             own_mx: Vec::new(),
             thresholds: Thresholds::default(),
+            enforcing_parent: None,
         }
         .mx(MX1, &[A1])
     }
@@ -478,6 +480,7 @@ impl Monitor {
             severities: &world.severities,
             accept: &world.accept,
             own_mx: &world.own_mx,
+            enforcing_parent: world.enforcing_parent.as_ref(),
             once: self.once,
             mx_interval: MX_INTERVAL,
         };
