@@ -12,6 +12,7 @@ mod architecture;
 mod certificate_corpus;
 mod check;
 mod corpus;
+mod dane;
 mod monitor;
 mod policy_fetch;
 mod resolver;

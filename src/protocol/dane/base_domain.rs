@@ -103,7 +103,7 @@ pub fn next_question(host: &MxHost, addresses: &AddressLookup, seen: &TlsaObserv
 }
 
 /// The state, from what was asked. A lookup that senders make and that is missing in `seen` gives [`NotAsked::NotSeen`].
-pub fn tlsa_state<'a>(host: &MxHost, addresses: &'a AddressLookup, seen: Option<&'a TlsaObservation>) -> TlsaState<'a> {
+pub fn tlsa_state<'a>(host: &MxHost, addresses: &AddressLookup, seen: Option<&'a TlsaObservation>) -> TlsaState<'a> {
     // Where nothing was seen, the addresses alone may say enough.
     walk(host, addresses, seen.unwrap_or(&NOTHING)).unwrap_or(TlsaState::NotAsked(NotAsked::NotSeen))
 }
@@ -111,7 +111,7 @@ pub fn tlsa_state<'a>(host: &MxHost, addresses: &'a AddressLookup, seen: Option<
 static NOTHING: TlsaObservation = TlsaObservation { alias: None, lookups: Vec::new() };
 
 /// The way of a sender through the lookups, up to the first that is missing.
-fn walk<'a>(host: &MxHost, addresses: &'a AddressLookup, seen: &'a TlsaObservation) -> Result<TlsaState<'a>, Question> {
+fn walk<'a>(host: &MxHost, addresses: &AddressLookup, seen: &'a TlsaObservation) -> Result<TlsaState<'a>, Question> {
     if let Some(state) = addresses.lookups().find_map(|lookup| unusable(lookup, || LookupLink::Addresses)) {
         return Ok(state);
     }

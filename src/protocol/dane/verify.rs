@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     facts::{ChainFacts, TlsaRecord},
-    protocol::tls::{Anchor, PathFault, names_match, path_from_anchor, public_key_info},
+    protocol::tls::{Anchor, PathFault, names_match, path_from_anchor},
     terms::Timestamp,
 };
 
@@ -129,7 +129,8 @@ pub enum ChainFault {
 /// `names` are the reference names of RFC 7672 §3.2.2: the TLSA base domain, and the next-hop domain where it is secure. They and
 /// `now` matter to DANE-TA(2) alone: with DANE-EE(3) neither names nor dates nor issuers count (RFC 7672 §3.1.1).
 ///
-/// A DANE-TA(2) record is never one of the leaf itself, not even of one that signed itself (RFC 7671 §5.2; OpenSSL alike).
+/// A DANE-TA(2) record is never one of the leaf itself, not even of one that signed itself (RFC 7671 §5.2; OpenSSL alike), but for
+/// `2 1 0`, which brings a key that signed the leaf.
 pub fn verify(records: &[TlsaRecord], chain: &ChainFacts, names: &[&str], now: Timestamp) -> Verification {
     let mut verifier = Verifier::new(chain, names, now);
     let mut sights: Vec<RecordSight> = Vec::with_capacity(records.len());
@@ -214,10 +215,16 @@ impl<'a> Verifier<'a> {
         if first_issuer.is_some() {
             return self.nearest(depths.into_iter().filter(|depth| *depth > 0));
         }
-        if depths.first() == Some(&0) {
-            return RecordSight::WrongUsage { depth: 0 };
+        match (record.usage, record.matching, depths.first()) {
+            (DANE_TA, FULL, leaf) if record.selector != CERT || leaf.is_none() => {
+                match (self.own_anchor(record), leaf) {
+                    (RecordSight::NoMatch, Some(_)) => RecordSight::WrongUsage { depth: 0 },
+                    (sight, _) => sight,
+                }
+            }
+            (_, _, Some(_)) => RecordSight::WrongUsage { depth: 0 },
+            _ => RecordSight::NoMatch,
         }
-        if record.usage == DANE_TA && record.matching == FULL { self.own_anchor(record) } else { RecordSight::NoMatch }
     }
 
     /// Several certificates of a chain may have one key; the best of them counts.
@@ -237,18 +244,11 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    /// RFC 7671 §5.2.2, §5.2.3: a record that holds the anchor itself needs none from the server.
+    /// RFC 7671 §5.2.2, §5.2.3: a record that holds the anchor itself needs none from the server. The bare key of a leaf that
+    /// signed itself is one, as OpenSSL has it.
     fn own_anchor(&mut self, record: &TlsaRecord) -> RecordSight {
         let data = record.data.as_bytes();
-        let (key, anchor) = match record.selector {
-            CERT => (public_key_info(data), Anchor::Certificate(data)),
-            _ => (Some(data), Anchor::Key(data)),
-        };
-        // Else a leaf that signed itself would be its own issuer.
-        let is_leafs = self.chain.first().and_then(|leaf| public_key_info(leaf)) == key;
-        if is_leafs {
-            return RecordSight::WrongUsage { depth: 0 };
-        }
+        let anchor = if record.selector == CERT { Anchor::Certificate(data) } else { Anchor::Key(data) };
         match self.search(anchor) {
             None => RecordSight::NotLookedAt,
             Some(faults) if faults.is_empty() => RecordSight::Match { depth: None },

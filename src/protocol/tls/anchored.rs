@@ -47,7 +47,7 @@ pub enum PathFault {
 /// Looks for a path from the leaf to the anchor at `now`; names of the leaf apart. `chain` are the bytes that `facts` tells of.
 ///
 /// The dates of an anchor that is a certificate count, and it has to be one of a certification authority, as OpenSSL has it
-/// for DANE; a bare key has neither.
+/// for DANE; a bare key has neither. A leaf that says it is an authority is verified like any other.
 ///
 /// Costs two searches at most, each with the verifier's own limits on steps and signatures.
 ///
@@ -76,20 +76,24 @@ pub fn path_from_anchor(
             (key_anchors(key, &subjects), None)
         }
     };
-    match search(chain, &anchors, webpki::ALL_VERIFICATION_ALGS, now) {
-        Ok(()) => dates.map_or(Ok(()), |anchor| in_time(&anchor, now)),
-        Err(error) => {
-            let Some(fault) = date_fault(&error, facts, now) else { return Err(explain(&error)) };
-            let undated = Undated::all(chain);
-            let algorithms = undated.algorithms();
-            let algorithms: Vec<&dyn SignatureVerificationAlgorithm> =
-                algorithms.iter().map(|each| each as _).collect();
-            match search(undated.certificates(), &anchors, &algorithms, now) {
-                Err(error) if date_fault(&error, facts, now).is_none() => Err(explain(&error)),
-                _ => Err(fault),
-            }
-        }
+    let dated = if facts.leaf.is_ca {
+        search_copies(&Undated::end_entity(chain), &anchors, now)
+    } else {
+        search(chain, &anchors, webpki::ALL_VERIFICATION_ALGS, now)
+    };
+    let Err(error) = dated else { return dates.map_or(Ok(()), |anchor| in_time(&anchor, now)) };
+    let Some(fault) = date_fault(&error, facts, now) else { return Err(explain(&error)) };
+    let undated = if facts.leaf.is_ca { Undated::all_end_entity(chain) } else { Undated::all(chain) };
+    match search_copies(&undated, &anchors, now) {
+        Err(error) if date_fault(&error, facts, now).is_none() => Err(explain(&error)),
+        _ => Err(fault),
     }
+}
+
+fn search_copies(copies: &Undated<'_>, anchors: &[TrustAnchor<'_>], now: Timestamp) -> Result<(), webpki::Error> {
+    let algorithms = copies.algorithms();
+    let algorithms: Vec<&dyn SignatureVerificationAlgorithm> = algorithms.iter().map(|each| each as _).collect();
+    search(copies.certificates(), anchors, &algorithms, now)
 }
 
 fn search(

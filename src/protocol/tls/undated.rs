@@ -3,9 +3,15 @@
 //! A path is verified at one moment, and where a leaf ended before its issuer began there is none that suits both. So the
 //! dates are rewritten in a copy, and where its signature is checked, the signed bytes take the place of the copy's: names,
 //! constraints, purposes and signatures are judged by the same verifier as ever, only the dates are not.
+//!
+//! In the same way a leaf that says it is an authority can be verified as the leaf that it is used as: RFC 5280 §6 does not refuse
+//! it, OpenSSL accepts it, and mail servers have such certificates.
 
 use rustls_pki_types::{AlgorithmIdentifier, CertificateDer, InvalidSignature, SignatureVerificationAlgorithm};
-use x509_parser::asn1_rs::{Any, FromDer, Tag};
+use x509_parser::{
+    asn1_rs::{Any, FromDer, Tag},
+    certificate::X509Certificate,
+};
 
 /// What takes the place of a UTCTime, as DER. It cannot say more than 2049 (RFC 5280 §4.1.2.5.1).
 const UTC_TIMES: Dates = (b"\x17\x0d700101000000Z", b"\x17\x0d491231235959Z");
@@ -16,7 +22,7 @@ const GENERALIZED_TIMES: Dates = (b"\x18\x0f19700101000000Z", b"\x18\x0f99991230
 /// Earliest and latest.
 type Dates = (&'static [u8], &'static [u8]);
 
-/// Copies that are valid from 1970 to 2049 at least.
+/// Copies that are valid from 1970 to 2049 at least, or whose leaf is no authority.
 pub(super) struct Undated<'a> {
     certificates: Vec<CertificateDer<'a>>,
     rewritten: Vec<Rewritten<'a>>,
@@ -29,8 +35,8 @@ struct Rewritten<'a> {
     original: &'a [u8],
     /// What was signed (tbsCertificate).
     signed: &'a [u8],
-    /// The same with other dates.
-    undated: Vec<u8>,
+    /// The same with other dates, or without the mark of an authority.
+    changed: Vec<u8>,
 }
 
 /// A signature algorithm that verifies a copy by what was signed.
@@ -44,20 +50,35 @@ impl<'a> Undated<'a> {
     /// The chain, with a copy of the leaf. That others keep their dates holds against any chain: what passes for a copy has all
     /// that the leaf has but its dates, and no leaf that is accepted may sign.
     pub(super) fn leaf(chain: &'a [CertificateDer<'a>]) -> Self {
-        Self::first(1, chain)
+        Self::copies(chain, |depth| if depth == 0 { rewrite(chain.first()?) } else { None })
     }
 
     /// The chain, all copies. Its path says nothing about dates: a sender can have written such copies himself.
     pub(super) fn all(chain: &'a [CertificateDer<'a>]) -> Self {
-        Self::first(chain.len(), chain)
+        Self::copies(chain, |depth| rewrite(chain.get(depth)?))
+    }
+
+    /// The chain with its dates, and with a leaf that is no authority.
+    pub(super) fn end_entity(chain: &'a [CertificateDer<'a>]) -> Self {
+        Self::copies(chain, |depth| if depth == 0 { demote(whole(chain.first()?)?) } else { None })
+    }
+
+    /// The chain, all copies, with a leaf that is no authority. As with [`Self::all`], its path says nothing about dates.
+    pub(super) fn all_end_entity(chain: &'a [CertificateDer<'a>]) -> Self {
+        Self::copies(chain, |depth| {
+            let der = chain.get(depth)?;
+            if depth == 0 { demote(rewrite(der).or_else(|| whole(der))?) } else { rewrite(der) }
+        })
     }
 
     /// A certificate whose dates are not as RFC 5280 §4.1.2.5 wants them stays as it is.
-    fn first(count: usize, chain: &'a [CertificateDer<'a>]) -> Self {
+    fn copies(
+        chain: &'a [CertificateDer<'a>],
+        copy: impl Fn(usize) -> Option<(CertificateDer<'a>, Rewritten<'a>)>,
+    ) -> Self {
         let mut undated = Self { certificates: Vec::new(), rewritten: Vec::new() };
-        for (index, der) in chain.iter().enumerate() {
-            let copy = if index < count { rewrite(der) } else { None };
-            match copy {
+        for (depth, der) in chain.iter().enumerate() {
+            match copy(depth) {
                 Some((certificate, rewritten)) => {
                     undated.certificates.push(certificate);
                     undated.rewritten.push(rewritten);
@@ -85,7 +106,7 @@ impl SignatureVerificationAlgorithm for AsSigned<'_> {
     /// certificates may differ in nothing but their dates.
     fn verify_signature(&self, public_key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
         let mut copies = self.rewritten.iter();
-        let copy = copies.find(|copy| copy.undated == message && copy.original.ends_with(signature));
+        let copy = copies.find(|copy| copy.changed == message && copy.original.ends_with(signature));
         self.algorithm.verify_signature(public_key, copy.map_or(message, |copy| copy.signed), signature)
     }
 
@@ -98,11 +119,43 @@ impl SignatureVerificationAlgorithm for AsSigned<'_> {
     }
 }
 
-/// The new dates are as long as the old, so that no length around them changes.
-fn rewrite(original: &[u8]) -> Option<(CertificateDer<'static>, Rewritten<'_>)> {
+/// What is in front of what was signed, what was signed, and what follows it.
+fn parts(original: &[u8]) -> Option<[&[u8]; 3]> {
     let (_, certificate) = Any::from_der(original).ok()?;
     let (after_signed, _) = Any::from_der(certificate.data).ok()?;
     let (signed, _) = certificate.data.split_at_checked(certificate.data.len().checked_sub(after_signed.len())?)?;
+    let (header, _) = original.split_at_checked(original.len().checked_sub(certificate.data.len())?)?;
+    Some([header, signed, after_signed])
+}
+
+/// A copy in which nothing is changed yet.
+fn whole(original: &[u8]) -> Option<(CertificateDer<'static>, Rewritten<'_>)> {
+    let [_, signed, _] = parts(original)?;
+    Some((CertificateDer::from(original.to_vec()), Rewritten { original, signed, changed: signed.to_vec() }))
+}
+
+/// basicConstraints CA:TRUE becomes CA:FALSE, which verifiers read though DER would leave it out.
+fn demote<'a>((copy, rewritten): (CertificateDer<'a>, Rewritten<'a>)) -> Option<(CertificateDer<'a>, Rewritten<'a>)> {
+    const BASIC_CONSTRAINTS: &str = "2.5.29.19";
+    // SEQUENCE, its length, BOOLEAN, one byte, TRUE.
+    const FLAG: usize = 4;
+    let (_, certificate) = X509Certificate::from_der(&copy).ok()?;
+    let mut extensions = certificate.extensions().iter();
+    let value = extensions.find(|extension| extension.oid.to_id_string() == BASIC_CONSTRAINTS)?.value;
+    if !matches!(value, [0x30, _, 0x01, 0x01, 0xff, ..]) {
+        return None;
+    }
+    let place = value.as_ptr().addr().checked_sub(copy.as_ptr().addr())?.checked_add(FLAG)?;
+    let mut changed = copy.to_vec();
+    *changed.get_mut(place)? = 0;
+    let [_, signed, _] = parts(&changed)?;
+    let signed = signed.to_vec();
+    Some((CertificateDer::from(changed), Rewritten { changed: signed, ..rewritten }))
+}
+
+/// The new dates are as long as the old, so that no length around them changes.
+fn rewrite(original: &[u8]) -> Option<(CertificateDer<'static>, Rewritten<'_>)> {
+    let [header, signed, after_signed] = parts(original)?;
     let (_, fields) = Any::from_der(signed).ok()?;
     // RFC 5280 §4.1: version, serialNumber, signature and issuer come before validity.
     let mut rest = fields.data;
@@ -118,11 +171,10 @@ fn rewrite(original: &[u8]) -> Option<(CertificateDer<'static>, Rewritten<'_>)> 
     }
 
     let dates_end = signed.len().checked_sub(after_validity.len())?;
-    let mut undated = signed.to_vec();
-    undated.get_mut(dates_end.checked_sub(dates.len())?..dates_end)?.copy_from_slice(&dates);
-    let (header, _) = original.split_at_checked(original.len().checked_sub(certificate.data.len())?)?;
-    let copy = CertificateDer::from([header, &undated, after_signed].concat());
-    Some((copy, Rewritten { original, signed, undated }))
+    let mut changed = signed.to_vec();
+    changed.get_mut(dates_end.checked_sub(dates.len())?..dates_end)?.copy_from_slice(&dates);
+    let copy = CertificateDer::from([header, &changed, after_signed].concat());
+    Some((copy, Rewritten { original, signed, changed }))
 }
 
 fn dates_like(time: &Any<'_>) -> Option<Dates> {
@@ -183,7 +235,7 @@ mod tests {
             let mut der = SAMPLE.with(Clone::clone);
             der[at] = byte;
             if let Some((copy, rewritten)) = rewrite(&der) {
-                prop_assert_eq!((copy.len(), rewritten.undated.len()), (der.len(), rewritten.signed.len()));
+                prop_assert_eq!((copy.len(), rewritten.changed.len()), (der.len(), rewritten.signed.len()));
             }
         }
     }

@@ -1,0 +1,10 @@
+//! DANE for SMTP: records, base domains, chains, and what other programs test themselves with.
+
+mod base_domain;
+mod bytes;
+mod chains;
+mod corpus;
+mod coverage;
+mod peers;
+mod pki;
+mod records;
