@@ -5,15 +5,17 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use crate::{
     facts::{
         AddressLookup, AddressObservation, CertificateFacts, ChainFacts, ConnectFailure, DnssecSight, FetchFailure,
-        FetchTimes, HostObservation, KeyFacts, Lookup, LookupFailure, LookupOutcome, PathToRoot, Phase, PhaseTimes,
-        PolicyFetch, PolicyHostObservation, Security, SmtpOutcome, TlsFacts, TlsVersion, Vantage,
+        FetchTimes, Handshake, HostObservation, KeyFacts, Lookup, LookupFailure, LookupOutcome, Offer, PathToRoot,
+        Phase, PhaseTimes, PolicyFetch, PolicyHostObservation, Security, SignatureFacts, SmtpOutcome, TlsFacts,
+        TlsSurvey, TlsVersion, TlsaLookup, TlsaObservation, TlsaRecord, Vantage,
     },
     monitor::{DomainState, HostState, Snapshot},
     protocol::{
+        dane::{DaneResult, RecordSight, Verification},
         mta_sts::{Mode, MxPattern, Policy},
         tls_rpt::{Destination, Scheme},
     },
-    terms::{MaxAge, MxHost, PolicyDomain, PolicyId, Timestamp},
+    terms::{MaxAge, MxHost, Octets, PolicyDomain, PolicyId, Timestamp},
     verdict::{
         AddressAssessment, Assessment, CertificateAssessment, Code, DnssecStates, Finding, HostDane, MxAssessment,
         Outcome, PathAssessment, PolicyAssessment, Reach, RecordAssessment, SenderState, Senders, Severity,
@@ -128,7 +130,64 @@ pub(crate) fn good_path(name: &str, ip: &str) -> PathAssessment {
         chain: Arc::clone(&certificate.chain),
         completed: true,
     });
-    PathAssessment { certificate: Some(certificate), ..path(observation, Reach::Up, StarttlsState::Ok) }
+    let survey = TlsSurvey {
+        host: host(name),
+        address: address(ip),
+        at: NOW,
+        tls10: Offer::Refused,
+        tls11: Offer::Accepted,
+        without_sni: Handshake::NotSeen("not asked".into()),
+        unknown_sni: Handshake::NotSeen("not asked".into()),
+        base_sni: None,
+    };
+    let dane = Verification {
+        result: DaneResult::Match { record: 0, depth: Some(0) },
+        records: vec![RecordSight::Match { depth: Some(0) }, RecordSight::NoMatch],
+        stale: Vec::new(),
+        rollover: vec![1],
+    };
+    PathAssessment {
+        certificate: Some(certificate),
+        survey: Some(Arc::new(survey)),
+        dane: Some(dane),
+        dane_valid: Some(true),
+        ..path(observation, Reach::Up, StarttlsState::Ok)
+    }
+}
+
+/// The same answer, as DNSSEC proves it.
+fn secured<T>(lookup: Lookup<T>, ends_in: Duration) -> Lookup<T> {
+    let signatures = SignatureFacts {
+        expires: NOW + ends_in,
+        inception: NOW - DAY,
+        covers: format!("{} A", lookup.name),
+        weak: None,
+    };
+    Lookup { security: Security::Secure, signatures: Some(signatures), ..lookup }
+}
+
+/// A signed host with a record for the live key and one for the next.
+fn signed_host_observation(name: &str, ip4: &[&str], ip6: &[&str]) -> Arc<HostObservation> {
+    let mut seen = (*host_observation(name, ip4, ip6)).clone();
+    let AddressLookup { ip4, ip6 } = &mut seen.addresses;
+    for family in [ip4, ip6].into_iter().flatten() {
+        *family = secured(family.clone(), 9 * DAY);
+    }
+    let record = |byte: u8| TlsaRecord { usage: 3, selector: 1, matching: 1, data: Octets(vec![byte; 32]) };
+    let outcome = LookupOutcome::Records { records: vec![record(0xcd), record(0xef)], ttl: 3600 };
+    let tlsa = Lookup {
+        name: format!("_25._tcp.{name}"),
+        at: NOW,
+        outcome,
+        cname: Vec::new(),
+        security: Security::Secure,
+        signatures: None,
+        message_bytes: 180,
+        extended_errors: Vec::new(),
+    };
+    let lookup = secured(tlsa, 8 * DAY);
+    seen.tlsa = Some(TlsaObservation { alias: None, lookups: vec![TlsaLookup { base: host(name), lookup }] });
+    Arc::new(seen)
 }
 
 fn lookup(name: &str, outcome: LookupOutcome<IpAddr>) -> Lookup<IpAddr> {
@@ -278,6 +337,12 @@ pub(crate) fn healthy() -> Assessment {
             ..PolicyAssessment::default()
         },
         mx_lookup_success: true,
+        mx_signatures: Some(SignatureFacts {
+            expires: NOW + 7 * DAY,
+            inception: NOW - DAY,
+            covers: "example.com MX".into(),
+            weak: None,
+        }),
         mx_records: Some(1),
         mx: vec![mx("mx1.example.com", 10, &paths, Some(true)), mx("mx1.example.com", 5, &paths, Some(true))],
         tlsrpt: TlsRptAssessment {
@@ -426,7 +491,7 @@ pub(crate) fn snapshot() -> Snapshot {
     let hosts = [
         host_state(
             "mx1.example.com",
-            host_observation("mx1.example.com", &["192.0.2.1"], &["2001:db8::1"]),
+            signed_host_observation("mx1.example.com", &["192.0.2.1"], &["2001:db8::1"]),
             healthy_paths,
             &[],
         ),

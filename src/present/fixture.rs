@@ -6,9 +6,10 @@ use crate::{
     facts::{
         AddressLookup, AddressObservation, CertificateFacts, ChainFacts, ConnectFailure, DnssecSight, FetchTimes,
         HostObservation, HttpResponse, KeyFacts, Lookup, LookupOutcome, PathToRoot, Phase, PhaseTimes, PolicyFetch,
-        PolicyHostObservation, Security, SmtpOutcome, TlsFacts, TlsVersion,
+        PolicyHostObservation, Security, SmtpOutcome, TlsFacts, TlsVersion, TlsaLookup, TlsaObservation, TlsaRecord,
     },
     protocol::{
+        dane::{DaneResult, RecordSight, Verification},
         mta_sts::{Mode, MxPattern, Policy},
         tls_rpt::{Destination, Scheme},
     },
@@ -682,5 +683,55 @@ pub(crate) fn hostile(name: &str) -> Assessment {
         found.fix = format!("{evil} {}", found.fix);
         found.subject = Subject::Mx(evil.into());
     }
+    assessment
+}
+
+/// DANE on both hosts, signed MX, no policy: the second one's records are stale after a renewal, and it is the backup.
+pub(crate) fn dane(name: &str) -> Assessment {
+    let mut assessment = unprotected(name);
+    assessment.findings.clear();
+    assessment.dnssec.mx = Security::Secure;
+    for (number, mx) in assessment.mx.iter_mut().enumerate() {
+        let holds = number == 0;
+        let mut seen = (*mx.lookup.clone().unwrap()).clone();
+        for family in [&mut seen.addresses.ip4, &mut seen.addresses.ip6].into_iter().flatten() {
+            family.security = Security::Secure;
+        }
+        let record = TlsaRecord { usage: 3, selector: 1, matching: 1, data: Octets(vec![0xcd; 32]) };
+        let mut found = lookup(&format!("_25._tcp.{}", mx.target), vec![record]);
+        found.security = Security::Secure;
+        let base = mx.host.clone().unwrap();
+        seen.tlsa = Some(TlsaObservation { alias: None, lookups: vec![TlsaLookup { base, lookup: found }] });
+        let seen = Arc::new(seen);
+        mx.dane = HostDane::new(Some(&seen), None, true);
+        mx.lookup = Some(seen);
+        let verdict = Verification {
+            result: match holds {
+                true => DaneResult::Match { record: 0, depth: Some(0) },
+                false => DaneResult::Mismatch { passed_over: None },
+            },
+            records: vec![if holds { RecordSight::Match { depth: Some(0) } } else { RecordSight::NoMatch }],
+            stale: Vec::new(),
+            rollover: Vec::new(),
+        };
+        for address in &mut mx.addresses {
+            address.dane = if holds { Outcome::Secure } else { Outcome::Refused };
+            address.dane_word = Some(if holds { DaneWord::Match } else { DaneWord::Mismatch });
+            address.dane_verdict = Some(verdict.clone());
+            if !holds {
+                assessment.findings.push(finding(
+                    Code::DaneMismatch,
+                    Severity::Error,
+                    Subject::MxAddress(mx.host.clone().unwrap(), address.path.address),
+                    &format!(
+                        "No TLSA record of {} matches its certificate: senders that apply DANE do not deliver to it.",
+                        mx.target
+                    ),
+                    &format!("Publish a record for the certificate in use:\n_25._tcp.{}. TLSA 3 1 1 cdcd", mx.target),
+                ));
+            }
+        }
+    }
+    settle(&mut assessment, State::Partial);
     assessment
 }

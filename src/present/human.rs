@@ -358,6 +358,11 @@ mod tests {
     }
 
     #[test]
+    fn dane() {
+        insta::assert_snapshot!(shown(&fixture::dane("example.com")));
+    }
+
+    #[test]
     fn backup_expired() {
         insta::assert_snapshot!(shown(&fixture::backup_expired("example.com")));
     }
@@ -493,11 +498,18 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_told_that_dane_is_fine() {
-        for assessment in all() {
-            let text = domain(&assessment, fixture::NOW, VERBOSE);
-            assert!(text.contains("DANE") && text.contains("this version does not look at it"), "{text}");
-        }
+    fn dane_is_shown_where_somebody_published_it() {
+        let heads = |text: &str| text.lines().any(|line| line.contains("certificate") && line.ends_with("DANE"));
+        assert!(!heads(&shown(&fixture::backup_expired("example.com"))));
+        let text = shown(&fixture::dane("example.com"));
+        assert!(heads(&text) && text.contains("✓ match") && text.contains("✗ mismatch"), "{text}");
+    }
+
+    #[test]
+    fn what_is_switched_off_is_said() {
+        let mut assessment = fixture::backup_expired("example.com");
+        assessment.dnssec_sight = crate::facts::DnssecSight::Off;
+        assert!(shown(&assessment).contains("DNSSEC and DANE: switched off (resolver.dnssec)"));
     }
 
     #[test]
