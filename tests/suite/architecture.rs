@@ -53,6 +53,36 @@ fn every_room_has_only_its_own_means() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// Names, texts and files come from strangers: nothing of them can reach a shell, as there is none. `ExitCode` is all that the
+/// program has of `std::process`, and of tokio's nothing.
+#[test]
+fn no_program_is_ever_started() {
+    let mut files = sources();
+    for name in ["main.rs", "lib.rs"] {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(name)).unwrap();
+        files.push(SourceFile::read(Path::new(name), &text));
+    }
+    let wrong: Vec<_> = files.iter().filter(|file| starts_programs(&file.words)).map(|file| &file.path).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    for text in [
+        "use std::process::Command;",
+        "use std::{env, process::{Command, ExitCode}};",
+        "use std::process as p;",
+        "use std::process::*;",
+        "fn f() { tokio::process::Command::new(name); }",
+        "use std::os::unix::process::CommandExt;",
+    ] {
+        assert!(starts_programs(&words(text)), "{text}");
+    }
+    assert!(!starts_programs(&words("use std::{env, process::ExitCode}; // process::Command")));
+}
+
+/// Whether a text has more of a module `process` than the exit status.
+fn starts_programs(words: &[String]) -> bool {
+    let after = |place: usize| words.get(place + 1..place + 3).unwrap_or_default();
+    words.iter().enumerate().any(|(place, word)| word == "process" && after(place) != ["::", "ExitCode"])
+}
+
 #[test]
 fn no_file_is_longer_than_a_reader_s_patience() {
     let long: Vec<_> = sources().into_iter().filter(|file| file.lines > MAX_LINES).map(|file| file.path).collect();

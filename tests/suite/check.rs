@@ -26,40 +26,40 @@ use super::world::{
 /// For the whole of a probe where some peer never answers.
 const SHORT: Duration = Duration::from_secs(3);
 
-async fn check(settings: &Settings) -> Vec<Assessment> {
+pub(crate) async fn check(settings: &Settings) -> Vec<Assessment> {
     let edges = Edges::open(settings).await.unwrap();
     monitor::check(settings, &edges, &settings.domains, |_| {}).await
 }
 
-async fn check_one(settings: &Settings) -> Assessment {
+pub(crate) async fn check_one(settings: &Settings) -> Assessment {
     let mut assessments = check(settings).await;
     assert_eq!(assessments.len(), 1);
     assessments.remove(0)
 }
 
 /// The codes of the findings, with what each is about; notes left out.
-fn problems(assessment: &Assessment) -> BTreeSet<(&'static str, String)> {
+pub(crate) fn problems(assessment: &Assessment) -> BTreeSet<(&'static str, String)> {
     let worth = |finding: &&smtptls_exporter::verdict::Finding| finding.severity > Severity::Info;
     let findings = assessment.findings.iter().filter(worth);
     findings.map(|finding| (finding.code.as_str(), finding.subject.name().to_owned())).collect()
 }
 
-fn codes(assessment: &Assessment) -> BTreeSet<&'static str> {
+pub(crate) fn codes(assessment: &Assessment) -> BTreeSet<&'static str> {
     assessment.findings.iter().map(|finding| finding.code.as_str()).collect()
 }
 
 /// Runs the program. The peers go on meanwhile: only a thread for blocking work waits.
-async fn run(arguments: &[&str]) -> Output {
+pub(crate) async fn run(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_smtptls-exporter"));
     command.args(arguments).current_dir(std::env::temp_dir());
     tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
 }
 
-fn status(output: &Output) -> i32 {
+pub(crate) fn status(output: &Output) -> i32 {
     output.status.code().unwrap_or_else(|| panic!("{output:?}"))
 }
 
-fn stdout(output: &Output) -> &str {
+pub(crate) fn stdout(output: &Output) -> &str {
     std::str::from_utf8(&output.stdout).unwrap()
 }
 

@@ -22,17 +22,17 @@ use super::world::{
 };
 
 /// Far beyond what anything here takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The running program; it is killed when dropped.
-struct Served {
+pub(crate) struct Served {
     child: Child,
     address: SocketAddr,
     log: mpsc::Receiver<String>,
 }
 
 impl Served {
-    async fn start(config: &Path) -> Self {
+    pub(crate) async fn start(config: &Path) -> Self {
         Self::start_with(config, &[]).await
     }
 
@@ -71,7 +71,7 @@ impl Served {
         Self { child, address, log }
     }
 
-    async fn get(&self, path: &str) -> (u16, String) {
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
         self.request("GET", path).await
     }
 
@@ -86,7 +86,7 @@ impl Served {
     }
 
     /// The metrics, once they hold every one of these lines.
-    async fn until(&self, lines: &[&str]) -> String {
+    pub(crate) async fn until(&self, lines: &[&str]) -> String {
         let end = Instant::now() + PATIENCE;
         loop {
             let (status, text) = self.get("/metrics").await;

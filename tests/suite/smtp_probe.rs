@@ -15,7 +15,7 @@ use smtptls_exporter::{
 };
 
 use super::world::{
-    pki::{Identity, Leaf, Pki},
+    pki::{self, ByName, Identity, Leaf, Pki},
     smtp::{Act, SmtpPeer, SmtpScript, TlsAct},
 };
 
@@ -126,6 +126,47 @@ async fn odd_but_fine_replies() {
     }
     let pieces = outcome(PATIENT, |script| script.banner = Act::SayInTwo(b"220-a\r\n22".to_vec(), b"0 b\r\n".to_vec()));
     assert_eq!(pieces.await, SmtpOutcome::Done);
+}
+
+/// RFC 5321 §4.2, §4.3.1: after the code everything is free text, and it may be missing.
+#[tokio::test]
+async fn banners_of_every_shape() {
+    for banner in [
+        &b"220 mx.example.com ESMTP\r\n"[..],
+        b"220 mx.example.com ESMTP Postfix (Debian/GNU)\r\n",
+        b"220 mx.example.com SMTP\r\n",
+        b"220 mx.example.com\r\n",
+        b"220 mx.example.com Microsoft ESMTP MAIL Service ready at Mon, 23 Nov 2026 20:00:00 +0000\r\n",
+        // As a firewall leaves it.
+        b"220 ***************************\r\n",
+        b"220 \r\n",
+        b"220\r\n",
+        b"220-mx.example.com ESMTP\r\n220-\r\n220 \r\n",
+        b"220-mx.example.com ESMTP\r\n220\r\n",
+        b"220 esmtp ready \xff\xfe \xc3\xa4\r\n",
+        b"220 mx.example.com\n",
+    ] {
+        let (seen, _) = probe_with(PATIENT, |script| script.banner = Act::Say(banner.to_vec())).await;
+        assert_eq!(seen.outcome, SmtpOutcome::Done, "{}", banner.escape_ascii());
+        assert!(seen.banner.is_some());
+    }
+}
+
+/// RFC 8461 §4.2 with RFC 6066 §3: the name of the MX record goes into the handshake, and the host chooses by it.
+#[tokio::test]
+async fn the_name_chooses_the_certificate() {
+    let pki = Pki::new();
+    let (right, other) = (pki.identity(&[HOST]), pki.identity(&["default.example"]));
+    let resolver = Arc::new(ByName::new(&[(HOST, right)], &other));
+    for version in [&TLS12, &TLS13] {
+        let tls = TlsAct::Serve(pki::server(Arc::<ByName>::clone(&resolver), &[version]));
+        let peer = SmtpPeer::start(SmtpScript { tls, ..SmtpScript::good(&other) }).await;
+        let seen = probe_peer(&peer, pki.roots(), PATIENT).await;
+        assert!(names_match(&seen.tls.unwrap().chain.leaf.names, HOST));
+        let stranger = MxHost::parse("mx.example.net").unwrap();
+        let seen = prober(pki.roots(), peer.port(), PATIENT).probe(&stranger, peer.ip()).await;
+        assert!(names_match(&seen.tls.unwrap().chain.leaf.names, "default.example"), "no more than what is asked for");
+    }
 }
 
 #[tokio::test]

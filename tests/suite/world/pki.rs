@@ -199,6 +199,29 @@ impl ResolvesServerCert for Identity {
     }
 }
 
+/// Chooses by the name that the client asks for (SNI).
+#[derive(Debug)]
+pub(crate) struct ByName {
+    identities: Vec<(String, Identity)>,
+    otherwise: Identity,
+}
+
+impl ByName {
+    /// `otherwise` is for every other name, and for who asks for none.
+    pub(crate) fn new(identities: &[(&str, Identity)], otherwise: &Identity) -> Self {
+        let named = |(name, identity): &(&str, Identity)| ((*name).to_owned(), identity.clone());
+        Self { identities: identities.iter().map(named).collect(), otherwise: otherwise.clone() }
+    }
+}
+
+impl ResolvesServerCert for ByName {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let asked = hello.server_name();
+        let found = self.identities.iter().find(|(name, _)| Some(name.as_str()) == asked);
+        Some(found.map_or(&self.otherwise, |(_, identity)| identity).certified())
+    }
+}
+
 /// A TLS server that presents what `resolver` chooses.
 pub(crate) fn server(
     resolver: Arc<dyn ResolvesServerCert>,
