@@ -201,7 +201,7 @@ async fn a_fault_is_printed_and_ends_with_1() {
         ("expired.example", "certificate-expired", "expired"),
         ("stranger.example", "certificate-name-mismatch", "certificate"),
         ("no-policy.example", "sts-policy-http-status", "404"),
-        ("no-id.example", "sts-record-invalid", "id"),
+        ("no-id.example", "sts-record-id-invalid", "id"),
     ];
     for (name, _, _) in cases {
         let domain = world.domain(name).await;

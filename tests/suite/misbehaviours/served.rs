@@ -181,7 +181,7 @@ async fn a_scrape_of_odd_peers_is_well_formed() {
     world.dns.behave("dark.example", Behaviour::ServFail);
     let config = world.config_file("domains: [{domain: odd.example, group: \"a \\\"b\\\" \\\\\"}, dark.example]\n");
     let served = Served::start(&config).await;
-    let invalid = "smtptls_finding{domain=\"odd.example\",code=\"mx-invalid-target\",severity=\"warning\"}";
+    let invalid = "smtptls_finding{domain=\"odd.example\",code=\"mx-invalid-target\",severity=\"error\"}";
     // Each scrape on the way is read as strictly.
     let seen = until(&served, "the odd one is judged", |seen| {
         seen.value(invalid).is_some() && seen.about("mx.odd.example").len() > 10
