@@ -116,3 +116,28 @@ impl Sample {
         Self { series: series.to_owned(), labels, value }
     }
 }
+
+#[test]
+fn the_reader_is_strict() {
+    let good = "# HELP a_total What.\n# TYPE a_total counter\na_total{x=\"1\",y=\"\\\\ \\\" \\n\"} 1\na_total{x=\"2\",y=\"\"} 2.5\n\
+                # HELP b How long.\n# TYPE b histogram\nb_bucket{le=\"+Inf\"} 1\nb_sum 1\nb_count 1\n";
+    let seen = Scrape::read(good);
+    assert_eq!(seen.families["a_total"].samples[0].labels["y"], "\\ \" \n");
+    assert_eq!((seen.value("a_total{x=\"2\",y=\"\"}"), seen.value("b_sum")), (Some(2.5), Some(1.0)));
+    for (from, to) in [
+        ("b_count 1\n", "b_count 1"),
+        ("# HELP a_total What.\n", ""),
+        ("# TYPE b histogram\n", ""),
+        ("# TYPE b histogram", "# TYPE b gauge"),
+        ("b_sum 1", "c_sum 1"),
+        ("b_sum 1", "b_sum one"),
+        ("x=\"2\",y=\"\"", "x=\"2\""),
+        ("x=\"2\",y=\"\"", "x=\"1\",y=\"\\\\ \\\" \\n\""),
+        ("y=\"\\\\ \\\" ", "y=\"\\ \" "),
+        ("# HELP b How long.\n# TYPE b histogram", "# HELP a_total What.\n# TYPE a_total counter"),
+    ] {
+        let bad = good.replacen(from, to, 1);
+        assert_ne!(bad, good, "{from}");
+        assert!(std::panic::catch_unwind(|| Scrape::read(&bad)).is_err(), "taken: {bad}");
+    }
+}
