@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// A mail host that chooses its certificate by the name that the client asks for.
-fn by_name(identities: &[(&str, Identity)], without_a_name: &Identity) -> SmtpScript {
+pub(super) fn by_name(identities: &[(&str, Identity)], without_a_name: &Identity) -> SmtpScript {
     let resolver = ByName::new(identities, without_a_name);
     let tls = TlsAct::Serve(pki::server(std::sync::Arc::new(resolver), &[&TLS12, &TLS13]));
     SmtpScript { tls, ..SmtpScript::good(without_a_name) }

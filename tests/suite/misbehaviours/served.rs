@@ -13,7 +13,7 @@ use smtptls_exporter::{
 };
 use tokio::time::sleep;
 
-use super::scrape::Scrape;
+use super::{checked::by_name, scrape::Scrape};
 use crate::{
     serve::{PATIENCE, Served},
     world::{
@@ -115,6 +115,28 @@ async fn an_expired_certificate_still_has_its_date() {
         assert_eq!(seen.value(of_policy), Some(seconds(end)));
         assert!(is(&seen, "smtptls_sts_policy_fetch_success{domain=\"example.com\"}", 0.0));
     }
+}
+
+#[tokio::test]
+async fn what_one_name_gets_at_an_address_is_not_said_of_another() {
+    let world = MailWorld::start().await;
+    let address = world.address();
+    let hosts = ["mx.one.example", "mx.two.example"];
+    let stranger = world.pki.identity(&["default.provider.example"]);
+    let expired = world.pki.issue(&Leaf::named(&[hosts[1]]).expired());
+    let script = by_name(&[(hosts[0], world.pki.identity(&[hosts[0]])), (hosts[1], expired)], &stranger);
+    let _shared = world.smtp(address, script).await;
+    for (domain, host) in ["one.example", "two.example"].into_iter().zip(hosts) {
+        world.mail_host(domain, host, address);
+    }
+    let served = Served::start(&world.config_file("domains: [one.example, two.example]\n")).await;
+    let of = |name: &str, host: &str| format!("smtptls_mx_{name}{{mx=\"{host}\",address=\"{address}\"}}");
+    until(&served, "each has its own certificate", |seen| {
+        hosts.iter().zip([1.0, 0.0]).all(|(host, verified)| {
+            is(seen, &of("certificate_verified", host), verified) && is(seen, &of("certificate_name_match", host), 1.0)
+        })
+    })
+    .await;
 }
 
 #[tokio::test]

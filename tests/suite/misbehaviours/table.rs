@@ -237,7 +237,10 @@ const MISBEHAVIOURS: [Misbehaviour; 49] = [
         31,
         "Internet.nl",
         "What one host name got at an address is shown for another.",
-        &["misbehaviours::checked::two_names_of_one_address_are_two_hosts"],
+        &[
+            "misbehaviours::checked::two_names_of_one_address_are_two_hosts",
+            "misbehaviours::served::what_one_name_gets_at_an_address_is_not_said_of_another",
+        ],
     ),
     by(
         32,
