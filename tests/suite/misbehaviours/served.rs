@@ -209,6 +209,7 @@ async fn a_scrape_of_odd_peers_is_well_formed() {
         seen.value(invalid).is_some() && seen.about("mx.odd.example").len() > 10
     })
     .await;
+    assert!(is(&seen, "smtptls_task_panics_total", 0.0));
     let groups: Vec<_> =
         seen.families["smtptls_domain_info"].samples.iter().map(|sample| &sample.labels["group"]).collect();
     assert!(groups.contains(&&"a \"b\" \\".to_owned()), "{groups:?}");

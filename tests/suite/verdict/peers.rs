@@ -1,4 +1,5 @@
-//! What other programs of the field get wrong, and this one must not. (More of them stand with their themes.)
+//! What other programs of the field get wrong, and this one must not. The whole list, with the tests
+//! of each, is in `misbehaviours/table.rs`.
 
 use smtptls_exporter::{
     facts::{ConnectFailure, MxTarget, SmtpOutcome, TlsFailure},
