@@ -13,7 +13,7 @@ use crate::{
     check::{check, check_one, codes, problems, run, status, stdout},
     world::{
         dns::{Behaviour, RecordType},
-        https::{Answer, HttpsPeer},
+        https::{Answer, AtAccept, HttpsPeer, head},
         mail_world::{MailWorld, policy_text},
         pki::{self, ByName, Identity, Leaf},
         smtp::{Act, SmtpPeer, SmtpScript, TlsAct},
@@ -187,6 +187,53 @@ async fn a_second_mode_does_not_switch_protection_off() {
     assert_eq!((policy.mode.as_str(), policy.max_age.0), ("enforce", 604_800));
     assert_eq!(seen.delivery, State::Partial, "the host that the policy leaves out is still refused");
     assert!(codes(&seen).contains("mx-not-in-policy") && codes(&seen).contains("sts-policy-lenient"));
+}
+
+/// The fault of a policy host, and the one finding of the policy that tells it from all others.
+#[tokio::test]
+async fn each_fault_of_a_policy_host_has_its_own_word() {
+    let world = MailWorld::start().await;
+    let good = policy_text(&["mx.example.com"]);
+    let domain = world.domain("example.com").await;
+    let host = "mta-sts.example.com";
+    // A redirect leads to a policy without fault, at a host without fault.
+    let elsewhere = world.https(world.address()).await;
+    elsewhere.serve("www.example.com", &world.pki.identity(&["www.example.com"]), Answer::policy(&good));
+    world.dns.a("www.example.com", &[&elsewhere.ip().to_string()]);
+    let redirect = format!("https://www.example.com:{}/.well-known/mta-sts.txt", elsewhere.port());
+
+    let identity = world.pki.identity(&[host]);
+    let leaf = || Leaf::named(&[host]);
+    let fine = || Answer::policy(&good);
+    let status = |status, kind| Answer::status(status, &[("Content-Type", kind)], good.as_bytes());
+    let endless =
+        Answer::Flood([head("200 OK", &[("Content-Type", "text/plain")]), b"\r\n".to_vec()].concat(), vec![b'x'; 4096]);
+    for (code, result_type, identity, answer) in [
+        ("sts-policy-redirect", "sts-policy-fetch-error", identity.clone(), Answer::redirect(&redirect)),
+        ("sts-policy-http-status", "sts-policy-fetch-error", identity.clone(), status("404 Not Found", "text/plain")),
+        ("sts-policy-media-type", "sts-policy-fetch-error", identity.clone(), status("200 OK", "text/html")),
+        ("sts-policy-too-large", "sts-policy-fetch-error", identity.clone(), endless),
+        ("sts-policy-invalid", "sts-policy-invalid", identity, Answer::policy(&good.replace("max_age: 604800\n", ""))),
+        ("sts-policy-certificate-expired", "sts-webpki-invalid", world.pki.issue(&leaf().expired()), fine()),
+        ("sts-policy-certificate-untrusted", "sts-webpki-invalid", world.pki.issue(&leaf().self_signed()), fine()),
+        (
+            "sts-policy-certificate-name-mismatch",
+            "sts-webpki-invalid",
+            world.pki.identity(&["www.example.com"]),
+            fine(),
+        ),
+    ] {
+        domain.https.serve(host, &identity, answer);
+        let seen = check_one(&world.settings(&["example.com"])).await;
+        assert_eq!((seen.policy.fetch_success, seen.policy.result_type), (Some(false), Some(result_type)), "{code}");
+        let of_policy: Vec<_> = codes(&seen).into_iter().filter(|code| code.starts_with("sts-policy-")).collect();
+        assert_eq!(of_policy, [code]);
+        assert_ne!(seen.delivery, State::Protected);
+    }
+    domain.https.at_accept(AtAccept::ClearText);
+    let seen = check_one(&world.settings(&["example.com"])).await;
+    assert!(codes(&seen).contains("sts-policy-tls-failed"), "{:#?}", seen.findings);
+    assert_eq!(elsewhere.connections(), 0, "nobody follows the redirect");
 }
 
 /// Each fault ends with a status that a script sees, and with words on the output that a person reads.

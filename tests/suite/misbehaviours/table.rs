@@ -176,6 +176,7 @@ const MISBEHAVIOURS: [Misbehaviour; 49] = [
         "MailCheck, checkdmarc, dmarq",
         "A redirect is followed, a page is taken for a policy, a body has no limit.",
         &[
+            "misbehaviours::checked::each_fault_of_a_policy_host_has_its_own_word",
             "policy_fetch::only_a_200_has_a_body_and_redirects_are_not_followed",
             "policy_fetch::the_body_has_a_limit",
             "verdict::fetch::no_redirect_no_page_no_endless_body",
@@ -338,7 +339,10 @@ const MISBEHAVIOURS: [Misbehaviour; 49] = [
         45,
         "postfix-mta-sts-resolver, mox",
         "Every fault of a policy has one reason: fetch error.",
-        &["verdict::fetch::each_fault_of_the_fetch_has_its_own_word"],
+        &[
+            "misbehaviours::checked::each_fault_of_a_policy_host_has_its_own_word",
+            "verdict::fetch::each_fault_of_the_fetch_has_its_own_word",
+        ],
     ),
     by(
         46,
