@@ -3,10 +3,12 @@
 mod chain_cache;
 mod clock;
 mod dial;
+mod legacy_hello;
 mod policy_fetch;
 pub mod resolver;
 mod roots;
 mod starttls;
+mod survey;
 mod tls_client;
 
 pub use clock::now;

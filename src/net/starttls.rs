@@ -18,7 +18,7 @@ use super::{
     tls_client::{Encrypted, HandshakeFailure},
 };
 use crate::{
-    facts::{AddressObservation, ConnectFailure, Phase, PhaseTimes, ProtocolFault, SmtpOutcome, TlsFacts},
+    facts::{AddressObservation, ConnectFailure, Phase, PhaseTimes, ProtocolFault, SmtpOutcome, TlsFacts, TlsFailure},
     protocol::smtp::{Dialogue, Step, Transcript},
     terms::{MxHost, Octets},
 };
@@ -66,9 +66,9 @@ pub struct SmtpOptions {
 /// Probes addresses of mail hosts.
 #[derive(Clone, Debug)]
 pub struct SmtpProber {
-    tls: Arc<TlsClient>,
+    pub(super) tls: Arc<TlsClient>,
     dialer: Dialer,
-    options: SmtpOptions,
+    pub(super) options: SmtpOptions,
 }
 
 impl Default for SmtpTimeouts {
@@ -98,13 +98,24 @@ impl SmtpProber {
 
     /// Has one dialogue. Never fails: whatever happens is a fact in the observation, and the total deadline holds whatever the
     /// peer does. Dropping the future closes the connection.
+    ///
+    /// Where the handshake fails for want of something in common, a second connection asks what the server offers to others;
+    /// it has the same deadlines again. What it shows is in `tls`, not completed: version, cipher suite and chain come from the
+    /// clear part of a handshake, in which nobody proved to hold the key. `duration` and `times` are those of the first.
     pub async fn probe(&self, host: &MxHost, address: IpAddr) -> AddressObservation {
+        let mut observation = self.first_look(host, address).await;
+        if let SmtpOutcome::HandshakeFailed(failure) = &observation.outcome
+            && others_may_succeed(failure)
+        {
+            observation.tls = self.offered_to_others(host, address).await;
+        }
+        observation
+    }
+
+    async fn first_look(&self, host: &MxHost, address: IpAddr) -> AddressObservation {
         let started = Instant::now();
         let mut pace = Pace::new(&self.options.timeouts, started);
-        let socket = SocketAddr::new(address, self.options.port);
-        let connected = self.dialer.connect(socket, pace.deadline(Phase::Connect)).await;
-        pace.finish(Phase::Connect);
-        let conversation = match connected {
+        let conversation = match self.connect(address, &mut pace).await {
             Ok(tcp) => self.converse(host, tcp, &mut pace).await,
             Err(failure) => Conversation::unconnected(failure),
         };
@@ -115,19 +126,42 @@ impl SmtpProber {
             at: now(),
             duration: started.elapsed(),
             times: pace.times,
-            // A dialogue ends only with an outcome.
-            outcome: transcript.outcome.unwrap_or(SmtpOutcome::Timeout(Phase::Banner)),
+            outcome: transcript.outcome.unwrap_or(NO_OUTCOME),
             banner: transcript.banner,
             capabilities: transcript.capabilities,
             tls,
             cleartext_after_starttls: transcript.cleartext_after_starttls,
         };
-        if let Some((command, mut stream)) = farewell {
-            let deadline = pace.overall.min(Instant::now() + FAREWELL);
-            // All is known: how the leave-taking goes changes nothing.
-            let _ = timeout_at(deadline, take_leave(&mut stream, command)).await;
-        }
+        say_farewell(farewell, &pace).await;
         observation
+    }
+
+    async fn connect(&self, address: IpAddr, pace: &mut Pace<'_>) -> Result<TcpStream, ConnectFailure> {
+        let socket = SocketAddr::new(address, self.options.port);
+        let connected = self.dialer.connect(socket, pace.deadline(Phase::Connect)).await;
+        pace.finish(Phase::Connect);
+        connected
+    }
+
+    /// A fresh connection up to the 220 to STARTTLS, or how the dialogue ended before; leave is taken then.
+    pub(super) async fn reach_tls(&self, address: IpAddr, pace: &mut Pace<'_>) -> Result<TcpStream, SmtpOutcome> {
+        let conversation = match self.connect(address, pace).await {
+            Err(failure) => Conversation::unconnected(failure),
+            Ok(mut tcp) => {
+                let mut dialogue = Dialogue::new(&self.helo_name(&tcp));
+                if talk(&mut dialogue, &mut tcp, pace).await {
+                    return Ok(tcp);
+                }
+                Conversation::ended(dialogue, None, Stream::Clear(tcp))
+            }
+        };
+        say_farewell(conversation.farewell, pace).await;
+        Err(conversation.transcript.outcome.unwrap_or(NO_OUTCOME))
+    }
+
+    /// Ends a session inside TLS that served only for its handshake.
+    pub(super) async fn leave(&self, stream: Encrypted, pace: &Pace<'_>) {
+        say_farewell(Some((QUIT, Stream::Encrypted(Box::new(stream)))), pace).await;
     }
 
     async fn converse(&self, host: &MxHost, mut tcp: TcpStream, pace: &mut Pace<'_>) -> Conversation {
@@ -165,6 +199,18 @@ fn host_name() -> Option<String> {
     MxHost::parse(&name).ok().map(|name| name.to_string())
 }
 
+/// A dialogue ends only with an outcome; this stands for one that does not.
+const NO_OUTCOME: SmtpOutcome = SmtpOutcome::Timeout(Phase::Banner);
+
+/// RFC 5321 §4.1.1.10: it may come at any time.
+const QUIT: &[u8] = b"QUIT\r\n";
+
+/// Whether the failure may come of what this program does not speak. A server that speaks no TLS, or lacks the key of its
+/// certificate, fails everybody; one that was silent is not asked twice.
+const fn others_may_succeed(failure: &TlsFailure) -> bool {
+    matches!(failure, TlsFailure::Alert(_) | TlsFailure::Incompatible(_) | TlsFailure::Closed(_))
+}
+
 /// What came of a connection, and how to leave it.
 struct Conversation {
     transcript: Transcript,
@@ -194,7 +240,7 @@ impl Conversation {
 }
 
 /// Deadlines and times of the phases.
-struct Pace<'a> {
+pub(super) struct Pace<'a> {
     timeouts: &'a SmtpTimeouts,
     overall: Instant,
     phase_began: Instant,
@@ -202,12 +248,12 @@ struct Pace<'a> {
 }
 
 impl<'a> Pace<'a> {
-    fn new(timeouts: &'a SmtpTimeouts, started: Instant) -> Self {
+    pub(super) fn new(timeouts: &'a SmtpTimeouts, started: Instant) -> Self {
         Self { timeouts, overall: started + timeouts.total, phase_began: started, times: PhaseTimes::default() }
     }
 
     /// The phase as a whole has to end then, however often a byte comes.
-    fn deadline(&self, phase: Phase) -> Instant {
+    pub(super) fn deadline(&self, phase: Phase) -> Instant {
         let limit = match phase {
             Phase::Connect => self.timeouts.connect,
             Phase::Banner => self.timeouts.banner,
@@ -268,6 +314,13 @@ async fn send<S: AsyncWrite + Unpin>(stream: &mut S, bytes: &[u8]) -> io::Result
     stream.write_all(bytes).await?;
     // Encrypted bytes wait in the TLS layer for this.
     stream.flush().await
+}
+
+async fn say_farewell(farewell: Option<(&'static [u8], Stream)>, pace: &Pace<'_>) {
+    let Some((command, mut stream)) = farewell else { return };
+    let deadline = pace.overall.min(Instant::now() + FAREWELL);
+    // All is known: how the leave-taking goes changes nothing.
+    let _ = timeout_at(deadline, take_leave(&mut stream, command)).await;
 }
 
 async fn take_leave(stream: &mut Stream, command: &[u8]) -> io::Result<()> {

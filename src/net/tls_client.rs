@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -31,8 +32,8 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::{chain_cache::ChainCache, now};
 use crate::{
-    facts::{TlsFacts, TlsFailure, TlsVersion},
-    protocol::tls::Roots,
+    facts::{ChainFacts, TlsFacts, TlsFailure, TlsVersion},
+    protocol::tls::{Roots, alert_name},
     terms::Octets,
 };
 
@@ -104,6 +105,31 @@ impl TlsClient {
     ) -> Result<(Encrypted, TlsFacts), HandshakeFailure> {
         let name = ServerName::try_from(server_name.to_owned())
             .map_err(|_| HandshakeFailure::other(format!("{server_name:?} cannot be sent as SNI")))?;
+        self.handshake_as(tcp, name, deadline).await
+    }
+
+    /// Shakes hands without SNI, and reads what the server presented.
+    pub(super) async fn handshake_without_sni(
+        &self,
+        tcp: TcpStream,
+        address: IpAddr,
+        deadline: Instant,
+    ) -> Result<(Encrypted, TlsFacts), HandshakeFailure> {
+        // RFC 6066 §3: an address is no name for SNI, and so none is sent.
+        self.handshake_as(tcp, ServerName::IpAddress(address.into()), deadline).await
+    }
+
+    /// The facts of a chain that was read elsewhere.
+    pub(super) fn chain(&self, chain: &[CertificateDer<'_>]) -> Result<Arc<ChainFacts>, String> {
+        self.chains.facts(chain, now())
+    }
+
+    async fn handshake_as(
+        &self,
+        tcp: TcpStream,
+        name: ServerName<'static>,
+        deadline: Instant,
+    ) -> Result<(Encrypted, TlsFacts), HandshakeFailure> {
         let stream = FirstByte { inner: tcp, first: None };
         let connect = TlsConnector::from(Arc::clone(&self.config)).connect(name, stream).into_fallible();
         let stream = match timeout_at(deadline, connect).await {
@@ -123,7 +149,7 @@ impl TlsClient {
             other => return Err(format!("the version {other:?} was negotiated")),
         };
         let suite = connection.negotiated_cipher_suite().ok_or("no cipher suite was negotiated")?.suite();
-        let chain = self.chains.facts(connection.peer_certificates().unwrap_or_default(), now())?;
+        let chain = self.chain(connection.peer_certificates().unwrap_or_default())?;
         Ok(TlsFacts { version, cipher: iana_name(suite), chain, completed: true })
     }
 }
@@ -166,7 +192,7 @@ impl HandshakeFailure {
 
 fn failure(error: &Error) -> TlsFailure {
     match error {
-        Error::AlertReceived(alert) => TlsFailure::Alert(snake_case(&format!("{alert:?}"))),
+        Error::AlertReceived(alert) => TlsFailure::Alert(alert_name(u8::from(*alert))),
         Error::PeerIncompatible(what) => TlsFailure::Incompatible(words(&format!("{what:?}"))),
         Error::InvalidMessage(what) => TlsFailure::NotTls(words(&format!("{what:?}"))),
         Error::InvalidCertificate(
@@ -178,22 +204,13 @@ fn failure(error: &Error) -> TlsFailure {
     }
 }
 
-/// `HandshakeFailure` as RFC 8446 §6 writes it: `handshake_failure`.
-fn snake_case(name: &str) -> String {
-    separate(name, '_')
-}
-
 /// `NoKxGroupsInCommon` for people: `no kx groups in common`.
 fn words(name: &str) -> String {
-    separate(name, ' ')
-}
-
-fn separate(name: &str, separator: char) -> String {
     let mut text = String::with_capacity(name.len().saturating_add(8));
     let mut after_word = false;
     for character in name.chars().filter(|character| character.is_ascii_graphic() || *character == ' ') {
         if character.is_ascii_uppercase() && after_word {
-            text.push(separator);
+            text.push(' ');
         }
         after_word = character.is_ascii_lowercase() || character.is_ascii_digit();
         text.push(character.to_ascii_lowercase());
@@ -341,6 +358,11 @@ mod tests {
         assert_eq!(
             failure(&Error::AlertReceived(AlertDescription::HandshakeFailure)),
             TlsFailure::Alert("handshake_failure".into())
+        );
+        assert_eq!(
+            failure(&Error::AlertReceived(AlertDescription::UnrecognisedName)),
+            TlsFailure::Alert("unrecognized_name".into()),
+            "as RFC 6066 §3 spells it"
         );
         assert_eq!(
             failure(&Error::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13)),

@@ -19,6 +19,7 @@ mod policy_fetch;
 mod resolver;
 mod serve;
 mod smtp_probe;
+mod tls_survey;
 mod vectors;
 mod vectors_identity;
 mod verdict;

@@ -7,7 +7,7 @@ use rustls_pki_types::CertificateDer;
 
 use super::{
     MAX_CHAIN,
-    hello::{offered, wire_version},
+    hello::{ALERT_CLOSE_NOTIFY, ALERT_WARNING, RECORD_ALERT, RECORD_HANDSHAKE, offered, wire_version},
 };
 use crate::facts::TlsVersion;
 
@@ -25,17 +25,12 @@ const MAX_FLIGHT: usize = 2 * MAX_MESSAGE;
 const RECORD_HEADER: usize = 5;
 const MESSAGE_HEADER: usize = 4;
 
-const RECORD_ALERT: u8 = 21;
-const RECORD_HANDSHAKE: u8 = 22;
 /// SSL 3.0 and every TLS call themselves so in the first byte of a version.
 const MAJOR_VERSION: u8 = 3;
 
 const HELLO_REQUEST: u8 = 0;
 const SERVER_HELLO: u8 = 2;
 const CERTIFICATE: u8 = 11;
-
-const ALERT_WARNING: u8 = 1;
-const ALERT_CLOSE_NOTIFY: u8 = 0;
 
 /// What a server chose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,7 +21,10 @@ const SIGNATURES: [u16; 22] = [
 /// RFC 5746 §3.3: this client knows of the renegotiation attack; servers that insist on it would refuse it otherwise.
 const RENEGOTIATION_SCSV: u16 = 0x00ff;
 
-const RECORD_HANDSHAKE: u8 = 22;
+pub(super) const RECORD_ALERT: u8 = 21;
+pub(super) const RECORD_HANDSHAKE: u8 = 22;
+pub(super) const ALERT_WARNING: u8 = 1;
+pub(super) const ALERT_CLOSE_NOTIFY: u8 = 0;
 const MESSAGE_CLIENT_HELLO: u8 = 1;
 
 /// The numbers of extensions (RFC 6066, RFC 8422, RFC 7366, RFC 7627, RFC 5246).
@@ -85,6 +88,14 @@ impl ClientHello<'_> {
         add(EXTENDED_MASTER_SECRET, &[]);
         all
     }
+}
+
+/// The alert that takes leave (RFC 5246 §7.2.1), in clear: this client goes, and nothing is wrong.
+pub fn close_notify(version: TlsVersion) -> Vec<u8> {
+    let mut record = vec![RECORD_ALERT];
+    record.extend(wire_version(version).to_be_bytes());
+    record.extend(with_length(&[ALERT_WARNING, ALERT_CLOSE_NOTIFY]));
+    record
 }
 
 /// The suites that go with a version.

@@ -15,6 +15,6 @@ pub use alert::alert_name;
 pub use anchored::{Anchor, PathFault, path_from_anchor};
 pub use certificate::{public_key_info, read_certificate, read_public_key_info};
 pub use flight::{Choice, FlightEnd, FlightFault, FlightReader};
-pub use hello::ClientHello;
+pub use hello::{ClientHello, close_notify};
 pub use identity::names_match;
 pub use trust::{MAX_CHAIN, Roots, RootsPemError, chain_facts, path_to_root, validity_window};

@@ -5,5 +5,6 @@
 pub mod dns;
 pub mod https;
 pub mod mail_world;
+pub mod openssl;
 pub mod pki;
 pub mod smtp;
