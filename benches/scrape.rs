@@ -6,7 +6,7 @@
 #![allow(clippy::print_stdout, clippy::expect_used, reason = "a program for the person at the terminal")]
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::Arc,
     time::{Duration, Instant},
@@ -103,6 +103,7 @@ fn snapshot(domains: usize) -> Snapshot {
                 lookup: None,
                 dane: HostDane::new(None, None, false),
                 paths,
+                surveys: BTreeMap::new(),
                 skipped: 0,
             };
             snapshot.hosts.insert(host, Arc::new(state));

@@ -172,7 +172,7 @@ impl Files {
         fs::write(&ca_file, &town.root_pem).expect("the root is written");
         let text = format!(
             "resolver: {{servers: [\"{}\"]}}\n\
-             probe: {{smtp_port: {}, https_port: {}, ca_file: {}, allow_private_addresses: true}}\n",
+             probe: {{smtp_port: {}, https_port: {}, ca_file: {}, allow_private_addresses: true, legacy_tls: false}}\n",
             town.dns,
             town.smtp_port,
             town.https_port,

@@ -120,7 +120,7 @@ pub struct Check {
     /// The least severity of a finding that makes the exit status 1
     #[arg(long, value_name = "SEVERITY", default_value = "error")]
     pub fail_on: FailOn,
-    /// Make only one connection to an address (this version never makes more)
+    /// Make only one connection to an address: TLS 1.0, TLS 1.1 and variants of SNI are not looked at
     #[arg(long)]
     pub quick: bool,
     /// Show everything that was seen

@@ -51,14 +51,17 @@ where
     Ok(exit_status(&assessments, arguments.fail_on))
 }
 
-/// Probes the domains and judges them, with the settings of the configuration where there is one.
+/// Probes the domains and judges them, with the settings of the configuration where there is one. `quick` leaves out all that
+/// needs more than one connection to an address.
 pub(super) async fn probe(
     domains: Vec<PolicyDomain>,
     ended: Ended,
     config_file: Option<PathBuf>,
+    quick: bool,
 ) -> Result<Vec<Assessment>, String> {
     let source = Source { file: config_file, domains: Vec::new() };
-    let settings = source.load().map_err(|errors| refused(&errors, colour()))?.settings;
+    let mut settings = source.load().map_err(|errors| refused(&errors, colour()))?.settings;
+    settings.probe.legacy_tls &= !quick;
     let edges = Edges::open(&settings).await.map_err(|error| error.to_string())?;
     let domains: Vec<DomainSettings> = domains.into_iter().map(|domain| of_domain(&settings, domain)).collect();
     Ok(monitor::check(&settings, &edges, &domains, |domain| ended(domain)).await)

@@ -65,7 +65,7 @@ fn dispatch(invocation: Invocation) -> u8 {
                 Ok(runtime) => runtime,
                 Err(status) => return status,
             };
-            let engine = |domains, ended| check::probe(domains, ended, common.config_file.clone());
+            let engine = |domains, ended| check::probe(domains, ended, common.config_file.clone(), check.quick);
             let mut out = io::stdout().lock();
             match runtime.block_on(check::run_with(&check, look, &mut out, engine)) {
                 Ok(status) => status,

@@ -20,9 +20,8 @@ use crate::{
 };
 
 /// Keys that are read and checked, and have no effect in this version. The warnings and the reference read this list.
-pub(super) const NOT_YET: [&str; 23] = [
+pub(super) const NOT_YET: [&str; 22] = [
     "resolver.trust_anchor_file",
-    "probe.legacy_tls",
     "probe.allow_any_target",
     "thresholds.testing_long",
     "thresholds.publication_grace",

@@ -26,7 +26,8 @@ pub struct AddressObservation {
     pub banner: Option<Octets>,
     /// The EHLO keywords in clear, upper case, as offered before TLS; absent where no EHLO was answered.
     pub capabilities: Option<Vec<String>>,
-    /// The handshake, whatever the certificate.
+    /// The handshake, whatever the certificate. Beside a handshake that failed: what the server offers to senders that speak
+    /// more than this monitor, read on a second connection and not completed; nothing where it shakes hands with nobody.
     pub tls: Option<TlsFacts>,
     /// Clear text followed the 220 to STARTTLS: what an attacker injects there is taken for protected (RFC 3207 §6).
     pub cleartext_after_starttls: bool,
@@ -130,6 +131,13 @@ impl AddressObservation {
     /// Whether the peer answered on the TCP level, whatever it said then.
     pub fn connected(&self) -> bool {
         !matches!(self.outcome, SmtpOutcome::ConnectFailed(_) | SmtpOutcome::Timeout(Phase::Connect))
+    }
+
+    /// Whether the server entered upon a handshake, whatever came of it; text in its place is none.
+    pub const fn reached_tls(&self) -> bool {
+        let failed =
+            matches!(&self.outcome, SmtpOutcome::HandshakeFailed(failure) if !matches!(failure, TlsFailure::NotTls(_)));
+        failed || self.tls.is_some()
     }
 
     /// Whether EHLO offered STARTTLS; nothing where EHLO was not answered.

@@ -49,6 +49,14 @@ pub struct HostObservation {
     pub dnssec_healthy: bool,
 }
 
+impl HostObservation {
+    /// The TLSA base domain (RFC 7672 §2.2.3): that of the first lookup with records.
+    pub fn tlsa_base(&self) -> Option<&MxHost> {
+        let lookups = &self.tlsa.as_ref()?.lookups;
+        lookups.iter().find(|tlsa| !tlsa.lookup.records().is_empty()).map(|tlsa| &tlsa.base)
+    }
+}
+
 /// A mail host of a domain, with what its addresses did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MxFacts {

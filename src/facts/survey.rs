@@ -28,6 +28,29 @@ pub struct TlsSurvey {
     pub base_sni: Option<(MxHost, Handshake)>,
 }
 
+impl TlsSurvey {
+    /// Every handshake with another name than usual.
+    pub fn handshakes(&self) -> impl Iterator<Item = &Handshake> {
+        [&self.without_sni, &self.unknown_sni].into_iter().chain(self.base_sni.as_ref().map(|(_, handshake)| handshake))
+    }
+
+    /// Whether nothing at all was seen.
+    pub fn is_blank(&self) -> bool {
+        self.offers().iter().all(|offer| matches!(offer, Offer::NotSeen(_)))
+            && self.handshakes().all(|handshake| matches!(handshake, Handshake::NotSeen(_)))
+    }
+
+    /// Whether all was seen and no handshake failed.
+    pub fn is_smooth(&self) -> bool {
+        !self.offers().iter().any(|offer| matches!(offer, Offer::NotSeen(_)))
+            && self.handshakes().all(|handshake| matches!(handshake, Handshake::Done(_)))
+    }
+
+    const fn offers(&self) -> [&Offer; 2] {
+        [&self.tls10, &self.tls11]
+    }
+}
+
 /// Whether something is offered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

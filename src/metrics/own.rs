@@ -107,7 +107,7 @@ pub(super) static ROWS: &[Row<Source>] = &[
         Gauge,
         "smtptls_targets",
         KIND,
-        "Number of subjects that are probed (domain, mx, mx-address).",
+        "Number of subjects that are probed (domain, mx, mx-address, survey).",
         "for a kind until the schedule is set up",
         gathered,
     ),

@@ -12,7 +12,9 @@ use tokio::sync::OnceCell;
 use super::{Edges, probe, vantage::Attempts};
 use crate::{
     config::{DomainSettings, Settings},
-    facts::{AddressObservation, DomainObservation, HostObservation, MxFacts, Observation, SmtpOutcome, Vantage},
+    facts::{
+        AddressObservation, DomainObservation, HostObservation, MxFacts, Observation, SmtpOutcome, TlsSurvey, Vantage,
+    },
     net::now,
     protocol::mta_sts::Mode,
     terms::{MxHost, PolicyDomain},
@@ -21,7 +23,7 @@ use crate::{
 
 /// Looks at every domain once and judges all of them, in the order asked.
 ///
-/// Every mail host is looked up, and every address of it probed, once for all domains that use it. `on_done` is called
+/// Every mail host is looked up, and every address of it probed and (`probe.legacy_tls`) surveyed, once for all domains that use it. `on_done` is called
 /// whenever the looking at one domain ends. The judgement follows when all is seen: only then it is known what this side can
 /// see.
 pub async fn check(
@@ -78,6 +80,7 @@ struct Seen {
 struct SeenHost {
     lookup: Arc<HostObservation>,
     addresses: BTreeMap<IpAddr, Arc<AddressObservation>>,
+    surveys: BTreeMap<IpAddr, Arc<TlsSurvey>>,
     skipped: usize,
 }
 
@@ -105,9 +108,23 @@ async fn see(edges: &Edges, host: &MxHost) -> Arc<SeenHost> {
         false => edges.probed(all.iter().copied()).collect(),
     };
     let skipped = all.len().saturating_sub(edges.max_addresses);
-    let seen = join_all(probed.iter().map(|address| probe::address(edges, host, *address))).await;
-    let addresses = seen.into_iter().map(|seen| (seen.address, Arc::new(seen))).collect();
-    Arc::new(SeenHost { lookup: Arc::new(lookup), addresses, skipped })
+    let base = lookup.tlsa_base();
+    let seen = join_all(probed.iter().map(async |address| {
+        let seen = probe::address(edges, host, *address).await;
+        let survey = match edges.surveys && seen.reached_tls() {
+            true => Some(probe::survey(edges, host, *address, base).await),
+            false => None,
+        };
+        (seen, survey)
+    }))
+    .await;
+    let mut addresses = BTreeMap::new();
+    let mut surveys = BTreeMap::new();
+    for (seen, survey) in seen {
+        surveys.extend(survey.map(|survey| (survey.address, Arc::new(survey))));
+        addresses.insert(seen.address, Arc::new(seen));
+    }
+    Arc::new(SeenHost { lookup: Arc::new(lookup), addresses, surveys, skipped })
 }
 
 async fn vantage(settings: &Settings, edges: &Edges, seen: &[Seen]) -> Vantage {
@@ -173,7 +190,7 @@ fn judge_once(domain: Seen, context: &Context<'_>) -> Assessment {
             MxFacts {
                 host: Arc::clone(&seen.lookup),
                 addresses: seen.addresses.clone(),
-                surveys: BTreeMap::new(),
+                surveys: seen.surveys.clone(),
                 skipped: seen.skipped,
             },
         );

@@ -26,6 +26,8 @@ pub struct Edges {
     pub(crate) families: Families,
     pub(crate) max_mx: usize,
     pub(crate) max_addresses: usize,
+    /// Whether addresses are surveyed (`probe.legacy_tls`).
+    pub(crate) surveys: bool,
     opt_out: Vec<HostPattern>,
     /// Whether DNSSEC can be seen from here.
     pub(crate) dnssec: DnssecSight,
@@ -101,6 +103,7 @@ impl Edges {
             families: Families { ip4: probe.families.ip4, ip6: probe.families.ip6 },
             max_mx: probe.max_mx,
             max_addresses: probe.max_addresses,
+            surveys: probe.legacy_tls,
             opt_out: probe.opt_out.clone(),
             dnssec,
         })

@@ -12,13 +12,16 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     DnsCounters, Edges, EdgesError, ProbeKind, Snapshot, Telemetry,
-    fleet::{Fleet, Target, Wanted},
+    fleet::{Fleet, SURVEY_INTERVAL, SURVEY_RETRY, Target, Wanted},
     probe,
     schedule::{Schedule, first_delay, jittered},
 };
 use crate::{
     config::{Change, Settings},
-    facts::{AddressObservation, DomainObservation, HostObservation, PolicyHostObservation, SmtpOutcome},
+    facts::{
+        AddressObservation, DomainObservation, Handshake, HostObservation, PolicyHostObservation, SmtpOutcome,
+        TlsSurvey,
+    },
     net::now,
     terms::{MxHost, Timestamp},
     verdict::discovered_policy,
@@ -141,9 +144,19 @@ enum Seen {
     /// With how many of the addresses are to be probed; nothing where the host opted out.
     Host(Box<(HostObservation, Option<usize>)>),
     Address(Box<AddressObservation>),
+    Survey(Box<TlsSurvey>),
     Canary(MxHost, Vec<AddressObservation>),
     /// The probe panicked.
     Nothing,
+}
+
+/// What the fleet knows that a probe needs.
+enum Known {
+    Nothing,
+    /// What the policy host said last, where it is too early to ask again.
+    Policy(Option<Box<PolicyHostObservation>>),
+    /// The TLSA base domain of a host.
+    Base(Option<MxHost>),
 }
 
 struct Done {
@@ -220,12 +233,17 @@ impl Keeper {
             && let Some((target, due)) = self.schedule.pop(time)
         {
             let due = now() - time.saturating_duration_since(due);
-            let kept = match &target {
-                Target::Domain(domain) => self.fleet.kept_policy(domain, now()),
-                _ => None,
+            let known = match &target {
+                Target::Domain(domain) => Known::Policy(self.fleet.kept_policy(domain, now()).map(Box::new)),
+                Target::Survey(host, address) => match self.fleet.survey_due(host, *address) {
+                    Some(base) => Known::Base(base),
+                    None => continue,
+                },
+                _ => Known::Nothing,
             };
             self.started += 1;
-            let task = run(Arc::clone(&self.edges), self.telemetry.clone(), target, due, kept, self.results_in.clone());
+            let task =
+                run(Arc::clone(&self.edges), self.telemetry.clone(), target, due, known, self.results_in.clone());
             let stop = self.stop.clone();
             // A probe that is cut off in the middle of a dialogue would leave without a QUIT, so the token is looked at only
             // while it waits for its turn; the grace bounds the rest.
@@ -242,7 +260,7 @@ impl Keeper {
         let began = match &seen {
             Seen::Domain(seen) => Some(seen.0.started_at),
             Seen::Address(seen) => Some(seen.at - seen.duration),
-            Seen::Host(_) | Seen::Canary(..) | Seen::Nothing => None,
+            Seen::Host(_) | Seen::Survey(_) | Seen::Canary(..) | Seen::Nothing => None,
         };
         if let Some(began) = began {
             self.telemetry.schedule_lag(began.since(due));
@@ -251,8 +269,12 @@ impl Keeper {
             Seen::Domain(seen) => self.fleet.domain_seen(seen.0, seen.1),
             Seen::Host(seen) => self.fleet.host_seen(seen.0, seen.1, now()),
             Seen::Address(seen) => self.fleet.address_seen(*seen),
+            Seen::Survey(seen) => self.fleet.survey_seen(*seen),
             Seen::Canary(name, seen) => self.fleet.canary_seen(&name, &seen),
-            Seen::Nothing => Wanted { again: Some(self.settings.probe.interval), ..Wanted::default() },
+            Seen::Nothing => {
+                let again = if let Target::Survey(..) = target { SURVEY_RETRY } else { self.settings.probe.interval };
+                Wanted { again: Some(again), ..Wanted::default() }
+            }
         };
         self.follow(&target, wanted);
         self.publish_soon();
@@ -268,6 +290,9 @@ impl Keeper {
         for target in wanted.now {
             self.set(target, Duration::ZERO);
         }
+        for spread in wanted.spread {
+            self.set(spread.target, spread.after + spread.within.mul_f64(rand::random()));
+        }
     }
 
     fn publish_soon(&mut self) {
@@ -280,6 +305,8 @@ impl Keeper {
         self.telemetry.set_targets(ProbeKind::Domain, domains);
         self.telemetry.set_targets(ProbeKind::Mx, hosts);
         self.telemetry.set_targets(ProbeKind::MxAddress, addresses);
+        let surveyed = if self.settings.probe.legacy_tls { addresses } else { 0 };
+        self.telemetry.set_targets(ProbeKind::Survey, surveyed);
         self.telemetry.set_targets(ProbeKind::Canary, self.settings.probe.canaries.len());
         self.telemetry.set_overdue(self.schedule.overdue(Instant::now(), MOST_OVERDUE));
         if let Some(snapshot) = self.fleet.refresh(now()) {
@@ -319,7 +346,11 @@ impl Keeper {
         let others: Vec<Target> =
             self.schedule.keys().filter(|key| !matches!(key, Target::Domain(_))).cloned().collect();
         for target in others {
-            let interval = if matches!(target, Target::Address(..)) { probe.mx_interval } else { probe.interval };
+            let interval = match target {
+                Target::Address(..) => probe.mx_interval,
+                Target::Survey(..) => SURVEY_INTERVAL,
+                _ => probe.interval,
+            };
             self.schedule.no_later_than(&target, time + interval);
         }
     }
@@ -342,6 +373,7 @@ impl Keeper {
             (ProbeKind::Domain, probe.interval),
             (ProbeKind::Mx, probe.interval),
             (ProbeKind::MxAddress, probe.mx_interval),
+            (ProbeKind::Survey, SURVEY_INTERVAL),
             (ProbeKind::Canary, probe.interval),
         ] {
             self.telemetry.set_interval(kind, interval);
@@ -355,10 +387,10 @@ async fn run(
     telemetry: Telemetry,
     target: Target,
     due: Timestamp,
-    kept: Option<PolicyHostObservation>,
+    known: Known,
     results: mpsc::Sender<Done>,
 ) {
-    let looked = AssertUnwindSafe(look(&edges, &telemetry, &target, kept)).catch_unwind().await;
+    let looked = AssertUnwindSafe(look(&edges, &telemetry, &target, known)).catch_unwind().await;
     let seen = looked.unwrap_or_else(|_| {
         telemetry.task_panicked();
         tracing::error!(?target, "a probe panicked; it is tried again at its next time");
@@ -368,11 +400,12 @@ async fn run(
     let _ = results.send(Done { target, due, seen }).await;
 }
 
-async fn look(edges: &Edges, telemetry: &Telemetry, target: &Target, kept: Option<PolicyHostObservation>) -> Seen {
+async fn look(edges: &Edges, telemetry: &Telemetry, target: &Target, known: Known) -> Seen {
     let started = Instant::now();
     match target {
         Target::Domain(domain) => {
             let guard = telemetry.probe_started(ProbeKind::Domain);
+            let kept = if let Known::Policy(kept) = known { kept.map(|kept| *kept) } else { None };
             let observation = probe::domain(edges, domain, kept).await;
             guard.ended(observation.duration, domain_failure(&observation));
             let hosts = probe::mail_hosts(edges, &observation);
@@ -390,6 +423,13 @@ async fn look(edges: &Edges, telemetry: &Telemetry, target: &Target, kept: Optio
             let observation = probe::address(edges, host, *address).await;
             guard.ended(observation.duration, address_failure(&observation));
             Seen::Address(Box::new(observation))
+        }
+        Target::Survey(host, address) => {
+            let guard = telemetry.probe_started(ProbeKind::Survey);
+            let base = if let Known::Base(base) = known { base } else { None };
+            let survey = probe::survey(edges, host, *address, base.as_ref()).await;
+            guard.ended(started.elapsed(), survey_failure(&survey));
+            Seen::Survey(Box::new(survey))
         }
         Target::Canary(host) => {
             let guard = telemetry.probe_started(ProbeKind::Canary);
@@ -410,6 +450,14 @@ fn domain_failure(observation: &DomainObservation) -> Option<&'static str> {
         (false, _) => Some("dns-error"),
         (true, true) if !usable() => Some("sts-policy-fetch-error"),
         _ => None,
+    }
+}
+
+fn survey_failure(survey: &TlsSurvey) -> Option<&'static str> {
+    let failed = survey.handshakes().any(|handshake| matches!(handshake, Handshake::Failed(_)));
+    match survey.is_blank() {
+        true => Some("other"),
+        false => failed.then_some("validation-failure"),
     }
 }
 

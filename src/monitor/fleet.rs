@@ -9,6 +9,8 @@ use std::{
     time::Duration,
 };
 
+use self::surveys::Surveys;
+pub(super) use self::surveys::{SURVEY_INTERVAL, SURVEY_RETRY, Spread};
 use super::{
     DomainState, HostState, Snapshot,
     schedule::backed_off,
@@ -42,6 +44,8 @@ pub(crate) enum Target {
     Host(MxHost),
     /// One address of a mail host.
     Address(MxHost, IpAddr),
+    /// What else one address of a mail host offers.
+    Survey(MxHost, IpAddr),
     /// A host that is known to work.
     Canary(MxHost),
 }
@@ -55,6 +59,8 @@ pub(crate) struct Wanted {
     pub(crate) never: Vec<Target>,
     /// Probe the target that was seen again after this time.
     pub(crate) again: Option<Duration>,
+    /// Probe these at some moment.
+    pub(crate) spread: Vec<Spread>,
 }
 
 #[derive(Debug)]
@@ -86,6 +92,7 @@ struct Address {
     latest: Option<Arc<AddressObservation>>,
     /// Since when it is not among the addresses of the host.
     unlisted_since: Option<Timestamp>,
+    surveys: Surveys,
 }
 
 #[derive(Debug, Default)]
@@ -166,6 +173,9 @@ impl Fleet {
                 self.canaries.insert(canary.clone(), Canary::default());
                 wanted.now.push(Target::Canary(canary.clone()));
             }
+        }
+        if self.settings.probe.legacy_tls && !settings.probe.legacy_tls {
+            self.forget_surveys(&mut wanted);
         }
         self.settings = settings;
         self.dnssec = dnssec;
@@ -262,6 +272,7 @@ impl Fleet {
     pub(crate) fn address_seen(&mut self, observation: AddressObservation) -> Wanted {
         let mut wanted = Wanted::default();
         let name = observation.host.clone();
+        let hosts = self.hosts.len();
         let Some(host) = self.hosts.get_mut(&name) else { return wanted };
         let Some(address) = host.addresses.get_mut(&observation.address) else { return wanted };
         let observation = Arc::new(observation);
@@ -280,6 +291,9 @@ impl Fleet {
         };
         // The probe may have been under way when the address went out of the DNS.
         wanted.again = address.unlisted_since.is_none().then_some(again);
+        if wanted.again.is_some() && probe.legacy_tls {
+            wanted.spread.extend(address.surveys.plan(&observation, hosts));
+        }
         address.latest = Some(observation);
         self.host_changed(&name);
         wanted
@@ -391,7 +405,7 @@ impl Fleet {
             let facts = MxFacts {
                 host: Arc::clone(lookup),
                 addresses: host.addresses.iter().filter_map(latest).collect(),
-                surveys: BTreeMap::new(),
+                surveys: host.surveys(),
                 skipped: host.skipped,
             };
             hosts.insert(name.clone(), facts);
@@ -454,6 +468,7 @@ impl Fleet {
             findings,
             lookup: host.observation.clone(),
             paths: host.addresses.iter().map(path).collect(),
+            surveys: host.surveys(),
             skipped: host.skipped,
             dane,
             host: name,
@@ -475,7 +490,10 @@ impl Fleet {
             host.users.remove(domain);
             self.changed_hosts.insert(name.clone());
             if host.users.is_empty() {
-                wanted.never.extend(host.addresses.keys().map(|address| Target::Address(name.clone(), *address)));
+                for (address, known) in &mut host.addresses {
+                    wanted.never.push(Target::Address(name.clone(), *address));
+                    known.surveys.cancel(|| Target::Survey(name.clone(), *address), wanted);
+                }
                 wanted.never.push(Target::Host(name.clone()));
                 self.hosts.remove(name);
             }
@@ -559,6 +577,7 @@ impl Host {
             }
             if known.unlisted_since.is_none() {
                 wanted.never.push(Target::Address(name.clone(), *address));
+                known.surveys.cancel(|| Target::Survey(name.clone(), *address), wanted);
             }
             let since = *known.unlisted_since.get_or_insert(now);
             let worked = known.latest.as_ref().is_some_and(|latest| latest.outcome == SmtpOutcome::Done);
@@ -572,5 +591,6 @@ impl Host {
     }
 }
 
+mod surveys;
 #[cfg(test)]
 mod tests;

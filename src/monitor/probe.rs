@@ -6,7 +6,7 @@ use super::Edges;
 use crate::{
     facts::{
         AddressLookup, AddressObservation, DomainObservation, HostObservation, LookupOutcome, MxTarget,
-        PolicyHostObservation,
+        PolicyHostObservation, TlsSurvey,
     },
     net::now,
     terms::{MxHost, PolicyDomain},
@@ -117,6 +117,11 @@ pub(crate) async fn host(edges: &Edges, host: &MxHost) -> HostObservation {
 pub(crate) async fn address(edges: &Edges, host: &MxHost, address: IpAddr) -> AddressObservation {
     let _permit = edges.politeness.permit(host.as_str(), address).await;
     edges.smtp.probe(host, address).await
+}
+
+/// Looks at what else one address of a mail host offers: several connections, each as soon as politeness lets it.
+pub(crate) async fn survey(edges: &Edges, host: &MxHost, address: IpAddr, base: Option<&MxHost>) -> TlsSurvey {
+    edges.smtp.survey(host, address, base, || edges.politeness.permit(host.as_str(), address)).await
 }
 
 /// Tries the addresses of a canary until one answers.

@@ -25,13 +25,15 @@ pub enum ProbeKind {
     Mx,
     /// One address of a mail host.
     MxAddress,
+    /// What else one address of a mail host offers.
+    Survey,
     /// A mail host that is known to work.
     Canary,
 }
 
 impl ProbeKind {
     /// All.
-    pub const ALL: [Self; 4] = [Self::Domain, Self::Mx, Self::MxAddress, Self::Canary];
+    pub const ALL: [Self; 5] = [Self::Domain, Self::Mx, Self::MxAddress, Self::Survey, Self::Canary];
 
     /// The value of the label `kind`.
     pub const fn as_str(self) -> &'static str {
@@ -39,6 +41,7 @@ impl ProbeKind {
             Self::Domain => "domain",
             Self::Mx => "mx",
             Self::MxAddress => "mx-address",
+            Self::Survey => "survey",
             Self::Canary => "canary",
         }
     }

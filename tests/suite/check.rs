@@ -279,6 +279,32 @@ async fn a_mail_host_of_several_domains_is_asked_once() {
     assert_eq!(world.dns.count("mx.provider.example"), 2, "A and AAAA");
 }
 
+#[tokio::test]
+async fn each_address_is_surveyed_unless_it_is_to_be_quick() {
+    let world = MailWorld::start().await;
+    let domain = world.domain("example.com").await;
+    let config = world.config_file("");
+    let text = std::fs::read_to_string(&config).unwrap().replace("legacy_tls: false", "legacy_tls: true");
+    std::fs::write(&config, text).unwrap();
+    let config = config.to_str().unwrap();
+    let mut before = 0;
+    for (more, connections) in [(&["--quick"][..], 1), (&[], 1 + 4)] {
+        let output = run(&[&["check", "--config.file", config, "example.com"], more].concat()).await;
+        assert_eq!(status(&output), 0, "{output:?}");
+        assert_eq!(domain.smtp.connections() - before, connections, "{more:?}");
+        before = domain.smtp.connections();
+    }
+    assert!(!domain.smtp.commands().iter().any(|command| command.starts_with("MAIL")));
+    // Where no handshake was reached there is nothing to survey.
+    let mut script = SmtpScript::good(&world.pki.identity(&["mx.example.com"]));
+    script.ehlo = Act::say("250-mx\r\n250 SIZE\r\n");
+    domain.smtp.set_script(script);
+    let mut settings = world.settings(&["example.com"]);
+    settings.probe.legacy_tls = true;
+    check_one(&settings).await;
+    assert_eq!(domain.smtp.connections() - before, 1);
+}
+
 /// What a bad peer does to its domain.
 struct Bad {
     name: &'static str,

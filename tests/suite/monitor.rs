@@ -7,6 +7,7 @@ use std::{
 
 use smtptls_exporter::{
     config::Settings,
+    facts::{Handshake, Offer},
     monitor::{DomainState, HostState, Monitor, Snapshot, Telemetry},
     terms::{MxHost, PolicyDomain, PolicyId},
     verdict::{Assessment, Code, PathAssessment, Reach, State},
@@ -567,4 +568,25 @@ async fn an_outage_of_the_resolver_is_told_and_blamed_on_nobody() {
     }
     running.until_all_are(State::Protected).await;
     running.monitor.stop().await;
+}
+
+#[tokio::test]
+async fn addresses_are_surveyed_beside_their_probes() {
+    let world = MailWorld::start().await;
+    let domain = world.domain("one.example").await;
+    let mut settings = once(&world, &["one.example"]);
+    settings.probe.legacy_tls = true;
+    let mut running = Running::start(settings.clone()).await;
+    let surveyed = |snapshot: &Snapshot| host(snapshot, "mx.one.example").is_some_and(|host| !host.surveys.is_empty());
+    let snapshot = running.until("a survey", surveyed).await;
+    let survey = host(&snapshot, "mx.one.example").unwrap().surveys.values().next().unwrap();
+    assert_eq!((&survey.tls10, &survey.tls11), (&Offer::Refused, &Offer::Refused));
+    assert!(survey.handshakes().all(|handshake| matches!(handshake, Handshake::Done(_))), "{survey:?}");
+    assert_eq!(domain.smtp.connections(), 1 + 4);
+    assert!((running.probes("survey") - 1.0).abs() < f64::EPSILON);
+
+    settings.probe.legacy_tls = false;
+    running.apply(settings).await.unwrap();
+    running.until("no survey", |snapshot| !surveyed(snapshot)).await;
+    assert_eq!(domain.smtp.connections(), 1 + 4);
 }

@@ -63,7 +63,6 @@ const BROKEN: &[(&str, &str)] = &[
         "1:20 error: \"ipv4\" is not known here | one of ip4, ip6 | did you mean `ip4`?\n\
          1:26 error: \"IP6\" is not known here | one of ip4, ip6 | did you mean `ip6`?\n\
          1:39 error: \"Mozilla\" is not known here | one of webpki, system, none\n\
-         1:48 warning: `probe.legacy_tls` is not built yet and has no effect | this version checks its form and does nothing else with it\n\
          1:60 error: found the text \"yes\" | true or false | write true\n\
          1:90 error: found the number 1 | true or false\n",
     ),

@@ -2,8 +2,8 @@ use super::*;
 use crate::{
     config::parse,
     facts::{
-        AddressLookup, ConnectFailure, DnssecSight, Lookup, LookupFailure, LookupOutcome, MxRecord, MxTarget,
-        PhaseTimes, Security,
+        AddressLookup, ConnectFailure, DnssecSight, Handshake, Lookup, LookupFailure, LookupOutcome, MxRecord,
+        MxTarget, Offer, PhaseTimes, Security, TlsFailure, TlsSurvey, TlsaLookup, TlsaObservation, TlsaRecord,
     },
     terms::Octets,
 };
@@ -278,4 +278,146 @@ fn a_resolver_that_answers_nobody_is_this_side() {
     assert_eq!(assessment.findings.iter().map(|found| found.code).collect::<Vec<_>>(), [Code::VantageLimited]);
     look(&mut fleet, "a.example", &["mx.a.example"]);
     assert!(!fleet.refresh(NOW).unwrap().vantage.resolver_failing);
+}
+
+/// A handshake that failed is one that TLS was reached for, and needs no certificate here.
+fn reach_tls(fleet: &mut Fleet, name: &str, address: &str) -> Wanted {
+    probe(fleet, name, address, SmtpOutcome::HandshakeFailed(TlsFailure::Alert("handshake_failure".into())))
+}
+
+fn survey(name: &str, address: &str, offer: Offer) -> TlsSurvey {
+    let handshake = || Handshake::NotSeen("not looked at in this test".into());
+    TlsSurvey {
+        host: host(name),
+        address: ip(address),
+        at: NOW,
+        tls10: offer.clone(),
+        tls11: offer,
+        without_sni: handshake(),
+        unknown_sni: handshake(),
+        base_sni: None,
+    }
+}
+
+fn shown_surveys(fleet: &mut Fleet, name: &str) -> Vec<Offer> {
+    let snapshot = fleet.refresh(NOW).unwrap();
+    snapshot.hosts[&host(name)].surveys.values().map(|survey| survey.tls10.clone()).collect()
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[test]
+fn an_address_is_surveyed_once_it_reached_tls() {
+    let mut fleet = fleet(TWO);
+    look(&mut fleet, "a.example", &["mx.a.example"]);
+    look(&mut fleet, "b.example", &["mx.b.example"]);
+    look_up(&mut fleet, "mx.a.example", &["192.0.2.1"], NOW);
+    let (name, address) = ("mx.a.example", "192.0.2.1");
+    for outcome in [
+        SmtpOutcome::ConnectFailed(ConnectFailure::Refused),
+        SmtpOutcome::StarttlsNotOffered,
+        SmtpOutcome::HandshakeFailed(TlsFailure::NotTls("x".into())),
+    ] {
+        assert_eq!(probe(&mut fleet, name, address, outcome).spread, []);
+    }
+    let target = Target::Survey(host(name), ip(address));
+    let within = Duration::from_secs(2);
+    let expected = Spread { target: target.clone(), after: Duration::ZERO, within };
+    assert_eq!(reach_tls(&mut fleet, name, address).spread, [expected], "spread by the number of hosts");
+    assert_eq!(reach_tls(&mut fleet, name, address).spread, [], "it is planned already");
+
+    assert_eq!(fleet.survey_due(&host(name), ip(address)), Some(None));
+    // As soon as it is due and the address does not get so far any more, it waits for better days.
+    probe(&mut fleet, name, address, SmtpOutcome::ConnectFailed(ConnectFailure::Refused));
+    assert_eq!(fleet.survey_due(&host(name), ip(address)), None);
+    assert_eq!(reach_tls(&mut fleet, name, address).spread.len(), 1);
+
+    // The address goes, and with it the survey.
+    let gone = look_up(&mut fleet, name, &["192.0.2.2"], NOW).never;
+    assert_eq!(gone, [Target::Address(host(name), ip(address)), target]);
+}
+
+#[test]
+fn a_survey_comes_once_a_day_and_sooner_where_little_was_seen() {
+    let mut fleet = fleet("domains: [a.example]");
+    let (name, address) = ("mx.a.example", "192.0.2.1");
+    look(&mut fleet, "a.example", &[name]);
+    look_up(&mut fleet, name, &[address], NOW);
+    reach_tls(&mut fleet, name, address);
+    let done = |offer: Offer| {
+        let failed = Handshake::Failed(TlsFailure::Alert("unrecognized_name".into()));
+        TlsSurvey { without_sni: failed, ..survey(name, address, offer) }
+    };
+    let waits: Vec<_> = (0..7).map(|_| fleet.survey_seen(done(Offer::Accepted)).again.unwrap()).collect();
+    assert_eq!(waits, [1, 2, 4, 8, 16, 24, 24].map(|hours| hours * HOUR));
+    assert_eq!(shown_surveys(&mut fleet, name), [Offer::Accepted]);
+
+    let blank = survey(name, address, Offer::NotSeen("no answer in time".into()));
+    assert!(blank.is_blank());
+    fleet.survey_seen(blank);
+    assert_eq!(shown_surveys(&mut fleet, name), [Offer::Accepted], "knowledge stays");
+    fleet.survey_seen(done(Offer::Refused));
+    assert_eq!(shown_surveys(&mut fleet, name), [Offer::Refused]);
+
+    look_up(&mut fleet, name, &["192.0.2.2"], NOW);
+    assert_eq!(fleet.survey_seen(done(Offer::Refused)).again, None, "it went meanwhile");
+}
+
+#[test]
+fn an_address_that_comes_back_keeps_its_rhythm() {
+    let mut fleet = fleet("domains: [a.example]");
+    let (name, address) = ("mx.a.example", "192.0.2.1");
+    look(&mut fleet, "a.example", &[name]);
+    look_up(&mut fleet, name, &[address], NOW);
+    reach_tls(&mut fleet, name, address);
+    fleet.survey_seen(survey(name, address, Offer::Refused));
+    // It stays known while it is out only where it worked.
+    probe(&mut fleet, name, address, SmtpOutcome::Done);
+    look_up(&mut fleet, name, &["192.0.2.2"], NOW);
+    look_up(&mut fleet, name, &[address], NOW);
+    let spread = reach_tls(&mut fleet, name, address).spread;
+    assert_eq!(spread.iter().map(|spread| spread.after).collect::<Vec<_>>(), [DAY]);
+}
+
+#[test]
+fn surveys_can_be_switched_off_and_on() {
+    let mut fleet = fleet("domains: [a.example]");
+    let (name, address) = ("mx.a.example", "192.0.2.1");
+    look(&mut fleet, "a.example", &[name]);
+    look_up(&mut fleet, name, &[address], NOW);
+    reach_tls(&mut fleet, name, address);
+    fleet.survey_seen(survey(name, address, Offer::Accepted));
+    let off = settings("domains: [a.example]\nprobe: {legacy_tls: false}");
+    assert_eq!(fleet.configure(off, DnssecSight::Off).never, [Target::Survey(host(name), ip(address))]);
+    assert_eq!(shown_surveys(&mut fleet, name), []);
+    assert_eq!(reach_tls(&mut fleet, name, address).spread, []);
+    // One was under way.
+    assert_eq!(fleet.survey_seen(survey(name, address, Offer::Accepted)).again, None);
+    assert_eq!(shown_surveys(&mut fleet, name), []);
+    fleet.configure(settings("domains: [a.example]"), DnssecSight::Off);
+    assert_eq!(reach_tls(&mut fleet, name, address).spread.len(), 1);
+}
+
+#[test]
+fn the_base_domain_is_that_of_the_first_lookup_with_records() {
+    let mut fleet = fleet("domains: [a.example]");
+    let (name, address) = ("mx.a.example", "192.0.2.1");
+    look(&mut fleet, "a.example", &[name]);
+    let record = TlsaRecord { usage: 3, selector: 1, matching: 1, data: Octets::from("x") };
+    let tlsa = |base: &str, records| TlsaLookup { base: host(base), lookup: lookup(base, found(records)) };
+    let observation = HostObservation {
+        host: host(name),
+        at: NOW,
+        addresses: addresses(name, &[address]),
+        tlsa: Some(TlsaObservation {
+            alias: None,
+            lookups: vec![tlsa("mail.provider.example", vec![]), tlsa(name, vec![record])],
+        }),
+        resolver_healthy: true,
+        dnssec_healthy: true,
+    };
+    fleet.host_seen(observation, Some(20), NOW);
+    reach_tls(&mut fleet, name, address);
+    assert_eq!(fleet.survey_due(&host(name), ip(address)), Some(Some(host(name))));
 }

@@ -145,6 +145,8 @@ impl MailWorld {
         probe.smtp_port = self.smtp_port;
         probe.https_port = self.https_port;
         probe.allow_private_addresses = true;
+        // Tests count connections; those that are about surveys switch them on.
+        probe.legacy_tls = false;
         settings
     }
 
@@ -159,7 +161,7 @@ impl MailWorld {
         format!(
             "resolver: {{servers: ['{dns}'], dnssec: off, timeout: 1s}}\n\
              probe:\n  timeout: 20s\n  helo_name: probe.example\n  roots: none\n  ca_file: {ca}\n  smtp_port: {smtp}\n  \
-             https_port: {https}\n  allow_private_addresses: true\n{rest}",
+             https_port: {https}\n  allow_private_addresses: true\n  legacy_tls: false\n{rest}",
             dns = self.dns.address(),
             ca = self.ca_file().display(),
             smtp = self.smtp_port,
