@@ -140,9 +140,10 @@ pub struct ExtendedError {
 }
 
 impl ExtendedError {
-    /// RFC 8914 §4: whether the code says that DNSSEC validation failed (5 to 12, without 11 "no zone key bit").
+    /// RFC 8914 §4.7 to §4.13: whether the code says that DNSSEC validation failed. Code 5, "indeterminate", says that nothing
+    /// is known.
     pub fn is_bogus(&self) -> bool {
-        matches!(self.code, 5..=12)
+        matches!(self.code, 6..=12)
     }
 }
 

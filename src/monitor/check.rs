@@ -157,7 +157,7 @@ async fn vantage(settings: &Settings, edges: &Edges, seen: &[Seen]) -> Vantage {
     }
     let mut vantage = attempts.vantage(&canaries, 1);
     vantage.resolver_failing = !seen.is_empty() && seen.iter().all(|seen| !seen.observation.resolver_healthy);
-    vantage.dnssec = edges.dnssec;
+    vantage.dnssec = edges.resolver.dnssec_sight();
     vantage
 }
 

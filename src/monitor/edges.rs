@@ -5,11 +5,11 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use super::politeness::{Limits, Politeness};
 use crate::{
     config::{DnssecMode, RootSource, ServerSetting, Settings},
-    facts::{AddressObservation, DnssecSight},
+    facts::AddressObservation,
     net::{
         DialOptions, FetchOptions, FetchTimeouts, PolicyFetcher, RootChoice, RootsError, SmtpOptions, SmtpProber,
         SmtpTimeouts, TlsClient, TlsSetupError, load_roots,
-        resolver::{Families, Resolver, ResolverOptions, ResolverSetupError, ServerChoice},
+        resolver::{DnssecChoice, Families, Resolver, ResolverOptions, ResolverSetupError, ServerChoice, TrustAnchors},
     },
     terms::MxHost,
     verdict::HostPattern,
@@ -29,8 +29,6 @@ pub struct Edges {
     /// Whether addresses are surveyed (`probe.legacy_tls`).
     pub(crate) surveys: bool,
     opt_out: Vec<HostPattern>,
-    /// Whether DNSSEC can be seen from here.
-    pub(crate) dnssec: DnssecSight,
 }
 
 /// Why the edges cannot be set up.
@@ -49,7 +47,7 @@ pub enum EdgesError {
 }
 
 impl Edges {
-    /// Sets them up. Asks the resolver once whether it validates, where `resolver.dnssec` is `auto`.
+    /// Sets them up. Asks the resolver once for a control name, unless `resolver.dnssec` is `off`.
     ///
     /// # Errors
     /// [`EdgesError`] says what cannot be used.
@@ -64,13 +62,12 @@ impl Edges {
                 ServerSetting::Address(address) => ServerChoice::Address(*address),
             })
             .collect();
-        let resolver = Resolver::new(ResolverOptions::new(ServerChoice::servers(&choices)?, settings.resolver.timeout));
-        let ad_trusted = match settings.resolver.dnssec {
-            DnssecMode::TrustAd => true,
-            DnssecMode::Auto => resolver.is_local() && resolver.root_answers_with_ad().await,
-            DnssecMode::Validate | DnssecMode::Off => false,
-        };
-        let dnssec = if ad_trusted { DnssecSight::Validating } else { DnssecSight::Off };
+        let resolver = Resolver::new(ResolverOptions {
+            dnssec: dnssec_choice(settings)?,
+            ..ResolverOptions::new(ServerChoice::servers(&choices)?, settings.resolver.timeout)
+        });
+        // Settles who judges, and what can be seen from here, before the first look.
+        let _ = resolver.dnssec_healthy().await;
         let choice = match probe.roots {
             RootSource::Webpki => RootChoice::Webpki,
             RootSource::System => RootChoice::System,
@@ -105,7 +102,6 @@ impl Edges {
             max_addresses: probe.max_addresses,
             surveys: probe.legacy_tls,
             opt_out: probe.opt_out.clone(),
-            dnssec,
         })
     }
 
@@ -131,6 +127,19 @@ impl Edges {
     pub(crate) fn probed<'a>(&self, addresses: impl Iterator<Item = IpAddr> + 'a) -> impl Iterator<Item = IpAddr> + 'a {
         addresses.take(self.max_addresses)
     }
+}
+
+fn dnssec_choice(settings: &Settings) -> Result<DnssecChoice, ResolverSetupError> {
+    let anchors = || match &settings.resolver.trust_anchor_file {
+        Some(path) => TrustAnchors::from_file(path),
+        None => Ok(TrustAnchors::built_in()),
+    };
+    Ok(match settings.resolver.dnssec {
+        DnssecMode::Off => DnssecChoice::Off,
+        DnssecMode::TrustAd => DnssecChoice::TrustAd,
+        DnssecMode::Validate => DnssecChoice::Validate(anchors()?),
+        DnssecMode::Auto => DnssecChoice::Auto(anchors()?),
+    })
 }
 
 const fn limits(settings: &Settings) -> Limits {

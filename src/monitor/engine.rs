@@ -81,7 +81,7 @@ impl Monitor {
         let (commands, inbox) = mpsc::channel(1);
         let (results_in, results) = mpsc::channel(RESULTS);
         let stop = CancellationToken::new();
-        let mut fleet = Fleet::new(Arc::clone(&settings), edges.dnssec);
+        let mut fleet = Fleet::new(Arc::clone(&settings), edges.resolver.dnssec_sight());
         let first = fleet.refresh(now()).unwrap_or_default();
         let (publisher, snapshots) = watch::channel(first);
         let mut keeper = Keeper {
@@ -308,6 +308,7 @@ impl Keeper {
         let surveyed = if self.settings.probe.legacy_tls { addresses } else { 0 };
         self.telemetry.set_targets(ProbeKind::Survey, surveyed);
         self.telemetry.set_targets(ProbeKind::Canary, self.settings.probe.canaries.len());
+        self.fleet.set_dnssec(self.edges.resolver.dnssec_sight());
         self.telemetry.set_overdue(self.schedule.overdue(Instant::now(), MOST_OVERDUE));
         if let Some(snapshot) = self.fleet.refresh(now()) {
             self.publisher.send_replace(snapshot);
@@ -319,7 +320,7 @@ impl Keeper {
         edges.succeed(&self.edges, &settings);
         self.edges = Arc::new(edges);
         self.settings = Arc::clone(&settings);
-        let wanted = self.fleet.configure(settings, self.edges.dnssec);
+        let wanted = self.fleet.configure(settings, self.edges.resolver.dnssec_sight());
         self.watch_resolver();
         self.tell_intervals();
         self.follow_configuration(wanted);

@@ -317,6 +317,12 @@ impl Fleet {
         wanted
     }
 
+    /// Notes whether DNSSEC can be seen from here now.
+    pub(crate) fn set_dnssec(&mut self, sight: DnssecSight) {
+        self.changed |= self.dnssec != sight;
+        self.dnssec = sight;
+    }
+
     /// Notes when a domain is due next, for the page.
     pub(crate) fn set_due(&mut self, domain: &PolicyDomain, at: Timestamp) {
         if let Some(entry) = self.domains.get_mut(domain) {

@@ -5,8 +5,8 @@ use std::{net::IpAddr, time::Instant};
 use super::Edges;
 use crate::{
     facts::{
-        AddressLookup, AddressObservation, DomainObservation, HostObservation, LookupOutcome, MxTarget,
-        PolicyHostObservation, TlsSurvey,
+        AddressLookup, AddressObservation, DnssecSight, DomainObservation, HostObservation, LookupOutcome, MxTarget,
+        PolicyHostObservation, Security, TlsSurvey, TlsaLookup, TlsaObservation,
     },
     net::now,
     terms::{MxHost, PolicyDomain},
@@ -39,7 +39,8 @@ pub(crate) async fn domain(
         domain: domain.clone(),
         started_at,
         resolver_healthy: !failed || edges.resolver.healthy().await,
-        dnssec_healthy: false,
+        // Asked for at every look, at most once a minute in all: so it is known whether DNSSEC can be seen from here.
+        dnssec_healthy: edges.resolver.dnssec_healthy().await,
         duration: started.elapsed(),
         sts_record,
         tlsrpt_record,
@@ -100,17 +101,83 @@ pub(crate) fn mail_hosts(edges: &Edges, observation: &DomainObservation) -> (Vec
     (hosts, skipped)
 }
 
-/// Looks up a mail host.
+/// Looks up a mail host: its addresses, then its TLSA records.
 pub(crate) async fn host(edges: &Edges, host: &MxHost) -> HostObservation {
     let addresses = edges.resolver.addresses(host.as_str(), edges.families).await;
+    let tlsa = tlsa(edges, host, &addresses).await;
+    let answered =
+        addresses.answered() && tlsa.iter().flat_map(|seen| &seen.lookups).all(|seen| seen.lookup.answered());
     HostObservation {
         host: host.clone(),
         at: now(),
-        resolver_healthy: addresses.answered() || edges.resolver.healthy().await,
-        tlsa: None,
-        dnssec_healthy: false,
+        resolver_healthy: answered || edges.resolver.healthy().await,
+        dnssec_healthy: edges.resolver.dnssec_healthy().await,
+        tlsa,
         addresses,
     }
+}
+
+/// Looks up the TLSA records of a mail host that has addresses, at one TLSA base domain after the other, until one has secure
+/// records (RFC 7672 §2.2.3). Not where DNSSEC is switched off.
+async fn tlsa(edges: &Edges, host: &MxHost, addresses: &AddressLookup) -> Option<TlsaObservation> {
+    if edges.resolver.dnssec_sight() == DnssecSight::Off {
+        return None;
+    }
+    let mut seen = TlsaObservation::default();
+    let bases = match tlsa_question(host, addresses) {
+        TlsaQuestion::None => return None,
+        TlsaQuestion::Bases(bases) => bases,
+        TlsaQuestion::AliasFirst => {
+            let alias = edges.resolver.cname(host.as_str()).await;
+            // Without a secure alias senders do not ask; here it is asked all the same, to tell of records that nobody uses.
+            let bases = if alias.answered() { vec![host.clone()] } else { Vec::new() };
+            seen.alias = Some(alias);
+            bases
+        }
+    };
+    for base in bases {
+        let name = format!("_25._tcp.{base}");
+        let mut lookup = edges.resolver.tlsa(&name).await;
+        if !lookup.answered() {
+            // A failed TLSA lookup counts only where a second try fails too.
+            lookup = edges.resolver.tlsa_anew(&name).await;
+        }
+        let found = lookup.security == Security::Secure && !lookup.records().is_empty();
+        let failed = !lookup.answered();
+        seen.lookups.push(TlsaLookup { base, lookup });
+        // RFC 7672 §2.1: after a lookup that failed, a sender does not go on as if there were nothing.
+        if found || failed {
+            break;
+        }
+    }
+    Some(seen)
+}
+
+/// Where to ask for TLSA records.
+#[derive(Debug, PartialEq, Eq)]
+enum TlsaQuestion {
+    /// Nowhere: there is no address, or it cannot be known whether there is one.
+    None,
+    /// At these TLSA base domains, in this order.
+    Bases(Vec<MxHost>),
+    /// Of the host, after its CNAME record was asked for by itself.
+    AliasFirst,
+}
+
+/// RFC 7672 §2.2.2: what the address lookup says about where TLSA records may stand.
+fn tlsa_question(host: &MxHost, addresses: &AddressLookup) -> TlsaQuestion {
+    if addresses.addresses().next().is_none() || !addresses.answered() {
+        return TlsaQuestion::None;
+    }
+    let mut found = addresses.lookups().filter(|lookup| !lookup.records().is_empty());
+    let secure = found.all(|lookup| lookup.security == Security::Secure);
+    let Some(expanded) = addresses.cname().last() else { return TlsaQuestion::Bases(vec![host.clone()]) };
+    if !secure {
+        return TlsaQuestion::AliasFirst;
+    }
+    // RFC 7672 §2.2.2: the name at the end of the chain first, then the original; those between them never.
+    let expanded = MxHost::parse(expanded).ok().filter(|expanded| expanded != host);
+    TlsaQuestion::Bases(expanded.into_iter().chain([host.clone()]).collect())
 }
 
 /// Has one SMTP dialogue with one address of a mail host, as soon as politeness lets it.

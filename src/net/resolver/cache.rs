@@ -8,8 +8,6 @@ use std::{
 
 use tokio::{sync::OnceCell, time::Instant};
 
-use crate::facts::Lookup;
-
 /// How many names a cache keeps for each record type. Shared names (mail hosts, policy hosts behind a CNAME) are some
 /// thousands even where domains are a hundred thousand; at about 500 bytes an entry this is 4 MB a type.
 pub(super) const MAX_ENTRIES: usize = 8192;
@@ -17,14 +15,14 @@ pub(super) const MAX_ENTRIES: usize = 8192;
 /// A name that is known, or is being asked for right now by the one that holds the cell.
 pub(super) type Entry<T> = Arc<OnceCell<Known<T>>>;
 
-/// An answer and how long it may be used.
+/// What is known, and how long it may be used.
 #[derive(Debug)]
 pub(super) struct Known<T> {
-    pub(super) lookup: Lookup<T>,
+    pub(super) value: T,
     pub(super) until: Instant,
 }
 
-/// A bounded map from names to entries of one record type.
+/// A bounded map from names to entries.
 ///
 /// It has two generations: when the young one is full it becomes the old one, and the old one is dropped. A name that is
 /// used moves to the young one. So it stays in bounds without searching for what to drop.
@@ -64,6 +62,17 @@ impl<T> Cache<T> {
         entry
     }
 
+    /// Forgets what is known of a name, where it is as `unwanted` says.
+    pub(super) fn drop_if(&self, name: &str, unwanted: impl Fn(&T) -> bool) {
+        let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        let Generations { young, old } = &mut *generations;
+        for generation in [young, old] {
+            if generation.get(name).and_then(|entry| entry.get()).is_some_and(|known| unwanted(&known.value)) {
+                generation.remove(name);
+            }
+        }
+    }
+
     /// Forgets everything. Who waits for an answer still gets it.
     pub(super) fn clear(&self) {
         let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
@@ -81,23 +90,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{
-        facts::{LookupOutcome, Security},
-        terms::Timestamp,
-    };
 
     fn fill(entry: &Entry<u8>, until: Instant) {
-        let lookup = Lookup {
-            name: "a".into(),
-            at: Timestamp::default(),
-            outcome: LookupOutcome::NoData,
-            cname: vec![],
-            security: Security::Indeterminate,
-            signatures: None,
-            message_bytes: 0,
-            extended_errors: vec![],
-        };
-        entry.set(Known { lookup, until }).unwrap();
+        entry.set(Known { value: 1, until }).unwrap();
     }
 
     #[test]

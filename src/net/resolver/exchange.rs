@@ -12,7 +12,7 @@ use tokio::{
 
 use super::{
     stats::Counters,
-    wire::{Answer, Query, Received},
+    wire::{Answer, Flags, Query, Received},
 };
 use crate::facts::LookupFailure;
 
@@ -29,11 +29,12 @@ pub(super) async fn exchange(
     server: SocketAddr,
     name: &Name,
     kind: RecordType,
+    flags: Flags,
     deadline: Instant,
     counters: &Counters,
 ) -> Result<Answer, LookupFailure> {
     for edns in [true, false] {
-        let query = Query::new(name, kind, edns)?;
+        let query = Query::new(name, kind, flags, edns)?;
         counters.count_query(kind);
         let mut received = udp(server, &query, deadline).await?;
         if matches!(received, Received::Truncated) {

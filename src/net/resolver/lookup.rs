@@ -2,22 +2,25 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use hickory_resolver::proto::{
-    op::ResponseCode,
-    rr::{Name, RData, RecordType},
-};
+use hickory_resolver::proto::{op::ResponseCode, rr::Name};
 use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
     ResolverOptions, ResolverStats,
     cache::{Cache, Known, MAX_ENTRIES},
+    chain::Gathered,
+    dnssec::{Dnssec, Link},
+    kinds::{A, AAAA, CNAME, Kind, MX, TLSA, TXT},
+    source::Source,
     upstream::{NoAnswer, Upstream},
 };
 use crate::{
-    facts::{AddressLookup, ExtendedError, Lookup, LookupFailure, LookupOutcome, MxRecord, Security},
+    facts::{
+        AddressLookup, DnssecSight, ExtendedError, Lookup, LookupFailure, LookupOutcome, MxRecord, Security, TlsaRecord,
+    },
     net::clock,
-    protocol::dns::{CnameChain, mx_target, presentation},
-    terms::Octets,
+    protocol::dns::{CnameChain, presentation},
+    terms::{Octets, Timestamp},
 };
 
 /// How many lookups are under way at once. Each holds one socket, and a burst of so many queries still fits into the receive
@@ -54,67 +57,32 @@ pub struct Resolver {
 
 #[derive(Debug)]
 struct Shared {
-    upstream: Upstream,
-    timeout: Duration,
+    source: Arc<Source>,
+    dnssec: Dnssec,
     max_cache: Duration,
     turns: Semaphore,
-    txt: Cache<Vec<Octets>>,
-    mx: Cache<MxRecord>,
-    ip4: Cache<IpAddr>,
-    ip6: Cache<IpAddr>,
+    txt: Cache<Lookup<Vec<Octets>>>,
+    mx: Cache<Lookup<MxRecord>>,
+    ip4: Cache<Lookup<IpAddr>>,
+    ip6: Cache<Lookup<IpAddr>>,
+    tlsa: Cache<Lookup<TlsaRecord>>,
+    cname: Cache<Lookup<String>>,
 }
-
-/// A record type and how its records are read.
-#[derive(Clone, Copy)]
-struct Kind<T> {
-    record_type: RecordType,
-    read: fn(&RData) -> Option<T>,
-}
-
-const TXT: Kind<Vec<Octets>> = Kind {
-    record_type: RecordType::TXT,
-    read: |data| match data {
-        RData::TXT(txt) => Some(txt.txt_data.iter().map(|string| Octets(string.to_vec())).collect()),
-        _ => None,
-    },
-};
-
-const MX: Kind<MxRecord> = Kind {
-    record_type: RecordType::MX,
-    read: |data| match data {
-        RData::MX(mx) => Some(MxRecord { preference: mx.preference, target: mx_target(mx.exchange.iter()) }),
-        _ => None,
-    },
-};
-
-const A: Kind<IpAddr> = Kind {
-    record_type: RecordType::A,
-    read: |data| match data {
-        RData::A(address) => Some(IpAddr::V4(address.0)),
-        _ => None,
-    },
-};
-
-const AAAA: Kind<IpAddr> = Kind {
-    record_type: RecordType::AAAA,
-    read: |data| match data {
-        RData::AAAA(address) => Some(IpAddr::V6(address.0)),
-        _ => None,
-    },
-};
 
 impl Resolver {
     /// A resolver that has asked nothing yet. Without servers every lookup fails as unreachable.
     pub fn new(options: ResolverOptions) -> Self {
         let shared = Shared {
-            upstream: Upstream::new(options.servers),
-            timeout: options.timeout,
+            source: Arc::new(Source::new(Upstream::new(options.servers), options.timeout)),
+            dnssec: Dnssec::new(options.dnssec),
             max_cache: options.max_cache,
             turns: Semaphore::new(MAX_IN_FLIGHT),
             txt: Cache::new(MAX_ENTRIES),
             mx: Cache::new(MAX_ENTRIES),
             ip4: Cache::new(MAX_ENTRIES),
             ip6: Cache::new(MAX_ENTRIES),
+            tlsa: Cache::new(MAX_ENTRIES),
+            cname: Cache::new(MAX_ENTRIES),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -151,28 +119,48 @@ impl Resolver {
         AddressLookup { ip4, ip6 }
     }
 
+    /// The TLSA records of a name, such as `_25._tcp.mx.example.com` (RFC 6698 §3).
+    pub async fn tlsa(&self, name: &str) -> Lookup<TlsaRecord> {
+        self.shared.look_up(&self.shared.tlsa, TLSA, name).await
+    }
+
+    /// As [`Resolver::tlsa`], and asks anew where the last lookup failed.
+    pub async fn tlsa_anew(&self, name: &str) -> Lookup<TlsaRecord> {
+        self.shared.tlsa.drop_if(&canonical(name), |lookup| !lookup.answered());
+        self.tlsa(name).await
+    }
+
+    /// The CNAME record at a name itself, as the name that it leads to. It is not followed: so it tells whether the alias alone
+    /// is secure (RFC 7672 §2.2.3).
+    pub async fn cname(&self, name: &str) -> Lookup<String> {
+        self.shared.look_up(&self.shared.cname, CNAME, name).await
+    }
+
     /// Whether the resolver works: some name was answered (NOERROR or NXDOMAIN) within the last second, or the root is now.
     /// That question is asked by one at a time, and its result holds for a second.
     ///
     /// To be asked when a lookup has just failed: then it tells whose fault that is.
     pub async fn healthy(&self) -> bool {
-        self.shared.upstream.is_healthy(self.shared.timeout).await
+        self.shared.source.upstream.is_healthy(self.shared.source.timeout).await
     }
 
-    /// Whether every server answers the question for the SOA record of the root with the AD bit: it validates.
-    pub async fn root_answers_with_ad(&self) -> bool {
-        self.shared.upstream.root_answers_with_ad(self.shared.timeout).await
+    /// Whether DNSSEC can be seen from here, as it was seen last: cheap, asks nobody. Before the first
+    /// [`Resolver::dnssec_healthy`] nothing was seen.
+    pub fn dnssec_sight(&self) -> DnssecSight {
+        self.shared.dnssec.sight()
     }
 
-    /// Whether every server has a loopback address, so that nobody on the way can set the AD bit (RFC 7672 §2.1.3).
-    /// 127.0.0.11 does not count: there Docker forwards to servers elsewhere.
-    pub fn is_local(&self) -> bool {
-        self.shared.upstream.is_local()
+    /// Whether a control name that is known to be signed, the SOA record of the root, validated within the last minute; it is
+    /// asked for anew otherwise, by one at a time. Never where DNSSEC is switched off.
+    ///
+    /// To be asked when an answer is bogus, indeterminate or missing: then it tells whose fault that may be.
+    pub async fn dnssec_healthy(&self) -> bool {
+        self.shared.dnssec.is_healthy(&self.shared.source).await
     }
 
     /// The counters since the start.
     pub fn stats(&self) -> ResolverStats {
-        self.shared.upstream.counters.read()
+        self.shared.source.upstream.counters.read()
     }
 
     /// Forgets every answer, so that the next lookups see what stands in the DNS now.
@@ -181,12 +169,15 @@ impl Resolver {
         self.shared.mx.clear();
         self.shared.ip4.clear();
         self.shared.ip6.clear();
+        self.shared.tlsa.clear();
+        self.shared.cname.clear();
+        self.shared.source.flush();
     }
 }
 
 impl Shared {
-    async fn look_up<T: Clone>(&self, cache: &Cache<T>, kind: Kind<T>, name: &str) -> Lookup<T> {
-        let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    async fn look_up<T: Clone>(&self, cache: &Cache<Lookup<T>>, kind: Kind<T>, name: &str) -> Lookup<T> {
+        let name = canonical(name);
         let entry = cache.entry(&name, Instant::now());
         let mut asked = false;
         let known = entry
@@ -196,47 +187,54 @@ impl Shared {
             })
             .await;
         if !asked {
-            self.upstream.counters.count_cache_hit();
+            self.source.upstream.counters.count_cache_hit();
         }
-        known.lookup.clone()
+        known.value.clone()
     }
 
-    async fn resolve<T>(&self, kind: Kind<T>, name: &str) -> Known<T> {
+    async fn resolve<T>(&self, kind: Kind<T>, name: &str) -> Known<Lookup<T>> {
         // The semaphore is never closed; without a permit the lookup would only be one too many.
         let _turn = self.turns.acquire().await;
-        let mut resolution = Resolution::default();
+        let mut resolution = Resolution::new(clock::now());
+        let deadline = Instant::now() + self.source.timeout;
         let (outcome, aliases) = match wire_name(name) {
             Some(start) => {
                 let mut chain = CnameChain::new(start);
-                let deadline = Instant::now() + self.timeout;
                 let outcome = self.follow(kind, &mut chain, deadline, &mut resolution).await;
                 (outcome, chain.aliases().iter().map(|alias| presentation(alias.iter())).collect())
             }
             None => (LookupOutcome::NxDomain, Vec::new()),
         };
         if let LookupOutcome::Failed(failure) = &outcome {
-            self.upstream.counters.count_failure(failure);
+            self.source.upstream.counters.count_failure(failure);
         }
         let kept = match &outcome {
             LookupOutcome::Records { ttl, .. } => Duration::from_secs((*ttl).into()),
             LookupOutcome::NoData | LookupOutcome::NxDomain => resolution.negative_for.min(MAX_NEGATIVE),
             LookupOutcome::Failed(_) => FAILURE_KEPT,
         };
+        let security = match &outcome {
+            LookupOutcome::Failed(LookupFailure::Bogus(_)) => Security::Bogus,
+            LookupOutcome::Failed(_) => Security::Indeterminate,
+            _ => resolution.security.unwrap_or_default(),
+        };
+        let signatures = match &outcome {
+            LookupOutcome::Records { .. } if security == Security::Secure => {
+                resolution.gathered.walk(&self.source, resolution.at, deadline).await
+            }
+            _ => None,
+        };
         let lookup = Lookup {
             name: name.to_owned(),
             at: clock::now(),
-            security: match &outcome {
-                LookupOutcome::Failed(_) => Security::Indeterminate,
-                _ if resolution.authentic => Security::Secure,
-                _ => Security::Insecure,
-            },
-            signatures: None,
-            message_bytes: 0,
+            security,
+            signatures,
+            message_bytes: resolution.message_bytes,
             outcome,
             cname: aliases,
             extended_errors: resolution.extended_errors,
         };
-        Known { lookup, until: Instant::now() + kept.min(self.max_cache) }
+        Known { value: lookup, until: Instant::now() + kept.min(self.max_cache) }
     }
 
     /// Asks for a name, and again for where its aliases lead as long as the answers end in an alias.
@@ -247,35 +245,44 @@ impl Shared {
         deadline: Instant,
         resolution: &mut Resolution,
     ) -> LookupOutcome<T> {
-        let mut authentic = true;
         loop {
-            let answer = match self.upstream.ask(&chain.end().clone(), kind.record_type, deadline).await {
-                Ok(answer) => answer,
+            let asked = self.dnssec.ask(&self.source, &chain.end().clone(), kind.record_type, deadline).await;
+            let Link { answer, security } = match asked {
+                Ok(link) => link,
                 Err(NoAnswer { failure, extended_errors }) => {
-                    resolution.note_errors(extended_errors);
+                    resolution.note_errors(&extended_errors);
                     return LookupOutcome::Failed(failure);
                 }
             };
-            authentic &= answer.authentic;
-            resolution.authentic = authentic;
-            resolution.note_errors(answer.extended_errors.clone());
+            resolution.note_link(security);
+            resolution.note_errors(&answer.extended_errors);
+            resolution.message_bytes = resolution.message_bytes.max(answer.bytes);
+            resolution.gathered.note_answer(&answer.answers, kind.record_type, resolution.at);
             let links = chain.aliases().len();
-            let (rcode, negative_ttl) = (answer.rcode, answer.negative_ttl);
-            let Ok(records) = chain.follow(answer.into_records(kind.read)) else {
-                return LookupOutcome::Failed(LookupFailure::CnameChain);
+            let records = match kind.is_alias() {
+                true => answer.records_at(chain.end(), kind.read),
+                false => {
+                    let Ok(records) = chain.follow(answer.records(kind.read)) else {
+                        return LookupOutcome::Failed(LookupFailure::CnameChain);
+                    };
+                    records.into_iter().map(|record| (record, chain.ttl())).collect()
+                }
             };
             // RFC 2308 §5: a denial without an SOA record is not kept.
-            let kept = negative_ttl.unwrap_or(0).min(chain.ttl());
+            let kept = answer.negative_ttl.unwrap_or(0).min(chain.ttl());
             resolution.negative_for = Duration::from_secs(kept.into());
-            if rcode == ResponseCode::NXDomain {
+            if answer.rcode == ResponseCode::NXDomain && !(kind.is_alias() && !records.is_empty()) {
                 return LookupOutcome::NxDomain;
             }
-            if !records.is_empty() {
-                return LookupOutcome::Records { records, ttl: chain.ttl() };
+            if let Some(ttl) = records.iter().map(|(_, ttl)| *ttl).min() {
+                return LookupOutcome::Records {
+                    records: records.into_iter().map(|(record, _)| record).collect(),
+                    ttl,
+                };
             }
             // RFC 2308 §2.2: the SOA record says that the end of the chain has nothing. Without it the server may just have
             // stopped there, as one does that knows only the zone of the alias.
-            if negative_ttl.is_some() || chain.aliases().len() == links {
+            if answer.negative_ttl.is_some() || chain.aliases().len() == links {
                 return LookupOutcome::NoData;
             }
         }
@@ -283,21 +290,51 @@ impl Shared {
 }
 
 /// What is gathered on the way through a chain.
-#[derive(Default)]
 struct Resolution {
-    authentic: bool,
+    at: Timestamp,
+    security: Option<Security>,
     negative_for: Duration,
+    message_bytes: usize,
+    gathered: Gathered,
     extended_errors: Vec<ExtendedError>,
 }
 
 impl Resolution {
-    fn note_errors(&mut self, errors: Vec<ExtendedError>) {
+    fn new(at: Timestamp) -> Self {
+        Self {
+            at,
+            security: None,
+            negative_for: Duration::ZERO,
+            message_bytes: 0,
+            gathered: Gathered::default(),
+            extended_errors: Vec::new(),
+        }
+    }
+
+    /// RFC 7672 §2.1.3: one insecure link makes the whole insecure. One that cannot be told makes it untold.
+    fn note_link(&mut self, security: Security) {
+        let doubt = |security| match security {
+            Security::Secure => 0,
+            Security::Insecure => 1,
+            Security::Indeterminate => 2,
+            Security::Bogus => 3,
+        };
+        let before = self.security.unwrap_or(Security::Secure);
+        self.security = Some(if doubt(security) > doubt(before) { security } else { before });
+    }
+
+    fn note_errors(&mut self, errors: &[ExtendedError]) {
         for error in errors {
-            if !self.extended_errors.contains(&error) {
-                self.extended_errors.push(error);
+            if !self.extended_errors.contains(error) {
+                self.extended_errors.push(error.clone());
             }
         }
     }
+}
+
+/// A name as it is kept: lower case, without the final dot.
+fn canonical(name: &str) -> String {
+    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }
 
 /// The name as the DNS holds it. One that it cannot hold (RFC 1035 §2.3.4: an empty label, one of more than 63 octets, a name

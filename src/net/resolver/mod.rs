@@ -4,14 +4,22 @@
 //! It asks recursive resolvers with a socket of its own for every query, follows CNAME records where the server did not,
 //! and keeps answers for a short time, for the names that many domains share.
 
+mod anchors;
 mod cache;
+mod chain;
+mod control;
+mod dnssec;
 mod exchange;
+mod kinds;
 mod lookup;
 mod options;
+mod rrset;
+mod source;
 mod stats;
 mod upstream;
 mod wire;
 
+pub use anchors::{AnchorsError, TrustAnchors};
 pub use lookup::{Families, Resolver};
-pub use options::{DEFAULT_MAX_CACHE, ResolverOptions, ResolverSetupError, ServerChoice, system_servers};
+pub use options::{DEFAULT_MAX_CACHE, DnssecChoice, ResolverOptions, ResolverSetupError, ServerChoice, system_servers};
 pub use stats::ResolverStats;

@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use super::anchors::{AnchorsError, TrustAnchors};
+
 /// Where the host names its resolvers (resolv.conf(5)).
 const SYSTEM_FILE: &str = "/etc/resolv.conf";
 /// The port of DNS (RFC 1035 §4.2).
@@ -25,12 +27,30 @@ pub struct ResolverOptions {
     pub timeout: Duration,
     /// How long an answer is kept at most, whatever its TTL says; zero keeps nothing.
     pub max_cache: Duration,
+    /// Who judges DNSSEC.
+    pub dnssec: DnssecChoice,
+}
+
+/// Who judges DNSSEC.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum DnssecChoice {
+    /// Nobody: every answer is indeterminate, and signatures are not asked for.
+    #[default]
+    Off,
+    /// The servers, by their AD bit (RFC 4035 §3.2.3): for servers that validate and that are reached over a path on which nobody
+    /// else can set the bit (RFC 7672 §2.1.3).
+    TrustAd,
+    /// This side, from these anchors down, whatever the servers think of an answer.
+    Validate(TrustAnchors),
+    /// The servers, if every one of them is on this host and answers the question for the SOA record of the root with the AD bit
+    /// when the first lookup is made; else this side, from these anchors down.
+    Auto(TrustAnchors),
 }
 
 impl ResolverOptions {
-    /// These servers and this time for a whole lookup, answers kept for [`DEFAULT_MAX_CACHE`] at most.
+    /// These servers and this time for a whole lookup, answers kept for [`DEFAULT_MAX_CACHE`] at most, DNSSEC not looked at.
     pub fn new(servers: Vec<SocketAddr>, timeout: Duration) -> Self {
-        Self { servers, timeout, max_cache: DEFAULT_MAX_CACHE }
+        Self { servers, timeout, max_cache: DEFAULT_MAX_CACHE, dnssec: DnssecChoice::Off }
     }
 }
 
@@ -50,6 +70,9 @@ pub enum ResolverSetupError {
     /// The file that names the resolvers of the host cannot be read.
     #[error("cannot read {SYSTEM_FILE}, which names the resolvers of this host: {0}")]
     Unreadable(#[source] std::io::Error),
+    /// The trust anchors cannot be used.
+    #[error(transparent)]
+    Anchors(#[from] AnchorsError),
 }
 
 impl ServerChoice {

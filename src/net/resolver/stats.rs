@@ -7,11 +7,16 @@ use hickory_resolver::proto::rr::RecordType;
 use crate::facts::LookupFailure;
 
 /// The types that are ever asked for, as they are written in a label.
-const TYPES: [(RecordType, &str); 5] = [
+const TYPES: [(RecordType, &str); 10] = [
     (RecordType::A, "A"),
     (RecordType::AAAA, "AAAA"),
+    (RecordType::CNAME, "CNAME"),
+    (RecordType::DNSKEY, "DNSKEY"),
+    (RecordType::DS, "DS"),
     (RecordType::MX, "MX"),
+    (RecordType::NS, "NS"),
     (RecordType::SOA, "SOA"),
+    (RecordType::TLSA, "TLSA"),
     (RecordType::TXT, "TXT"),
 ];
 /// The labels of [`LookupFailure`].
@@ -22,7 +27,7 @@ const FAILURES: [&str; 8] =
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResolverStats {
     /// Messages sent, retries and TCP included, by record type (upper case).
-    pub queries: [(&'static str, u64); 5],
+    pub queries: [(&'static str, u64); 10],
     /// Lookups that gave no usable answer, by [`LookupFailure::label`].
     pub failures: [(&'static str, u64); 8],
     /// Lookups that were answered without a query: from the cache, or along with another asker.

@@ -11,7 +11,11 @@ use futures_util::future::join_all;
 use hickory_resolver::proto::rr::{Name, RecordType};
 use tokio::{sync::Mutex, time::Instant};
 
-use super::{exchange::exchange, stats::Counters, wire::Answer};
+use super::{
+    exchange::exchange,
+    stats::Counters,
+    wire::{Answer, Flags},
+};
 use crate::facts::{ExtendedError, LookupFailure};
 
 /// How many times a silence is waited for in one question, over all servers; the time that is left is shared out evenly.
@@ -44,7 +48,7 @@ struct Server {
 }
 
 /// No server gave a usable answer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct NoAnswer {
     pub(super) failure: LookupFailure,
     pub(super) extended_errors: Vec<ExtendedError>,
@@ -66,8 +70,14 @@ impl Upstream {
     ///
     /// A server that says SERVFAIL, REFUSED or the like, or cannot be reached, makes way for the next one and is not asked
     /// again; what it said stands where no other knows better. Silence is waited for [`ATTEMPTS`] times.
-    pub(super) async fn ask(&self, name: &Name, kind: RecordType, deadline: Instant) -> Result<Answer, NoAnswer> {
-        self.ask_among(self.in_order(), name, kind, deadline).await
+    pub(super) async fn ask(
+        &self,
+        name: &Name,
+        kind: RecordType,
+        flags: Flags,
+        deadline: Instant,
+    ) -> Result<Answer, NoAnswer> {
+        self.ask_among(self.in_order(), name, kind, flags, deadline).await
     }
 
     async fn ask_among(
@@ -75,6 +85,7 @@ impl Upstream {
         mut candidates: VecDeque<&Server>,
         name: &Name,
         kind: RecordType,
+        flags: Flags,
         deadline: Instant,
     ) -> Result<Answer, NoAnswer> {
         let mut standing: Option<NoAnswer> = None;
@@ -89,7 +100,7 @@ impl Upstream {
             let left = deadline.saturating_duration_since(Instant::now());
             let Some(server) = next.filter(|_| attempts > 0 && !left.is_zero()) else { break };
             let until = Instant::now() + left / attempts;
-            let fault = match exchange(server.address, name, kind, until, &self.counters).await {
+            let fault = match exchange(server.address, name, kind, flags, until, &self.counters).await {
                 Ok(answer) => {
                     server.avoided_until.store(0, Relaxed);
                     let Some(failure) = answer.failure() else {
@@ -133,7 +144,7 @@ impl Upstream {
         {
             return healthy;
         }
-        let healthy = self.ask(&Name::root(), RecordType::SOA, Instant::now() + timeout).await.is_ok();
+        let healthy = self.ask(&Name::root(), RecordType::SOA, Flags::Plain, Instant::now() + timeout).await.is_ok();
         *control = Some((Instant::now(), healthy));
         healthy
     }
@@ -144,7 +155,7 @@ impl Upstream {
         let deadline = Instant::now() + timeout;
         let root = &root;
         let asked = self.servers.iter().map(|server| async move {
-            let answer = self.ask_among(VecDeque::from([server]), root, RecordType::SOA, deadline).await;
+            let answer = self.ask_among(VecDeque::from([server]), root, RecordType::SOA, Flags::Plain, deadline).await;
             answer.is_ok_and(|answer| answer.authentic)
         });
         !self.servers.is_empty() && join_all(asked).await.into_iter().all(|authentic| authentic)
@@ -178,7 +189,7 @@ impl Upstream {
 }
 
 impl NoAnswer {
-    fn because(failure: LookupFailure) -> Self {
+    pub(super) fn because(failure: LookupFailure) -> Self {
         Self { failure, extended_errors: Vec::new() }
     }
 

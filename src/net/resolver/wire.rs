@@ -24,6 +24,17 @@ const MAX_EXTRA_TEXT: usize = 512;
 /// RFC 2181 §8: a TTL with the highest bit set counts as zero.
 const MAX_TTL: u32 = 0x7fff_ffff;
 
+/// What is asked of the server beside the question (RFC 4035 §3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flags {
+    /// The records alone.
+    Plain,
+    /// DO: the signatures too. A resolver that validates gives nothing that does not hold.
+    Signed,
+    /// DO and CD: the signatures too, and what does not hold as well.
+    Unchecked,
+}
+
 /// A question with its id, ready to be sent.
 #[derive(Debug)]
 pub(super) struct Query {
@@ -55,26 +66,31 @@ pub(super) struct Answer {
     pub(super) rcode: ResponseCode,
     pub(super) authentic: bool,
     pub(super) extended_errors: Vec<ExtendedError>,
+    /// How many bytes the message had.
+    pub(super) bytes: usize,
     /// How long a denial may be kept (RFC 2308 §5); none where the answer holds no SOA record.
     pub(super) negative_ttl: Option<u32>,
     /// The server does not resolve for us and names others instead (RFC 1034 §4.3.1).
     is_referral: bool,
-    answers: Vec<Record>,
+    pub(super) answers: Vec<Record>,
+    pub(super) authorities: Vec<Record>,
 }
 
 impl Query {
     /// # Errors
     /// The text of an encoder that fails; a valid name cannot make it.
-    pub(super) fn new(name: &Name, kind: RecordType, edns: bool) -> Result<Self, LookupFailure> {
+    pub(super) fn new(name: &Name, kind: RecordType, flags: Flags, edns: bool) -> Result<Self, LookupFailure> {
         let id = rand::random();
         let mut message = Message::new(id, MessageType::Query, OpCode::Query);
         message.metadata.recursion_desired = true;
         // RFC 6840 §5.7: this asks for the AD bit of the answer without asking for the signatures.
         message.metadata.authentic_data = true;
+        message.metadata.checking_disabled = flags == Flags::Unchecked;
         message.add_query(WireQuestion::query(name.clone(), kind));
         if edns {
             let mut options = Edns::new();
             options.set_max_payload(UDP_PAYLOAD);
+            options.set_dnssec_ok(flags != Flags::Plain);
             message.set_edns(options);
         }
         let bytes = message.to_vec().map_err(|error| LookupFailure::Malformed(error.to_string()))?;
@@ -98,6 +114,7 @@ impl Query {
         if truncated && !over_tcp {
             return Received::Truncated;
         }
+        let bytes = message.len();
         let message = match Message::from_vec(message) {
             Ok(message) => message,
             Err(error) => return Received::Unreadable(error.to_string()),
@@ -109,7 +126,7 @@ impl Query {
         if self.edns && matches!(rcode, ResponseCode::FormErr | ResponseCode::NotImp | ResponseCode::BADVERS) {
             return Received::WithoutEdns;
         }
-        Received::Answer(Answer::new(message))
+        Received::Answer(Answer::new(message, bytes))
     }
 
     /// A server that could not read the question need not repeat it; every other answer has to.
@@ -123,7 +140,7 @@ impl Query {
 }
 
 impl Answer {
-    fn new(message: Message) -> Self {
+    fn new(message: Message, bytes: usize) -> Self {
         let negative_ttl = message.authorities.iter().find_map(|record| match &record.data {
             RData::SOA(soa) => Some(seconds(record.ttl).min(seconds(soa.minimum))),
             _ => None,
@@ -133,12 +150,14 @@ impl Answer {
             rcode: message.metadata.response_code,
             authentic: message.metadata.authentic_data,
             extended_errors: message.edns.as_ref().map(extended_errors).unwrap_or_default(),
+            bytes,
             negative_ttl,
             is_referral: message.answers.is_empty()
                 && negative_ttl.is_none()
                 && names_others
                 && !message.metadata.recursion_available,
-            answers: message.answers,
+            answers: message.answers.into_iter().filter(|record| record.dns_class == DNSClass::IN).collect(),
+            authorities: message.authorities.into_iter().filter(|record| record.dns_class == DNSClass::IN).collect(),
         }
     }
 
@@ -156,17 +175,27 @@ impl Answer {
     }
 
     /// The aliases and the records that `read` knows.
-    pub(super) fn into_records<T>(self, read: fn(&RData) -> Option<T>) -> Vec<AnswerRecord<Name, T>> {
-        let wanted = self.answers.into_iter().filter(|record| record.dns_class == DNSClass::IN);
-        wanted
-            .filter_map(|record| {
-                let data = match record.data {
-                    RData::CNAME(target) => RecordData::Cname(target.0),
-                    other => RecordData::Record(read(&other)?),
-                };
-                Some(AnswerRecord { owner: record.name, ttl: seconds(record.ttl), data })
-            })
-            .collect()
+    pub(super) fn records<T>(&self, read: fn(&RData) -> Option<T>) -> Vec<AnswerRecord<Name, T>> {
+        let known = self.answers.iter().filter_map(|record| {
+            let data = match &record.data {
+                RData::CNAME(target) => RecordData::Cname(target.0.clone()),
+                other => RecordData::Record(read(other)?),
+            };
+            Some(AnswerRecord { owner: record.name.clone(), ttl: seconds(record.ttl), data })
+        });
+        known.collect()
+    }
+
+    /// The records at one name that `read` knows, each with its TTL.
+    pub(super) fn records_at<T>(&self, owner: &Name, read: fn(&RData) -> Option<T>) -> Vec<(T, u32)> {
+        let of = self.answers.iter().filter(|record| record.name == *owner);
+        of.filter_map(|record| Some((read(&record.data)?, seconds(record.ttl)))).collect()
+    }
+
+    /// How long the answer may be kept, in seconds: by its records, or by the SOA record of a denial (RFC 2308 §5).
+    pub(super) fn ttl(&self) -> u32 {
+        let records = self.answers.iter().map(|record| seconds(record.ttl)).min();
+        records.or(self.negative_ttl).unwrap_or(0)
     }
 }
 
@@ -194,7 +223,7 @@ mod tests {
     use super::*;
 
     fn query() -> Query {
-        Query::new(&Name::from_ascii("mx.example.").unwrap(), RecordType::A, true).unwrap()
+        Query::new(&Name::from_ascii("mx.example.").unwrap(), RecordType::A, Flags::Plain, true).unwrap()
     }
 
     fn reply(query: &Query) -> Message {
@@ -214,6 +243,16 @@ mod tests {
         assert!(sent.metadata.recursion_desired && sent.metadata.authentic_data && !sent.metadata.checking_disabled);
         let edns = sent.edns.unwrap();
         assert_eq!((edns.max_payload(), edns.flags().dnssec_ok), (1232, false));
+    }
+
+    #[test]
+    fn signatures_and_unchecked_answers_are_asked_for_by_do_and_cd() {
+        for (flags, checking_disabled) in [(Flags::Signed, false), (Flags::Unchecked, true)] {
+            let query = Query::new(&Name::root(), RecordType::SOA, flags, true).unwrap();
+            let sent = Message::from_vec(query.bytes()).unwrap();
+            assert!(sent.metadata.authentic_data && sent.edns.unwrap().flags().dnssec_ok);
+            assert_eq!(sent.metadata.checking_disabled, checking_disabled);
+        }
     }
 
     #[test]

@@ -1,0 +1,185 @@
+//! What DNSSEC says of an answer: by the AD bit of a resolver that can be believed, or by validation here.
+
+use std::sync::Arc;
+
+use hickory_resolver::proto::rr::{Name, RecordType};
+use tokio::{sync::OnceCell, time::Instant};
+
+use super::{
+    control::{Control, ControlOutcome},
+    options::DnssecChoice,
+    source::Source,
+    upstream::NoAnswer,
+    wire::{Answer, Flags},
+};
+use crate::facts::{DnssecSight, ExtendedError, LookupFailure, Security};
+
+/// Who judges, how it was chosen, and whether it works.
+#[derive(Debug)]
+pub(super) struct Dnssec {
+    choice: DnssecChoice,
+    method: OnceCell<Method>,
+    control: Control,
+}
+
+/// Who judges.
+#[derive(Debug)]
+enum Method {
+    /// Nobody.
+    Off,
+    /// The resolver, by its AD bit.
+    TrustAd,
+}
+
+/// One answer on the way through a chain of aliases, and what DNSSEC says of it.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) answer: Answer,
+    pub(super) security: Security,
+}
+
+impl Dnssec {
+    pub(super) fn new(choice: DnssecChoice) -> Self {
+        let sight = if choice == DnssecChoice::Off { DnssecSight::Off } else { DnssecSight::Blind };
+        Self { choice, method: OnceCell::new(), control: Control::new(sight) }
+    }
+
+    pub(super) fn sight(&self) -> DnssecSight {
+        self.control.sight()
+    }
+
+    /// Asks for one name and type, and judges the answer. One that is bogus is no answer.
+    pub(super) async fn ask(
+        &self,
+        source: &Arc<Source>,
+        name: &Name,
+        kind: RecordType,
+        deadline: Instant,
+    ) -> Result<Link, NoAnswer> {
+        match self.method(source).await {
+            Method::Off => {
+                let answer = source.ask(name, kind, Flags::Plain, deadline).await?;
+                Ok(Link { answer, security: Security::Indeterminate })
+            }
+            Method::TrustAd => self.ask_trusting(source, name, kind, deadline).await,
+        }
+    }
+
+    /// Whether the control name validated within the last minute, or does now.
+    pub(super) async fn is_healthy(&self, source: &Arc<Source>) -> bool {
+        let method = self.method(source).await;
+        if matches!(method, Method::Off) {
+            return false;
+        }
+        self.control.is_healthy(Instant::now(), async || ask_control(method, source).await).await
+    }
+
+    /// `auto` is settled by the first who asks.
+    async fn method(&self, source: &Arc<Source>) -> &Method {
+        self.method
+            .get_or_init(|| async {
+                match &self.choice {
+                    DnssecChoice::Off => Method::Off,
+                    DnssecChoice::TrustAd => Method::TrustAd,
+                    DnssecChoice::Validate(_) => Method::Off,
+                    DnssecChoice::Auto(_) => {
+                        let local = source.upstream.is_local();
+                        match local && source.upstream.root_answers_with_ad(source.timeout).await {
+                            true => Method::TrustAd,
+                            false => Method::Off,
+                        }
+                    }
+                }
+            })
+            .await
+    }
+
+    async fn ask_trusting(
+        &self,
+        source: &Arc<Source>,
+        name: &Name,
+        kind: RecordType,
+        deadline: Instant,
+    ) -> Result<Link, NoAnswer> {
+        let answer = match source.ask(name, kind, Flags::Signed, deadline).await {
+            Ok(answer) => answer,
+            Err(no_answer) => ask_unchecked(source, name, kind, deadline, no_answer).await?,
+        };
+        let security = if answer.authentic {
+            Security::Secure
+        } else if self.is_healthy(source).await {
+            Security::Insecure
+        } else {
+            // It may have stopped validating: then the missing bit tells nothing.
+            Security::Indeterminate
+        };
+        Ok(Link { answer, security })
+    }
+}
+
+/// The SOA record of the root: signed since 2010.
+async fn ask_control(method: &Method, source: &Arc<Source>) -> ControlOutcome {
+    let deadline = Instant::now() + source.timeout;
+    let root = Name::root();
+    let validated = match method {
+        Method::Off => return ControlOutcome::NoAnswer,
+        Method::TrustAd => {
+            let answer = source.ask(&root, RecordType::SOA, Flags::Signed, deadline).await;
+            answer.map(|answer| answer.authentic)
+        }
+    };
+    match validated {
+        Ok(true) => ControlOutcome::Validated,
+        Ok(false) => ControlOutcome::NotValidated,
+        Err(_) => ControlOutcome::NoAnswer,
+    }
+}
+
+/// After a resolver that validates gave no answer: whether it is because it validates.
+///
+/// It is asked once more without checking. An answer then says that the data are there and do not hold, if the first question
+/// fails once more: the failure could have been a passing one.
+async fn ask_unchecked(
+    source: &Arc<Source>,
+    name: &Name,
+    kind: RecordType,
+    deadline: Instant,
+    no_answer: NoAnswer,
+) -> Result<Answer, NoAnswer> {
+    if no_answer.failure != LookupFailure::ServFail {
+        return Err(no_answer);
+    }
+    let bogus = |why: String| NoAnswer {
+        failure: LookupFailure::Bogus(why),
+        extended_errors: no_answer.extended_errors.clone(),
+    };
+    let said = told(&no_answer.extended_errors);
+    if source.ask(name, kind, Flags::Unchecked, deadline).await.is_err() {
+        return Err(said.map_or(no_answer.clone(), bogus));
+    }
+    if let Some(said) = said {
+        return Err(bogus(said));
+    }
+    match source.ask(name, kind, Flags::Signed, deadline).await {
+        Ok(answer) => Ok(answer),
+        Err(again) if again.failure == LookupFailure::ServFail => {
+            Err(bogus("the resolver answers only where it is told not to check".to_owned()))
+        }
+        Err(_) => Err(no_answer),
+    }
+}
+
+/// What a resolver said about a failed validation (RFC 8914), in words.
+fn told(errors: &[ExtendedError]) -> Option<String> {
+    let error = errors.iter().find(|error| error.is_bogus())?;
+    let what = match error.code {
+        7 => "a signature has ended",
+        8 => "a signature has not begun",
+        9 => "no DNSKEY record matches the DS record",
+        10 => "signatures are missing",
+        11 => "a DNSKEY record is not for the zone",
+        12 => "the proof that nothing is there is missing",
+        _ => "the signatures do not hold",
+    };
+    Some(format!("the resolver says: {what} (extended error {})", error.code))
+}
