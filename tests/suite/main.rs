@@ -17,6 +17,7 @@ mod misbehaviours;
 mod monitor;
 mod policy_fetch;
 mod resolver;
+mod resolver_dnssec;
 mod serve;
 mod smtp_probe;
 mod tls_survey;

@@ -3,16 +3,26 @@
 use std::sync::Arc;
 
 use hickory_resolver::proto::rr::{Name, RecordType};
-use tokio::{sync::OnceCell, time::Instant};
+use tokio::{
+    sync::OnceCell,
+    time::{Instant, timeout_at},
+};
 
 use super::{
+    anchors::TrustAnchors,
     control::{Control, ControlOutcome},
+    fault::fault,
     options::DnssecChoice,
+    rrset::has_signatures,
     source::Source,
     upstream::NoAnswer,
+    validator::{Validator, one_link},
     wire::{Answer, Flags},
 };
-use crate::facts::{DnssecSight, ExtendedError, LookupFailure, Security};
+use crate::{
+    facts::{DnssecSight, ExtendedError, LookupFailure, Security},
+    net::clock,
+};
 
 /// Who judges, how it was chosen, and whether it works.
 #[derive(Debug)]
@@ -29,6 +39,8 @@ enum Method {
     Off,
     /// The resolver, by its AD bit.
     TrustAd,
+    /// This side.
+    Here(Box<Validator>),
 }
 
 /// One answer on the way through a chain of aliases, and what DNSSEC says of it.
@@ -62,6 +74,7 @@ impl Dnssec {
                 Ok(Link { answer, security: Security::Indeterminate })
             }
             Method::TrustAd => self.ask_trusting(source, name, kind, deadline).await,
+            Method::Here(validator) => self.ask_validating(validator, source, name, kind, deadline).await,
         }
     }
 
@@ -78,15 +91,18 @@ impl Dnssec {
     async fn method(&self, source: &Arc<Source>) -> &Method {
         self.method
             .get_or_init(|| async {
+                let here = |anchors: &TrustAnchors| {
+                    Method::Here(Box::new(Validator::new(Arc::clone(source), anchors.clone())))
+                };
                 match &self.choice {
                     DnssecChoice::Off => Method::Off,
                     DnssecChoice::TrustAd => Method::TrustAd,
-                    DnssecChoice::Validate(_) => Method::Off,
-                    DnssecChoice::Auto(_) => {
+                    DnssecChoice::Validate(anchors) => here(anchors),
+                    DnssecChoice::Auto(anchors) => {
                         let local = source.upstream.is_local();
                         match local && source.upstream.root_answers_with_ad(source.timeout).await {
                             true => Method::TrustAd,
-                            false => Method::Off,
+                            false => here(anchors),
                         }
                     }
                 }
@@ -115,6 +131,67 @@ impl Dnssec {
         };
         Ok(Link { answer, security })
     }
+
+    async fn ask_validating(
+        &self,
+        validator: &Validator,
+        source: &Arc<Source>,
+        name: &Name,
+        kind: RecordType,
+        deadline: Instant,
+    ) -> Result<Link, NoAnswer> {
+        // Unchecked: a resolver that validates too would hide what does not hold, and with it the reason.
+        let answer = match source.ask(name, kind, Flags::Unchecked, deadline).await {
+            Ok(answer) => one_link(name, kind, answer),
+            Err(NoAnswer { failure: LookupFailure::ServFail, extended_errors }) => {
+                let failure = told(&extended_errors).map_or(LookupFailure::ServFail, LookupFailure::Bogus);
+                return Err(NoAnswer { failure, extended_errors });
+            }
+            Err(no_answer) => return Err(no_answer),
+        };
+        // Where the resolver strips signatures from everything, nothing more has to be asked.
+        let signed = has_signatures(&answer.answers) || has_signatures(&answer.authorities);
+        if !signed && !self.is_healthy(source).await {
+            return Ok(Link { answer, security: Security::Indeterminate });
+        }
+        let security = match validator.judge(name, kind, &answer, deadline).await {
+            Security::Bogus => match confirmed(validator, source, name, kind, &answer, deadline).await {
+                Some(why) => {
+                    let failure = LookupFailure::Bogus(why);
+                    return Err(NoAnswer { failure, extended_errors: answer.extended_errors });
+                }
+                None => Security::Indeterminate,
+            },
+            security => security,
+        };
+        Ok(Link { answer, security })
+    }
+}
+
+/// Why an answer that the library calls bogus is so beyond doubt; nothing where a doubt is left.
+///
+/// The library also says it where it could not ask, and has had faults of its own. So it takes a second witness: a definite
+/// finding of ours, or a resolver that validates and refuses the answer. One that validates and gives it stands against it.
+async fn confirmed(
+    validator: &Validator,
+    source: &Arc<Source>,
+    name: &Name,
+    kind: RecordType,
+    answer: &Answer,
+    deadline: Instant,
+) -> Option<String> {
+    let finding = fault(source, Some(validator.anchors()), name, kind, answer, clock::now());
+    let found = timeout_at(deadline, finding).await.ok().flatten();
+    match source.ask(name, kind, Flags::Signed, deadline).await {
+        Ok(checked) if checked.authentic => None,
+        // A resolver that validates, and holds the name for unsigned.
+        Ok(_) if source.upstream.root_answers_with_ad(source.timeout).await => None,
+        Err(NoAnswer { failure: LookupFailure::ServFail, extended_errors }) => {
+            let said = found.or_else(|| told(&extended_errors));
+            Some(said.unwrap_or_else(|| "neither this side nor the resolver can validate the answer".to_owned()))
+        }
+        Ok(_) | Err(_) => found,
+    }
 }
 
 /// The SOA record of the root: signed since 2010.
@@ -127,6 +204,10 @@ async fn ask_control(method: &Method, source: &Arc<Source>) -> ControlOutcome {
             let answer = source.ask(&root, RecordType::SOA, Flags::Signed, deadline).await;
             answer.map(|answer| answer.authentic)
         }
+        Method::Here(validator) => match source.ask(&root, RecordType::SOA, Flags::Unchecked, deadline).await {
+            Ok(answer) => Ok(validator.judge(&root, RecordType::SOA, &answer, deadline).await == Security::Secure),
+            Err(no_answer) => Err(no_answer),
+        },
     };
     match validated {
         Ok(true) => ControlOutcome::Validated,
@@ -154,16 +235,19 @@ async fn ask_unchecked(
         extended_errors: no_answer.extended_errors.clone(),
     };
     let said = told(&no_answer.extended_errors);
-    if source.ask(name, kind, Flags::Unchecked, deadline).await.is_err() {
+    let Ok(unchecked) = source.ask(name, kind, Flags::Unchecked, deadline).await else {
         return Err(said.map_or(no_answer.clone(), bogus));
-    }
+    };
+    let finding = fault(source, None, name, kind, &unchecked, clock::now());
+    let found = timeout_at(deadline, finding).await.ok().flatten();
     if let Some(said) = said {
-        return Err(bogus(said));
+        return Err(bogus(found.unwrap_or(said)));
     }
     match source.ask(name, kind, Flags::Signed, deadline).await {
         Ok(answer) => Ok(answer),
         Err(again) if again.failure == LookupFailure::ServFail => {
-            Err(bogus("the resolver answers only where it is told not to check".to_owned()))
+            let why = || "the resolver answers only where it is told not to check".to_owned();
+            Err(bogus(found.unwrap_or_else(why)))
         }
         Err(_) => Err(no_answer),
     }

@@ -10,6 +10,7 @@ mod chain;
 mod control;
 mod dnssec;
 mod exchange;
+mod fault;
 mod kinds;
 mod lookup;
 mod options;
@@ -17,6 +18,7 @@ mod rrset;
 mod source;
 mod stats;
 mod upstream;
+mod validator;
 mod wire;
 
 pub use anchors::{AnchorsError, TrustAnchors};

@@ -1,7 +1,7 @@
 //! A name server that answers as it is told to: over UDP and TCP on one port, with every fault that a resolver meets.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     io,
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard},
@@ -12,7 +12,7 @@ use hickory_resolver::proto::{
     op::{Edns, Message, OpCode, Query as Question, ResponseCode},
     rr::{
         Name, RData, Record,
-        rdata::{A, AAAA, CNAME, MX, NS, SOA, TXT, opt::EdnsOption},
+        rdata::{A, AAAA, CNAME, MX, NS, SOA, TLSA, TXT, opt::EdnsOption},
     },
 };
 use tokio::{
@@ -21,6 +21,8 @@ use tokio::{
     task::JoinSet,
     time::sleep,
 };
+
+use super::signed::{Role, Signed, Signing, Wishes};
 
 pub use hickory_resolver::proto::rr::RecordType;
 
@@ -89,6 +91,10 @@ pub struct SeenQuery {
     pub edns: bool,
     /// The AD bit: whether the sender wants to see it in the answer.
     pub asks_for_ad: bool,
+    /// The DO bit: whether the sender wants the signatures.
+    pub dnssec_ok: bool,
+    /// The CD bit: whether the sender wants answers that do not hold.
+    pub checking_disabled: bool,
 }
 
 /// The name server. It stops when it is dropped.
@@ -108,6 +114,7 @@ struct Zone {
     type_behaviours: HashMap<(String, RecordType), Behaviour>,
     extended_errors: HashMap<String, Vec<(u16, String)>>,
     authentic: bool,
+    signed: Option<Signed>,
     uncached: bool,
     outage: Option<Behaviour>,
     seen: Vec<SeenQuery>,
@@ -173,6 +180,14 @@ impl DnsPeer {
         self.set(name, RecordType::AAAA, addresses.iter().map(record));
     }
 
+    /// Sets the TLSA records of a name: usage, selector, matching type, data.
+    pub fn tlsa(&self, name: &str, records: &[(u8, u8, u8, &[u8])]) {
+        let record = |&(usage, selector, matching, data): &(u8, u8, u8, &[u8])| {
+            RData::TLSA(TLSA::new(usage.into(), selector.into(), matching.into(), data.to_vec()))
+        };
+        self.set(name, RecordType::TLSA, records.iter().map(record));
+    }
+
     /// Makes a name an alias.
     pub fn cname(&self, name: &str, target: &str) {
         self.set(name, RecordType::CNAME, [RData::CNAME(CNAME(wire_name(target)))]);
@@ -219,6 +234,32 @@ impl DnsPeer {
     /// Whether answers carry the AD bit to those who ask for it.
     pub fn authentic(&self, authentic: bool) {
         self.zone().authentic = authentic;
+    }
+
+    /// Signs the root with a key of its own, and what lies below it where [`DnsPeer::zone_signed`] adds a zone; what lies in no
+    /// such zone belongs to the root and is signed too.
+    pub fn sign(&self, role: Role) {
+        self.zone().signed.get_or_insert_default().role = role;
+    }
+
+    /// Adds a zone below the signed root, or changes how it is signed.
+    pub fn zone_signed(&self, name: &str, signing: Signing) {
+        self.zone().signed.get_or_insert_default().add(name, signing);
+    }
+
+    /// Sets when the signature over the records of a name begins and ends, in seconds from now.
+    pub fn signature_lifetime(&self, name: &str, kind: RecordType, from: i64, to: i64) {
+        self.zone().signed.get_or_insert_default().lifetime(name, kind, from, to);
+    }
+
+    /// The trust anchor of the signed root as a DNSKEY line.
+    pub fn anchor(&self) -> String {
+        self.zone().signed.get_or_insert_default().anchor()
+    }
+
+    /// The trust anchor of the signed root as a DS line.
+    pub fn anchor_digest(&self) -> String {
+        self.zone().signed.get_or_insert_default().anchor_digest()
     }
 
     /// All queries so far, in order.
@@ -318,6 +359,8 @@ impl Zone {
             transport,
             edns: query.edns.is_some(),
             asks_for_ad: query.metadata.authentic_data,
+            dnssec_ok: query.edns.as_ref().is_some_and(|edns| edns.flags().dnssec_ok),
+            checking_disabled: query.metadata.checking_disabled,
         });
         let mut reaction = Reaction { after: Duration::ZERO, messages: Vec::new(), drip: None, cut: false };
         let for_all = self.outage.as_mut();
@@ -406,6 +449,17 @@ impl Zone {
             }
             _ => self.fill(&mut answer, question, behaviour == Some(Behaviour::OnlyAlias)),
         }
+        if let Some(signed) = &self.signed {
+            let edns = query.edns.as_ref();
+            let wishes = Wishes {
+                dnssec_ok: edns.is_some_and(|edns| edns.flags().dnssec_ok),
+                checking_disabled: query.metadata.checking_disabled,
+                authentic_data: query.metadata.authentic_data,
+            };
+            let kinds = |records: &Vec<RData>| records.iter().map(RData::record_type).collect::<BTreeSet<_>>();
+            let owners = self.records.iter().map(|(name, records)| (name.clone(), kinds(records))).collect();
+            signed.dress(&mut answer, wishes, &owners);
+        }
         if behaviour == Some(Behaviour::Reversed) {
             answer.answers.reverse();
         }
@@ -415,6 +469,10 @@ impl Zone {
     /// Puts the records in, with the aliases on the way to them.
     fn fill(&self, answer: &mut Message, question: &Question, only_alias: bool) {
         let mut owner = question.name().clone();
+        if let Some(own) = self.signed.as_ref().and_then(|signed| signed.own(&owner, question.query_type())) {
+            answer.add_answers(own);
+            return;
+        }
         if owner.is_root() && question.query_type() == RecordType::SOA {
             answer.add_answer(start_of_authority());
             return;
@@ -449,7 +507,8 @@ impl Zone {
     /// Whether the name has records or lies above one that has (RFC 8020 §2).
     fn exists(&self, name: &str) -> bool {
         let above = format!(".{name}");
-        self.records.keys().any(|other| other == name || other.ends_with(&above))
+        let zones = self.signed.iter().flat_map(Signed::names);
+        self.records.keys().chain(zones).any(|other| other == name || other.ends_with(&above))
     }
 }
 
@@ -463,7 +522,7 @@ fn start_of_authority() -> Record {
     Record::from_rdata(Name::root(), NEGATIVE_TTL, RData::SOA(soa))
 }
 
-fn canonical(name: &str) -> String {
+pub(super) fn canonical(name: &str) -> String {
     match name.strip_suffix('.') {
         Some("") => ".".to_owned(),
         Some(rest) => rest.to_ascii_lowercase(),
@@ -471,7 +530,7 @@ fn canonical(name: &str) -> String {
     }
 }
 
-fn wire_name(text: &str) -> Name {
+pub(super) fn wire_name(text: &str) -> Name {
     match text {
         "." => Name::root(),
         _ => Name::from_labels(text.trim_end_matches('.').split('.').map(str::as_bytes)).expect("a domain name"),

@@ -7,4 +7,5 @@ pub mod https;
 pub mod mail_world;
 pub mod openssl;
 pub mod pki;
+pub mod signed;
 pub mod smtp;

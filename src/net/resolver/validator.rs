@@ -1,0 +1,263 @@
+//! Validation here (RFC 4035 §5), by the library, over answers that we asked for ourselves.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU16, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use futures_util::{Stream, StreamExt as _, stream};
+use hickory_resolver::{
+    net::{DnsError, NetError, dnssec::DnssecDnsHandle, runtime::TokioRuntimeProvider, xfer::DnsHandle},
+    proto::{
+        dnssec::Proof,
+        op::{DnsRequest, DnsRequestOptions, DnsResponse, Message, OpCode, Query as Question, ResponseCode},
+        rr::{Name, RData, Record, RecordType},
+    },
+};
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    anchors::{self, TrustAnchors},
+    rrset::{keys, signature},
+    source::Source,
+    upstream::NoAnswer,
+    wire::Answer,
+};
+use crate::facts::Security;
+
+/// How long keys that were found by DS anchors are believed before they are asked for again.
+const ANCHORS_KEPT: Duration = Duration::from_secs(3600);
+/// How many verdicts about RRsets the library keeps: those of the zones that are kept, and of what they hold.
+const MAX_VERDICTS: usize = 16384;
+
+type Handle = DnssecDnsHandle<Feed>;
+
+/// The validator of the library, with what it is fed.
+pub(super) struct Validator {
+    feed: Feed,
+    anchors: TrustAnchors,
+    handle: tokio::sync::Mutex<Option<(Instant, Handle)>>,
+    tickets: AtomicU16,
+}
+
+impl fmt::Debug for Validator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Validator").field("anchors", &self.anchors).finish_non_exhaustive()
+    }
+}
+
+/// Gives the validator what it asks for: the answer that is to be judged, and the keys and delegations of zones.
+#[derive(Clone)]
+struct Feed {
+    source: Arc<Source>,
+    given: Given,
+}
+
+/// The answers that are to be judged, by the id of the request for them.
+type Given = Arc<Mutex<HashMap<(u16, RecordType), Message>>>;
+
+impl Validator {
+    pub(super) fn new(source: Arc<Source>, anchors: TrustAnchors) -> Self {
+        let feed = Feed { source, given: Given::default() };
+        Self { feed, anchors, handle: tokio::sync::Mutex::new(None), tickets: AtomicU16::new(0) }
+    }
+
+    /// The anchors that it goes down from.
+    pub(super) fn anchors(&self) -> &TrustAnchors {
+        &self.anchors
+    }
+
+    /// What the library says of an answer about one name, which holds no more than one link of an alias chain (see
+    /// [`one_link`]). A bogus one may be our own trouble: the library says so too where it could not ask.
+    pub(super) async fn judge(&self, name: &Name, kind: RecordType, answer: &Answer, deadline: Instant) -> Security {
+        let judged = async {
+            let handle = self.handle().await?;
+            let ticket = self.tickets.fetch_add(1, Relaxed);
+            let message = message(name, kind, answer);
+            // The library hands the request on at once, so nothing is left behind.
+            self.feed.given().insert((ticket, kind), message.clone());
+            let mut request = DnsRequest::new(message, DnsRequestOptions::default());
+            request.metadata.id = ticket;
+            request.metadata.message_type = hickory_resolver::proto::op::MessageType::Query;
+            request.answers.clear();
+            request.authorities.clear();
+            handle.send(request).next().await
+        };
+        match timeout_at(deadline, judged).await {
+            Ok(Some(verdict)) => security(name, kind, verdict),
+            Ok(None) | Err(_) => Security::Indeterminate,
+        }
+    }
+
+    /// The validator with the anchors as keys; nothing where the keys to DS anchors cannot be had.
+    async fn handle(&self) -> Option<Handle> {
+        let mut handle = self.handle.lock().await;
+        let zones = self.anchors.digested_zones();
+        if let Some((since, known)) = &*handle
+            && (zones.is_empty() || since.elapsed() < ANCHORS_KEPT)
+        {
+            return Some(known.clone());
+        }
+        let mut trusted = self.anchors.keys();
+        for zone in &zones {
+            let apex = self.feed.source.zone(zone, RecordType::DNSKEY).await.ok()?;
+            for key in keys(&apex.answers, zone).filter(|key| self.anchors.covers(zone, key)) {
+                anchors::insert(&mut trusted, zone, key.public_key());
+            }
+        }
+        let new = Handle::with_trust_anchor(self.feed.clone(), Arc::new(trusted)).validation_cache_size(MAX_VERDICTS);
+        *handle = Some((Instant::now(), new.clone()));
+        Some(new)
+    }
+}
+
+impl Feed {
+    fn given(&self) -> std::sync::MutexGuard<'_, HashMap<(u16, RecordType), Message>> {
+        self.given.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl DnsHandle for Feed {
+    type Response = Pin<Box<dyn Stream<Item = Result<DnsResponse, NetError>> + Send>>;
+    type Runtime = TokioRuntimeProvider;
+
+    fn send(&self, request: DnsRequest) -> Self::Response {
+        let Some(question) = request.queries.first().cloned() else {
+            return Box::pin(stream::once(async { Err(NetError::from("a request without a question")) }));
+        };
+        let (name, kind) = (question.name().clone(), question.query_type());
+        // The library asks for keys, delegations and zone cuts by itself, and for nothing else.
+        let zone = matches!(kind, RecordType::DNSKEY | RecordType::DS | RecordType::NS);
+        let given = if zone { None } else { self.given().remove(&(request.metadata.id, kind)) };
+        let source = Arc::clone(&self.source);
+        Box::pin(stream::once(async move {
+            let message = match given {
+                Some(message) => message,
+                None => match source.zone(&name, kind).await {
+                    Ok(answer) => message(&name, kind, &answer),
+                    Err(NoAnswer { failure, .. }) => return Err(NetError::from(failure.to_string())),
+                },
+            };
+            DnsResponse::from_message(message).map_err(NetError::from)
+        }))
+    }
+}
+
+/// The message that a validator has to see of an answer about one name: the records asked for, or the alias, with their
+/// signatures, and what proves that a name is absent. All else could only be found bogus.
+fn message(name: &Name, kind: RecordType, answer: &Answer) -> Message {
+    let mut message = Message::response(0, OpCode::Query);
+    message.add_query(Question::query(name.clone(), kind));
+    let of = |record: &&Record| match covered(record) {
+        RecordType::DNAME => record.name.zone_of(name),
+        covered => record.name == *name && (covered == kind || covered == RecordType::CNAME),
+    };
+    message.add_answers(answer.answers.iter().filter(of).cloned());
+    let wildcard = |record: &Record| {
+        signature(record).is_some_and(|signature| signature.input().num_labels < record.name.num_labels())
+    };
+    let denies = message.answers.is_empty();
+    if denies {
+        message.metadata.response_code = answer.rcode;
+    }
+    if denies || message.answers.iter().any(wildcard) {
+        let proof = |record: &&Record| {
+            let covered = covered(record);
+            matches!(covered, RecordType::NSEC | RecordType::NSEC3) || denies && covered == RecordType::SOA
+        };
+        message.add_authorities(answer.authorities.iter().filter(proof).cloned());
+    }
+    message
+}
+
+/// The type of a record, or of the records that it signs.
+fn covered(record: &Record) -> RecordType {
+    signature(record).map_or_else(|| record.record_type(), |signature| signature.input().type_covered)
+}
+
+/// The link of an alias chain that an answer begins with, as an answer of its own: so that each is judged by itself.
+pub(super) fn one_link(name: &Name, kind: RecordType, mut answer: Answer) -> Answer {
+    let at = |kind| answer.answers.iter().any(|record| record.name == *name && record.record_type() == kind);
+    if at(kind) || !at(RecordType::CNAME) {
+        return answer;
+    }
+    answer.answers.retain(|record| record.name == *name || covered(record) == RecordType::DNAME);
+    answer.rcode = ResponseCode::NoError;
+    answer.negative_ttl = None;
+    answer
+}
+
+fn security(name: &Name, kind: RecordType, verdict: Result<DnsResponse, NetError>) -> Security {
+    let (message, denial) = match verdict {
+        Ok(response) => (response, None),
+        Err(NetError::Dns(DnsError::Nsec { response, proof, .. })) => (*response, Some(proof)),
+        // What could not be looked at is no verdict.
+        Err(_) => return Security::Indeterminate,
+    };
+    let asked = |record: &&Record| {
+        record.name == *name && (record.record_type() == kind || record.record_type() == RecordType::CNAME)
+    };
+    let records: Vec<&Record> = message.answers.iter().filter(asked).collect();
+    if records.is_empty() {
+        return match denial {
+            Some(proof) => of(proof),
+            None => {
+                let is_proof = |record: &Record| {
+                    record.proof.is_secure() && matches!(record.record_type(), RecordType::NSEC | RecordType::NSEC3)
+                };
+                if message.authorities.iter().any(is_proof) { Security::Secure } else { Security::Insecure }
+            }
+        };
+    }
+    // RFC 6672 §5.3.1: the alias that follows from a DNAME record has no signature of its own.
+    if let Some(proof) = by_dname(&message.answers, &records) {
+        return of(proof);
+    }
+    // A record that came out of a wildcard needs the proof that nothing nearer exists (RFC 4035 §5.3.4).
+    let proofs = records.iter().map(|record| record.proof).chain(denial);
+    proofs.map(of).max_by_key(|security| rank(*security)).unwrap_or_default()
+}
+
+/// What DNSSEC says of the DNAME record from which the alias follows, where there is one.
+fn by_dname(answers: &[Record], records: &[&Record]) -> Option<Proof> {
+    let [alias] = records else { return None };
+    let RData::CNAME(target) = &alias.data else { return None };
+    let signed = answers.iter().any(|record| {
+        record.name == alias.name && signature(record).is_some_and(|one| one.input().type_covered == RecordType::CNAME)
+    });
+    let dname = answers.iter().find(|record| {
+        record.record_type() == RecordType::DNAME && record.name.zone_of(&alias.name) && record.name != alias.name
+    });
+    let dname = dname.filter(|_| !signed)?;
+    let RData::Unknown { rdata, .. } = &dname.data else { return None };
+    let mut decoder = hickory_resolver::proto::serialize::binary::BinDecoder::new(&rdata.anything);
+    let new_end = <Name as hickory_resolver::proto::serialize::binary::BinDecodable<'_>>::read(&mut decoder).ok()?;
+    let kept = alias.name.num_labels().checked_sub(dname.name.num_labels())?;
+    let labels = alias.name.iter().take(kept.into());
+    let expected = Name::from_labels(labels).ok()?.append_domain(&new_end).ok()?;
+    (expected == target.0).then_some(dname.proof)
+}
+
+const fn of(proof: Proof) -> Security {
+    match proof {
+        Proof::Secure => Security::Secure,
+        Proof::Insecure => Security::Insecure,
+        Proof::Bogus => Security::Bogus,
+        Proof::Indeterminate => Security::Indeterminate,
+    }
+}
+
+const fn rank(security: Security) -> u8 {
+    match security {
+        Security::Secure => 0,
+        Security::Insecure => 1,
+        Security::Indeterminate => 2,
+        Security::Bogus => 3,
+    }
+}
