@@ -483,7 +483,8 @@ impl Zone {
             let ttl = self.ttls.get(&name).copied().unwrap_or(TTL);
             let records = self.records.get(&name);
             let of_type = |kind| records.into_iter().flatten().filter(move |record| record.record_type() == kind);
-            let found = of_type(question.query_type()).chain(of_type(RecordType::CNAME));
+            let aliases = of_type(RecordType::CNAME).filter(|_| question.query_type() != RecordType::CNAME);
+            let found = of_type(question.query_type()).chain(aliases);
             answer.add_answers(found.map(|record| Record::from_rdata(owner.clone(), ttl, record.clone())));
             let target = of_type(RecordType::CNAME).find_map(|record| match record {
                 RData::CNAME(target) => Some(target.0.clone()),

@@ -182,18 +182,20 @@ impl Signed {
             let records: Vec<Record> =
                 answer.answers.iter().filter(|one| one.name == owner && one.record_type() == kind).cloned().collect();
             if wishes.dnssec_ok && self.role != Role::Stripping {
-                answer.add_answers(self.sign(&records));
+                answer.add_answers(self.sign(self.zone(&owner, kind), &records));
             }
         }
         if denies {
             state = state.max(self.state(&end, question.query_type()));
+            // Not by the owner: the NSEC record at a delegation is its parent's.
+            let zone = self.zone(&end, question.query_type());
             let denial = self.denial(&end, question.query_type(), answer.metadata.response_code, owners);
             answer.authorities.clear();
             for records in denial {
                 let proof = records[0].record_type() == RecordType::NSEC;
                 let signed = wishes.dnssec_ok && self.role != Role::Stripping;
                 if signed {
-                    answer.add_authorities(self.sign(&records));
+                    answer.add_authorities(self.sign(zone, &records));
                 }
                 if signed || !proof {
                     answer.add_authorities(records);
@@ -255,9 +257,8 @@ impl Signed {
         }
     }
 
-    fn sign(&self, records: &[Record]) -> Vec<Record> {
+    fn sign(&self, zone: &SignedZone, records: &[Record]) -> Vec<Record> {
         let (owner, kind, ttl) = (&records[0].name, records[0].record_type(), records[0].ttl);
-        let zone = self.zone(owner, kind);
         const DAY: i64 = 24 * 3600;
         let (from, to) = match (zone.signing, kind) {
             (Signing::Unsigned, _) => return Vec::new(),
