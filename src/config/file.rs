@@ -20,8 +20,7 @@ use crate::{
 };
 
 /// Keys that are read and checked, and have no effect in this version. The warnings and the reference read this list.
-pub(super) const NOT_YET: [&str; 22] = [
-    "resolver.trust_anchor_file",
+pub(super) const NOT_YET: [&str; 21] = [
     "probe.allow_any_target",
     "thresholds.testing_long",
     "thresholds.publication_grace",
@@ -112,8 +111,8 @@ section! {
     Resolver {
         /// DNS servers: `system`, `IP`, `IP:port` or `[IP6]:port`.
         servers: Vec<At<ServerSetting>>,
-        /// Who judges DNSSEC: auto (believe the AD bit only if every server is on this host and sets it), trust-ad, validate
-        /// (not built yet), off.
+        /// Who judges DNSSEC: auto (believe the AD bit if every server is on this host and sets it, else validate), trust-ad
+        /// (believe it), validate (check the signatures here), off.
         dnssec: DnssecMode,
         /// Trust anchors as DNSKEY or DS lines, in place of the built-in root keys.
         #[schemars(with = "Option<String>")]

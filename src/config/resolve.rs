@@ -103,15 +103,17 @@ impl Resolver<'_, '_> {
                 list.value.into_iter().map(|at| at.value).collect()
             }
         };
-        if let Some(at) = &written.dnssec
-            && at.value == DnssecMode::Validate
+        let dnssec = written.dnssec.as_ref().map_or(default.dnssec, |at| at.value);
+        if let Some(at) = &written.trust_anchor_file
+            && matches!(dnssec, DnssecMode::TrustAd | DnssecMode::Off)
         {
-            let hint = "nothing counts as signed; trust-ad believes the AD bit of your resolver";
-            self.reader.warning(at.mark, "`validate` is not built yet", Some(hint.to_owned()));
+            let message = "the trust anchors have no effect: nothing is validated here";
+            let hint = "let `dnssec` be validate, or auto, which may come to it";
+            self.reader.warning(at.mark, message, Some(hint.to_owned()));
         }
         ResolverSettings {
             servers,
-            dnssec: or(written.dnssec, default.dnssec),
+            dnssec,
             trust_anchor_file: written.trust_anchor_file.map(|at| self.base.join(at.value)),
             timeout: self.duration(written.timeout, default.timeout, RESOLVER_TIMEOUTS),
         }

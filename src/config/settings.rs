@@ -49,9 +49,9 @@ pub struct Settings {
 pub struct ResolverSettings {
     /// At least one.
     pub servers: Vec<ServerSetting>,
-    /// Who judges DNSSEC. `Validate` is not built yet: nothing may then count as signed.
+    /// Who judges DNSSEC.
     pub dnssec: DnssecMode,
-    /// Trust anchors in place of the built-in ones. Without effect yet.
+    /// Trust anchors in place of the built-in ones; without effect where nothing is validated here.
     pub trust_anchor_file: Option<PathBuf>,
     /// For one question, all tries included.
     pub timeout: Duration,

@@ -171,7 +171,7 @@ fn show_hides_secrets() {
 fn what_is_not_built_yet_is_told_once_and_with_its_place() {
     assert_eq!(
         told(
-            "probe:\n  legacy_tls: false\n  allow_any_target: false\nresolver: {dnssec: validate, trust_anchor_file: a}\n\
+            "probe:\n  legacy_tls: false\n  allow_any_target: false\nresolver: {dnssec: trust-ad, trust_anchor_file: a}\n\
              thresholds: {testing_long: 9d, certificate_error: 1d}\nmetrics: {level: full}\nshard: {index: 1, total: 2}\n\
              domains:\n  - {domain: a.example, planned_mx: [mx.a.example]}\n  - {domain: b.example, planned_mx: [], expect: {dane: true}}\n\
              domain_files: []\nhttp_sd: []\nreports: {}\nstate: {dir: /x}\n"
@@ -181,8 +181,7 @@ fn what_is_not_built_yet_is_told_once_and_with_its_place() {
         .collect::<Vec<_>>(),
         [
             "3:3 warning: `probe.allow_any_target` is not built yet and has no effect",
-            "4:20 warning: `validate` is not built yet",
-            "4:30 warning: `resolver.trust_anchor_file` is not built yet and has no effect",
+            "4:49 warning: the trust anchors have no effect: nothing is validated here",
             "5:14 warning: `thresholds.testing_long` is not built yet and has no effect",
             "6:11 warning: `metrics.level` is not built yet and has no effect",
             "7:1 warning: `shard` is not built yet and has no effect",
