@@ -224,10 +224,30 @@ mod tests {
         assert!(rewrite(&CertificateDer::from_pem_slice(pem).unwrap()).is_none());
     }
 
+    #[test]
+    fn only_the_mark_of_an_authority_differs() {
+        let mut params = CertificateParams::new(vec!["mx.example.com".to_owned()]).unwrap();
+        for constraint in [rcgen::BasicConstraints::Unconstrained, rcgen::BasicConstraints::Constrained(1)] {
+            params.is_ca = rcgen::IsCa::Ca(constraint);
+            let original = params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec();
+            let (copy, rewritten) = demote(whole(&original).unwrap()).unwrap();
+            let (was, is) = (read_certificate(&original).unwrap(), read_certificate(&copy).unwrap());
+            assert!(was.is_ca && !is.is_ca);
+            let fingerprint_sha256 = was.fingerprint_sha256.clone();
+            assert_eq!(CertificateFacts { is_ca: true, fingerprint_sha256, ..is }, was);
+            let differs = copy.iter().zip(&original).filter(|(is, was)| is != was).count();
+            assert_eq!(differs, 1);
+            assert_eq!(rewritten.changed, parts(&copy).unwrap()[1]);
+            assert_eq!(rewritten.signed, parts(&original).unwrap()[1]);
+        }
+        assert!(demote(whole(&certificate(2024, 2025)).unwrap()).is_none());
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_rewritten_or_left(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let _ = rewrite(&bytes);
+            let _ = whole(&bytes).and_then(demote);
         }
 
         #[test]

@@ -272,3 +272,17 @@ fn work_is_bounded() {
     assert_eq!((verdict.records.len(), verdict.records.last()), (MAX_RECORDS + 1, Some(&RecordSight::NotLookedAt)));
     assert_eq!(verdict.result, MISMATCH);
 }
+
+/// Many issuers of one name, of which none signed anything here: the verifier gives up, and so do we.
+#[test]
+fn a_hostile_chain_comes_to_an_end() {
+    let issuers: Vec<Vec<u8>> = (0..15).map(|_| der(&root("Same"))).collect();
+    let leaf = Leaf::new().years(2020, 2021).by(&root("Same"));
+    let certificates: Vec<&[u8]> = std::iter::once(&leaf).chain(&issuers).map(Vec::as_slice).collect();
+    let records: Vec<TlsaRecord> =
+        issuers.iter().flat_map(|issuer| [record([2, 0, 1], issuer), record([2, 0, 2], issuer)]).collect();
+    let verdict = judge(&records, &certificates);
+    assert!(matches!(verdict.result, DaneResult::ChainInvalid { .. }), "{:?}", verdict.result);
+    let passed = verdict.records.iter().filter(|sight| **sight == RecordSight::NotLookedAt).count();
+    assert_eq!(passed, records.len() - 2 * MAX_ANCHORS, "two records of one issuer cost one search");
+}

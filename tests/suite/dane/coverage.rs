@@ -51,7 +51,8 @@ fn everything_covered() {
     let root = der(&root);
     let records = [record(EE_SHA256, &leaf), record(EE_SHA512, &leaf), record(TA_SHA256, &root)];
     let verdict = judge(&records, &[&leaf, &root]);
-    assert_eq!((verdict.result, verdict.stale, verdict.rollover), (matched(0, 0), vec![], vec![]));
+    assert_eq!(verdict.result, matched(1, 0), "by the stronger digest");
+    assert_eq!((verdict.stale, verdict.rollover), (vec![], vec![]));
 }
 
 /// An issuer that no longer signs is owed a record, one whose leaf has a fault is not.
