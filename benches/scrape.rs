@@ -103,7 +103,6 @@ fn snapshot(domains: usize) -> Snapshot {
                 lookup: None,
                 dane: HostDane::new(None, None, false),
                 paths,
-                surveys: BTreeMap::new(),
                 skipped: 0,
             };
             snapshot.hosts.insert(host, Arc::new(state));

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Keys that are read and checked, and have no effect in this version. The warnings and the reference read this list.
-pub(super) const NOT_YET: [&str; 21] = [
+pub(super) const NOT_YET: [&str; 20] = [
     "probe.allow_any_target",
     "thresholds.testing_long",
     "thresholds.publication_grace",
@@ -29,7 +29,6 @@ pub(super) const NOT_YET: [&str; 21] = [
     "thresholds.reports_silent",
     "thresholds.enforce",
     "domains.planned_mx",
-    "domains.expect.dane",
     "domain_files",
     "http_sd",
     "reports",

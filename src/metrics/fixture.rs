@@ -1,6 +1,6 @@
 //! A small world for tests: a healthy domain, a broken one, one that this side cannot see, and one not probed yet.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use crate::{
     facts::{
@@ -473,7 +473,6 @@ fn host_state(name: &str, lookup: Arc<HostObservation>, paths: Vec<PathAssessmen
         dane: HostDane::new(Some(&lookup), None, true),
         lookup: Some(lookup),
         paths: paths.into_iter().map(Arc::new).collect(),
-        surveys: BTreeMap::new(),
         skipped: 0,
     })
 }

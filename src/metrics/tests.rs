@@ -275,7 +275,6 @@ fn about_path(path: PathAssessment, vantage: Vantage) -> impl Fn(&str) -> Option
         lookup: None,
         dane: HostDane::new(None, None, true),
         paths: vec![Arc::new(path)],
-        surveys: BTreeMap::new(),
         skipped: 0,
     };
     let snapshot =

@@ -461,9 +461,10 @@ impl Fleet {
             once: false,
             mx_interval: self.settings.probe.mx_interval,
         };
+        let surveys = host.surveys();
         let path = |(address, known): (&IpAddr, &Address)| {
             let history = host.history.addresses.get(address);
-            Arc::new(assess_path(*address, known.latest.as_ref(), None, history, context, now))
+            Arc::new(assess_path(*address, known.latest.as_ref(), surveys.get(address), history, context, now))
         };
         HostState {
             domains: host.users.len(),
@@ -474,7 +475,6 @@ impl Fleet {
             findings,
             lookup: host.observation.clone(),
             paths: host.addresses.iter().map(path).collect(),
-            surveys: host.surveys(),
             skipped: host.skipped,
             dane,
             host: name,

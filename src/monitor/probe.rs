@@ -6,9 +6,10 @@ use super::Edges;
 use crate::{
     facts::{
         AddressLookup, AddressObservation, DnssecSight, DomainObservation, HostObservation, LookupOutcome, MxTarget,
-        PolicyHostObservation, Security, TlsSurvey, TlsaLookup, TlsaObservation,
+        PolicyHostObservation, TlsSurvey, TlsaLookup, TlsaObservation,
     },
     net::now,
+    protocol::dane::{Question, next_question},
     terms::{MxHost, PolicyDomain},
 };
 
@@ -117,67 +118,35 @@ pub(crate) async fn host(edges: &Edges, host: &MxHost) -> HostObservation {
     }
 }
 
-/// Looks up the TLSA records of a mail host that has addresses, at one TLSA base domain after the other, until one has secure
-/// records (RFC 7672 §2.2.3). Not where DNSSEC is switched off.
+/// Looks up the TLSA records of a mail host that has addresses, as senders do (RFC 7672 §2.2.2, §2.2.3). Not where DNSSEC is
+/// switched off.
 async fn tlsa(edges: &Edges, host: &MxHost, addresses: &AddressLookup) -> Option<TlsaObservation> {
-    if edges.resolver.dnssec_sight() == DnssecSight::Off {
+    let located = addresses.answered() && addresses.addresses().next().is_some();
+    if edges.resolver.dnssec_sight() == DnssecSight::Off || !located {
         return None;
     }
     let mut seen = TlsaObservation::default();
-    let bases = match tlsa_question(host, addresses) {
-        TlsaQuestion::None => return None,
-        TlsaQuestion::Bases(bases) => bases,
-        TlsaQuestion::AliasFirst => {
-            let alias = edges.resolver.cname(host.as_str()).await;
-            // Without a secure alias senders do not ask; here it is asked all the same, to tell of records that nobody uses.
-            let bases = if alias.answered() { vec![host.clone()] } else { Vec::new() };
-            seen.alias = Some(alias);
-            bases
+    while let Some(question) = next_question(host, addresses, &seen) {
+        match question {
+            Question::Alias => seen.alias = Some(edges.resolver.cname(host.as_str()).await),
+            Question::Tlsa(base) => seen.lookups.push(tlsa_records(edges, base).await),
         }
-    };
-    for base in bases {
-        let name = format!("_25._tcp.{base}");
-        let mut lookup = edges.resolver.tlsa(&name).await;
-        if !lookup.answered() {
-            // A failed TLSA lookup counts only where a second try fails too.
-            lookup = edges.resolver.tlsa_anew(&name).await;
-        }
-        let found = lookup.security == Security::Secure && !lookup.records().is_empty();
-        let failed = !lookup.answered();
-        seen.lookups.push(TlsaLookup { base, lookup });
-        // RFC 7672 §2.1: after a lookup that failed, a sender does not go on as if there were nothing.
-        if found || failed {
-            break;
-        }
+    }
+    // Where nobody asks, records may stand all the same, and somebody believes in them.
+    if seen.lookups.is_empty() {
+        seen.lookups.push(tlsa_records(edges, host.clone()).await);
     }
     Some(seen)
 }
 
-/// Where to ask for TLSA records.
-#[derive(Debug, PartialEq, Eq)]
-enum TlsaQuestion {
-    /// Nowhere: there is no address, or it cannot be known whether there is one.
-    None,
-    /// At these TLSA base domains, in this order.
-    Bases(Vec<MxHost>),
-    /// Of the host, after its CNAME record was asked for by itself.
-    AliasFirst,
-}
-
-/// RFC 7672 §2.2.2: what the address lookup says about where TLSA records may stand.
-fn tlsa_question(host: &MxHost, addresses: &AddressLookup) -> TlsaQuestion {
-    if addresses.addresses().next().is_none() || !addresses.answered() {
-        return TlsaQuestion::None;
+async fn tlsa_records(edges: &Edges, base: MxHost) -> TlsaLookup {
+    let name = format!("_25._tcp.{base}");
+    let mut lookup = edges.resolver.tlsa(&name).await;
+    if !lookup.answered() {
+        // A failed TLSA lookup counts only where a second try fails too.
+        lookup = edges.resolver.tlsa_anew(&name).await;
     }
-    let mut found = addresses.lookups().filter(|lookup| !lookup.records().is_empty());
-    let secure = found.all(|lookup| lookup.security == Security::Secure);
-    let Some(expanded) = addresses.cname().last() else { return TlsaQuestion::Bases(vec![host.clone()]) };
-    if !secure {
-        return TlsaQuestion::AliasFirst;
-    }
-    // RFC 7672 §2.2.2: the name at the end of the chain first, then the original; those between them never.
-    let expanded = MxHost::parse(expanded).ok().filter(|expanded| expanded != host);
-    TlsaQuestion::Bases(expanded.into_iter().chain([host.clone()]).collect())
+    TlsaLookup { base, lookup }
 }
 
 /// Has one SMTP dialogue with one address of a mail host, as soon as politeness lets it.

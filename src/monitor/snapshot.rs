@@ -2,13 +2,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
     sync::Arc,
     time::Duration,
 };
 
 use crate::{
-    facts::{HostObservation, TlsSurvey, Vantage},
+    facts::{HostObservation, Vantage},
     terms::{MxHost, PolicyDomain, Timestamp},
     verdict::{Assessment, Code, HostDane, PathAssessment},
 };
@@ -62,8 +61,6 @@ pub struct HostState {
     pub dane: HostDane,
     /// Its addresses.
     pub paths: Vec<Arc<PathAssessment>>,
-    /// The latest look at what TLS each of them offers beyond the usual handshake; missing where it was not made.
-    pub surveys: BTreeMap<IpAddr, Arc<TlsSurvey>>,
     /// Addresses beyond the cap.
     pub skipped: usize,
 }

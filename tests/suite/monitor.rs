@@ -577,9 +577,11 @@ async fn addresses_are_surveyed_beside_their_probes() {
     let mut settings = once(&world, &["one.example"]);
     settings.probe.legacy_tls = true;
     let mut running = Running::start(settings.clone()).await;
-    let surveyed = |snapshot: &Snapshot| host(snapshot, "mx.one.example").is_some_and(|host| !host.surveys.is_empty());
+    let surveyed = |snapshot: &Snapshot| {
+        host(snapshot, "mx.one.example").is_some_and(|host| host.paths.iter().any(|path| path.survey.is_some()))
+    };
     let snapshot = running.until("a survey", surveyed).await;
-    let survey = host(&snapshot, "mx.one.example").unwrap().surveys.values().next().unwrap();
+    let survey = host(&snapshot, "mx.one.example").unwrap().paths.iter().find_map(|path| path.survey.clone()).unwrap();
     assert_eq!((&survey.tls10, &survey.tls11), (&Offer::Refused, &Offer::Refused));
     assert!(survey.handshakes().all(|handshake| matches!(handshake, Handshake::Done(_))), "{survey:?}");
     assert_eq!(domain.smtp.connections(), 1 + 4);

@@ -301,7 +301,7 @@ fn survey(name: &str, address: &str, offer: Offer) -> TlsSurvey {
 
 fn shown_surveys(fleet: &mut Fleet, name: &str) -> Vec<Offer> {
     let snapshot = fleet.refresh(NOW).unwrap();
-    snapshot.hosts[&host(name)].surveys.values().map(|survey| survey.tls10.clone()).collect()
+    snapshot.hosts[&host(name)].paths.iter().filter_map(|path| Some(path.survey.as_ref()?.tls10.clone())).collect()
 }
 
 const DAY: Duration = Duration::from_secs(86_400);

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use super::Raised;
 use crate::{
-    facts::MxTarget,
+    facts::{MxTarget, Security},
     terms::MxHost,
     verdict::{
-        Code, Subject,
+        Code, DaneWord, Subject, TlsaStatus,
         case::{Case, MailHosts},
         words,
     },
@@ -87,6 +87,11 @@ fn checks(case: &Case<'_>) -> Vec<(&'static str, Option<String>)> {
         }
         checks.push(("mx", (!words.is_empty()).then(|| words.join("; "))));
     }
+    if let Some(expected) = expectation.dane
+        && let Some(difference) = dane(case, expected)
+    {
+        checks.push(("dane", difference));
+    }
     if let Some(issuer) = &expectation.issuer {
         let seen: Vec<(&MxHost, &str)> = case
             .mx()
@@ -120,4 +125,44 @@ fn checks(case: &Case<'_>) -> Vec<(&'static str, Option<String>)> {
         }
     }
     checks
+}
+
+/// Whether DANE is as expected, and the difference where it is not; nothing where it cannot be told.
+fn dane(case: &Case<'_>, expected: bool) -> Option<Option<String>> {
+    let MailHosts::Hosts(hosts) = &case.hosts else { return None };
+    let names = |wanted: &dyn Fn(TlsaStatus) -> bool| -> Vec<&str> {
+        hosts.iter().filter(|mx| wanted(mx.dane.status)).map(|mx| mx.target.as_str()).collect()
+    };
+    let with = names(&|status| status == TlsaStatus::Usable);
+    let unseen = names(&|status| status == TlsaStatus::Indeterminate);
+    if !expected {
+        return match (with.is_empty(), unseen.is_empty()) {
+            (false, _) => {
+                Some(Some(format!("{} has TLSA records, and DANE is not expected", words::list(&with, MOST))))
+            }
+            (true, true) => Some(None),
+            (true, false) => None,
+        };
+    }
+    let without = names(&|status| !matches!(status, TlsaStatus::Usable | TlsaStatus::Indeterminate));
+    let mut differences = Vec::new();
+    if !without.is_empty() {
+        differences.push(format!("{} has no usable TLSA records, and DANE is expected", words::list(&without, MOST)));
+    }
+    if case.mx_lookup.security == Security::Insecure {
+        differences.push("the MX records are not signed, and DANE is expected".to_owned());
+    }
+    let refused: Vec<&str> = hosts
+        .iter()
+        .filter(|mx| mx.addresses.iter().any(|address| address.dane_word == Some(DaneWord::Mismatch)))
+        .map(|mx| mx.target.as_str())
+        .collect();
+    if !refused.is_empty() {
+        differences
+            .push(format!("the TLSA records of {} do not match, and DANE is expected", words::list(&refused, MOST)));
+    }
+    if !differences.is_empty() {
+        return Some(Some(differences.join("; ")));
+    }
+    unseen.is_empty().then_some(None)
 }
