@@ -132,7 +132,7 @@ section! {
         retry_interval: HumanDuration,
         /// After a failure to fetch the policy (RFC 8461 §3.3).
         policy_retry_interval: HumanDuration,
-        /// For a whole probe.
+        /// For a whole probe; where it needs a second connection, for each.
         timeout: HumanDuration,
         /// The name said in EHLO; the host's name if null.
         helo_name: String,

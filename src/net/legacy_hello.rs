@@ -12,7 +12,7 @@ use tokio::{
 use super::{SmtpProber, starttls::Pace};
 use crate::{
     facts::{Phase, TlsFacts, TlsFailure, TlsVersion},
-    protocol::tls::{Choice, ClientHello, FlightEnd, FlightReader, alert_name, close_notify},
+    protocol::tls::{Choice, ClientHello, FlightEnd, FlightFault, FlightReader, alert_name, close_notify},
     terms::MxHost,
 };
 
@@ -67,7 +67,10 @@ pub(super) async fn say_hello(mut tcp: TcpStream, hello: ClientHello<'_>, until:
     }
     match (read, reader.end()) {
         (_, Some(FlightEnd::Alert(description))) => Answer::Failed(TlsFailure::Alert(alert_name(*description))),
-        (_, Some(FlightEnd::Fault(fault))) => Answer::Failed(TlsFailure::NotTls(fault.to_string())),
+        (_, Some(FlightEnd::Fault(fault @ FlightFault::NotTls(_)))) => {
+            Answer::Failed(TlsFailure::NotTls(fault.to_string()))
+        }
+        (_, Some(FlightEnd::Fault(fault))) => Answer::Failed(TlsFailure::Other(fault.to_string())),
         (Err(_), _) => Answer::Timeout,
         (Ok(Err(_)), _) => Answer::Failed(TlsFailure::Closed("by a reset".into())),
         (Ok(Ok(())), _) => Answer::Failed(TlsFailure::Closed("before the handshake was finished".into())),

@@ -50,21 +50,33 @@ fn host() -> MxHost {
 }
 
 /// A server with an RSA certificate and these flags, probed and surveyed.
-struct Real {
-    pki: OpensslPki,
+struct Real<'a> {
+    pki: &'a OpensslPki,
     peer: OpensslPeer,
 }
 
-impl Real {
-    async fn start(flags: &[&str]) -> Self {
-        Self::with(&RSA_2048, "-sha256", flags).await
+fn skipped() -> bool {
+    let here = openssl::is_here();
+    if !here {
+        eprintln!("skipped: the command `openssl` of OpenSSL 3 is not here");
+    }
+    !here
+}
+
+/// What signs, and a certificate without fault.
+fn good() -> OpensslPki {
+    let pki = OpensslPki::new();
+    pki.issue("good", HOST, &RSA_2048, "-sha256");
+    pki
+}
+
+impl<'a> Real<'a> {
+    async fn start(pki: &'a OpensslPki, flags: &[&str]) -> Self {
+        Self::with(pki, "good", flags).await
     }
 
-    async fn with(key: &[&str], digest: &str, flags: &[&str]) -> Self {
-        let pki = OpensslPki::new();
-        pki.issue("mx", HOST, key, digest);
-        let peer = OpensslPeer::start(&pki, "mx", flags).await;
-        Self { pki, peer }
+    async fn with(pki: &'a OpensslPki, name: &str, flags: &[&str]) -> Self {
+        Self { pki, peer: OpensslPeer::start(pki, name, flags).await }
     }
 
     fn prober(&self) -> SmtpProber {
@@ -107,13 +119,14 @@ fn legacy(survey: &TlsSurvey) -> [bool; 2] {
 
 #[tokio::test]
 async fn a_server_of_one_old_version_is_told_from_a_broken_one() {
-    if !openssl::is_here() {
+    if skipped() {
         return;
     }
+    let pki = good();
     for (flag, version, offers) in
         [("-tls1", TlsVersion::Tls10, [true, false]), ("-tls1_1", TlsVersion::Tls11, [false, true])]
     {
-        let real = Real::start(&[flag, "-cipher", "DEFAULT@SECLEVEL=0"]).await;
+        let real = Real::start(&pki, &[flag, "-cipher", "DEFAULT@SECLEVEL=0"]).await;
         let seen = real.probe().await;
         assert_eq!(offered_to_others(&seen).0, version);
         assert!(offered_to_others(&seen).1.ends_with("_CBC_SHA"));
@@ -126,9 +139,10 @@ async fn a_server_of_one_old_version_is_told_from_a_broken_one() {
 
 #[tokio::test]
 async fn old_versions_are_found_beside_new_ones() {
-    if !openssl::is_here() {
+    if skipped() {
         return;
     }
+    let pki = good();
     let any = ["-cipher", "DEFAULT@SECLEVEL=0"];
     for (flags, newest, offers) in [
         (&["-min_protocol", "TLSv1"][..], TlsVersion::Tls13, [true, true]),
@@ -137,7 +151,7 @@ async fn old_versions_are_found_beside_new_ones() {
         (&["-tls1_2"], TlsVersion::Tls12, [false, false]),
         (&["-tls1_3"], TlsVersion::Tls13, [false, false]),
     ] {
-        let real = Real::start(&[flags, &any].concat()).await;
+        let real = Real::start(&pki, &[flags, &any].concat()).await;
         let seen = real.probe().await;
         assert_eq!(finished(&seen).version, newest, "{flags:?}");
         assert_eq!(real.peer.connections(), 1, "nothing failed, nothing more is asked");
@@ -154,20 +168,23 @@ async fn old_versions_are_found_beside_new_ones() {
 
 #[tokio::test]
 async fn a_server_of_versions_between_is_read_by_its_best() {
-    if !openssl::is_here() {
+    if skipped() {
         return;
     }
+    let pki = good();
     let real =
-        Real::start(&["-min_protocol", "TLSv1", "-max_protocol", "TLSv1.1", "-cipher", "DEFAULT@SECLEVEL=0"]).await;
+        Real::start(&pki, &["-min_protocol", "TLSv1", "-max_protocol", "TLSv1.1", "-cipher", "DEFAULT@SECLEVEL=0"])
+            .await;
     assert_eq!(offered_to_others(&real.probe().await).0, TlsVersion::Tls11);
     assert_eq!(legacy(&real.survey().await), [true, true]);
 }
 
 #[tokio::test]
 async fn ciphers_that_only_others_speak() {
-    if !openssl::is_here() {
+    if skipped() {
         return;
     }
+    let pki = good();
     for (cipher, expected) in [
         ("AES128-SHA:@SECLEVEL=0", "TLS_RSA_WITH_AES_128_CBC_SHA"),
         ("AES256-GCM-SHA384", "TLS_RSA_WITH_AES_256_GCM_SHA384"),
@@ -178,7 +195,7 @@ async fn ciphers_that_only_others_speak() {
         ("ECDHE-RSA-AES256-SHA384", "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA384"),
         ("ECDHE-RSA-AES128-SHA", "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA"),
     ] {
-        let real = Real::start(&["-tls1_2", "-cipher", cipher]).await;
+        let real = Real::start(&pki, &["-tls1_2", "-cipher", cipher]).await;
         let seen = real.probe().await;
         assert_eq!(offered_to_others(&seen), (TlsVersion::Tls12, expected), "{cipher}");
         assert_eq!(real.peer.connections(), 2);
@@ -187,32 +204,38 @@ async fn ciphers_that_only_others_speak() {
 
 #[tokio::test]
 async fn a_group_that_only_others_speak() {
-    if !openssl::is_here() {
+    if skipped() {
         return;
     }
-    let real = Real::start(&["-tls1_2", "-groups", "P-521", "-cipher", "ECDHE-RSA-AES256-GCM-SHA384"]).await;
+    let pki = good();
+    let real = Real::start(&pki, &["-tls1_2", "-groups", "P-521", "-cipher", "ECDHE-RSA-AES256-GCM-SHA384"]).await;
     let seen = real.probe().await;
     assert_eq!(offered_to_others(&seen), (TlsVersion::Tls12, "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"));
 }
 
 #[tokio::test]
 async fn weak_certificates_are_read_whatever_they_are_worth() {
-    if !openssl::is_here() {
+    if skipped() {
         return;
     }
     let rsa_1024 = ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024"];
+    let pki = OpensslPki::new();
+    pki.issue("short", HOST, &rsa_1024, "-sha256");
+    pki.issue("sha1", HOST, &RSA_2048, "-sha1");
+    pki.issue("md5", HOST, &RSA_2048, "-md5");
+    pki.issue("both", HOST, &rsa_1024, "-sha1");
     for version in ["-tls1_2", "-tls1_3"] {
-        let short = Real::with(&rsa_1024, "-sha256", &[version, "-cipher", "DEFAULT@SECLEVEL=0"]).await;
+        let short = Real::with(&pki, "short", &[version, "-cipher", "DEFAULT@SECLEVEL=0"]).await;
         let chain = Arc::clone(&finished(&short.probe().await).chain);
         assert_eq!((chain.leaf.key.algorithm.as_str(), chain.leaf.key.bits), ("rsa", 1024), "{version}");
-        for (digest, expected) in [("-sha1", "sha1WithRSAEncryption"), ("-md5", "md5WithRSAEncryption")] {
-            let old = Real::with(&RSA_2048, digest, &[version, "-cipher", "DEFAULT@SECLEVEL=0"]).await;
+        for (name, expected) in [("sha1", "sha1WithRSAEncryption"), ("md5", "md5WithRSAEncryption")] {
+            let old = Real::with(&pki, name, &[version, "-cipher", "DEFAULT@SECLEVEL=0"]).await;
             let chain = Arc::clone(&finished(&old.probe().await).chain);
             assert_eq!((chain.leaf.signature_algorithm.as_str(), chain.leaf.self_issued), (expected, false));
         }
     }
     // The same where only the clear part of a handshake is to be had.
-    let both = Real::with(&rsa_1024, "-sha1", &["-tls1", "-cipher", "DEFAULT@SECLEVEL=0"]).await;
+    let both = Real::with(&pki, "both", &["-tls1", "-cipher", "DEFAULT@SECLEVEL=0"]).await;
     let seen = both.probe().await;
     let tls = seen.tls.unwrap();
     assert_eq!((tls.completed, tls.version, tls.chain.leaf.key.bits), (false, TlsVersion::Tls10, 1024));
@@ -221,11 +244,12 @@ async fn weak_certificates_are_read_whatever_they_are_worth() {
 
 #[tokio::test]
 async fn a_server_that_signs_with_sha1_only() {
-    if !openssl::is_here() {
+    if skipped() {
         return;
     }
+    let pki = good();
     let flags = ["-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256:@SECLEVEL=0", "-sigalgs", "RSA+SHA1"];
-    let seen = Real::start(&flags).await.probe().await;
+    let seen = Real::start(&pki, &flags).await.probe().await;
     assert_eq!(offered_to_others(&seen), (TlsVersion::Tls12, "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"));
 }
 

@@ -32,13 +32,10 @@ pub(crate) struct OpensslPeer {
 /// Certificates made by the command, in a folder of their own.
 pub(crate) struct OpensslPki(TempDir);
 
-/// Whether the command is here; says so where it is not.
+/// Whether the command is here, in the version that these tests know.
 pub(crate) fn is_here() -> bool {
-    let here = Command::new("openssl").arg("version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
-    if !here {
-        eprintln!("skipped: the command `openssl` is not here");
-    }
-    here
+    let version = Command::new("openssl").arg("version").output();
+    version.is_ok_and(|output| output.stdout.starts_with(b"OpenSSL 3."))
 }
 
 fn openssl(folder: &Path, arguments: &[&str]) {
@@ -84,6 +81,8 @@ impl OpensslPeer {
             .args(["-cert", &format!("{name}.pem"), "-key", &format!("{name}-key.pem")])
             .args(flags)
             .current_dir(pki.0.path())
+            // The system's configuration may forbid what is to be shown.
+            .env("OPENSSL_CONF", "/dev/null")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
