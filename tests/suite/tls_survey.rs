@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use rustls::{
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
@@ -18,7 +19,7 @@ use smtptls_exporter::{
 
 use super::world::{
     openssl::{self, OpensslPeer, OpensslPki},
-    pki::{self, Identity, Pki},
+    pki::{self, Identity, Leaf, Pki},
     smtp::{Act, SmtpPeer, SmtpScript, TlsAct},
 };
 
@@ -66,7 +67,7 @@ fn skipped() -> bool {
 /// What signs, and a certificate without fault.
 fn good() -> OpensslPki {
     let pki = OpensslPki::new();
-    pki.issue("good", HOST, &RSA_2048, "-sha256");
+    pki.issue("good", HOST, &RSA_2048, &["-sha256"]);
     pki
 }
 
@@ -143,15 +144,17 @@ async fn old_versions_are_found_beside_new_ones() {
         return;
     }
     let pki = good();
+    let pki = &pki;
     let any = ["-cipher", "DEFAULT@SECLEVEL=0"];
-    for (flags, newest, offers) in [
+    let servers = [
         (&["-min_protocol", "TLSv1"][..], TlsVersion::Tls13, [true, true]),
         (&["-min_protocol", "TLSv1.1", "-max_protocol", "TLSv1.2"], TlsVersion::Tls12, [false, true]),
         (&["-min_protocol", "TLSv1.2"], TlsVersion::Tls13, [false, false]),
         (&["-tls1_2"], TlsVersion::Tls12, [false, false]),
         (&["-tls1_3"], TlsVersion::Tls13, [false, false]),
-    ] {
-        let real = Real::start(&pki, &[flags, &any].concat()).await;
+    ];
+    join_all(servers.map(async |(flags, newest, offers)| {
+        let real = Real::start(pki, &[flags, &any].concat()).await;
         let seen = real.probe().await;
         assert_eq!(finished(&seen).version, newest, "{flags:?}");
         assert_eq!(real.peer.connections(), 1, "nothing failed, nothing more is asked");
@@ -163,7 +166,8 @@ async fn old_versions_are_found_beside_new_ones() {
         }
         assert_eq!(survey.base_sni, None);
         assert_eq!(real.peer.connections(), 5);
-    }
+    }))
+    .await;
 }
 
 #[tokio::test]
@@ -220,22 +224,31 @@ async fn weak_certificates_are_read_whatever_they_are_worth() {
     }
     let rsa_1024 = ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024"];
     let pki = OpensslPki::new();
-    pki.issue("short", HOST, &rsa_1024, "-sha256");
-    pki.issue("sha1", HOST, &RSA_2048, "-sha1");
-    pki.issue("md5", HOST, &RSA_2048, "-md5");
-    pki.issue("both", HOST, &rsa_1024, "-sha1");
+    pki.issue("short", HOST, &rsa_1024, &["-sha256"]);
+    pki.issue("sha1", HOST, &RSA_2048, &["-sha1"]);
+    pki.issue("md5", HOST, &RSA_2048, &["-md5"]);
+    pki.issue("pss", HOST, &RSA_2048, &["-sha1", "-sigopt", "rsa_padding_mode:pss"]);
+    pki.issue("both", HOST, &rsa_1024, &["-sha1"]);
+    let pki = &pki;
     for version in ["-tls1_2", "-tls1_3"] {
-        let short = Real::with(&pki, "short", &[version, "-cipher", "DEFAULT@SECLEVEL=0"]).await;
-        let chain = Arc::clone(&finished(&short.probe().await).chain);
-        assert_eq!((chain.leaf.key.algorithm.as_str(), chain.leaf.key.bits), ("rsa", 1024), "{version}");
-        for (name, expected) in [("sha1", "sha1WithRSAEncryption"), ("md5", "md5WithRSAEncryption")] {
-            let old = Real::with(&pki, name, &[version, "-cipher", "DEFAULT@SECLEVEL=0"]).await;
-            let chain = Arc::clone(&finished(&old.probe().await).chain);
-            assert_eq!((chain.leaf.signature_algorithm.as_str(), chain.leaf.self_issued), (expected, false));
-        }
+        join_all(
+            [
+                ("short", "rsa-1024", "sha256WithRSAEncryption"),
+                ("sha1", "rsa-2048", "sha1WithRSAEncryption"),
+                ("md5", "rsa-2048", "md5WithRSAEncryption"),
+                ("pss", "rsa-2048", "rsassaPss with SHA1"),
+            ]
+            .map(async |(name, key, signature)| {
+                let real = Real::with(pki, name, &[version, "-cipher", "DEFAULT@SECLEVEL=0"]).await;
+                let leaf = finished(&real.probe().await).chain.leaf.clone();
+                assert_eq!((leaf.key.to_string().as_str(), leaf.signature_algorithm.as_str()), (key, signature));
+                assert!(!leaf.self_issued);
+            }),
+        )
+        .await;
     }
     // The same where only the clear part of a handshake is to be had.
-    let both = Real::with(&pki, "both", &["-tls1", "-cipher", "DEFAULT@SECLEVEL=0"]).await;
+    let both = Real::with(pki, "both", &["-tls1", "-cipher", "DEFAULT@SECLEVEL=0"]).await;
     let seen = both.probe().await;
     let tls = seen.tls.unwrap();
     assert_eq!((tls.completed, tls.version, tls.chain.leaf.key.bits), (false, TlsVersion::Tls10, 1024));
@@ -251,6 +264,46 @@ async fn a_server_that_signs_with_sha1_only() {
     let flags = ["-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256:@SECLEVEL=0", "-sigalgs", "RSA+SHA1"];
     let seen = Real::start(&pki, &flags).await.probe().await;
     assert_eq!(offered_to_others(&seen), (TlsVersion::Tls12, "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"));
+}
+
+#[tokio::test]
+async fn a_real_server_that_aborts_on_unknown_names() {
+    if skipped() {
+        return;
+    }
+    let pki = good();
+    let flags = ["-servername", HOST, "-servername_fatal", "-cert2", "good.pem", "-key2", "good-key.pem"];
+    let survey = Real::start(&pki, &flags).await.survey().await;
+    assert!(matches!(survey.without_sni, Handshake::Done(_)), "{:?}", survey.without_sni);
+    assert_eq!(survey.unknown_sni, Handshake::Failed(TlsFailure::Alert("unrecognized_name".into())));
+}
+
+/// Lengths in three octets (RFC 5246 §7.4).
+fn framed(bytes: &[u8]) -> Vec<u8> {
+    [&u32::try_from(bytes.len()).unwrap().to_be_bytes()[1..], bytes].concat()
+}
+
+/// A server older than TLS 1.2 that says so in its answer to every hello, and not by an alert: ServerHello, Certificate.
+fn old_answer(certificate: &[u8]) -> Vec<u8> {
+    let hello = [&[3, 1][..], &[9; 32], &[0, 0x00, 0x2f, 0]].concat();
+    let messages =
+        [vec![2], framed(&hello), vec![11], framed(&framed(&framed(certificate))), vec![14, 0, 0, 0]].concat();
+    let length = u16::try_from(messages.len()).unwrap().to_be_bytes();
+    [&[22, 3, 1, length[0], length[1]], messages.as_slice()].concat()
+}
+
+#[tokio::test]
+async fn a_server_that_answers_every_hello_with_its_old_version() {
+    let pki = Pki::new();
+    let identity = pki.issue(&Leaf::named(&[HOST]).signed_by_root());
+    let mut script = SmtpScript::good(&identity);
+    script.tls = TlsAct::Instead(Act::Say(old_answer(&identity.certified().cert[0])));
+    let peer = SmtpPeer::start(script).await;
+    let prober = prober(pki.roots(), peer.port(), TIMEOUTS);
+    let seen = prober.probe(&host(), peer.ip()).await;
+    assert_eq!(offered_to_others(&seen), (TlsVersion::Tls10, "TLS_RSA_WITH_AES_128_CBC_SHA"));
+    let survey = prober.survey(&host(), peer.ip(), None, || async {}).await;
+    assert_eq!(legacy(&survey), [true, false], "1.0 in answer to 1.1 is no yes");
 }
 
 /// Probes and surveys a peer that is good but for its TLS.

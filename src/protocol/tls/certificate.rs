@@ -9,7 +9,8 @@ use x509_parser::{
     extensions::{GeneralName, ParsedExtension},
     prelude::FromDer,
     public_key::PublicKey,
-    x509::{AttributeTypeAndValue, SubjectPublicKeyInfo, X509Name, X509Version},
+    signature_algorithm::SignatureAlgorithm,
+    x509::{AlgorithmIdentifier, AttributeTypeAndValue, SubjectPublicKeyInfo, X509Name, X509Version},
 };
 
 use crate::{
@@ -53,6 +54,9 @@ const SIGNATURES: [(&str, &str); 13] = [
     ("1.3.101.113", "ed448"),
 ];
 
+/// The hash of RFC 3174.
+const SHA1: &str = "1.3.14.3.2.26";
+
 /// Public key algorithms; the size is given where the algorithm alone tells it.
 const KEYS: [(&str, &str, u32); 6] = [
     ("1.2.840.113549.1.1.1", "rsa", 0),
@@ -78,7 +82,6 @@ pub fn read_certificate(der: &[u8]) -> Result<CertificateFacts, String> {
     let subject = certificate.subject();
     let issuer = certificate.issuer();
     let issuer_cn = attribute(issuer, COMMON_NAME).or_else(|| attribute(issuer, ORGANIZATION));
-    let signature = certificate.signature_algorithm.algorithm.to_id_string();
     Ok(CertificateFacts {
         subject: name_text(subject),
         issuer: name_text(issuer),
@@ -91,7 +94,7 @@ pub fn read_certificate(der: &[u8]) -> Result<CertificateFacts, String> {
         fingerprint_sha256: sha256(der),
         spki_sha256: sha256(certificate.public_key().raw),
         key: key(certificate.public_key()),
-        signature_algorithm: look_up(&SIGNATURES, &signature).map_or_else(|| signature.clone(), str::to_owned),
+        signature_algorithm: signature(&certificate.signature_algorithm),
         self_issued: subject.as_raw() == issuer.as_raw(),
         is_ca: is_ca(&certificate),
     })
@@ -126,6 +129,18 @@ pub(super) fn may_issue(der: &[u8]) -> bool {
         let self_issued = certificate.subject().as_raw() == certificate.issuer().as_raw();
         is_ca(&certificate) || certificate.version() == X509Version::V1 && self_issued
     })
+}
+
+/// The name says the hash, except with RSASSA-PSS: there it is a parameter, and SHA-1 where that is left out (RFC 4055 §3.1).
+fn signature(algorithm: &AlgorithmIdentifier<'_>) -> String {
+    let oid = algorithm.algorithm.to_id_string();
+    let name = look_up(&SIGNATURES, &oid).map_or_else(|| oid.clone(), str::to_owned);
+    match SignatureAlgorithm::try_from(algorithm) {
+        Ok(SignatureAlgorithm::RSASSA_PSS(parameters)) if parameters.hash_algorithm_oid().to_id_string() == SHA1 => {
+            format!("{name} with SHA1")
+        }
+        _ => name,
+    }
 }
 
 fn look_up(table: &[(&str, &'static str)], oid: &str) -> Option<&'static str> {

@@ -58,7 +58,7 @@ impl OpensslPki {
     }
 
     /// Makes `NAME.pem` and `NAME-key.pem`: a key of this kind, signed by the root with this digest.
-    pub(crate) fn issue(&self, name: &str, host: &str, key: &[&str], digest: &str) {
+    pub(crate) fn issue(&self, name: &str, host: &str, key: &[&str], digest: &[&str]) {
         let (key_file, request, certificate) =
             (format!("{name}-key.pem"), format!("{name}.csr"), format!("{name}.pem"));
         let folder = self.0.path();
@@ -67,8 +67,8 @@ impl OpensslPki {
         let names = format!("subjectAltName=DNS:{host}");
         openssl(folder, &["req", "-new", "-key", &key_file, "-subj", &subject, "-addext", &names, "-out", &request]);
         let signed = ["x509", "-req", "-in", &request, "-CA", "root.pem", "-CAkey", "root-key.pem", "-days", "90"];
-        let kept = ["-copy_extensions", "copy", "-out", &certificate, digest];
-        openssl(folder, &[&signed[..], &kept].concat());
+        let kept = ["-copy_extensions", "copy", "-out", &certificate];
+        openssl(folder, &[&signed[..], &kept, digest].concat());
     }
 }
 
