@@ -440,12 +440,11 @@ async fn the_json_has_every_key_of_the_interface() {
     compare("", &example, &shown, &mut unknown);
     let expected = [
         "findings.address",
+        "findings.result_type",
         "findings.since",
         "mx.addresses.dane",
         "mx.addresses.legacy_tls",
-        "mx.tlsa",
-        "senders.both",
-        "senders.dane",
+        "mx.tlsa.records",
         "sts.policy.addresses.error",
     ];
     assert_eq!(unknown.iter().map(String::as_str).collect::<Vec<_>>(), expected);

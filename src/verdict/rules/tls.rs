@@ -48,14 +48,27 @@ fn clear_handshake(case: &Case<'_>, raised: &mut Raised, host: &MxHost, address:
             case,
             Code::TlsWeakCiphers,
             subject,
-            format!(
-                "{place} offers only ciphers without forward secrecy or without AEAD (it chose {}): most senders still connect, \
-                 those with a current TLS library alone do not.",
-                tls.cipher
-            ),
-            for_host(case, host.as_str(), "Allow ECDHE with AES-GCM or ChaCha20 in the mail server."),
+            match is_strong(&tls.cipher) {
+                false => format!(
+                    "{place} offers only ciphers without forward secrecy or without AEAD (it chose {}): most senders still \
+                     connect, those with a current TLS library alone do not.",
+                    tls.cipher
+                ),
+                true => format!(
+                    "{place} offers {} only with a group or a signature that current TLS libraries leave out (P-521, SHA-1 and the \
+                     like): most senders still connect, those with such a library alone do not.",
+                    tls.cipher
+                ),
+            },
+            for_host(case, host.as_str(),
+                "Allow ECDHE with AES-GCM or ChaCha20, the group X25519 or P-256, and SHA-256 signatures in the mail server."),
         );
     }
+}
+
+/// RFC 9325 §4.2: forward secrecy and AEAD. Then it is the group or the signature that keeps this monitor out.
+fn is_strong(cipher: &str) -> bool {
+    cipher.starts_with("TLS_ECDHE_") && ["GCM", "CCM", "POLY1305"].iter().any(|mode| cipher.contains(mode))
 }
 
 fn survey(case: &Case<'_>, raised: &mut Raised, mx: &MxAssessment, host: &MxHost, address: &AddressAssessment) {

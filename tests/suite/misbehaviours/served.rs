@@ -282,7 +282,7 @@ fn words(label: &str) -> Option<Vec<&'static str>> {
         "scheme" => vec!["mailto", "https"],
         "family" => vec!["ip4", "ip6"],
         "record" => vec!["mx", "sts", "tlsrpt", "address", "tlsa"],
-        "kind" => vec!["domain", "mx", "mx-address", "canary"],
+        "kind" => vec!["domain", "mx", "mx-address", "canary", "survey"],
         "type" => vec!["A", "AAAA", "MX", "TXT", "TLSA", "DNSKEY", "DS", "SOA", "CNAME", "NS", "other"],
         "phase" => {
             vec!["resolve", "connect", "tls", "processing", "transfer", "banner", "ehlo", "starttls"]

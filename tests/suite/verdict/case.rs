@@ -196,7 +196,7 @@ impl World {
             started_at: NOW,
             duration: Duration::from_millis(800),
             sts_record: records(&name("_mta-sts"), vec![vec!["v=STSv1; id=2026;".into()]]),
-            tlsrpt_record: records(&name("_smtp._tls"), vec![vec!["v=TLSRPTv1; rua=mailto:t@example.com".into()]]),
+            tlsrpt_record: records(&name("_smtp._tls"), vec![vec!["v=TLSRPTv1; rua=mailto:t@reports.example".into()]]),
             mx: records(DOMAIN, Vec::new()),
             implicit: None,
             policy: PolicyHostObservation {

@@ -229,8 +229,12 @@ fn a_host_without_an_address_is_a_path() {
     let world = World::good("enforce").body(&policy_body("enforce", &["*.example.com"])).mx(MX2, &[]);
     let seen = world.clone().assess();
     assert_eq!((seen.delivery, seen.senders.opportunistic.paths), (State::Partial, counts(0, 1, 1, 0)));
-    let seen = world.host_lookup(MX2, |seen| seen.addresses.ip4 = Some(failed(MX2))).assess();
-    assert_eq!((seen.delivery, seen.senders.opportunistic.paths), (State::Protected, counts(0, 1, 0, 1)));
+    let unknown = world.host_lookup(MX2, |seen| seen.addresses.ip4 = Some(failed(MX2)));
+    let blind = unknown.clone().host_lookup(MX2, |seen| seen.dnssec_healthy = false).assess();
+    assert_eq!((blind.delivery, blind.senders.opportunistic.paths), (State::Protected, counts(0, 1, 0, 1)));
+    // Senders that apply DANE leave a host whose addresses they cannot look up (RFC 7672 §2.1.1).
+    let seen = unknown.assess();
+    assert_eq!((seen.delivery, seen.senders.dane.paths), (State::Partial, counts(0, 1, 1, 0)));
 }
 
 /// A family that is switched off may have the address: nothing is said of the host.

@@ -1,0 +1,113 @@
+//! From what was seen and remembered to what the snapshot holds.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use super::{Address, Domain, Fleet, Host};
+use crate::{
+    facts::{DomainObservation, MxFacts, Observation},
+    monitor::{DomainState, HostState},
+    protocol::mta_sts::Mode,
+    terms::{MxHost, PolicyDomain, Timestamp},
+    verdict::{Assessment, Code, Context, History, HostDane, PathContext, TlsaStatus, assess_path, judge},
+};
+
+impl Fleet {
+    pub(super) fn domain_state(&self, entry: &Domain, now: Timestamp) -> DomainState {
+        let assessment = entry.observation.as_ref().map(|observation| Arc::new(self.assess(entry, observation, now)));
+        DomainState {
+            domain: entry.settings.domain.clone(),
+            group: entry.settings.group.clone().unwrap_or_default(),
+            interval: self.settings.interval(&entry.settings),
+            due_at: entry.due_at,
+            last_success_at: entry.last_success_at,
+            assessment,
+        }
+    }
+
+    fn assess(&self, entry: &Domain, seen: &Arc<DomainObservation>, now: Timestamp) -> Assessment {
+        let mut history = History { domain: entry.history.clone(), hosts: BTreeMap::new() };
+        let mut hosts = BTreeMap::new();
+        for name in &entry.hosts {
+            let Some(host) = self.hosts.get(name) else { continue };
+            history.hosts.insert(name.clone(), Arc::clone(&host.history));
+            let Some(lookup) = &host.observation else { continue };
+            let latest = |(address, known): (&IpAddr, &Address)| {
+                known.latest.as_ref().map(|latest| (*address, Arc::clone(latest)))
+            };
+            let facts = MxFacts {
+                host: Arc::clone(lookup),
+                addresses: host.addresses.iter().filter_map(latest).collect(),
+                surveys: host.surveys(),
+                skipped: host.skipped,
+            };
+            hosts.insert(name.clone(), facts);
+        }
+        let observation = Observation { domain: Arc::clone(seen), hosts, skipped_hosts: entry.skipped_hosts };
+        let enforcing = |parent: &str| {
+            let (name, entry) = self.domains.get_key_value(parent)?;
+            let seen = entry.history.policy.as_ref().filter(|seen| seen.is_alive(now))?;
+            (seen.policy.mode == Mode::Enforce).then_some(name)
+        };
+        let context = Context {
+            enforcing_parent: entry.settings.domain.parents().find_map(enforcing),
+            vantage: &self.vantage,
+            expectation: entry.settings.expect.as_ref(),
+            thresholds: &self.settings.thresholds,
+            severities: &self.settings.severities,
+            accept: &self.settings.accept,
+            own_mx: &self.settings.own_mx,
+            once: false,
+            mx_interval: self.settings.probe.mx_interval,
+        };
+        judge(&observation, &history, &context, now)
+    }
+
+    pub(super) fn host_state(
+        &self,
+        name: MxHost,
+        host: &Host,
+        domains: &BTreeMap<PolicyDomain, Arc<DomainState>>,
+        now: Timestamp,
+    ) -> HostState {
+        let users: Vec<&Arc<Assessment>> =
+            host.users.iter().filter_map(|user| domains.get(user)?.assessment.as_ref()).collect();
+        let findings: BTreeSet<Code> = users
+            .iter()
+            .flat_map(|assessment| assessment.active())
+            .filter(|finding| finding.subject.mx() == Some(name.as_str()))
+            .map(|finding| finding.code)
+            .collect();
+        let enforces = |assessment: &&&Arc<Assessment>| {
+            assessment.policy.in_force.as_ref().is_some_and(|policy| policy.mode == Mode::Enforce)
+        };
+        let dane = HostDane::new(host.observation.as_ref(), Some(&host.history), false);
+        let context = PathContext {
+            dane: &dane,
+            vantage: &self.vantage,
+            once: false,
+            mx_interval: self.settings.probe.mx_interval,
+        };
+        let surveys = host.surveys();
+        let path = |(address, known): (&IpAddr, &Address)| {
+            let history = host.history.addresses.get(address);
+            Arc::new(assess_path(*address, known.latest.as_ref(), surveys.get(address), history, context, now))
+        };
+        HostState {
+            domains: host.users.len(),
+            domains_enforcing: match dane.status {
+                TlsaStatus::Usable => host.users.len(),
+                _ => users.iter().filter(enforces).count(),
+            },
+            findings,
+            lookup: host.observation.clone(),
+            paths: host.addresses.iter().map(path).collect(),
+            skipped: host.skipped,
+            dane,
+            host: name,
+        }
+    }
+}
