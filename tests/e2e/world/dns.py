@@ -1,13 +1,15 @@
-"""Knot as the authority for a signed root and a signed `test.`, and Unbound as the resolver that validates them."""
+"""Knot as the authority for the signed root and every zone below it."""
 
 import re
-import signal
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from .domains import DNS_AUTHORITY, DNS_RESOLVER, Table
+from .domains import DNS_AUTHORITY, DNS_RESOLVER, MailHost, Table
+from .pki import Pki
 from .process import Daemon, listens, run
+from .zones import VALIDITY, ZONES, Zone, zone_of
 
 # Short, because records and servers change during a run.
 TTL = 5
@@ -22,11 +24,17 @@ log:
 database:
     storage: {folder}/keys
 policy:
-  - id: e2e
+  - id: nsec
     algorithm: ecdsap256sha256
     single-type-signing: on
     ksk-lifetime: 0
     zsk-lifetime: 0
+  - id: nsec3
+    algorithm: ecdsap256sha256
+    single-type-signing: on
+    ksk-lifetime: 0
+    zsk-lifetime: 0
+    nsec3: on
 template:
   - id: default
     storage: {folder}
@@ -34,73 +42,83 @@ template:
     zonefile-load: whole
     zonefile-sync: -1
     journal-content: none
-  - id: signed
-    storage: {folder}
-    file: "%s.zone"
-    zonefile-load: whole
-    zonefile-sync: -1
-    journal-content: none
-    dnssec-signing: on
-    dnssec-policy: e2e
 zone:
   - domain: .
-    template: signed
     file: root.zone
-  - domain: test.
-    template: signed
+    dnssec-signing: on
+    dnssec-policy: nsec
 """
 
-UNBOUND = """
-server:
-  interface: {resolver}
-  access-control: 127.0.0.0/8 allow
-  do-daemonize: no
-  use-syslog: no
-  logfile: ""
-  username: ""
-  chroot: ""
-  directory: {folder}
-  pidfile: ""
-  do-ip6: no
-  num-threads: 1
-  do-not-query-localhost: no
-  root-hints: {folder}/hints
-  trust-anchor-file: {folder}/anchor
-  trust-anchor-signaling: no
-  local-zone: "test." nodefault
-  module-config: "validator iterator"
-  cache-max-ttl: 2
-  cache-max-negative-ttl: 1
-  ede: yes
-remote-control:
-  control-enable: no
-"""
+# The start of each zone file.
+HEAD = "$ORIGIN {origin}\n$TTL {ttl}\n@ SOA ns.test. hostmaster.test. 1 3600 600 86400 1\n@ NS ns.test.\n"
+NAME_SERVER = f"ns.test. A {DNS_AUTHORITY}\n"
+# The algorithms of the keys of zones that are signed beforehand.
+KEYS = {"sha1": ("-a", "RSASHA1", "-b", "2048")}
+ECDSA = ("-a", "ECDSAP256SHA256")
 
 
 class Knot:
     """The authority. A name in `unserved` is delegated to it, but it has no zone file for it: SERVFAIL."""
 
-    def __init__(self, folder: Path, world: Table):
+    def __init__(self, folder: Path, world: Table, pki: Pki):
         self.folder = folder
         self.world = world
+        self.pki = pki
         self.configuration = folder / "knot.conf"
         self.log = folder / "knot.log"
         self.daemon = Daemon("knot", ["knotd", "-c", self.configuration], self.log, folder)
+        # When the signatures of the zones that are signed beforehand end.
+        self.expiry: dict[str, int] = {}
 
     def start(self) -> None:
-        """Make the keys first, so that the DS and the anchor are known before the zones are signed."""
+        """Make the keys first, so that the DS records and the anchor are known before the zones are signed."""
         (self.folder / "keys").mkdir(parents=True)
-        unserved = [name for domain in self.world.domains.values() for name in domain.unserved]
-        self.configuration.write_text(
-            KNOT.format(folder=self.folder, address=DNS_AUTHORITY) + "".join(f"  - domain: {name}.\n" for name in unserved)
-        )
-        for zone in (".", "test."):
-            self.keymgr(zone, "generate", "algorithm=ecdsap256sha256", "ksk=true", "zsk=true")
-        ds = next(line for line in self.keymgr("test.", "ds").splitlines() if re.search(r" 13 2 [0-9a-f]{64}$", line))
-        head = f"$TTL {TTL}\n@ SOA ns.test. hostmaster.test. 1 3600 600 86400 1\n@ NS ns.test.\nns.test. A {DNS_AUTHORITY}\n"
-        (self.folder / "root.zone").write_text(f"$ORIGIN .\n{head}test. NS ns.test.\n{ds}\n")
-        (self.folder / "test.zone").write_text("$ORIGIN test.\n" + head + "\n".join(self.records()) + "\n")
+        lines = KNOT.format(folder=self.folder, address=DNS_AUTHORITY)
+        for zone in ZONES:
+            lines += f"  - domain: {zone.name}.\n"
+            if zone.signing in ("nsec", "nsec3"):
+                lines += f"    dnssec-signing: on\n    dnssec-policy: {zone.signing}\n"
+        self.configuration.write_text(lines + "".join(f"  - domain: {name}.\n" for name in self.unserved()))
+        self.keymgr(".", "generate", "algorithm=ecdsap256sha256", "ksk=true", "zsk=true")
+        delegations = {zone.name: self.delegation(zone) for zone in ZONES}
+        root = HEAD.format(origin=".", ttl=TTL) + NAME_SERVER + delegations.pop("test")
+        (self.folder / "root.zone").write_text(root)
+        for zone in ZONES:
+            own = NAME_SERVER + "".join(delegations.values()) if zone.name == "test" else ""
+            self.write(zone, own + "".join(f"{record}\n" for record in self.records(zone)))
         self.daemon.start(lambda: listens(DNS_AUTHORITY, 53) and query("test", "SOA", DNS_AUTHORITY).status == "NOERROR")
+
+    def delegation(self, zone: Zone) -> str:
+        """The records of a zone in its parent; makes its key."""
+        ns = f"{zone.name}. NS ns.test.\n"
+        if zone.signing == "none":
+            return ns
+        key = self.folder / f"{zone.name}.dnskey"
+        if zone.signing in ("nsec", "nsec3"):
+            self.keymgr(f"{zone.name}.", "generate", "algorithm=ecdsap256sha256", "ksk=true", "zsk=true")
+            key.write_text(self.keymgr(f"{zone.name}.", "dnskey"))
+        else:
+            made = run("ldns-keygen", *KEYS.get(zone.signing, ECDSA), "-k", zone.name, cwd=self.folder).strip()
+            (self.folder / f"{made}.private").rename(self.folder / f"{zone.name}.private")
+            (self.folder / f"{made}.key").rename(key)
+            # ldns-signzone takes both by one name.
+            (self.folder / f"{zone.name}.key").write_text(key.read_text())
+        # -1 and -2 are the digests SHA-1 and SHA-256; -n prints.
+        ds = run("ldns-key2ds", "-n", "-1" if zone.ds == "sha1" else "-2", key).strip()
+        if zone.ds == "wrong":
+            ds = ds[:-1] + ("0" if ds[-1] != "0" else "1")
+        return f"{ns}{ds}\n"
+
+    def write(self, zone: Zone, records: str) -> None:
+        """The zone file; the authority signs it, unless it is to be signed beforehand."""
+        path = self.folder / f"{zone.name}.zone"
+        path.write_text(HEAD.format(origin=f"{zone.name}.", ttl=TTL) + records)
+        if zone.signing in VALIDITY:
+            begin, end = (int(time.time()) + seconds for seconds in VALIDITY[zone.signing])
+            self.expiry[zone.name] = end
+            signed = self.folder / f"{zone.name}.signed"
+            run("ldns-signzone", "-i", str(begin), "-e", str(end), "-f", signed, path, zone.name, cwd=self.folder)
+            signed.rename(path)
 
     def keymgr(self, zone: str, *words: str) -> str:
         """Knot's key manager."""
@@ -110,55 +128,44 @@ class Knot:
         """The root's DNSKEY, as a resolver trusts it."""
         return self.keymgr(".", "dnskey")
 
-    def records(self):
-        """The zone test., from the table of the world."""
+    def unserved(self) -> list[str]:
+        """Names that are delegated here without a zone."""
+        names = [name for domain in self.world.domains.values() for name in domain.unserved]
+        return names + [f"_tcp.{host.base()}" for host in self.world.hosts.values() if host.tlsa_unserved]
+
+    def records(self, zone: Zone):
+        """What stands in one zone, from the table of the world."""
+        for owner, data in self.all_records():
+            if zone_of(owner) is zone:
+                yield f"{owner}. {data}"
+
+    def all_records(self):
+        """Owner and the rest of every record, from the table of the world."""
+        for name in self.unserved():
+            yield name, "NS ns.test."
         for host in self.world.hosts.values():
+            if host.alias_of:
+                yield host.name, f"CNAME {host.alias_of}."
             for address in host.addresses:
-                yield f"{host.name}. {'AAAA' if ':' in address else 'A'} {address}"
+                yield host.owner(), f"{'AAAA' if ':' in address else 'A'} {address}"
+            for data in self.tlsa(host):
+                yield f"_25._tcp.{host.base()}", f"TLSA {data}"
         for domain in self.world.domains.values():
-            for name in domain.unserved:
-                yield f"{name}. NS ns.test."
             if domain.name in domain.unserved:
                 continue
             for index, mx in enumerate(domain.mx):
-                yield f"{domain.name}. MX 0 ." if mx == "." else f"{domain.name}. MX {10 * (index + 1)} {mx}."
+                yield domain.name, "MX 0 ." if mx == "." else f"MX {10 * (index + 1)} {mx}."
             for text in domain.sts_txt:
-                yield f'_mta-sts.{domain.name}. TXT "{text}"'
+                yield f"_mta-sts.{domain.name}", f'TXT "{text}"'
             if domain.policy is not None:
                 for address in domain.policy.addresses:
-                    yield f"mta-sts.{domain.name}. A {address}"
+                    yield f"mta-sts.{domain.name}", f"A {address}"
             if domain.tlsrpt:
-                yield f'_smtp._tls.{domain.name}. TXT "v=TLSRPTv1; rua=mailto:reports@good.test"'
+                yield f"_smtp._tls.{domain.name}", 'TXT "v=TLSRPTv1; rua=mailto:reports@good.test"'
 
-    def stop(self) -> None:
-        """End it."""
-        self.daemon.stop()
-
-
-class Unbound:
-    """The validating resolver."""
-
-    def __init__(self, folder: Path, knot: Knot):
-        self.folder = folder
-        self.knot = knot
-        self.log = folder / "unbound.log"
-        self.daemon = Daemon("unbound", ["unbound", "-d", "-c", folder / "unbound.conf"], self.log, folder)
-
-    def start(self) -> None:
-        """Start it with the root's key as its anchor."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "anchor").write_text(self.knot.anchor())
-        (self.folder / "hints").write_text(f". NS ns.test.\nns.test. A {DNS_AUTHORITY}\n")
-        (self.folder / "unbound.conf").write_text(UNBOUND.format(folder=self.folder, resolver=DNS_RESOLVER))
-        self.daemon.start(lambda: listens(DNS_RESOLVER, 53) and query("test", "SOA").secure)
-
-    def pause(self) -> None:
-        """Make it silent: queries are neither answered nor refused."""
-        self.daemon.signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let it answer again."""
-        self.daemon.signal(signal.SIGCONT)
+    def tlsa(self, host: MailHost) -> list[str]:
+        """The data of a host's TLSA records."""
+        return [self.pki.association(record, host.name, host.certificate) for record in host.tlsa]
 
     def stop(self) -> None:
         """End it."""

@@ -2,8 +2,14 @@
 
 from dataclasses import dataclass, field
 
+from .zones import security
+
 DNS_AUTHORITY = "127.77.53.1"
 DNS_RESOLVER = "127.77.53.2"
+# Passes signatures on and validates nothing.
+DNS_PLAIN_RESOLVER = "127.77.53.3"
+# Passes on everything but the signatures.
+DNS_STRIPPING_FORWARDER = "127.77.53.4"
 POLICY_HOSTS = ("127.77.43.1", "127.77.43.2")
 PROMETHEUS = ("127.77.90.1", 9090)
 EXPORTER = ("127.77.90.2", 10461)
@@ -15,11 +21,30 @@ WEEK = 604800
 
 @dataclass(frozen=True)
 class MailHost:
-    """A host with port 25. `certificate`: good, expired, wrong-name, self-signed, none (no STARTTLS), closed (no server)."""
+    """A host with port 25.
+
+    `certificate`: a kind that `Pki.server` knows, none (no STARTTLS), closed (no server). `tlsa`: usage, selector, matching type and what
+    they are of, as `Pki.association` knows it; it stands at the name `tlsa_base`, the host's own unless told. `alias_of`: the name that a
+    CNAME leads to, which has the addresses. `tls`: a kind that `postfix.TLS` knows. `tlsa_unserved`: its `_tcp` is delegated to
+    servers that answer SERVFAIL.
+    """
 
     name: str
     addresses: tuple[str, ...]
     certificate: str = "good"
+    tlsa: tuple[str, ...] = ()
+    tlsa_base: str = ""
+    alias_of: str = ""
+    tls: str = "modern"
+    tlsa_unserved: bool = False
+
+    def owner(self) -> str:
+        """The name that the addresses stand at."""
+        return self.alias_of or self.name
+
+    def base(self) -> str:
+        """The TLSA base domain (RFC 7672 section 2.2.2)."""
+        return self.tlsa_base or self.name
 
 
 @dataclass(frozen=True)
@@ -52,6 +77,10 @@ class Domain:
     # Known to the exporter from the start.
     configured: bool = True
 
+    def fails(self, name: str) -> bool:
+        """Whether the validating resolver has SERVFAIL for a name of this domain."""
+        return security(self.name) == "bogus" or any(name == dead or name.endswith(f".{dead}") for dead in self.unserved)
+
 
 @dataclass
 class Table:
@@ -60,10 +89,10 @@ class Table:
     hosts: dict[str, MailHost] = field(default_factory=dict)
     domains: dict[str, Domain] = field(default_factory=dict)
 
-    def host(self, name: str, certificate: str = "good", extra: tuple[str, ...] = ()) -> str:
+    def host(self, name: str, certificate: str = "good", extra: tuple[str, ...] = (), **more) -> str:
         """Add a mail host on an IPv4 address of its own."""
         address = CLOSED if certificate == "closed" else f"127.77.25.{len(self.hosts) + 1}"
-        self.hosts[name] = MailHost(name, (address, *extra), certificate)
+        self.hosts[name] = MailHost(name, (address, *extra), certificate, **more)
         return name
 
     def domain(self, name: str, mx: tuple[str, ...], policy: Policy | None = None, **more) -> None:
@@ -131,4 +160,88 @@ def table(ipv6: bool) -> Table:
     world.domain("flaky.test", (mx,), Policy((mx,)))
     mx = world.host("mx.late.test")
     world.domain("late.test", (mx,), Policy((mx,)), configured=False)
+
+    add_dane(world)
+    add_old_tls(world)
     return world
+
+
+def add_dane(world: Table) -> None:
+    """DANE (RFC 7672), in the signed dane.test unless the name says otherwise; none has MTA-STS unless its policy stands here."""
+
+    def one(name: str, *tlsa: str, policy: str = "", certificate: str = "good", tlsrpt: bool = True, **more) -> None:
+        """A domain with one mail host."""
+        mx = world.host(f"mx.{name}.dane.test", certificate, tlsa=tlsa, **more)
+        world.domain(f"{name}.dane.test", (mx,), Policy((mx,), mode=policy) if policy else None, tlsrpt=tlsrpt)
+
+    def two(name: str, first: tuple, second: tuple, policy: str = "", certificates: tuple = ("good", "good")) -> None:
+        """A domain with two, each with the TLSA records that are told."""
+        hosts = [
+            world.host(f"mx{number}.{name}.dane.test", certificate, tlsa=tlsa)
+            for number, tlsa, certificate in zip((1, 2), (first, second), certificates, strict=True)
+        ]
+        world.domain(f"{name}.dane.test", tuple(hosts), Policy(tuple(hosts), mode=policy) if policy else None)
+
+    # DANE-EE: nothing but the key counts.
+    one("ee", "3 1 1 own")
+    one("eeself", "3 1 1 own", certificate="self-signed")
+    one("eeexpired", "3 1 1 own", certificate="expired")
+    one("eename", "3 1 1 own", certificate="wrong-name")
+    one("caleaf", "3 0 1 own", certificate="ca-leaf")
+    # DANE-TA: path, dates and name count too.
+    one("ta", "2 1 1 intermediate")
+    one("taroot", "2 0 1 root", certificate="with-root")
+    one("tanoroot", "2 0 1 root")
+    one("taexpired", "2 1 1 intermediate", certificate="expired")
+    one("tadomain", "2 1 1 intermediate", certificate="domain-name")
+    one("taname", "2 1 1 intermediate", certificate="wrong-name")
+    # Records and keys that do not fit together, or only some.
+    one("mismatch", "3 1 1 other")
+    two("half", ("3 1 1 own",), ("3 1 1 other",))
+    two("some", ("3 1 1 own",), ())
+    one("staledigest", "3 1 1 other", "3 1 2 own")
+    one("rollover", "3 1 1 own", "3 1 1 other")
+    one("full", "3 1 0 own")
+    # Records that cannot be used for SMTP, and hosts that cannot do what the records ask for.
+    one("unusable", "1 1 1 own")
+    one("unusableplain", "1 1 1 other", certificate="none")
+    one("short", "3 1 1 cut")
+    one("mixed", "3 1 1 own", "1 1 1 own")
+    one("plaindane", "3 1 1 other", certificate="none")
+    # The lookup fails although the addresses are there and signed.
+    one("tlsafail", tlsa_unserved=True)
+    # A mail host that is an alias: records at the end of it, at its beginning, and an end that is not signed.
+    one("aliasend", "3 1 1 own", alias_of="real.aliasend.dane.test", tlsa_base="real.aliasend.dane.test")
+    one("aliasbegin", "3 1 1 own", alias_of="real.aliasbegin.dane.test")
+    one("aliasout", "3 1 1 own", alias_of="aliasout.unsigned.test")
+    # Together with MTA-STS.
+    one("both", "3 1 1 own", policy="enforce")
+    one("renewed", "3 1 1 other", policy="enforce")
+    one("testingdane", "3 1 1 other", policy="testing")
+    two("somests", ("3 1 1 own",), (), "enforce")
+    two("halfsts", ("3 1 1 other",), (), "enforce")
+    two("disjoint", ("3 1 1 other",), ("3 1 1 own",), "enforce", ("good", "self-signed"))
+
+    # The zone is the fault, or the only thing that is right.
+    good = "mx.ee.dane.test"
+    world.domain("norpt.dane.test", (good,), tlsrpt=False)
+    world.domain("unsigned.test", (good,))
+    world.domain("sts.unsigned.test", (good,), Policy((good,)))
+    world.domain("bogus.test", (good,))
+    world.domain("lapsed.test", (good,))
+    for name in ("ending.test", "sha1.test", "sha1ds.test"):
+        world.domain(name, ("mx.none.test",))
+    world.domain("hostunsigned.dane.test", (world.host("mx.unsigned.test", tlsa=("3 1 1 own",)),))
+    world.domain("hostbogus.dane.test", (world.host("mx.bogus.test", tlsa=("3 1 1 own",)),))
+
+
+def add_old_tls(world: Table) -> None:
+    """TLS as it used to be, without any policy."""
+    for name, certificate, tls in (
+        ("oldtls", "good", "old-too"),
+        ("tls11", "rsa-2048", "tls11"),
+        ("rsakex", "rsa-2048", "rsa-key-exchange"),
+        ("rsa1024", "rsa-1024", "level-0"),
+        ("sha1cert", "sha1", "level-0"),
+    ):
+        world.domain(f"{name}.test", (world.host(f"mx.{name}.test", certificate, tls=tls),))

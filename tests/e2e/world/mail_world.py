@@ -4,13 +4,16 @@ import socket
 import time
 from pathlib import Path
 
-from .dns import Knot, Unbound
-from .domains import CLOSED, DNS_AUTHORITY, DNS_RESOLVER, EXPORTER, POLICY_HOSTS, PROMETHEUS, table
+from .dns import Knot
+from .domains import (
+    CLOSED, DNS_AUTHORITY, DNS_PLAIN_RESOLVER, DNS_RESOLVER, DNS_STRIPPING_FORWARDER, EXPORTER, POLICY_HOSTS, PROMETHEUS, table,
+)
 from .nginx import Nginx
 from .pki import Pki
 from .postfix import Postfix
 from .process import has_ipv6, require_free, tail
 from .prometheus import Prometheus
+from .resolver import StrippingForwarder, Unbound
 
 
 class MailWorld:
@@ -21,8 +24,10 @@ class MailWorld:
         self.ipv6 = has_ipv6()
         self.table = table(self.ipv6)
         self.pki = Pki(folder / "pki")
-        self.knot = Knot(folder / "knot", self.table)
+        self.knot = Knot(folder / "knot", self.table, self.pki)
         self.unbound = Unbound(folder / "unbound", self.knot)
+        self.plain_unbound = Unbound(folder / "plain-unbound", self.knot, DNS_PLAIN_RESOLVER, validates=False)
+        self.stripping = StrippingForwarder()
         self.nginx = Nginx(folder / "nginx", self.table, self.pki)
         self.postfix = Postfix(folder / "postfix", self.table, self.pki)
         self.prometheus = Prometheus(folder / "prometheus")
@@ -32,12 +37,14 @@ class MailWorld:
         """Start everything; returns the seconds that each part took."""
         require_free(self.sockets())
         took = {}
-        for part in (self.pki, self.knot, self.unbound, self.nginx, self.postfix, self.prometheus):
+        resolvers = (self.unbound, self.plain_unbound, self.stripping)
+        for part in (self.pki, self.knot, *resolvers, self.nginx, self.postfix, self.prometheus):
             began = time.monotonic()
             # Before its start: a server that came up only half has to be stopped too.
             self.started.append(part)
             part.start()
-            took[type(part).__name__.lower()] = time.monotonic() - began
+            name = type(part).__name__.lower()
+            took[name] = took.get(name, 0) + time.monotonic() - began
         return took
 
     def sockets(self) -> list[tuple[str, int, int]]:
@@ -45,7 +52,8 @@ class MailWorld:
         tcp, udp = socket.SOCK_STREAM, socket.SOCK_DGRAM
         mail = [address for host in self.table.served_hosts() for address in host.addresses]
         return [
-            *((address, 53, kind) for address in (DNS_AUTHORITY, DNS_RESOLVER) for kind in (udp, tcp)),
+            *((address, 53, kind) for address in (DNS_AUTHORITY, DNS_RESOLVER, DNS_PLAIN_RESOLVER) for kind in (udp, tcp)),
+            (DNS_STRIPPING_FORWARDER, 53, udp),
             *((address, 443, tcp) for address in POLICY_HOSTS),
             *((address, 25, tcp) for address in (*mail, CLOSED)),
             (*PROMETHEUS, tcp),
@@ -67,5 +75,5 @@ class MailWorld:
 
     def logs(self) -> str:
         """The ends of all logs."""
-        parts = (self.knot, self.unbound, self.nginx, self.postfix, self.prometheus)
+        parts = (self.knot, self.unbound, self.plain_unbound, self.nginx, self.postfix, self.prometheus)
         return "\n".join(f"--- {part.log}\n{tail(part.log, 15)}" for part in parts if tail(part.log))

@@ -1,6 +1,9 @@
 """A test CA (root and intermediate) and its certificates, made by the openssl program."""
 
+import base64
 import calendar
+import hashlib
+import ssl
 import time
 from pathlib import Path
 
@@ -36,15 +39,19 @@ basicConstraints = critical, CA:TRUE, pathlen:0
 keyUsage = critical, keyCertSign, cRLSign
 subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid
+[ca-leaf]
+basicConstraints = critical, CA:TRUE
+subjectKeyIdentifier = hash
 [leaf]
 basicConstraints = critical, CA:FALSE
-keyUsage = critical, digitalSignature
+keyUsage = critical, digitalSignature, keyEncipherment
 extendedKeyUsage = serverAuth
 subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid
 """
 
 NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+RSA_KEYS = {kind: ("-newkey", f"rsa:{kind.removeprefix('rsa-')}", "-nodes") for kind in ("rsa-1024", "rsa-2048")}
 
 
 class Pki:
@@ -69,16 +76,21 @@ class Pki:
             "-days", "3650", "-extfile", self.configuration, "-extensions", "signing", "-out", f"{ca}.pem")
 
     def server(self, host: str, kind: str = "good") -> Path:
-        """The PEM file for a server. Kinds: good, expired, wrong-name, self-signed."""
+        """The PEM file for a server.
+
+        Kinds: good, expired, wrong-name, domain-name (names the parent of the host), self-signed, ca-leaf (self-signed and
+        CA:TRUE), with-root (the chain ends with the root), rsa-1024, rsa-2048, sha1 (signed with it).
+        """
         pem = self.folder / f"{host}.{kind}.pem"
         if pem.exists():
             return pem
         key, request, leaf = (self.folder / f"{host}.{kind}.{end}" for end in ("key", "csr", "crt"))
-        name = "elsewhere.test" if kind == "wrong-name" else host
-        subject = (*NEW_KEY, "-keyout", key, "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}")
-        if kind == "self-signed":
+        name = {"wrong-name": "elsewhere.test", "domain-name": host.split(".", 1)[1]}.get(kind, host)
+        new_key = RSA_KEYS.get(kind, NEW_KEY)
+        subject = (*new_key, "-keyout", key, "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}")
+        if kind in ("self-signed", "ca-leaf"):
             run("openssl", "req", "-config", self.configuration, "-x509", *subject, "-out", leaf, "-days", "90",
-                "-extensions", "leaf")
+                "-extensions", "ca-leaf" if kind == "ca-leaf" else "leaf")
             pem.write_text(key.read_text() + leaf.read_text())
             return pem
         run("openssl", "req", "-config", self.configuration, *subject, "-out", request)
@@ -86,9 +98,37 @@ class Pki:
         # 90 days of life; good has just begun, expired ended three days ago.
         start = now - (93 if kind == "expired" else 1) * DAY
         run("openssl", "ca", "-config", self.configuration, "-batch", "-notext", "-in", request, "-out", leaf,
-            "-startdate", utc(start), "-enddate", utc(start + 90 * DAY))
-        pem.write_text(key.read_text() + leaf.read_text() + (self.folder / "intermediate.pem").read_text())
+            "-startdate", utc(start), "-enddate", utc(start + 90 * DAY), "-md", "sha1" if kind == "sha1" else "sha256")
+        chain = [key, leaf, self.folder / "intermediate.pem", *([self.root] if kind == "with-root" else [])]
+        pem.write_text("".join(part.read_text() for part in chain))
         return pem
+
+    def association(self, record: str, host: str, kind: str) -> str:
+        """The data of a TLSA record (RFC 6698 section 2.1) from `usage selector matching WHAT`.
+
+        What: own (the certificate that the host serves), other (of a key that nobody has in use), cut (own without its last octet),
+        intermediate, root.
+        """
+        usage, selector, matching, what = record.split()
+        pem = {"intermediate": self.folder / "intermediate.pem", "root": self.root}.get(what)
+        if pem is None:
+            pem = self.server("other-key.test") if what == "other" else self.server(host, kind)
+        data = self.public_key(pem) if selector == "1" else certificate(pem)
+        digest = {"0": bytes, "1": lambda data: hashlib.sha256(data).digest(), "2": lambda data: hashlib.sha512(data).digest()}
+        value = digest[matching](data)
+        return f"{usage} {selector} {matching} {(value[:-1] if what == 'cut' else value).hex()}"
+
+    @staticmethod
+    def public_key(pem: Path) -> bytes:
+        """The SubjectPublicKeyInfo of the first certificate in a file."""
+        lines = run("openssl", "x509", "-in", pem, "-noout", "-pubkey").splitlines()
+        return base64.b64decode("".join(line for line in lines if not line.startswith("-")))
+
+
+def certificate(pem: Path) -> bytes:
+    """The first certificate in a file, in DER."""
+    text = pem.read_text()
+    return ssl.PEM_cert_to_DER_cert(text[text.index("-----BEGIN CERTIFICATE") : text.index("-----END CERTIFICATE") + 25])
 
 
 def utc(at: float) -> str:

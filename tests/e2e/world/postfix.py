@@ -44,6 +44,17 @@ rewrite   unix  -  -  n  -  -  trivial-rewrite
 cleanup   unix  n  -  n  -  0  cleanup
 """
 
+# What a mail host accepts. Security level 0 lets old keys and versions through; Postfix's own defaults ask for TLS 1.2 or newer.
+LEVEL_0 = "tls_medium_cipherlist=ALL:@SECLEVEL=0"
+TLS = {
+    "modern": ("smtpd_tls_protocols=>=TLSv1.2",),
+    "old-too": ("smtpd_tls_protocols=>=TLSv1", LEVEL_0),
+    "tls11": ("smtpd_tls_protocols=TLSv1.1", LEVEL_0),
+    # Neither forward secrecy nor an AEAD.
+    "rsa-key-exchange": ("smtpd_tls_protocols=TLSv1.2", "tls_medium_cipherlist=AES128-SHA:AES256-SHA:AES128-SHA256"),
+    "level-0": ("smtpd_tls_protocols=>=TLSv1.2", LEVEL_0),
+}
+
 
 class Postfix:
     """The mail hosts."""
@@ -74,8 +85,12 @@ class Postfix:
     def service(self, host: MailHost, address: str) -> str:
         """The line of one address. The log names the mail host in the place of `postfix`."""
         socket = f"[{address}]:25" if ":" in address else f"{address}:25"
-        tls = "smtpd_tls_security_level=none" if host.certificate == "none" else f"smtpd_tls_chain_files={self.pem(host.name)}"
-        return f"{socket} inet n - n - 50 smtpd -o syslog_name={host.name} -o myhostname={host.name} -o {tls}"
+        if host.certificate == "none":
+            settings = ["smtpd_tls_security_level=none"]
+        else:
+            settings = [f"smtpd_tls_chain_files={self.pem(host.name)}", *TLS[host.tls]]
+        options = [f"syslog_name={host.name}", f"myhostname={host.name}", *settings]
+        return f"{socket} inet n - n - 50 smtpd " + " ".join(f"-o {option}" for option in options)
 
     def pem(self, host: str) -> Path:
         """The file that a mail host reads its key and chain from."""

@@ -21,6 +21,10 @@ PROGRAMS = {
     "postfix": "postfix",
     "prometheus": "prometheus",
     "promtool": "prometheus",
+    "posttls-finger": "postfix",
+    "ldns-keygen": "ldnsutils",
+    "ldns-signzone": "ldnsutils",
+    "ldns-dane": "ldnsutils",
     "openssl": "openssl",
 }
 
@@ -70,10 +74,10 @@ def has_ipv6() -> bool:
         return False
 
 
-def run(*argv: str | Path, stdin: str | None = None, timeout: float = 30) -> str:
+def run(*argv: str | Path, stdin: str | None = None, timeout: float = 30, cwd: Path | None = None) -> str:
     """Run a program to its end and return what it printed; a failure says what it said."""
     done = subprocess.run(
-        [str(word) for word in argv], input=stdin or "", capture_output=True, text=True, timeout=timeout, check=False
+        [str(word) for word in argv], input=stdin or "", capture_output=True, text=True, timeout=timeout, cwd=cwd, check=False
     )
     if done.returncode != 0:
         raise Failure(f"{' '.join(map(str, argv))}: exit {done.returncode}\n{done.stdout}{done.stderr}")
