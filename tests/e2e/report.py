@@ -38,6 +38,10 @@ class Report:
             self.failed.append(name)
             print(f"  FAIL  {name}\n          " + problem.strip().replace("\n", "\n          "), flush=True)
 
+    def note(self, text: str) -> None:
+        """Something that was not looked at, which is neither right nor wrong."""
+        print(f"  --    {text}", flush=True)
+
     def check(self, name: str, action, *arguments) -> None:
         """Run one check, if it is asked for; any exception is its failure."""
         if not self.wants(name):

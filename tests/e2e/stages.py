@@ -8,10 +8,15 @@ import time
 
 from expectations import ABSENT, VERDICTS, Expected, Row, domain_rows, host_rows, monitor_rows, problem
 from report import Report
+from world.dane_proof import (
+    destinations, prove_addresses, prove_dane, prove_old_tls, prove_postfix, prove_tlsa, prove_zone,
+)
+from world.domains import MailHost
 from world.exporter import INTERVAL, Exporter
 from world.mail_world import MailWorld
 from world.process import Failure, wait_until
 from world.proof import expect, prove_mail_host, prove_policy, prove_records
+from world.zones import ZONES
 
 
 # How many wrong results of one group are printed: when everything is missing, the rest says nothing new.
@@ -35,13 +40,33 @@ class Stages:
     # --- before the monitor
 
     def world_proof(self) -> None:
-        """Each domain is as intended."""
+        """Each zone, domain and host is as intended."""
+        check = self.report.check
+        for zone in ZONES:
+            check(f"world {zone.name}: zone, {zone.security()}", prove_zone, self.world, zone)
         for domain in self.world.table.domains.values():
-            self.report.check(f"world {domain.name}: records", prove_records, domain)
+            check(f"world {domain.name}: records", prove_records, domain)
             if domain.policy is not None:
-                self.report.check(f"world {domain.name}: policy host", prove_policy, self.world, domain)
+                check(f"world {domain.name}: policy host", prove_policy, self.world, domain)
         for host in self.world.table.hosts.values():
-            self.report.check(f"world {host.name}: port 25, {host.certificate}", prove_mail_host, self.world, host)
+            check(f"world {host.name}: addresses and TLSA", self.prove_host_records, host)
+            if host.tls == "modern":
+                check(f"world {host.name}: port 25, {host.certificate}", prove_mail_host, self.world, host)
+            else:
+                check(f"world {host.name}: port 25, {host.tls}, {host.certificate}", prove_old_tls, host)
+            if host.tlsa and host.certificate != "none":
+                check(f"world {host.name}: DANE as OpenSSL sees it", prove_dane, self.world, host)
+        if not self.world.finger.available():
+            self.report.note("not proved with posttls-finger: no mount namespace can be made here")
+            return
+        for domain in self.world.table.domains.values():
+            for destination in destinations(self.world, domain):
+                name = destination.strip("[]")
+                check(f"world {name}: DANE as posttls-finger sees it", prove_postfix, self.world, destination)
+
+    def prove_host_records(self, host: MailHost) -> None:
+        prove_addresses(host)
+        prove_tlsa(self.world, host)
 
     def check(self) -> None:
         """`check` on every domain, two at a time."""

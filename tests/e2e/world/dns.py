@@ -83,9 +83,10 @@ class Knot:
         delegations = {zone.name: self.delegation(zone) for zone in ZONES}
         root = HEAD.format(origin=".", ttl=TTL) + NAME_SERVER + delegations.pop("test")
         (self.folder / "root.zone").write_text(root)
+        records = list(self.records())
         for zone in ZONES:
             own = NAME_SERVER + "".join(delegations.values()) if zone.name == "test" else ""
-            self.write(zone, own + "".join(f"{record}\n" for record in self.records(zone)))
+            self.write(zone, own + "".join(f"{owner}. {data}\n" for owner, data in records if zone_of(owner) is zone))
         self.daemon.start(lambda: listens(DNS_AUTHORITY, 53) and query("test", "SOA", DNS_AUTHORITY).status == "NOERROR")
 
     def delegation(self, zone: Zone) -> str:
@@ -133,13 +134,7 @@ class Knot:
         names = [name for domain in self.world.domains.values() for name in domain.unserved]
         return names + [f"_tcp.{host.base()}" for host in self.world.hosts.values() if host.tlsa_unserved]
 
-    def records(self, zone: Zone):
-        """What stands in one zone, from the table of the world."""
-        for owner, data in self.all_records():
-            if zone_of(owner) is zone:
-                yield f"{owner}. {data}"
-
-    def all_records(self):
+    def records(self):
         """Owner and the rest of every record, from the table of the world."""
         for name in self.unserved():
             yield name, "NS ns.test."
@@ -179,18 +174,22 @@ class Answer:
     status: str
     secure: bool
     data: tuple[str, ...]
+    # The data of the signatures (RFC 4034 section 3.1), where they were asked for.
+    signatures: tuple[str, ...] = ()
 
 
-def query(name: str, record: str, server: str = DNS_RESOLVER) -> Answer:
-    """Ask with kdig. No answer at all has the status `timeout`."""
+def query(name: str, record: str, server: str = DNS_RESOLVER, *options: str) -> Answer:
+    """Ask with kdig, which takes more options. No answer at all has the status `timeout`."""
     done = subprocess.run(
-        ["kdig", f"@{server}", name, record, "+adflag", "+timeout=1", "+retry=0", "+noall", "+header", "+answer"],
+        ["kdig", f"@{server}", name, record, "+adflag", "+timeout=1", "+retry=0", "+noall", "+header", "+answer", *options],
         capture_output=True, text=True, check=False,
     )
     status = re.search(r"status: (\w+)", done.stdout)
     if status is None:
         return Answer("timeout", False, ())
     flags = re.search(r"Flags: ([a-z ]*)", done.stdout)
-    rows = (line.split(maxsplit=4) for line in done.stdout.splitlines() if line and not line.startswith(";"))
-    data = tuple(sorted(row[4] for row in rows if len(row) == 5 and row[3] == record))
-    return Answer(status.group(1), flags is not None and "ad" in flags.group(1).split(), data)
+    rows = [line.split(maxsplit=4) for line in done.stdout.splitlines() if line and not line.startswith(";")]
+    data, signatures = (
+        tuple(sorted(row[4] for row in rows if len(row) == 5 and row[3] == kind)) for kind in (record, "RRSIG")
+    )
+    return Answer(status.group(1), flags is not None and "ad" in flags.group(1).split(), data, signatures)

@@ -9,6 +9,7 @@ from .domains import (
     CLOSED, DNS_AUTHORITY, DNS_PLAIN_RESOLVER, DNS_RESOLVER, DNS_STRIPPING_FORWARDER, EXPORTER, POLICY_HOSTS, PROMETHEUS, table,
 )
 from .nginx import Nginx
+from .peers import PosttlsFinger
 from .pki import Pki
 from .postfix import Postfix
 from .process import has_ipv6, require_free, tail
@@ -31,6 +32,7 @@ class MailWorld:
         self.nginx = Nginx(folder / "nginx", self.table, self.pki)
         self.postfix = Postfix(folder / "postfix", self.table, self.pki)
         self.prometheus = Prometheus(folder / "prometheus")
+        self.finger = PosttlsFinger(folder)
         self.started = []
 
     def start(self) -> dict[str, float]:

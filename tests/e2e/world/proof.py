@@ -9,9 +9,10 @@ from .dns import Answer, query
 from .domains import Domain, MailHost
 from .mail_world import MailWorld
 from .process import Failure
+from .zones import security
 
 # X509_V_ERR_* of OpenSSL, as it tells them for each kind of certificate.
-VERIFY = {"good": 0, "expired": 10, "self-signed": 18, "wrong-name": 62}
+VERIFY = {"good": 0, "with-root": 0, "expired": 10, "self-signed": 18, "ca-leaf": 18, "wrong-name": 62, "domain-name": 62}
 
 
 def expect(what: str, got, wanted) -> None:
@@ -32,14 +33,14 @@ def prove_records(domain: Domain) -> None:
 
 
 def prove_answer(domain: Domain, name: str, record: str, data: list[str]) -> None:
-    """One answer of the resolver: SERVFAIL where the servers are broken, else the data with the AD bit."""
+    """One answer of the resolver: SERVFAIL where servers or signatures are broken, else the data, with the AD bit if signed."""
     got = query(name, record)
-    if any(name == broken or name.endswith(f".{broken}") for broken in domain.unserved):
+    if domain.fails(name):
         expect(f"{name} {record}", got, Answer("SERVFAIL", False, ()))
         return
     # A name below the domain that does not stand in the zone does not exist; the domain itself always does.
     status = "NOERROR" if data or name == domain.name else "NXDOMAIN"
-    expect(f"{name} {record}", got, Answer(status, True, tuple(sorted(data))))
+    expect(f"{name} {record}", got, Answer(status, security(name) != "insecure", tuple(sorted(data))))
 
 
 def prove_policy(world: MailWorld, domain: Domain) -> None:
