@@ -1,89 +1,16 @@
-"""What the exporter must say about this world: the verdict on each domain, and the facts as Prometheus shows them.
+"""The facts and verdicts as Prometheus must show them.
 
 Nothing here is taken from what the exporter prints. The facts follow from the table of the world and the certificates (as
-openssl reads them), the verdicts from RFC 8461 and the definitions of delivery.
+openssl reads them), the verdicts stand in verdicts.py.
 """
 
-from dataclasses import dataclass, field
-
+from dane_rows import domain_dane_rows, host_dane_rows, monitor_dane_rows
+from rows import ABSENT, Row, ones
+from verdicts import VERDICTS
 from world.domains import Domain, MailHost
 from world.mail_world import MailWorld
 from world.pki import not_after
-
-
-class Absent:
-    """No such series."""
-
-    def __repr__(self):
-        return "no series"
-
-
-ABSENT = Absent()
-
-
-@dataclass(frozen=True)
-class Row:
-    """A query and its result: a number (one series), ABSENT, or for `sum by (LABEL…)` the number of each label value."""
-
-    promql: str
-    wanted: float | dict[str, float] | Absent
-
-
-@dataclass(frozen=True)
-class Expected:
-    """The verdict on one domain. `findings` and `mx_findings`: code, and severity (None: depends on how often it failed).
-
-    Findings of an MX are written `host code`. `exit` is the status of `check`: 1 where there is an error.
-    """
-
-    delivery: str
-    exit: int = 0
-    findings: dict[str, str | None] = field(default_factory=dict)
-    mx_findings: dict[str, str | None] = field(default_factory=dict)
-    # Codes that the catalogue neither demands nor excludes here.
-    optional: tuple[str, ...] = ()
-
-
-VERDICTS = {
-    # Enforce, and every address of both MX passes.
-    "good.test": Expected("protected"),
-    # Enforcing senders deliver to mx1 and refuse mx2: degraded. Opportunistic ones deliver to both, so it is not blocked.
-    "drift.test": Expected(
-        "partial", 1, {"tlsrpt-record-missing": "warning"}, {"mx2.drift.test mx-not-in-policy": "error"}
-    ),
-    # The same through an expired certificate on the second MX.
-    "backup.test": Expected("partial", 1, {}, {"mx2.backup.test certificate-expired": "error"}),
-    # The second MX refuses connections: down for every kind of sender, degraded. Mail flows: a warning.
-    "down.test": Expected("partial", 0, {}, {"mx2.down.test smtp-connect-failed": "warning"}),
-    # In enforce, and the only path is refused to enforcing senders: blocked, though opportunistic mail flows.
-    "wrongname.test": Expected("blocked", 1, {}, {"mx.wrongname.test certificate-name-mismatch": "error"}),
-    "plain.test": Expected("blocked", 1, {}, {"mx.plain.test starttls-not-offered": "error"}),
-    "untrusted.test": Expected("blocked", 1, {}, {"mx.untrusted.test certificate-untrusted": "error"}),
-    # No policy can be had and none is cached: senders deliver without one, nothing enforces.
-    "gone.test": Expected("unprotected", 1, {"sts-policy-http-status": "error"}),
-    "redirect.test": Expected("unprotected", 1, {"sts-policy-redirect": "error"}),
-    "hostexpired.test": Expected("unprotected", 1, {"sts-policy-certificate-expired": "error"}),
-    # Two records are none: senders do not look for the policy, which is there and good.
-    "twotxt.test": Expected("unprotected", 1, {"sts-record-multiple": "error"}, optional=("sts-policy-unused",)),
-    # The domain's servers fail while the resolver answers everything else: no sender can find the MX.
-    # One failed lookup is a warning, the third in a row an error; `check` makes one.
-    "servfail.test": Expected("blocked", 0, {"dns-lookup-failed": None}),
-    # Only the lookup of the record fails, and nothing is cached: those who deliver do so without a policy.
-    "stsfail.test": Expected("unprotected", 0, {"dns-lookup-failed": None}),
-    # Not deployed is no fault.
-    "none.test": Expected("unprotected", 0, {"sts-record-missing": "info", "tlsrpt-record-missing": "info"}),
-    "nullmx.test": Expected(
-        "no-mail", 0, {"mx-null": "info"}, optional=("sts-record-missing", "tlsrpt-record-missing")
-    ),
-    # Testing asks nobody to refuse: all paths are open.
-    "testing.test": Expected("unprotected", 0, {"sts-policy-mode-testing": "info"}),
-    # One provider's MX under three domains.
-    "shared1.test": Expected("protected"),
-    "shared2.test": Expected("protected"),
-    "shared3.test": Expected("protected"),
-    "flaky.test": Expected("protected"),
-    "late.test": Expected("protected"),
-}
+from world.zones import security
 
 # What an address shows: connect, STARTTLS advertised, handshake, verified, chain, name; None: not stated. And the failure.
 ADDRESS_METRICS = (
@@ -100,6 +27,9 @@ ADDRESS_FACTS = {
     "expired": ((1, 1, 1, 0, 1, 1), "certificate-expired"),
     "wrong-name": ((1, 1, 1, 0, 1, 0), "certificate-host-mismatch"),
     "self-signed": ((1, 1, 1, 0, 0, 1), "certificate-not-trusted"),
+    "with-root": ((1, 1, 1, 1, 1, 1), None),
+    "domain-name": ((1, 1, 1, 0, 1, 0), "certificate-host-mismatch"),
+    "ca-leaf": ((1, 1, 1, 0, 0, 1), "certificate-not-trusted"),
     "none": ((1, 0, 0, 0, None, None), "starttls-not-supported"),
     "closed": ((0, None, None, None, None, None), "connect-refused"),
 }
@@ -108,19 +38,20 @@ ADDRESS_FACTS = {
 def domain_rows(world: MailWorld, domain: Domain) -> list[Row]:
     """Every fact and verdict about a domain itself."""
     label, verdict = f'domain="{domain.name}"', VERDICTS[domain.name]
-    not_optional = f',code!~"{"|".join(verdict.optional)}"' if verdict.optional else ""
+    not_optional = without(verdict.optional)
     rows = [
         Row(f"sum by (state) (smtptls_domain_delivery{{{label}}})", {verdict.delivery: 1}),
         Row(f"sum by (code) (smtptls_finding{{{label}{not_optional}}})", ones(verdict.findings)),
         *(
             Row(f'smtptls_finding{{{label},code="{code}",severity="{severity}"}}', 1)
             for code, severity in verdict.findings.items()
-            if severity is not None
+            if severity is not None and "|" not in severity
         ),
+        *domain_dane_rows(world, domain, label),
         *record_rows(domain, label),
         *policy_rows(world, domain, label),
     ]
-    if domain.name in domain.unserved:
+    if domain.fails(domain.name):
         # Never a false "is not there": the lookups failed and nothing was known before.
         return [
             *rows,
@@ -138,7 +69,7 @@ def domain_rows(world: MailWorld, domain: Domain) -> list[Row]:
 
 def record_rows(domain: Domain, label: str) -> list[Row]:
     """The two TXT records."""
-    if domain.unserved:
+    if domain.fails(f"_mta-sts.{domain.name}"):
         rows = [
             Row(f"smtptls_sts_record_lookup_success{{{label}}}", 0),
             Row(f"smtptls_sts_record_present{{{label}}}", ABSENT),
@@ -152,7 +83,7 @@ def record_rows(domain: Domain, label: str) -> list[Row]:
             rows.append(Row(f"smtptls_sts_record_valid{{{label}}}", 1 if len(domain.sts_txt) == 1 else 0))
         if len(domain.sts_txt) == 1:
             rows.append(Row(f"sum by (id) (smtptls_sts_record_info{{{label}}})", {"20261101": 1}))
-    if domain.name in domain.unserved:
+    if domain.fails(domain.name):
         rows.append(Row(f"smtptls_tlsrpt_record_lookup_success{{{label}}}", 0))
         rows.append(Row(f"smtptls_tlsrpt_record_present{{{label}}}", ABSENT))
     else:
@@ -200,6 +131,11 @@ def policy_rows(world: MailWorld, domain: Domain, label: str) -> list[Row]:
     ]
 
 
+def without(codes) -> str:
+    """The part of a selector that leaves some codes out."""
+    return f',code!~"{"|".join(codes)}"' if codes else ""
+
+
 def host_rows(world: MailWorld, host: MailHost, certificate: str | None = None) -> list[Row]:
     """Every fact and finding about a mail host; `certificate` where it serves another one now than at the start."""
     kind = certificate or host.certificate
@@ -212,23 +148,36 @@ def host_rows(world: MailWorld, host: MailHost, certificate: str | None = None) 
     ]
     if certificate == "expired":
         findings = ["certificate-expired"]
-    rows = [
-        Row(f'sum by (code) (smtptls_mx_finding{{mx="{host.name}"}})', ones(findings)),
-        Row(f'smtptls_mx_address_lookup_success{{mx="{host.name}"}}', 1),
-    ]
-    facts, failure = ADDRESS_FACTS[kind]
+    users = [VERDICTS[domain.name] for domain in world.table.domains.values() if host.name in domain.mx]
+    not_optional = without(sorted({code for verdict in users for code in verdict.optional}))
+    rows = [Row(f'sum by (code) (smtptls_mx_finding{{mx="{host.name}"{not_optional}}})', ones(findings))]
+    if security(host.owner()) == "bogus":
+        return [*rows, Row(f'smtptls_mx_address_lookup_success{{mx="{host.name}"}}', 0)]
+    rows.append(Row(f'smtptls_mx_address_lookup_success{{mx="{host.name}"}}', 1))
     for address in host.addresses:
-        label = f'mx="{host.name}",address="{address}"'
-        rows += [
-            Row(f"{metric}{{{label}}}", fact)
-            for metric, fact in zip(ADDRESS_METRICS, facts, strict=True)
-            if fact is not None
-        ]
+        rows += address_rows(world, host, address, kind)
+    return rows + host_dane_rows(host, users)
+
+
+def address_rows(world: MailWorld, host: MailHost, address: str, kind: str) -> list[Row]:
+    """The facts about one address with a kind of certificate."""
+    label = f'mx="{host.name}",address="{address}"'
+    if host.tls == "old-too":
+        kind = "good"
+    elif host.tls != "modern":
+        # How far a client of today gets is its own affair.
+        return [Row(f"smtptls_mx_connect_success{{{label}}}", 1), Row(f"smtptls_mx_starttls_advertised{{{label}}}", 1)]
+    facts, failure = ADDRESS_FACTS[kind]
+    rows = [
+        Row(f"{metric}{{{label}}}", fact) for metric, fact in zip(ADDRESS_METRICS, facts, strict=True) if fact is not None
+    ]
+    # Which failure comes first where DANE is concerned too is not told.
+    if not host.tlsa and not host.tlsa_unserved:
         rows.append(
             Row(f"sum by (result_type) (smtptls_mx_failure{{{label}}})", ABSENT if failure is None else {failure: 1})
         )
-        ends = ABSENT if kind in ("none", "closed") else not_after(world.pki.server(host.name, kind))
-        rows.append(Row(f"smtptls_mx_certificate_not_after_timestamp_seconds{{{label}}}", ends))
+    ends = ABSENT if kind in ("none", "closed") else not_after(world.pki.server(host.name, kind))
+    rows.append(Row(f"smtptls_mx_certificate_not_after_timestamp_seconds{{{label}}}", ends))
     return rows
 
 
@@ -236,13 +185,15 @@ def monitor_rows(world: MailWorld) -> list[Row]:
     """The exporter about itself, and what concerns several domains."""
     good = 3 if world.ipv6 else 2
     used = {mx for domain in world.table.configured() for mx in domain.mx}
-    hosts = [host for host in world.table.hosts.values() if host.name in used]
-    with_certificate = [host for host in hosts if host.certificate not in ("none", "closed")]
+    # Where the addresses cannot be looked up there is nothing to show.
+    hosts = [host for host in world.table.hosts.values() if host.name in used and security(host.owner()) != "bogus"]
+    with_certificate = [host for host in hosts if host.certificate not in ("none", "closed") and host.tls in ("modern", "old-too")]
+    old = "|".join(host.name for host in hosts if host.tls not in ("modern", "old-too"))
     return [
         # One set of series for an address, however many domains use it, and none for what is not there.
         Row("count(smtptls_mx_connect_success)", sum(len(host.addresses) for host in hosts)),
         Row(
-            "count(smtptls_mx_certificate_not_after_timestamp_seconds)",
+            f'count(smtptls_mx_certificate_not_after_timestamp_seconds{{mx!~"{old}"}})',
             sum(len(host.addresses) for host in with_certificate),
         ),
         Row('{__name__=~"smtptls_.*_timestamp_seconds"} == 0', ABSENT),
@@ -269,23 +220,5 @@ def monitor_rows(world: MailWorld) -> list[Row]:
         Row('smtptls_domain_paths{domain="drift.test",sender="sts",outcome="secure"}', 1),
         Row('smtptls_domain_paths{domain="drift.test",sender="sts",outcome="refused"}', 1),
         Row('smtptls_domain_paths{domain="drift.test",sender="opportunistic",outcome="open"}', 2),
+        *monitor_dane_rows(),
     ]
-
-
-def ones(names) -> dict[str, float] | Absent:
-    """Each of the names once; no series at all where there is none."""
-    return {name: 1 for name in names} or ABSENT
-
-
-def problem(row: Row, series: list[tuple[dict[str, str], float]]) -> str | None:
-    """Why a query's result is not as expected."""
-    if isinstance(row.wanted, Absent):
-        right = not series
-    elif isinstance(row.wanted, dict):
-        right = {" ".join(labels.values()): value for labels, value in series} == row.wanted
-    else:
-        right = [value for _, value in series] == [row.wanted]
-    if right:
-        return None
-    got = ", ".join(f"{labels or ''} {value:.17g}" for labels, value in series) or "no series"
-    return f"{row.promql}\n  wanted {row.wanted}\n  got    {got}"

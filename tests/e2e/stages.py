@@ -1,13 +1,15 @@
 """The stages of the run, in order. Every wait is a poll with a deadline."""
 
 import concurrent.futures
-import json
 import math
 import subprocess
 import time
 
-from expectations import ABSENT, VERDICTS, Expected, Row, domain_rows, host_rows, monitor_rows, problem
+from checks import CheckStage
+from dane_rows import survey_rows
+from expectations import domain_rows, host_rows, monitor_rows
 from report import Report
+from rows import ABSENT, Row, problem
 from world.dane_proof import (
     destinations, prove_addresses, prove_dane, prove_old_tls, prove_postfix, prove_tlsa, prove_zone,
 )
@@ -69,75 +71,8 @@ class Stages:
         prove_tlsa(self.world, host)
 
     def check(self) -> None:
-        """`check` on every domain, two at a time."""
-        with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            wanted = [name for name in VERDICTS if self.report.wants(f"check {name}")]
-            for name, outcome in zip(wanted, pool.map(self.try_check, wanted), strict=True):
-                self.report.result(f"check {name}: {VERDICTS[name].delivery}, exit {VERDICTS[name].exit}", outcome)
-        self.report.check("check: several domains, in the order asked", self.check_order)
-        self.report.check("check --explain: a known code, an unknown one", self.check_explain)
-        self.report.check("config check: this configuration, a broken one", self.config_check)
-
-    def try_check(self, name: str) -> str | None:
-        """The problem with `check` of one domain."""
-        try:
-            status, result = self.exporter.check(name)
-            self.judge_check(name, VERDICTS[name], status, result)
-            self.judge_check_facts(name, result)
-        except (AssertionError, Failure, KeyError, TypeError, IndexError, subprocess.TimeoutExpired) as error:
-            return f"{type(error).__name__}: {error}"
-        return None
-
-    def judge_check(self, name: str, verdict: Expected, status: int, result: dict) -> None:
-        """Exit status, delivery and exactly the findings that are due."""
-        got = {}
-        for finding in result["findings"]:
-            on_host = finding["subject"] in self.world.table.hosts
-            code = f"{finding['subject']} {finding['code']}" if on_host else finding["code"]
-            if finding["code"] not in verdict.optional:
-                got[code] = finding["severity"]
-        wanted = verdict.findings | verdict.mx_findings
-        # A severity that depends on history is a warning in a first look.
-        wanted = {code: severity or "warning" for code, severity in wanted.items()}
-        expect("domain", result["domain"], name)
-        expect("findings", got, wanted)
-        expect("delivery", result["delivery"], verdict.delivery)
-        expect("exit", status, verdict.exit)
-
-    def judge_check_facts(self, name: str, result: dict) -> None:
-        """The evidence in the JSON: what was published and served."""
-        domain = self.world.table.domains[name]
-        if not domain.unserved:
-            expect("sts.record.txt", sorted(result["sts"]["record"]["txt"]), sorted(domain.sts_txt))
-        if domain.name not in domain.unserved:
-            hosts = [mx for mx in domain.mx if mx != "."]
-            expect("mx hosts", [mx["host"] for mx in result["mx"]], hosts)
-            for mx in result["mx"]:
-                addresses = self.world.table.hosts[mx["host"]].addresses
-                expect(f"addresses of {mx['host']}", sorted(a["address"] for a in mx["addresses"]), sorted(addresses))
-            expect("tlsrpt.present", result["tlsrpt"]["present"], domain.tlsrpt)
-        if domain.policy is not None and len(domain.sts_txt) == 1 and domain.policy.certificate == "good":
-            expect("sts.policy.http_status", result["sts"]["policy"]["http_status"], domain.policy.answer)
-            if domain.policy.answer == 200:
-                expect("sts.policy.mode", result["sts"]["policy"]["mode"], domain.policy.mode)
-                expect("sts.policy.body", result["sts"]["policy"]["body"], domain.policy.body())
-
-    def check_order(self) -> None:
-        done = self.exporter.command("check", "shared2.test", "backup.test", "good.test", "--format", "json")
-        expect("exit", done.returncode, 1)
-        expect("domains", [r["domain"] for r in json.loads(done.stdout)], ["shared2.test", "backup.test", "good.test"])
-
-    def check_explain(self) -> None:
-        for code, status in (("mx-not-in-policy", 0), ("no-such-code", 2)):
-            expect(f"--explain {code}: exit", self.exporter.command("check", "--explain", code).returncode, status)
-
-    def config_check(self) -> None:
-        expect("exit", self.exporter.command("config", "check").returncode, 0)
-        self.exporter.configure(broken="no_such_key: 1\n")
-        done = self.exporter.command("config", "check")
-        self.exporter.configure()
-        if done.returncode == 0 or "no_such_key" not in done.stdout + done.stderr:
-            raise Failure(f"a broken configuration passes: exit {done.returncode}, {done.stdout}{done.stderr}")
+        """`check` on every domain."""
+        CheckStage(self.report, self.world, self.exporter).run()
 
     # --- with the monitor
 
@@ -167,7 +102,11 @@ class Stages:
         table = self.world.table
         groups = {f"scrape {domain.name}": domain_rows(self.world, domain) for domain in table.configured()}
         used = {mx for domain in table.configured() for mx in domain.mx}
-        groups |= {f"scrape {host.name}": host_rows(self.world, host) for host in table.hosts.values() if host.name in used}
+        groups |= {
+            f"scrape {host.name}": host_rows(self.world, host) + survey_rows(host)
+            for host in table.hosts.values()
+            if host.name in used
+        }
         groups["scrape monitor"] = monitor_rows(self.world)
         return groups
 
@@ -203,8 +142,21 @@ class Stages:
 
     def connections(self) -> None:
         """The provider's MX under three domains is probed once an interval, and nothing is sent."""
+        self.without_survey()
         self.report.check("connections mx.provider.test: one an interval for three domains", self.one_an_interval)
         self.report.check("connections mx.provider.test: EHLO, STARTTLS, EHLO, QUIT and no more", self.polite)
+
+    def without_survey(self) -> None:
+        """No extra connections from here on, so that those that are left can be counted."""
+        time_of_reload = "smtptls_config_last_reload_success_timestamp_seconds"
+        [(_, before)] = self.world.prometheus.query(time_of_reload)
+        self.exporter.configure(legacy_tls=False)
+        # A time with whole seconds is to differ.
+        wait_until(lambda: time.time() > before + 1, "a second since the last reload")
+        self.exporter.hang_up()
+        wait_until(lambda: not self.problems([Row(f"{time_of_reload} > bool {before}", 1)]), "the reload", 10)
+        self.log_position = self.world.postfix.log_position()
+        self.began = time.monotonic()
 
     def one_an_interval(self) -> None:
         def sessions():

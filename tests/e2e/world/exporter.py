@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from .domains import DNS_RESOLVER, EXPORTER
+from .domains import DNS_PLAIN_RESOLVER, DNS_RESOLVER, DNS_STRIPPING_FORWARDER, EXPORTER
 from .mail_world import MailWorld
 from .process import Daemon
 
@@ -16,7 +16,7 @@ from .process import Daemon
 INTERVAL = 5
 
 CONFIGURATION = """
-resolver: {{servers: ["{resolver}"], timeout: 1s}}
+resolver: {{servers: ["{resolver}"], dnssec: {dnssec}, trust_anchor_file: {anchor}, timeout: 1s}}
 probe:
   interval: {interval}s
   mx_interval: {interval}s
@@ -27,11 +27,19 @@ probe:
   families: [{families}]
   ca_file: {root}
   roots: none
-  # One connection to an address an interval, so that the mail log can be counted.
-  legacy_tls: false
+  legacy_tls: {legacy_tls}
   allow_private_addresses: true
 domains: [{domains}]
 """
+
+# How `check` is asked to look at DNSSEC: `resolver.dnssec`, and a resolver that fits.
+MODES = {
+    "trust-ad": ("trust-ad", DNS_RESOLVER),
+    # It has to do all the work itself.
+    "validate": ("validate", DNS_PLAIN_RESOLVER),
+    # What it makes of a resolver that returns no signatures.
+    "stripped": ("auto", DNS_STRIPPING_FORWARDER),
+}
 
 
 class Exporter:
@@ -46,23 +54,48 @@ class Exporter:
         self.url = "http://{}:{}".format(*EXPORTER)
         self.serve = [binary, "serve", "--config.file", self.configuration, "--web.listen-address", "{}:{}".format(*EXPORTER)]
         self.daemon = Daemon("exporter", self.serve, self.log, self.folder)
+        self.legacy_tls = True
         self.configure()
+        self.configure_check()
 
-    def configure(self, added: tuple[str, ...] = (), broken: str = "") -> None:
-        """Write the configuration: the world's configured domains, some more, and lines that do not belong there."""
-        self.folder.mkdir(exist_ok=True)
+    def configure(self, added: tuple[str, ...] = (), broken: str = "", legacy_tls: bool | None = None) -> None:
+        """Write the configuration: the world's configured domains, some more, and lines that do not belong there.
+
+        `legacy_tls` stays as it is until it is told otherwise.
+        """
+        if legacy_tls is not None:
+            self.legacy_tls = legacy_tls
         names = [domain.name for domain in self.world.table.configured()]
-        text = CONFIGURATION.format(
-            resolver=DNS_RESOLVER,
+        self.write(self.configuration, self.text("auto", DNS_RESOLVER, (*names, *added), self.legacy_tls) + broken)
+
+    def configure_check(self) -> None:
+        """Write a configuration for each mode of `check`."""
+        for mode, (dnssec, resolver) in MODES.items():
+            self.write(self.mode_configuration(mode), self.text(dnssec, resolver, (), True))
+
+    def mode_configuration(self, mode: str) -> Path:
+        """The configuration of one mode of `check`."""
+        return self.folder / f"{mode}.yml"
+
+    def text(self, dnssec: str, resolver: str, domains: tuple[str, ...], legacy_tls: bool) -> str:
+        """A configuration."""
+        return CONFIGURATION.format(
+            resolver=resolver,
+            dnssec=dnssec,
+            anchor=self.world.unbound.anchor,
             interval=INTERVAL,
             families="ip4, ip6" if self.world.ipv6 else "ip4",
             root=self.world.pki.root,
-            domains=", ".join((*names, *added)),
+            legacy_tls=str(legacy_tls).lower(),
+            domains=", ".join(domains),
         )
-        # Replaced in one step: a reload never reads half a file.
-        new = self.configuration.with_suffix(".new")
-        new.write_text(text + broken)
-        new.rename(self.configuration)
+
+    def write(self, path: Path, text: str) -> None:
+        """Replaced in one step: a reload never reads half a file."""
+        self.folder.mkdir(exist_ok=True)
+        new = path.with_suffix(".new")
+        new.write_text(text)
+        new.rename(path)
 
     def start(self) -> None:
         """Start the monitor."""
@@ -87,17 +120,18 @@ class Exporter:
         except OSError as error:
             return 0, str(error)
 
-    def command(self, *words: str, seconds: float = 60) -> subprocess.CompletedProcess:
-        """One of the other commands, with the same configuration."""
+    def command(self, *words: str, seconds: float = 60, mode: str | None = None) -> subprocess.CompletedProcess:
+        """One of the other commands, with the monitor's configuration or that of a mode."""
+        configuration = self.configuration if mode is None else self.mode_configuration(mode)
         environment = {**os.environ, "NO_COLOR": "1"}
         return subprocess.run(
-            [self.binary, *words, "--config.file", self.configuration], stdin=subprocess.DEVNULL, capture_output=True,
+            [self.binary, *words, "--config.file", configuration], stdin=subprocess.DEVNULL, capture_output=True,
             text=True, timeout=seconds, cwd=self.folder, env=environment, check=False,
         )
 
-    def check(self, domain: str) -> tuple[int, dict]:
+    def check(self, domain: str, mode: str | None = None) -> tuple[int, dict]:
         """`check --format json` of one domain: exit status and object."""
-        done = self.command("check", domain, "--format", "json")
+        done = self.command("check", domain, "--format", "json", mode=mode)
         try:
             [result] = json.loads(done.stdout)
         except ValueError as error:
