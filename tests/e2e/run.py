@@ -11,6 +11,7 @@ from pathlib import Path
 # Nothing of the run stays behind, in the checkout neither.
 sys.dont_write_bytecode = True
 
+from compare import print_comparison
 from report import Report
 from stages import Stages
 from world.domains import DNS_RESOLVER
@@ -51,6 +52,8 @@ def main() -> int:
             report.result("run", str(failure))
         if report.failed:
             print_logs(world, exporter)
+        if arguments.compare:
+            print_comparison(world)
         if arguments.keep:
             keep(exporter)
     except Failure as failure:
@@ -139,6 +142,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--exporter", type=Path, metavar="PATH", help="the binary (default: target/release, then target/debug)")
     parser.add_argument("--world-only", action="store_true", help="start and prove the servers, without an exporter")
+    parser.add_argument("--compare", action="store_true", help="print what Postfix and ldns say about the DANE of this world")
     parser.add_argument("--only", metavar="NAME", help="one stage (world, check, scrape, connections, faults, resolver, stop) "
                         "or whatever concerns one domain or mail host")
     parser.add_argument("--keep", action="store_true", help="leave the servers running afterwards, until Ctrl-C")
