@@ -33,6 +33,7 @@ SITUATIONS = [
     ("mixed.dane.test", "mx.mixed.dane.test", "1 1 1 beside a right 3 1 1", AUTHENTICATED),
     ("plaindane.dane.test", "mx.plaindane.dane.test", "3 1 1, no STARTTLS", REFUSED),
     ("tlsafail.dane.test", "mx.tlsafail.dane.test", "addresses signed, TLSA query gets SERVFAIL", REFUSED),
+    ("sni.dane.test", "mx.sni.dane.test", "3 1 1 of the key that is served to clients with SNI alone", AUTHENTICATED),
     ("aliasend.dane.test", "mx.aliasend.dane.test", "alias, 3 1 1 at its end", AUTHENTICATED),
     ("aliasbegin.dane.test", "mx.aliasbegin.dane.test", "alias, 3 1 1 at its beginning alone", AUTHENTICATED),
     ("aliasout.dane.test", "mx.aliasout.dane.test", "alias into an unsigned zone, 3 1 1 at its beginning", AUTHENTICATED),

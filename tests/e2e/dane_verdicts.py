@@ -80,6 +80,8 @@ DANE_VERDICTS = {
     # The addresses are there and signed, the TLSA lookup fails (DAN-07): refused (1.3), worse than no record.
     **one("tlsafail", "blocked", ("failed", "failed|not-applicable"), {"dane-lookup-failed": "error"},
           optional=("dns-lookup-failed",), senders={"dane": "blocked"}),
+    # RFC 7672 8.1 has senders ask for the base domain by SNI, so DANE holds; a server that needs it fails the others (DAN-20, MXT-10).
+    **one("sni", "protected", MATCH, {"tls-sni-dependent": "error"}),
     # --- A mail host that is an alias (MXT-05, DAN-18): the expanded name is the first base domain, the original the second.
     **one("aliasend", "protected", MATCH, {"mx-cname": "warning"}),
     **one("aliasbegin", "protected", MATCH, {"mx-cname": "warning"}),

@@ -26,6 +26,8 @@ OPENSSL = {
     "mx1.disjoint.dane.test": 65,
 }
 
+NO_RECORD_MATCHES = 65
+
 # Without records that can be used it is opportunistic: it tells that the certificate leads nowhere, and would deliver.
 NO_RECORDS = "untrusted: untrusted issuer"
 NO_MATCH = "untrusted: no matching DANE TLSA records"
@@ -130,6 +132,10 @@ def prove_dane(world: MailWorld, host: MailHost) -> None:
               if row[0] in "23" and not wanted.endswith("cut")]
     if usable:
         expect(f"{host.name}: OpenSSL's verify code", openssl_dane(host, usable), OPENSSL.get(host.name, 0))
+    if host.sni_only:
+        # s_client knows no DANE without SNI.
+        code = openssl_dane(host, usable, "unknown.test")
+        expect(f"{host.name}: OpenSSL's verify code, asking for another name", code, NO_RECORD_MATCHES)
 
 
 def destinations(world: MailWorld, domain: Domain) -> list[str]:

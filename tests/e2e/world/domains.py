@@ -26,7 +26,7 @@ class MailHost:
     `certificate`: a kind that `Pki.server` knows, none (no STARTTLS), closed (no server). `tlsa`: usage, selector, matching type and what
     they are of, as `Pki.association` knows it; it stands at the name `tlsa_base`, the host's own unless told. `alias_of`: the name that a
     CNAME leads to, which has the addresses. `tls`: a kind that `postfix.TLS` knows. `tlsa_unserved`: its `_tcp` is delegated to
-    servers that answer SERVFAIL.
+    servers that answer SERVFAIL. `sni_only`: without SNI, or for another name, it serves a certificate of another key.
     """
 
     name: str
@@ -37,6 +37,7 @@ class MailHost:
     alias_of: str = ""
     tls: str = "modern"
     tlsa_unserved: bool = False
+    sni_only: bool = False
 
     def owner(self) -> str:
         """The name that the addresses stand at."""
@@ -210,6 +211,8 @@ def add_dane(world: Table) -> None:
     one("plaindane", "3 1 1 other", certificate="none")
     # The lookup fails although the addresses are there and signed.
     one("tlsafail", tlsa_unserved=True)
+    # The certificate that the records are for is served to those alone who ask for the host by name.
+    one("sni", "3 1 1 own", sni_only=True)
     # A mail host that is an alias: records at the end of it, at its beginning, and an end that is not signed.
     one("aliasend", "3 1 1 own", alias_of="real.aliasend.dane.test", tlsa_base="real.aliasend.dane.test")
     one("aliasbegin", "3 1 1 own", alias_of="real.aliasbegin.dane.test")

@@ -17,11 +17,15 @@ def openssl(address: str, *options: str) -> str:
     return done.stdout + done.stderr
 
 
-def openssl_dane(host: MailHost, records: list[str]) -> int:
-    """OpenSSL's verify code (X509_V_ERR_*) for a mail host and TLSA records, without any other trust."""
+def openssl_dane(host: MailHost, records: list[str], base: str | None = None) -> int:
+    """OpenSSL's verify code (X509_V_ERR_*) for a mail host and TLSA records, without any other trust.
+
+    `base`: the name that it asks for and expects, the TLSA base domain unless told.
+    """
     given = [word for record in records for word in ("-dane_tlsa_rrdata", record)]
     # RFC 7671 section 5.1: the name does not count for DANE-EE.
-    options = ("-servername", host.base(), "-dane_tlsa_domain", host.base(), "-dane_ee_no_namechecks", "-no-CAfile", "-no-CApath")
+    name = base or host.base()
+    options = ("-servername", name, "-dane_tlsa_domain", name, "-dane_ee_no_namechecks", "-no-CAfile", "-no-CApath")
     said = openssl(host.addresses[0], *options, *given)
     code = re.search(r"Verify return code: (\d+)", said)
     if code is None:
@@ -66,9 +70,8 @@ class PosttlsFinger:
 
 def ldns_dane(host: MailHost, folder: Path) -> str:
     """ldns-dane speaks no SMTP: it is given the chain, and looks up and verifies the TLSA records itself."""
-    certificates = re.findall(
-        r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", openssl(host.addresses[0], "-showcerts"), re.S
-    )
+    said = openssl(host.addresses[0], "-servername", host.base(), "-showcerts")
+    certificates = re.findall(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", said, re.S)
     if not certificates:
         return "no TLS"
     chain = folder / "chain.pem"

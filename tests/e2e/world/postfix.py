@@ -89,8 +89,17 @@ class Postfix:
             settings = ["smtpd_tls_security_level=none"]
         else:
             settings = [f"smtpd_tls_chain_files={self.pem(host.name)}", *TLS[host.tls]]
+        if host.sni_only:
+            settings = [f"smtpd_tls_chain_files={self.pki.server('other-key.test')}", f"tls_server_sni_maps={self.sni_map(host)}"]
         options = [f"syslog_name={host.name}", f"myhostname={host.name}", *settings]
         return f"{socket} inet n - n - 50 smtpd " + " ".join(f"-o {option}" for option in options)
+
+    def sni_map(self, host: MailHost) -> str:
+        """A table from the host's name to its key and chain; -F takes the contents of the file into the table."""
+        table = self.folder / f"{host.name}.sni"
+        table.write_text(f"{host.name} {self.pki.server(host.name, host.certificate)}\n")
+        run("postmap", "-F", "-c", self.settings, f"hash:{table}")
+        return f"hash:{table}"
 
     def pem(self, host: str) -> Path:
         """The file that a mail host reads its key and chain from."""
