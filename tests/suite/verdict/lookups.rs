@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use smtptls_exporter::{
-    facts::{ConnectFailure, DnssecSight, ExtendedError, LookupFailure, LookupOutcome, SmtpOutcome},
+    facts::{ConnectFailure, ExtendedError, LookupFailure, LookupOutcome, SmtpOutcome},
     verdict::{Assessment, Code, Security, Severity, State, Subject},
 };
 
