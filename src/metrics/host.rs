@@ -289,9 +289,9 @@ pub(super) static ROWS: &[Row<Source>] = &[
         "smtptls_mx_tlsa_ttl_seconds",
         MX,
         "TTL of the TLSA records as the resolver showed it, cached.",
-        "where there are no secure records",
+        "where there are none",
         OfHost(|host, out| {
-            if let Some(TlsaState::Records { lookup, .. }) = host.dane.state() {
+            if let Some(TlsaState::Records { lookup, .. } | TlsaState::Insecure { lookup }) = host.dane.state() {
                 out.set(lookup.lookup.ttl());
             }
         }),

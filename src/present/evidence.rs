@@ -103,7 +103,10 @@ fn policy(page: &mut Page, assessment: &Assessment, now: Timestamp) {
     };
     let why = if reasons.is_empty() { String::new() } else { format!(": {}", words::list(&reasons)) };
     match policy.fetch_success {
-        Some(_) if !policy.deployed => page.labelled(LABEL, "policy", VALUE, None, "none"),
+        // Nothing announces one, and no host serves one.
+        _ if !policy.deployed && assessment.sts_record.present == Some(false) => {
+            page.labelled(LABEL, "policy", VALUE, None, "none");
+        }
         Some(_) => {
             let certificate = certificate.map(|certificate| format!("; {certificate}")).unwrap_or_default();
             page.labelled(LABEL, "policy", VALUE, Some(Glyph::Bad), &format!("not usable{why}{certificate}"));

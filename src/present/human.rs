@@ -19,7 +19,7 @@ const EXPLANATION: usize = 6;
 /// The report on what was checked: in full for one domain; for several a line each, worst first, and a count, after the
 /// full reports where they are asked for.
 ///
-/// No line is wider than [`WIDTH`](super::WIDTH), unless a single word is.
+/// No line is wider than [`WIDTH`](super::WIDTH), unless a single word is, or it is a record to be copied.
 pub fn report(assessments: &[Assessment], now: Timestamp, look: Look) -> String {
     if let [one] = assessments {
         return domain(one, now, look);
@@ -244,11 +244,19 @@ fn show_group(page: &mut Page, assessment: &Assessment, group: &[&Finding], with
         headed(page, Some(glyph(first.severity)), &headline_of(assessment, &subject, finding), code);
     }
     // Most details say what it does to mail here, which is more than the table can say in general.
-    if with_effect && !first.detail.contains("sender") {
+    if with_effect && !first.detail.to_lowercase().contains("sender") {
         page.paragraph(EXPLANATION, Role::Plain, first.code.row().effect);
     }
     if first.fix != "Nothing to do." {
-        page.paragraph(EXPLANATION, Role::Plain, &format!("To do: {}", first.fix));
+        // What is to be published stands behind the words, on a line of its own.
+        let (words, record) = match first.fix.rsplit_once('\n') {
+            Some((words, record)) => (words, Some(record)),
+            None => (first.fix.as_str(), None),
+        };
+        page.paragraph(EXPLANATION, Role::Plain, &format!("To do: {words}"));
+        if let Some(record) = record {
+            page.verbatim(EXPLANATION, Role::Plain, record);
+        }
     }
 }
 
@@ -469,7 +477,8 @@ mod tests {
         }
         for line in texts.iter().flat_map(|text| text.lines()) {
             assert!(!line.chars().any(is_dangerous), "{line:?}");
-            assert!(line.chars().count() <= WIDTH || is_one_word(line), "{line}");
+            let is_record = line.contains(". TXT \"") || line.contains(". TLSA ");
+            assert!(line.chars().count() <= WIDTH || is_one_word(line) || is_record, "{line}");
         }
     }
 

@@ -5,7 +5,7 @@ use super::{
     words,
 };
 use crate::{
-    protocol::mta_sts::Mode,
+    protocol::{dane::DaneResult, mta_sts::Mode},
     terms::Timestamp,
     verdict::{
         Assessment, CertificateAssessment, Code, DaneWord, Outcome, Reason, Security, Severity, StarttlsState, State,
@@ -99,11 +99,17 @@ fn why_dane_refuses(assessment: &Assessment) -> &'static str {
     let statuses: Vec<TlsaStatus> = assessment.mx.iter().map(|mx| mx.dane.status).collect();
     let all = |wanted: &[TlsaStatus]| !statuses.is_empty() && statuses.iter().all(|status| wanted.contains(status));
     let words: Vec<_> = assessment.mx.iter().flat_map(|mx| &mx.addresses).map(|address| address.dane_word).collect();
+    let verdicts =
+        || assessment.mx.iter().flat_map(|mx| &mx.addresses).filter_map(|address| address.dane_verdict.as_ref());
     let every = |wanted: DaneWord| !words.is_empty() && words.iter().all(|word| *word == Some(wanted));
     if all(&[TlsaStatus::Bogus]) {
         "the answers of the DNS for the mail hosts fail DNSSEC validation"
     } else if all(&[TlsaStatus::Failed, TlsaStatus::Bogus]) {
         "the DNS gives no answer for the mail hosts that they could trust"
+    } else if every(DaneWord::Mismatch)
+        && verdicts().all(|verdict| matches!(verdict.result, DaneResult::ChainInvalid { .. }))
+    {
+        "the TLSA records name an issuer, and no mail host presents a valid certificate of it for its name"
     } else if every(DaneWord::Mismatch) {
         "no TLSA record matches what the mail hosts present"
     } else if every(DaneWord::Failed) {
@@ -152,6 +158,11 @@ fn unprotected(assessment: &Assessment) -> Vec<String> {
         _ if with_dane && assessment.dnssec.mx == Security::Insecure => vec![
             "Mail arrives, but is not protected: the mail hosts have DANE, and the domain's own MX records are not signed, so an \
              attacker can name another host."
+                .to_owned(),
+        ],
+        None if assessment.mx.iter().any(|mx| mx.dane.status == TlsaStatus::Unusable) => vec![
+            "Mail arrives, but is not protected: the TLSA records cannot be used, so senders that apply DANE insist on TLS and \
+             authenticate nobody."
                 .to_owned(),
         ],
         Some(Mode::Testing) => vec![

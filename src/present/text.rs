@@ -250,6 +250,14 @@ impl Page {
         }
     }
 
+    /// A line that is to be copied: never broken, however long it is.
+    pub(super) fn verbatim(&mut self, indent: usize, role: Role, text: &str) {
+        let shown = clean(text, self.look.unicode);
+        let mut line = self.start();
+        line.pad(indent).push(role, &shown);
+        self.end(&line);
+    }
+
     /// A text behind a label; further lines stand under the text.
     pub(super) fn labelled(&mut self, indent: usize, label: &str, column: usize, glyph: Option<Glyph>, text: &str) {
         let shown = clean(text, self.look.unicode);

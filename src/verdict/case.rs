@@ -10,7 +10,7 @@ use super::{
     policy_view::PolicyView,
 };
 use crate::{
-    facts::{AddressLookup, Lookup, LookupFailure, LookupOutcome, MxTarget, Observation},
+    facts::{AddressLookup, Lookup, LookupFailure, LookupOutcome, MxTarget, Observation, Security},
     protocol::{
         mta_sts::{Mode, Policy, StsRecord, read_sts_records},
         tls_rpt::{TlsRptRecord, read_tlsrpt_records},
@@ -164,9 +164,12 @@ impl<'a> Case<'a> {
         within || self.context.own_mx.iter().any(|pattern| pattern.matches(host))
     }
 
-    /// RFC 7672 §3.2.2: the domain, and what it is an alias of.
-    fn next_hop_names(&self) -> Vec<&str> {
-        std::iter::once(self.domain.as_str()).chain(self.mx_lookup.cname.last().map(String::as_str)).collect()
+    /// RFC 7672 §3.2.2: the names that count for DANE-TA beside the TLSA base domain. Where the MX records are secure, the domain,
+    /// and what it is an alias of.
+    pub(crate) fn dane_names(&self) -> Vec<&str> {
+        let alias = self.mx_lookup.cname.last().map(String::as_str);
+        let names = std::iter::once(self.domain.as_str()).chain(alias);
+        names.filter(|_| self.mx_lookup.security == Security::Secure).collect()
     }
 
     /// What DANE is in force on the mail host that a finding is about; on any host where it is about none.
@@ -273,8 +276,7 @@ impl<'a> Case<'a> {
                     },
                     self.now,
                 ));
-                let names = self.next_hop_names();
-                let dane_verdict = host_dane.for_domain(&path, mx_security, &names, self.now);
+                let dane_verdict = host_dane.for_domain(&path, &self.dane_names(), self.now);
                 addresses.push(AddressAssessment {
                     opportunistic: opportunistic(path.reach),
                     sts: sts(&self.new_view, host, &path),

@@ -145,19 +145,12 @@ impl HostDane {
         self.verify(chain, names, now)
     }
 
-    /// The verdict on a path for mail to one domain: where its MX records are secure, the domain's own names count for DANE-TA as
-    /// well (RFC 7672 §3.2.2).
-    pub(crate) fn for_domain(
-        &self,
-        path: &PathAssessment,
-        mx_security: Security,
-        names: &[&str],
-        now: Timestamp,
-    ) -> Option<Verification> {
+    /// The verdict on a path for mail to one domain, whose own `names` count for DANE-TA as well (RFC 7672 §3.2.2).
+    pub(crate) fn for_domain(&self, path: &PathAssessment, names: &[&str], now: Timestamp) -> Option<Verification> {
         let by_base = path.dane.as_ref()?;
         let named = !matches!(&by_base.result, DaneResult::ChainInvalid { fault, further, .. }
             if *fault == ChainFault::Name || further.contains(&ChainFault::Name));
-        if named || mx_security != Security::Secure {
+        if named || names.is_empty() {
             return Some(by_base.clone());
         }
         self.compare(path.judged.as_deref()?, path.survey.as_deref(), names, now)
@@ -206,14 +199,12 @@ impl HostDane {
 
     /// The word of JSON for an address; nothing where it cannot be told.
     pub(crate) fn word(&self, path: &PathAssessment, verdict: Option<&Verification>) -> Option<DaneWord> {
-        if path.reach != Reach::Up {
-            return None;
-        }
         Some(match self.status {
             TlsaStatus::None | TlsaStatus::Insecure => DaneWord::NotApplicable,
             TlsaStatus::Indeterminate => return None,
             TlsaStatus::Bogus | TlsaStatus::Failed if self.failure_counts => DaneWord::Failed,
             TlsaStatus::Bogus | TlsaStatus::Failed => return None,
+            TlsaStatus::Usable | TlsaStatus::Unusable if path.reach == Reach::CannotTell => return None,
             TlsaStatus::Usable | TlsaStatus::Unusable if !path.takes_mail_in_tls() => DaneWord::Failed,
             TlsaStatus::Unusable => DaneWord::EncryptOnly,
             TlsaStatus::Usable if verdict.is_some_and(is_match) => DaneWord::Match,

@@ -70,7 +70,8 @@ def survey_rows(host: MailHost) -> list[Row]:
     """What only the extra connections show: whether old TLS is accepted."""
     if host.tls not in ("modern", "old-too") or host.certificate in ("none", "closed") or security(host.owner()) == "bogus":
         return []
-    old = 1 if host.tls == "old-too" else 0
+    # Postfix opens the connection anew where it looks a certificate up by name, without its own floor for versions.
+    old = 1 if host.tls == "old-too" or host.sni_only else 0
     return [
         Row(f'smtptls_mx_tls_legacy_accepted{{mx="{host.name}",address="{address}"}}', old) for address in host.addresses
     ]

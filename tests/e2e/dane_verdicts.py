@@ -81,7 +81,7 @@ DANE_VERDICTS = {
     **one("tlsafail", "blocked", ("failed", "failed|not-applicable"), {"dane-lookup-failed": "error"},
           optional=("dns-lookup-failed",), senders={"dane": "blocked"}),
     # RFC 7672 8.1 has senders ask for the base domain by SNI, so DANE holds; a server that needs it fails the others (DAN-20, MXT-10).
-    **one("sni", "protected", MATCH, {"tls-sni-dependent": "error"}),
+    **one("sni", "protected", MATCH, {"tls-sni-dependent": "error", "tls-legacy-accepted": "info"}),
     # --- A mail host that is an alias (MXT-05, DAN-18): the expanded name is the first base domain, the original the second.
     **one("aliasend", "protected", MATCH, {"mx-cname": "warning"}),
     **one("aliasbegin", "protected", MATCH, {"mx-cname": "warning"}),

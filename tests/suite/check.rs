@@ -440,7 +440,6 @@ async fn the_json_has_every_key_of_the_interface() {
     compare("", &example, &shown, &mut unknown);
     let expected = [
         "findings.address",
-        "findings.result_type",
         "findings.since",
         "mx.addresses.dane",
         "mx.addresses.legacy_tls",

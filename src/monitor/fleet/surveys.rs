@@ -17,7 +17,7 @@ pub(in crate::monitor) const SURVEY_RETRY: Duration = Duration::from_secs(3600);
 
 /// First surveys come at about this distance, counted by mail hosts: a small fleet is known within a minute, a large one has
 /// the whole interval.
-const SURVEY_PACE: Duration = Duration::from_secs(1);
+const SURVEY_PACE: Duration = Duration::from_millis(500);
 
 /// A probe that is wanted at some moment of a span, so that many do not come at once.
 #[derive(Debug, PartialEq, Eq)]

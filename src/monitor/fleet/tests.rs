@@ -1,4 +1,5 @@
 use super::*;
+use crate::verdict::Code;
 use crate::{
     config::parse,
     facts::{

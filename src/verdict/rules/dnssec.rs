@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::Raised;
 use crate::{
-    facts::{Lookup, LookupFailure, Security, SignatureFacts},
+    facts::{Lookup, LookupFailure, SignatureFacts},
     verdict::{Code, Severity, Subject, case::Case, words},
 };
 
@@ -12,6 +12,8 @@ use crate::{
 const ENDS_SOON: Duration = Duration::from_secs(2 * 86_400);
 /// … or this part of its validity, for zones that sign for hours or days only.
 const ENDS_SOON_SHARE: u32 = 4;
+/// More names than this make a detail unreadable.
+const MOST: usize = 4;
 /// With less than this left, the next failure to sign is the last.
 const ENDS_NOW: Duration = Duration::from_secs(86_400);
 
@@ -19,63 +21,111 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
     let seen = &*case.observation.domain;
     let mut told = Told::default();
     let domain = || Subject::Domain(case.domain.clone());
-    bogus(case, raised, seen.dnssec_healthy, domain, "MX", &seen.mx);
-    bogus(case, raised, seen.dnssec_healthy, domain, "TXT", &seen.sts_record);
-    let tls_rpt = || Subject::TlsRpt(case.domain.tlsrpt_record_name());
-    bogus(case, raised, seen.dnssec_healthy, tls_rpt, "TXT", &seen.tlsrpt_record);
-    let policy_host = || Subject::PolicyHost(seen.policy.host.clone());
-    if let Some(lookup) = seen.policy.addresses.lookups().find(|lookup| is_bogus(lookup)) {
-        bogus(case, raised, seen.dnssec_healthy, policy_host, "address", lookup);
-    }
-    if let Some(implicit) = seen.implicit.as_ref().and_then(|all| all.lookups().find(|lookup| is_bogus(lookup))) {
-        bogus(case, raised, seen.dnssec_healthy, domain, "address", implicit);
-    }
+    domain_answers(case, raised);
     signatures(case, raised, &mut told, domain, &seen.mx);
     for mx in case.mx() {
         let (Some(host), Some(lookup)) = (&mx.host, &mx.lookup) else { continue };
         let subject = || Subject::Mx(host.to_string());
+        let tlsa = || lookup.tlsa.iter().flat_map(|tlsa| &tlsa.lookups);
         // The domain's own addresses have their finding there.
-        if let Some(failed) = lookup.addresses.lookups().find(|lookup| is_bogus(lookup)).filter(|_| !mx.implicit) {
-            bogus(case, raised, lookup.dnssec_healthy, subject, "address", failed);
+        let addresses = lookup.addresses.lookups().find_map(|lookup| Broken::of("address", lookup));
+        let answers: Vec<Broken<'_>> = addresses
+            .filter(|_| !mx.implicit)
+            .into_iter()
+            .chain(tlsa().filter_map(|asked| Broken::of("TLSA", &asked.lookup)))
+            .collect();
+        for (why, answers) in by_cause(answers) {
+            bogus(case, raised, lookup.dnssec_healthy, subject(), why, &answers);
         }
         for addresses in lookup.addresses.lookups() {
             signatures(case, raised, &mut told, subject, addresses);
         }
-        for tlsa in lookup.tlsa.iter().flat_map(|tlsa| &tlsa.lookups) {
-            bogus(case, raised, lookup.dnssec_healthy, subject, "TLSA", &tlsa.lookup);
-            signatures(case, raised, &mut told, subject, &tlsa.lookup);
+        for asked in tlsa() {
+            signatures(case, raised, &mut told, subject, &asked.lookup);
         }
     }
 }
 
-pub(super) const fn is_bogus<T>(lookup: &Lookup<T>) -> bool {
-    matches!(lookup.security, Security::Bogus)
+/// What is looked up for the domain itself. One zone in trouble is one finding, however many answers it spoils; it stands on the
+/// domain where MX records or the domain's own names are among them.
+fn domain_answers(case: &Case<'_>, raised: &mut Raised) {
+    let seen = &*case.observation.domain;
+    let implicit = seen.implicit.iter().flat_map(|all| all.lookups()).find_map(|lookup| Broken::of("address", lookup));
+    let policy_host = seen.policy.addresses.lookups().find_map(|lookup| Broken::of("address", lookup));
+    let answers: Vec<Broken<'_>> = [
+        Broken::of("MX", &seen.mx),
+        implicit,
+        Broken::of("TXT", &seen.sts_record),
+        policy_host,
+        Broken::of("TXT", &seen.tlsrpt_record),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    for (why, answers) in by_cause(answers) {
+        let first = answers.first().map_or("", |answer| answer.name);
+        let subject = if first == case.domain.tlsrpt_record_name() {
+            Subject::TlsRpt(first.to_owned())
+        } else if first == seen.policy.host {
+            Subject::PolicyHost(first.to_owned())
+        } else {
+            Subject::Domain(case.domain.clone())
+        };
+        bogus(case, raised, seen.dnssec_healthy, subject, why, &answers);
+    }
+}
+
+/// An answer whose signatures do not hold.
+struct Broken<'a> {
+    kind: &'static str,
+    name: &'a str,
+    why: &'a str,
+}
+
+impl<'a> Broken<'a> {
+    fn of<T>(kind: &'static str, lookup: &'a Lookup<T>) -> Option<Self> {
+        match lookup.failure() {
+            Some(LookupFailure::Bogus(why)) => Some(Self { kind, name: &lookup.name, why }),
+            _ => None,
+        }
+    }
+}
+
+/// The answers that fail for the same reason, in the order of their first.
+fn by_cause(answers: Vec<Broken<'_>>) -> Vec<(&str, Vec<Broken<'_>>)> {
+    let mut causes: Vec<(&str, Vec<Broken<'_>>)> = Vec::new();
+    for answer in answers {
+        match causes.iter_mut().find(|(why, _)| *why == answer.why) {
+            Some((_, same)) => same.push(answer),
+            None => causes.push((answer.why, vec![answer])),
+        }
+    }
+    causes
 }
 
 /// Where no signed name validates from here, the fault may be this side's.
-fn bogus<T>(
+fn bogus(
     case: &Case<'_>,
     raised: &mut Raised,
     dnssec_healthy: bool,
-    subject: impl Fn() -> Subject,
-    kind: &str,
-    lookup: &Lookup<T>,
+    subject: Subject,
+    why: &str,
+    answers: &[Broken<'_>],
 ) {
-    let Some(LookupFailure::Bogus(why)) = lookup.failure().filter(|_| dnssec_healthy && is_bogus(lookup)) else {
-        return;
-    };
+    let Some(first) = answers.first().filter(|_| dnssec_healthy) else { return };
+    let names: Vec<String> = answers.iter().map(|answer| format!("{} ({})", answer.name, answer.kind)).collect();
     raised.raise(
         case,
         Code::DnssecBogus,
-        subject(),
+        subject,
         format!(
-            "The {kind} answer for {} fails DNSSEC validation ({why}): senders whose resolver validates find nothing there.",
-            lookup.name
+            "DNSSEC validation fails for {}, because {why}: senders whose resolver validates find nothing there.",
+            words::list(&names, MOST)
         ),
         format!(
             "Sign the zone again, and see that the DS record at the parent belongs to the key in use; dig +cd +dnssec {} shows \
              what is published. If the zone is not meant to be signed, have the DS record removed.",
-            lookup.name
+            first.name
         ),
     );
 }

@@ -133,9 +133,10 @@ fn sni_fault(
     failed.or_else(|| {
         // RFC 7672 §8.1: the TLSA base domain is sent as SNI; a server that matches only by it is one alias away from refusal.
         (address.dane_word == Some(DaneWord::Match)).then_some(())?;
+        let names = case.dane_names();
         cases.iter().find_map(|(how, handshake)| match handshake {
             Handshake::Done(tls)
-                if !mx.dane.verify(&tls.chain, &[], case.now).is_some_and(|verdict| is_match(&verdict)) =>
+                if !mx.dane.verify(&tls.chain, &names, case.now).is_some_and(|verdict| is_match(&verdict)) =>
             {
                 Some(format!("no TLSA record matches the certificate that comes {how}"))
             }

@@ -156,7 +156,7 @@ class Knot:
                 for address in domain.policy.addresses:
                     yield f"mta-sts.{domain.name}", f"A {address}"
             if domain.tlsrpt:
-                yield f"_smtp._tls.{domain.name}", 'TXT "v=TLSRPTv1; rua=mailto:reports@good.test"'
+                yield f"_smtp._tls.{domain.name}", 'TXT "v=TLSRPTv1; rua=mailto:reports@reports.test"'
 
     def tlsa(self, host: MailHost) -> list[str]:
         """The data of a host's TLSA records."""

@@ -26,7 +26,7 @@ def prove_records(domain: Domain) -> None:
     targets = ["0 ."] if domain.mx == (".",) else [f"{10 * (index + 1)} {mx}." for index, mx in enumerate(domain.mx)]
     prove_answer(domain, domain.name, "MX", targets)
     prove_answer(domain, f"_mta-sts.{domain.name}", "TXT", [f'"{text}"' for text in domain.sts_txt])
-    tlsrpt = ['"v=TLSRPTv1; rua=mailto:reports@good.test"'] if domain.tlsrpt else []
+    tlsrpt = ['"v=TLSRPTv1; rua=mailto:reports@reports.test"'] if domain.tlsrpt else []
     prove_answer(domain, f"_smtp._tls.{domain.name}", "TXT", tlsrpt)
     addresses = list(domain.policy.addresses) if domain.policy else []
     prove_answer(domain, f"mta-sts.{domain.name}", "A", addresses)
