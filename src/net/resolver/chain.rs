@@ -1,7 +1,7 @@
 //! The way from an answer up to the root: which signatures hold it, and which of them ends first.
 
 use hickory_resolver::proto::{
-    dnssec::DigestType,
+    dnssec::{DigestType, rdata::DS},
     rr::{Name, Record, RecordType},
 };
 use tokio::time::{Instant, timeout_at};
@@ -87,7 +87,7 @@ impl Gathered {
         };
         let above = delegation.as_ref().map_or(&[][..], |answer| &answer.answers);
         let entry: Vec<u16> = match delegations(above, zone).next() {
-            Some(_) => delegations(above, zone).map(|ds| ds.key_tag()).collect(),
+            Some(_) => delegations(above, zone).map(DS::key_tag).collect(),
             // The root: what signs the keys is the key that signs keys.
             None => keys(&apex.answers, zone)
                 .filter(|key| key.secure_entry_point())

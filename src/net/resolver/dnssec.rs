@@ -236,7 +236,7 @@ async fn ask_unchecked(
     };
     let said = told(&no_answer.extended_errors);
     let Ok(unchecked) = source.ask(name, kind, Flags::Unchecked, deadline).await else {
-        return Err(said.map_or(no_answer.clone(), bogus));
+        return Err(said.map_or_else(|| no_answer.clone(), bogus));
     };
     let finding = fault(source, None, name, kind, &unchecked, clock::now());
     let found = timeout_at(deadline, finding).await.ok().flatten();

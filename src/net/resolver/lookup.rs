@@ -271,7 +271,8 @@ impl Shared {
             // RFC 2308 §5: a denial without an SOA record is not kept.
             let kept = answer.negative_ttl.unwrap_or(0).min(chain.ttl());
             resolution.negative_for = Duration::from_secs(kept.into());
-            if answer.rcode == ResponseCode::NXDomain && !(kind.is_alias() && !records.is_empty()) {
+            // Of an alias that is there, this code says that its target is not.
+            if answer.rcode == ResponseCode::NXDomain && (records.is_empty() || !kind.is_alias()) {
                 return LookupOutcome::NxDomain;
             }
             if let Some(ttl) = records.iter().map(|(_, ttl)| *ttl).min() {
