@@ -182,6 +182,23 @@ async fn one_insecure_link_makes_a_chain_insecure_and_a_bogus_one_bogus() {
 }
 
 #[tokio::test]
+async fn what_comes_out_of_a_wildcard_is_secure() {
+    for (way, peer, resolver) in both().await {
+        // Nothing follows the first one in its zone; something does the second.
+        peer.txt("*.zz.good.test", &["v=STSv1; id=1;"]);
+        peer.txt("*.middle.good.test", &["v=STSv1; id=1;"]);
+        peer.cname("*.alias.good.test", "mx.good.test");
+        for name in ["_mta-sts.zz.good.test", "_mta-sts.middle.good.test"] {
+            let txt = resolver.txt(name).await;
+            assert_eq!((txt.records().len(), txt.security), (1, Security::Secure), "{way}: {name}");
+            assert_eq!(txt.signatures.unwrap().covers, format!("{name} TXT"));
+        }
+        let alias = resolver.addresses("any.alias.good.test", Families { ip4: true, ip6: false }).await.ip4.unwrap();
+        assert_eq!((alias.records().len(), alias.security), (1, Security::Secure), "{way}");
+    }
+}
+
+#[tokio::test]
 async fn the_signature_that_ends_first_is_found_wherever_it_is() {
     const HOUR: i64 = 3600;
     for (way, peer, resolver) in both().await {

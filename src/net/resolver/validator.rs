@@ -15,7 +15,7 @@ use futures_util::{Stream, StreamExt as _, stream};
 use hickory_resolver::{
     net::{DnsError, NetError, dnssec::DnssecDnsHandle, runtime::TokioRuntimeProvider, xfer::DnsHandle},
     proto::{
-        dnssec::Proof,
+        dnssec::{Proof, rdata::DNSSECRData},
         op::{DnsRequest, DnsRequestOptions, DnsResponse, Message, OpCode, Query as Question, ResponseCode},
         rr::{Name, RData, Record, RecordType},
     },
@@ -159,14 +159,11 @@ fn message(name: &Name, kind: RecordType, answer: &Answer) -> Message {
         covered => record.name == *name && (covered == kind || covered == RecordType::CNAME),
     };
     message.add_answers(answer.answers.iter().filter(of).cloned());
-    let wildcard = |record: &Record| {
-        signature(record).is_some_and(|signature| signature.input().num_labels < record.name.num_labels())
-    };
     let denies = message.answers.is_empty();
     if denies {
         message.metadata.response_code = answer.rcode;
     }
-    if denies || message.answers.iter().any(wildcard) {
+    if denies || message.answers.iter().any(is_expanded) {
         let proof = |record: &&Record| {
             let covered = covered(record);
             matches!(covered, RecordType::NSEC | RecordType::NSEC3) || denies && covered == RecordType::SOA
@@ -211,7 +208,13 @@ fn security(name: &Name, kind: RecordType, verdict: Result<DnsResponse, NetError
                 let is_proof = |record: &Record| {
                     record.proof.is_secure() && matches!(record.record_type(), RecordType::NSEC | RecordType::NSEC3)
                 };
-                if message.authorities.iter().any(is_proof) { Security::Secure } else { Security::Insecure }
+                let proven = message.authorities.iter().any(is_proof);
+                let security = if proven { Security::Secure } else { Security::Insecure };
+                // That a name has no record of a type is proven at the name itself.
+                match message.metadata.response_code {
+                    ResponseCode::NXDomain => opted_out(security, &message),
+                    _ => security,
+                }
             }
         };
     }
@@ -220,8 +223,49 @@ fn security(name: &Name, kind: RecordType, verdict: Result<DnsResponse, NetError
         return of(proof);
     }
     // A record that came out of a wildcard needs the proof that nothing nearer exists (RFC 4035 §5.3.4).
+    let denial = denial.filter(|_| !nothing_nearer(name, &message));
     let proofs = records.iter().map(|record| record.proof).chain(denial);
-    proofs.map(of).max_by_key(|security| rank(*security)).unwrap_or_default()
+    let security = proofs.map(of).max_by_key(|security| rank(*security)).unwrap_or_default();
+    let wildcard = message.answers.iter().any(is_expanded);
+    if wildcard { opted_out(security, &message) } else { security }
+}
+
+/// Whether an NSEC record proves that no name nearer than the wildcard exists.
+///
+/// The library does not find that proof where the record stands at the wildcard itself, as it does wherever nothing follows the
+/// wildcard in its zone.
+fn nothing_nearer(name: &Name, message: &Message) -> bool {
+    let labels = message.answers.iter().filter(|record| is_expanded(record)).filter_map(signature);
+    let Some(labels) = labels.map(|signature| signature.input().num_labels).min() else { return false };
+    let encloser = name.trim_to(labels.into());
+    message.authorities.iter().filter(|record| record.proof.is_secure()).any(|record| {
+        let RData::DNSSEC(DNSSECRData::NSEC(nsec)) = &record.data else { return false };
+        let (owner, next) = (&record.name, nsec.next_domain_name());
+        let covers = owner < name && (name < next || next <= owner && next.zone_of(name));
+        // RFC 6840 §4.1: what a parent says at a delegation does not reach below it.
+        let reaches = !(nsec.is_ancestor_delegation() && owner.zone_of(name));
+        let mut nearest = name.base_name();
+        while !nearest.zone_of(owner) && !nearest.zone_of(next) {
+            nearest = nearest.base_name();
+        }
+        covers && reaches && nearest == encloser
+    })
+}
+
+/// RFC 5155 §9.2: what an NSEC3 record with the opt-out flag covers may still be delegated without a signature, so that its
+/// absence is not secure.
+fn opted_out(security: Security, message: &Message) -> Security {
+    let opts_out =
+        |record: &Record| matches!(&record.data, RData::DNSSEC(DNSSECRData::NSEC3(nsec3)) if nsec3.opt_out());
+    match security {
+        Security::Secure if message.authorities.iter().any(opts_out) => Security::Insecure,
+        security => security,
+    }
+}
+
+/// Whether a record is a signature over what came out of a wildcard.
+fn is_expanded(record: &Record) -> bool {
+    signature(record).is_some_and(|signature| signature.input().num_labels < record.name.num_labels())
 }
 
 /// What DNSSEC says of the DNAME record from which the alias follows, where there is one.

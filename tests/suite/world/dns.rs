@@ -481,7 +481,7 @@ impl Zone {
         loop {
             let name = canonical(&owner.to_ascii());
             let ttl = self.ttls.get(&name).copied().unwrap_or(TTL);
-            let records = self.records.get(&name);
+            let records = self.records.get(&name).or_else(|| self.wildcard(&name));
             let of_type = |kind| records.into_iter().flatten().filter(move |record| record.record_type() == kind);
             let aliases = of_type(RecordType::CNAME).filter(|_| question.query_type() != RecordType::CNAME);
             let found = of_type(question.query_type()).chain(aliases);
@@ -494,7 +494,8 @@ impl Zone {
                 return;
             }
             let Some(target) = target else {
-                let code = if self.exists(&name) { ResponseCode::NoError } else { ResponseCode::NXDomain };
+                let exists = self.exists(&name) || records.is_some();
+                let code = if exists { ResponseCode::NoError } else { ResponseCode::NXDomain };
                 return deny(answer, code);
             };
             passed.push(owner);
@@ -503,6 +504,12 @@ impl Zone {
             }
             owner = target;
         }
+    }
+
+    /// The records of the wildcard beside a name that does not exist (RFC 4592 §3.3), one label up.
+    fn wildcard(&self, name: &str) -> Option<&Vec<RData>> {
+        let (_, parent) = name.split_once('.')?;
+        self.records.get(&format!("*.{parent}")).filter(|_| !self.exists(name))
     }
 
     /// Whether the name has records or lies above one that has (RFC 8020 §2).

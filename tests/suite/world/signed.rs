@@ -182,7 +182,17 @@ impl Signed {
             let records: Vec<Record> =
                 answer.answers.iter().filter(|one| one.name == owner && one.record_type() == kind).cloned().collect();
             if wishes.dnssec_ok && self.role != Role::Stripping {
-                answer.add_answers(self.sign(self.zone(&owner, kind), &records));
+                let zone = self.zone(&owner, kind);
+                let wildcard = !owners.contains_key(&canonical(&owner.to_ascii()))
+                    && zone.apex != owner
+                    && self.own(&owner, kind).is_none();
+                answer.add_answers(self.sign(zone, &records, wildcard));
+                if wildcard && zone.signing != Signing::Unsigned {
+                    // RFC 4035 §3.1.3.3: and that there is nothing nearer.
+                    let proof = self.denial(&owner, kind, ResponseCode::NoError, owners).remove(1);
+                    answer.add_authorities(self.sign(zone, &proof, false));
+                    answer.add_authorities(proof);
+                }
             }
         }
         if denies {
@@ -195,7 +205,7 @@ impl Signed {
                 let proof = records[0].record_type() == RecordType::NSEC;
                 let signed = wishes.dnssec_ok && self.role != Role::Stripping;
                 if signed {
-                    answer.add_authorities(self.sign(zone, &records));
+                    answer.add_authorities(self.sign(zone, &records, false));
                 }
                 if signed || !proof {
                     answer.add_authorities(records);
@@ -257,7 +267,7 @@ impl Signed {
         }
     }
 
-    fn sign(&self, zone: &SignedZone, records: &[Record]) -> Vec<Record> {
+    fn sign(&self, zone: &SignedZone, records: &[Record], wildcard: bool) -> Vec<Record> {
         let (owner, kind, ttl) = (&records[0].name, records[0].record_type(), records[0].ttl);
         const DAY: i64 = 24 * 3600;
         let (from, to) = match (zone.signing, kind) {
@@ -273,7 +283,7 @@ impl Signed {
         let input = SigInput {
             type_covered: kind,
             algorithm: zone.key.algorithm(),
-            num_labels: owner.num_labels(),
+            num_labels: owner.num_labels() - u8::from(wildcard),
             original_ttl: ttl,
             sig_expiration: at(to),
             sig_inception: at(from),
