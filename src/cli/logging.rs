@@ -63,7 +63,11 @@ impl Level {
 /// Starts logging; later calls change nothing.
 pub fn start(level: Level, format: Format) {
     // Libraries only say what fails: what they find odd is a peer's doing, which is judged and shown elsewhere.
-    let filter = Targets::new().with_default(LevelFilter::ERROR).with_target("smtptls_exporter", level.filter());
+    // The DNSSEC validator calls even that an error.
+    let filter = Targets::new()
+        .with_default(LevelFilter::ERROR)
+        .with_target("hickory_net", LevelFilter::OFF)
+        .with_target("smtptls_exporter", level.filter());
     let layer = match format {
         Format::Logfmt => layer().event_format(Logfmt).fmt_fields(Logfmt).with_writer(io::stderr).boxed(),
         Format::Json => layer().json().flatten_event(true).with_writer(io::stderr).boxed(),

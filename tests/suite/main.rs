@@ -21,6 +21,7 @@ mod resolver_dnssec;
 mod serve;
 mod smtp_probe;
 mod tls_survey;
+mod tlsa_lookups;
 mod vectors;
 mod vectors_identity;
 mod verdict;

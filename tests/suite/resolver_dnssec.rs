@@ -371,3 +371,18 @@ async fn a_validating_resolver_that_disagrees_leaves_a_doubt() {
     let mx = resolver.mx("old.test").await;
     assert_eq!((mx.records().len(), mx.security), (1, Security::Indeterminate));
 }
+
+#[tokio::test]
+async fn a_zone_that_makes_validators_ask_without_end_is_left() {
+    let peer = world(Role::Forwarder).await;
+    peer.zone_signed("maze.test", Signing::Maze);
+    for number in 0..10 {
+        peer.zone_signed(&format!("c{number}.maze.test"), Signing::Unsigned);
+    }
+    peer.mx("c0.maze.test", &[(10, "mx.good.test")]);
+    let resolver = validating(&peer);
+    let mx =
+        tokio::time::timeout(Duration::from_secs(10), resolver.mx("c0.maze.test")).await.expect("it comes to an end");
+    assert_eq!((mx.records().len(), mx.security), (1, Security::Indeterminate));
+    assert_eq!(resolver.mx("good.test").await.security, Security::Secure);
+}

@@ -1,6 +1,7 @@
 //! Validation here (RFC 4035 §5), by the library, over answers that we asked for ourselves.
 
 use std::{
+    cell::Cell,
     collections::HashMap,
     fmt,
     pin::Pin,
@@ -35,6 +36,15 @@ use crate::facts::Security;
 const ANCHORS_KEPT: Duration = Duration::from_secs(3600);
 /// How many verdicts about RRsets the library keeps: those of the zones that are kept, and of what they hold.
 const MAX_VERDICTS: usize = 16384;
+
+/// How many questions the library may ask for one answer, those that the cache answers included. Some twenty do where nothing is
+/// kept and five zones lie above; a hostile zone could make each of its denials ask for ten others, and so on without end.
+const MAX_QUESTIONS: u32 = 256;
+
+tokio::task_local! {
+    /// How many more questions the library may ask for the answer that is being judged.
+    static QUESTIONS_LEFT: Cell<u32>;
+}
 
 type Handle = DnssecDnsHandle<Feed>;
 
@@ -89,7 +99,7 @@ impl Validator {
             request.authorities.clear();
             handle.send(request).next().await
         };
-        match timeout_at(deadline, judged).await {
+        match timeout_at(deadline, QUESTIONS_LEFT.scope(Cell::new(MAX_QUESTIONS), judged)).await {
             Ok(Some(verdict)) => security(name, kind, verdict),
             Ok(None) | Err(_) => Security::Indeterminate,
         }
@@ -131,12 +141,19 @@ impl DnsHandle for Feed {
         let Some(question) = request.queries.first().cloned() else {
             return Box::pin(stream::once(async { Err(NetError::from("a request without a question")) }));
         };
+        // The library polls all its questions within the task that judges.
+        let left = QUESTIONS_LEFT.try_with(|left| left.replace(left.get().saturating_sub(1))).unwrap_or(0);
+        if left == 0 {
+            return Box::pin(stream::once(async { Err(NetError::from("too many questions for one answer")) }));
+        }
         let (name, kind) = (question.name().clone(), question.query_type());
         // The library asks for keys, delegations and zone cuts by itself, and for nothing else.
         let zone = matches!(kind, RecordType::DNSKEY | RecordType::DS | RecordType::NS);
         let given = if zone { None } else { self.given().remove(&(request.metadata.id, kind)) };
         let source = Arc::clone(&self.source);
         Box::pin(stream::once(async move {
+            // What the cache answers never waits: without this the deadline would not be seen.
+            tokio::task::consume_budget().await;
             let message = match given {
                 Some(message) => message,
                 None => match source.zone(&name, kind).await {

@@ -41,6 +41,8 @@ pub enum Signing {
     NoSignatures,
     /// The signatures are for other records: bogus.
     Tampered,
+    /// Every denial holds the NSEC records of all names, none of them signed: each leads a validator to ask for the next denial.
+    Maze,
     /// Signed well, delegated by a SHA-1 digest alone: secure and weak.
     Sha1Delegation,
 }
@@ -256,7 +258,7 @@ impl Signed {
                 Signing::Expired => return State::Bogus(7),
                 Signing::NotYetValid => return State::Bogus(8),
                 Signing::NoSignatures => return State::Bogus(10),
-                Signing::Tampered => return State::Bogus(6),
+                Signing::Tampered | Signing::Maze => return State::Bogus(6),
                 Signing::Signed | Signing::Sha1Delegation => {}
             }
         }
@@ -273,7 +275,7 @@ impl Signed {
         let (from, to) = match (zone.signing, kind) {
             (Signing::Unsigned, _) => return Vec::new(),
             (_, RecordType::DNSKEY) => (-DAY, 14 * DAY),
-            (Signing::NoSignatures, _) => return Vec::new(),
+            (Signing::NoSignatures, _) | (Signing::Maze, RecordType::NSEC) => return Vec::new(),
             (Signing::Expired, _) => (-14 * DAY, -DAY),
             (Signing::NotYetValid, _) => (DAY, 14 * DAY),
             _ => (-DAY, 14 * DAY),
@@ -349,6 +351,9 @@ impl Signed {
             if proof.name != proofs[0].name {
                 proofs.push(proof);
             }
+        }
+        if zone.signing == Signing::Maze {
+            proofs = names.keys().map(covering).collect();
         }
         rrsets.extend(proofs.into_iter().map(|proof| vec![proof]));
         rrsets
