@@ -386,3 +386,31 @@ async fn a_zone_that_makes_validators_ask_without_end_is_left() {
     assert_eq!((mx.records().len(), mx.security), (1, Security::Indeterminate));
     assert_eq!(resolver.mx("good.test").await.security, Security::Secure);
 }
+
+#[tokio::test]
+async fn a_zone_signed_with_sha1_only_is_named_for_all_below_it() {
+    let peer = world(Role::Validating).await;
+    peer.zone_signed("weak.test", Signing::Sha1Signed);
+    peer.zone_signed("below.weak.test", Signing::Signed);
+    peer.mx("below.weak.test", &[(10, "mx.good.test")]);
+    let resolver = with(&peer, DnssecChoice::TrustAd);
+    let seen = resolver.mx("below.weak.test").await;
+    let weak = seen.signatures.unwrap().weak;
+    assert_eq!(weak.as_deref(), Some("weak.test is signed with RSA/SHA-1 only"));
+    assert_eq!(resolver.mx("good.test").await.signatures.unwrap().weak, None);
+}
+
+#[tokio::test]
+async fn a_passing_servfail_is_no_failed_validation() {
+    // The first question fails, and the same question a moment later does not.
+    let peer = world(Role::Validating).await;
+    let resolver = with(&peer, DnssecChoice::TrustAd);
+    assert!(resolver.dnssec_healthy().await);
+    peer.behave("good.test", Behaviour::ServFailAtFirst(1));
+    let mx = resolver.mx("good.test").await;
+    assert_eq!((mx.records().len(), mx.security), (1, Security::Secure), "{mx:?}");
+    // A server that is down for the name is no validator that refuses it.
+    peer.behave("mx.good.test", Behaviour::ServFail);
+    let a = resolver.addresses("mx.good.test", Families { ip4: true, ip6: false }).await.ip4.unwrap();
+    assert_eq!((a.failure(), a.security), (Some(&LookupFailure::ServFail), Security::Indeterminate));
+}

@@ -422,3 +422,15 @@ fn the_base_domain_is_that_of_the_first_lookup_with_records() {
     reach_tls(&mut fleet, name, address);
     assert_eq!(fleet.survey_due(&host(name), ip(address)), Some(Some(host(name))));
 }
+
+#[test]
+fn what_can_be_seen_of_dnssec_follows_the_resolver() {
+    let mut fleet = fleet(TWO);
+    look(&mut fleet, "a.example", &["mx.p.example"]);
+    fleet.set_dnssec(DnssecSight::Validating);
+    assert_eq!(fleet.refresh(NOW).unwrap().vantage.dnssec, DnssecSight::Validating);
+    fleet.set_dnssec(DnssecSight::Validating);
+    assert!(fleet.refresh(NOW).is_none(), "nothing changed");
+    fleet.set_dnssec(DnssecSight::Blind);
+    assert_eq!(fleet.refresh(NOW).unwrap().vantage.dnssec, DnssecSight::Blind);
+}

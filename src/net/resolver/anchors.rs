@@ -158,3 +158,48 @@ fn key(data: &[&str]) -> Result<PublicKeyBuf, String> {
     )?;
     keys.get(0).cloned().ok_or_else(|| "this is no DNSKEY record".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As IANA publishes them: https://data.iana.org/root-anchors/root-anchors.xml
+    const IANA: [&str; 2] = [
+        ". IN DS 20326 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D",
+        ".\t172800 DS 38696 8 2 683D2D0ACB8C9B712A1948B27F741219298D0A450D612C48 3AF444A4C0FB2B16 ; KSK-2024",
+    ];
+
+    #[test]
+    fn the_built_in_keys_are_those_of_the_published_digests() {
+        let published = TrustAnchors { anchors: IANA.map(|line| anchor(line).unwrap().unwrap()).into() };
+        let built_in = TrustAnchors::built_in();
+        assert_eq!(built_in.anchors.len(), 2);
+        for (zone, anchor) in &built_in.anchors {
+            let Anchor::Key(key) = anchor else { panic!("{anchor:?}") };
+            let key = DNSKEY::with_flags(257, key.clone());
+            assert!(zone.is_root() && published.covers(zone, &key) && built_in.covers(zone, &key));
+        }
+        assert_eq!(published.digested_zones(), [Name::root()]);
+        assert!(published.holds(&Name::root()) && published.keys().is_empty());
+    }
+
+    #[test]
+    fn a_line_may_be_written_in_every_way_of_a_zone_file() {
+        let data = "257 3 13 mdsswUyr3DPW132mOi8V9xESWE8jTo0dxCjjnopKl+GqJxpVXckHAeF+KkxLbxILfDLUT0rAK9iUzy1L53eKGQ==";
+        let plain = anchor(&format!("example DNSKEY {data}")).unwrap().unwrap();
+        for line in [
+            format!("Example. 3600 IN DNSKEY {data} ; a comment"),
+            format!("example. IN 3600 dnskey ( {data} )"),
+            format!("  example.\tIN\tDNSKEY\t{data}"),
+        ] {
+            assert_eq!(anchor(&line).unwrap().unwrap(), plain, "{line}");
+        }
+        assert_eq!(plain.0, Name::from_ascii("example.").unwrap());
+        for nothing in ["", "   ", "; only a comment"] {
+            assert_eq!(anchor(nothing), Ok(None));
+        }
+        for broken in [".", ". IN", ". IN DS", ". IN DS 1 8 2 zz", ". DNSKEY 257 3", "a..b DS 1 8 2 00", ". NS a."] {
+            assert!(anchor(broken).is_err(), "{broken:?}");
+        }
+    }
+}

@@ -46,6 +46,8 @@ pub enum Behaviour {
     NoData,
     /// No answer, ever.
     Silent,
+    /// SERVFAIL to this many queries, then the records.
+    ServFailAtFirst(usize),
     /// No answer to this many queries, then the records.
     SilentAtFirst(usize),
     /// The records, after a while.
@@ -367,7 +369,11 @@ impl Zone {
         let by_type = self.type_behaviours.get_mut(&(name.clone(), kind));
         let behaviour = for_all.or(by_type).or_else(|| self.behaviours.get_mut(&name));
         let behaviour = match behaviour {
-            Some(Behaviour::SilentAtFirst(0)) | None => None,
+            Some(Behaviour::SilentAtFirst(0) | Behaviour::ServFailAtFirst(0)) | None => None,
+            Some(Behaviour::ServFailAtFirst(left)) => {
+                *left -= 1;
+                Some(Behaviour::ServFail)
+            }
             Some(Behaviour::SilentAtFirst(left)) => {
                 *left -= 1;
                 return reaction;

@@ -43,6 +43,8 @@ pub enum Signing {
     Tampered,
     /// Every denial holds the NSEC records of all names, none of them signed: each leads a validator to ask for the next denial.
     Maze,
+    /// Says that its signatures are RSA/SHA-1: fit for a resolver that believes the AD bit, because they are not.
+    Sha1Signed,
     /// Signed well, delegated by a SHA-1 digest alone: secure and weak.
     Sha1Delegation,
 }
@@ -259,7 +261,7 @@ impl Signed {
                 Signing::NotYetValid => return State::Bogus(8),
                 Signing::NoSignatures => return State::Bogus(10),
                 Signing::Tampered | Signing::Maze => return State::Bogus(6),
-                Signing::Signed | Signing::Sha1Delegation => {}
+                Signing::Signed | Signing::Sha1Signed | Signing::Sha1Delegation => {}
             }
         }
         let now = now();
@@ -284,7 +286,10 @@ impl Signed {
         let at = |offset: i64| SerialNumber::new(u32::try_from(now() + offset).unwrap());
         let input = SigInput {
             type_covered: kind,
-            algorithm: zone.key.algorithm(),
+            algorithm: match zone.signing {
+                Signing::Sha1Signed => Algorithm::from_u8(7),
+                _ => zone.key.algorithm(),
+            },
             num_labels: owner.num_labels() - u8::from(wildcard),
             original_ttl: ttl,
             sig_expiration: at(to),
