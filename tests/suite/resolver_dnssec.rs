@@ -414,3 +414,20 @@ async fn a_passing_servfail_is_no_failed_validation() {
     let a = resolver.addresses("mx.good.test", Families { ip4: true, ip6: false }).await.ip4.unwrap();
     assert_eq!((a.failure(), a.security), (Some(&LookupFailure::ServFail), Security::Indeterminate));
 }
+
+#[tokio::test]
+async fn a_denial_without_proof_is_bogus_unless_the_forwarder_drops_proofs() {
+    for (way, peer, resolver) in both().await {
+        peer.zone_signed("careless.test", Signing::NoDenial);
+        peer.mx("careless.test", &[(10, "mx.good.test")]);
+        assert_eq!(resolver.mx("careless.test").await.security, Security::Secure, "{way}");
+        let absent = resolver.tlsa("_25._tcp.careless.test").await;
+        assert_eq!(absent.security, Security::Bogus, "{way}");
+        assert_eq!(why(&absent), "nothing in the answer proves that _25._tcp.careless.test TLSA is absent", "{way}");
+    }
+    let peer = world(Role::NoAuthority).await;
+    let resolver = validating(&peer);
+    assert_eq!(resolver.mx("good.test").await.security, Security::Secure);
+    let absent = resolver.tlsa("_25._tcp.good.test").await;
+    assert_eq!((absent.outcome, absent.security), (LookupOutcome::NxDomain, Security::Indeterminate));
+}

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use hickory_resolver::proto::{
-    dnssec::{Verifier as _, rdata::DNSKEY},
+    dnssec::{Algorithm, PublicKey as _, Verifier as _, rdata::DNSKEY},
     rr::{DNSClass, Name, Record, RecordType},
 };
 
 use super::{
     anchors::TrustAnchors,
-    rrset::{delegations, keys, shown, signature, signatures, validity},
+    rrset::{delegations, has_signatures, keys, shown, signature, signatures, validity},
     source::Source,
     wire::Answer,
 };
@@ -74,10 +74,13 @@ pub(super) async fn fault(
             return Some(why);
         }
     }
-    match rrsets.is_empty() {
-        true => Some(format!("nothing in the answer proves that {} {kind} is absent", shown(name))),
-        false => None,
+    if !rrsets.is_empty() {
+        return None;
     }
+    // Some forwarders drop the section that proofs stand in. The root has no address and proves it.
+    let control = source.zone(&Name::root(), RecordType::A).await.ok()?;
+    has_signatures(&control.authorities)
+        .then(|| format!("nothing in the answer proves that {} {kind} is absent", shown(name)))
 }
 
 /// The RRsets that the answer stands on: the records asked for or the alias, or those of a denial.
@@ -230,6 +233,9 @@ fn check_signatures(
             note(0, format!("no DNSKEY of {} that counts made the signature of {covers}", shown(zone)));
             continue;
         }
+        if candidates.clone().any(|key| !is_verifiable(key)) {
+            return Finding::Doubt;
+        }
         let verifies = |key: &&DNSKEY| {
             key.zone_key()
                 && !key.revoke()
@@ -248,8 +254,27 @@ fn check_signatures(
     nearest.map_or(Finding::Doubt, |(_, why)| Finding::Broken(why))
 }
 
-fn algorithm(key: &DNSKEY) -> hickory_resolver::proto::dnssec::Algorithm {
-    use hickory_resolver::proto::dnssec::PublicKey as _;
+/// Whether our cryptography takes the key at all: it refuses RSA keys of less than 1024 or more than 8192 bits, and exponents of
+/// more than 33 bits, which other validators take (RFC 3110 §2 allows them).
+fn is_verifiable(key: &DNSKEY) -> bool {
+    if !matches!(u8::from(algorithm(key)), 5 | 7 | 8 | 10) {
+        return true;
+    }
+    let (exponent, modulus) = match key.public_key().public_bytes() {
+        [0, high, low, rest @ ..] => rest.split_at_checked(u16::from_be_bytes([*high, *low]).into()),
+        [length, rest @ ..] => rest.split_at_checked((*length).into()),
+        [] => None,
+    }
+    .unwrap_or_default();
+    let bits = |number: &[u8]| {
+        let significant = number.iter().skip_while(|byte| **byte == 0).count();
+        let leading = number.iter().find(|byte| **byte != 0).map_or(0, |byte| byte.leading_zeros());
+        (significant * 8).saturating_sub(leading as usize)
+    };
+    (1024..=8192).contains(&bits(modulus)) && bits(exponent) <= 33
+}
+
+fn algorithm(key: &DNSKEY) -> Algorithm {
     key.public_key().algorithm()
 }
 
@@ -257,4 +282,31 @@ fn algorithm(key: &DNSKEY) -> hickory_resolver::proto::dnssec::Algorithm {
 fn day(at: Timestamp) -> String {
     let text = at.to_string();
     text.split_once('T').map_or_else(|| text.clone(), |(day, _)| day.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use hickory_resolver::proto::dnssec::PublicKeyBuf;
+
+    use super::*;
+
+    /// An RSA key with an exponent and a modulus of these bytes (RFC 3110 §2).
+    fn rsa(exponent: &[u8], modulus: usize) -> DNSKEY {
+        let mut bytes = vec![u8::try_from(exponent.len()).unwrap()];
+        bytes.extend(exponent);
+        bytes.extend(vec![0x80; modulus]);
+        DNSKEY::with_flags(257, PublicKeyBuf::new(bytes, Algorithm::RSASHA256))
+    }
+
+    #[test]
+    fn keys_that_our_cryptography_refuses_are_a_doubt() {
+        let f4 = [1, 0, 1];
+        assert!(is_verifiable(&rsa(&f4, 128)) && is_verifiable(&rsa(&f4, 1024)));
+        assert!(!is_verifiable(&rsa(&f4, 127)) && !is_verifiable(&rsa(&f4, 1025)));
+        assert!(is_verifiable(&rsa(&[1, 0, 0, 0, 1], 256)) && !is_verifiable(&rsa(&[2, 0, 0, 0, 1], 256)));
+        let broken = |bytes: &[u8]| DNSKEY::with_flags(257, PublicKeyBuf::new(bytes.to_vec(), Algorithm::RSASHA256));
+        assert!(!is_verifiable(&broken(&[])) && !is_verifiable(&broken(&[9, 1])) && !is_verifiable(&broken(&[0, 1])));
+        let curve = DNSKEY::with_flags(257, PublicKeyBuf::new(vec![7; 64], Algorithm::ECDSAP256SHA256));
+        assert!(is_verifiable(&curve));
+    }
 }

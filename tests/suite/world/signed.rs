@@ -41,6 +41,8 @@ pub enum Signing {
     NoSignatures,
     /// The signatures are for other records: bogus.
     Tampered,
+    /// The zone's denials hold no proof: bogus.
+    NoDenial,
     /// Every denial holds the NSEC records of all names, none of them signed: each leads a validator to ask for the next denial.
     Maze,
     /// Says that its signatures are RSA/SHA-1: fit for a resolver that believes the AD bit, because they are not.
@@ -61,6 +63,8 @@ pub enum Role {
     ValidatingTerse,
     /// Says that everything is secure.
     Credulous,
+    /// A forwarder that leaves nothing but the SOA record in the authority section.
+    NoAuthority,
     /// Throws away everything that belongs to DNSSEC, as home routers do.
     Stripping,
 }
@@ -182,7 +186,7 @@ impl Signed {
             }
         }
         for (owner, kind) in rrsets {
-            state = state.max(self.state(&owner, kind));
+            state = state.max(self.state(&owner, kind, false));
             let records: Vec<Record> =
                 answer.answers.iter().filter(|one| one.name == owner && one.record_type() == kind).cloned().collect();
             if wishes.dnssec_ok && self.role != Role::Stripping {
@@ -200,14 +204,14 @@ impl Signed {
             }
         }
         if denies {
-            state = state.max(self.state(&end, question.query_type()));
+            state = state.max(self.state(&end, question.query_type(), true));
             // Not by the owner: the NSEC record at a delegation is its parent's.
             let zone = self.zone(&end, question.query_type());
             let denial = self.denial(&end, question.query_type(), answer.metadata.response_code, owners);
             answer.authorities.clear();
             for records in denial {
                 let proof = records[0].record_type() == RecordType::NSEC;
-                let signed = wishes.dnssec_ok && self.role != Role::Stripping;
+                let signed = wishes.dnssec_ok && !matches!(self.role, Role::Stripping | Role::NoAuthority);
                 if signed {
                     answer.add_authorities(self.sign(zone, &records, false));
                 }
@@ -246,7 +250,7 @@ impl Signed {
         above.max_by_key(|zone| zone.apex.num_labels()).expect("the root")
     }
 
-    fn state(&self, name: &Name, kind: RecordType) -> State {
+    fn state(&self, name: &Name, kind: RecordType, denied: bool) -> State {
         let lowest = self.zone(name, kind);
         let mut zones: Vec<&SignedZone> = self.zones.values().filter(|zone| zone.apex.zone_of(&lowest.apex)).collect();
         zones.sort_by_key(|zone| zone.apex.num_labels());
@@ -261,7 +265,8 @@ impl Signed {
                 Signing::NotYetValid => return State::Bogus(8),
                 Signing::NoSignatures => return State::Bogus(10),
                 Signing::Tampered | Signing::Maze => return State::Bogus(6),
-                Signing::Signed | Signing::Sha1Signed | Signing::Sha1Delegation => {}
+                Signing::NoDenial if denied => return State::Bogus(12),
+                Signing::Signed | Signing::NoDenial | Signing::Sha1Signed | Signing::Sha1Delegation => {}
             }
         }
         let now = now();
@@ -316,7 +321,7 @@ impl Signed {
     ) -> Vec<Vec<Record>> {
         let zone = self.zone(name, kind);
         let mut rrsets = vec![vec![Record::from_rdata(zone.apex.clone(), TTL, soa())]];
-        if zone.signing == Signing::Unsigned {
+        if matches!(zone.signing, Signing::Unsigned | Signing::NoDenial) {
             return rrsets;
         }
         let mut names: BTreeMap<Name, BTreeSet<RecordType>> = BTreeMap::new();
