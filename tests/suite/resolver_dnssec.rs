@@ -364,6 +364,32 @@ async fn the_second_domain_of_a_zone_costs_little() {
 }
 
 #[tokio::test]
+async fn an_unsigned_domain_costs_two_questions_more() {
+    let peer = world(Role::Forwarder).await;
+    let resolver = validating(&peer);
+    assert!(resolver.dnssec_healthy().await);
+    resolver.mx("good.test").await;
+    let before = peer.queries().len();
+    let (sts, tlsrpt, mx, policy) = tokio::join!(
+        resolver.txt("_mta-sts.plain.test"),
+        resolver.txt("_smtp._tls.plain.test"),
+        resolver.mx("plain.test"),
+        resolver.addresses("mta-sts.plain.test", Families::ALL),
+    );
+    let seen = [sts.security, tlsrpt.security, mx.security, policy.ip4.unwrap().security, policy.ip6.unwrap().security];
+    assert_eq!(seen, [Security::Insecure; 5]);
+    assert_eq!(resolver.addresses("mx.plain.test", Families::ALL).await.ip4.unwrap().security, Security::Insecure);
+    let asked: Vec<_> = peer.queries()[before..].iter().map(|query| (query.name.clone(), query.kind)).collect();
+    let more: Vec<_> = asked.iter().filter(|(_, kind)| matches!(kind, RecordType::NS | RecordType::DS)).collect();
+    assert_eq!(more.len(), 2, "{asked:?}");
+
+    // It is signed: a fresh look sees it.
+    peer.zone_signed("plain.test", Signing::Signed);
+    resolver.flush();
+    assert_eq!(resolver.mx("plain.test").await.security, Security::Secure);
+}
+
+#[tokio::test]
 async fn a_validating_resolver_that_disagrees_leaves_a_doubt() {
     // It knows nothing of the end of this signature, and gives the answer as secure: so the doubt is on this side.
     let peer = world(Role::Credulous).await;

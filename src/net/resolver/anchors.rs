@@ -86,6 +86,11 @@ impl TrustAnchors {
         self.anchors.iter().any(|(name, _)| name == zone)
     }
 
+    /// Whether all of them are of the root: then nothing below an unsigned delegation is signed.
+    pub(super) fn are_of_the_root(&self) -> bool {
+        self.anchors.iter().all(|(name, _)| name.is_root())
+    }
+
     /// Whether the key of the zone is trusted for itself.
     pub(super) fn covers(&self, zone: &Name, key: &DNSKEY) -> bool {
         self.anchors.iter().filter(|(name, _)| name == zone).any(|(_, anchor)| match anchor {

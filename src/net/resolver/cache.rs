@@ -62,6 +62,16 @@ impl<T> Cache<T> {
         entry
     }
 
+    /// What is known of a name and may still be used.
+    pub(super) fn known(&self, name: &str, now: Instant) -> Option<T>
+    where
+        T: Clone,
+    {
+        let generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = generations.young.get(name).or_else(|| generations.old.get(name))?;
+        entry.get().filter(|known| now < known.until).map(|known| known.value.clone())
+    }
+
     /// Forgets what is known of a name, where it is as `unwanted` says.
     pub(super) fn drop_if(&self, name: &str, unwanted: impl Fn(&T) -> bool) {
         let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
@@ -102,6 +112,15 @@ mod tests {
         assert!(cache.entry("a", now + Duration::from_secs(29)).get().is_some());
         assert!(cache.entry("a", now + Duration::from_secs(30)).get().is_none());
         assert!(cache.entry("b", now).get().is_none());
+    }
+
+    #[test]
+    fn a_look_makes_no_entry() {
+        let (cache, now) = (Cache::new(8), Instant::now());
+        assert_eq!(cache.known("a", now), None);
+        fill(&cache.entry("a", now), now + Duration::from_secs(30));
+        assert_eq!(cache.known("a", now), Some(1));
+        assert_eq!(cache.known("a", now + Duration::from_secs(30)), None);
     }
 
     #[test]

@@ -60,6 +60,13 @@ impl Dnssec {
         self.control.sight()
     }
 
+    /// Forgets what was found of zones.
+    pub(super) fn flush(&self) {
+        if let Some(Method::Here(validator)) = self.method.get() {
+            validator.flush();
+        }
+    }
+
     /// Asks for one name and type, and judges the answer. One that is bogus is no answer.
     pub(super) async fn ask(
         &self,
@@ -153,6 +160,9 @@ impl Dnssec {
         let signed = has_signatures(&answer.answers) || has_signatures(&answer.authorities);
         if !signed && !self.is_healthy(source).await {
             return Ok(Link { answer, security: Security::Indeterminate });
+        }
+        if !signed && validator.is_unsigned(name, &answer, deadline).await {
+            return Ok(Link { answer, security: Security::Insecure });
         }
         let security = match validator.judge(name, kind, &answer, deadline).await {
             Security::Bogus => match confirmed(validator, source, name, kind, &answer, deadline).await {

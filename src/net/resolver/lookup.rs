@@ -172,6 +172,7 @@ impl Resolver {
         self.shared.tlsa.clear();
         self.shared.cname.clear();
         self.shared.source.flush();
+        self.shared.dnssec.flush();
     }
 }
 

@@ -25,7 +25,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     anchors::{self, TrustAnchors},
-    rrset::{keys, signature},
+    cache::{Cache, Known},
+    rrset::{has_signatures, keys, signature},
     source::Source,
     upstream::NoAnswer,
     wire::Answer,
@@ -36,6 +37,13 @@ use crate::facts::Security;
 const ANCHORS_KEPT: Duration = Duration::from_secs(3600);
 /// How many verdicts about RRsets the library keeps: those of the zones that are kept, and of what they hold.
 const MAX_VERDICTS: usize = 16384;
+
+/// How many zones are remembered to be unsigned; at about 100 bytes each this is half a MB.
+const MAX_UNSIGNED: usize = 8192;
+/// How long that is believed at most: a zone that was just signed should not be missed for long.
+const UNSIGNED_KEPT: Duration = Duration::from_secs(300);
+/// How long the contrary is.
+const SIGNED_KEPT: Duration = Duration::from_secs(2);
 
 /// How many questions the library may ask for one answer, those that the cache answers included. Some twenty do where nothing is
 /// kept and five zones lie above; a hostile zone could make each of its denials ask for ten others, and so on without end.
@@ -54,6 +62,8 @@ pub(super) struct Validator {
     anchors: TrustAnchors,
     handle: tokio::sync::Mutex<Option<(Instant, Handle)>>,
     tickets: AtomicU16,
+    /// Whether a zone is proven to be unsigned. Most zones are, and several names are asked for in each.
+    unsigned: Cache<bool>,
 }
 
 impl fmt::Debug for Validator {
@@ -75,7 +85,13 @@ type Given = Arc<Mutex<HashMap<(u16, RecordType), Message>>>;
 impl Validator {
     pub(super) fn new(source: Arc<Source>, anchors: TrustAnchors) -> Self {
         let feed = Feed { source, given: Given::default() };
-        Self { feed, anchors, handle: tokio::sync::Mutex::new(None), tickets: AtomicU16::new(0) }
+        Self {
+            feed,
+            anchors,
+            handle: tokio::sync::Mutex::new(None),
+            tickets: AtomicU16::new(0),
+            unsigned: Cache::new(MAX_UNSIGNED),
+        }
     }
 
     /// The anchors that it goes down from.
@@ -103,6 +119,44 @@ impl Validator {
             Ok(Some(verdict)) => security(name, kind, verdict),
             Ok(None) | Err(_) => Security::Indeterminate,
         }
+    }
+
+    /// Whether an answer without any signature lies in or below a zone that is proven to be unsigned.
+    ///
+    /// The library would find the same, by a question for the NS records of every name on the way. That zone is where the SOA
+    /// record of a denial stands; a wrong one there costs two questions and proves nothing.
+    pub(super) async fn is_unsigned(&self, name: &Name, answer: &Answer, deadline: Instant) -> bool {
+        if !self.anchors.are_of_the_root() {
+            return false;
+        }
+        let mut zone = name.to_lowercase();
+        while !zone.is_root() {
+            if self.unsigned.known(&zone.to_string(), Instant::now()) == Some(true) {
+                return true;
+            }
+            zone = zone.base_name();
+        }
+        let soa = answer.authorities.iter().find(|record| record.record_type() == RecordType::SOA);
+        let Some(apex) = soa.map(|record| record.name.to_lowercase()) else { return false };
+        if apex.is_root() || !apex.zone_of(name) {
+            return false;
+        }
+        let entry = self.unsigned.entry(&apex.to_string(), Instant::now());
+        let known = entry.get_or_init(|| async {
+            let unsigned = match self.feed.source.zone(&apex, RecordType::NS).await {
+                Ok(servers) if !has_signatures(&servers.answers) => {
+                    self.judge(&apex, RecordType::NS, &servers, deadline).await == Security::Insecure
+                }
+                _ => false,
+            };
+            Known { value: unsigned, until: Instant::now() + if unsigned { UNSIGNED_KEPT } else { SIGNED_KEPT } }
+        });
+        known.await.value
+    }
+
+    /// Forgets which zones are unsigned.
+    pub(super) fn flush(&self) {
+        self.unsigned.clear();
     }
 
     /// The validator with the anchors as keys; nothing where the keys to DS anchors cannot be had.
