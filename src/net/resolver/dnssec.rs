@@ -94,6 +94,11 @@ impl Dnssec {
         self.control.is_healthy(Instant::now(), async || ask_control(method, source).await).await
     }
 
+    /// The same for a lookup that has to end in time.
+    async fn is_healthy_by(&self, source: &Arc<Source>, deadline: Instant) -> bool {
+        timeout_at(deadline, self.is_healthy(source)).await.unwrap_or(false)
+    }
+
     /// `auto` is settled by the first who asks.
     async fn method(&self, source: &Arc<Source>) -> &Method {
         self.method
@@ -130,7 +135,7 @@ impl Dnssec {
         };
         let security = if answer.authentic {
             Security::Secure
-        } else if self.is_healthy(source).await {
+        } else if self.is_healthy_by(source, deadline).await {
             Security::Insecure
         } else {
             // It may have stopped validating: then the missing bit tells nothing.
@@ -158,7 +163,7 @@ impl Dnssec {
         };
         // Where the resolver strips signatures from everything, nothing more has to be asked.
         let signed = has_signatures(&answer.answers) || has_signatures(&answer.authorities);
-        if !signed && !self.is_healthy(source).await {
+        if !signed && !self.is_healthy_by(source, deadline).await {
             return Ok(Link { answer, security: Security::Indeterminate });
         }
         if !signed && validator.is_unsigned(name, &answer, deadline).await {
@@ -195,7 +200,9 @@ async fn confirmed(
     match source.ask(name, kind, Flags::Signed, deadline).await {
         Ok(checked) if checked.authentic => None,
         // A resolver that validates, and holds the name for unsigned.
-        Ok(_) if source.upstream.root_answers_with_ad(source.timeout).await => None,
+        Ok(_) if timeout_at(deadline, source.upstream.root_answers_with_ad(source.timeout)).await.unwrap_or(true) => {
+            None
+        }
         Err(NoAnswer { failure: LookupFailure::ServFail, extended_errors }) => {
             let said = found.or_else(|| told(&extended_errors));
             Some(said.unwrap_or_else(|| "neither this side nor the resolver can validate the answer".to_owned()))

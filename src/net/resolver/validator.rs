@@ -151,7 +151,7 @@ impl Validator {
             };
             Known { value: unsigned, until: Instant::now() + if unsigned { UNSIGNED_KEPT } else { SIGNED_KEPT } }
         });
-        known.await.value
+        timeout_at(deadline, known).await.is_ok_and(|known| known.value)
     }
 
     /// Forgets which zones are unsigned.
