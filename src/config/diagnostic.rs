@@ -105,8 +105,12 @@ impl Diagnostic {
         let (from, to) = window(line, start);
         self.cut = from > 0;
         // Secrets are hidden first: the window may begin behind the scheme of a URL.
-        self.line_text = without_secrets(line).get(from..to).unwrap_or_default().to_owned();
-        self.marked = (start - from, end.clamp(start, to.max(start)) - from);
+        let shown = without_secrets(line);
+        let end = end.clamp(start, to.max(start));
+        let part = |from, to| visible(shown.get(from..to).unwrap_or_default());
+        let (before, marked, after) = (part(from, start), part(start, end), part(end, to));
+        self.marked = (before.len(), before.len() + marked.len());
+        self.line_text = before + &marked + &after;
     }
 
     pub(super) fn expecting(mut self, expected: impl Into<String>) -> Self {
@@ -235,6 +239,12 @@ fn without_secrets(line: &str) -> String {
     shown + rest
 }
 
+/// A line without the control characters of ISO 6429 §5.3 (C1), one of which begins a terminal command. The snippet shows
+/// those below U+0020 by pictures and knows tabs, but lets these through.
+fn visible(text: &str) -> String {
+    text.chars().map(|c| if ('\u{80}'..='\u{9f}').contains(&c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
 /// Control characters of a broken file do not reach the terminal.
 fn printable(text: String) -> String {
     if !text.chars().any(char::is_control) {
@@ -286,6 +296,18 @@ error: \"soon\" is no duration
             "a: [{url: 'https://***********@h.example/?********'}, http://b.example/x, postgres://*****@d/]"
         );
         assert_eq!(shown.len(), line.len());
+    }
+
+    #[test]
+    fn no_control_character_reaches_the_terminal() {
+        let text = "\u{9b}2J\u{1b}[2J: soon \u{80}";
+        let mark = Mark { line: 1, column: 10, bytes: Some((10, 14)) };
+        let source = Source { name: "a.yml", text };
+        let shown = Diagnostic::new(source, DiagnosticSeverity::Error, Some(mark), "no duration").to_string();
+        assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{}", shown.escape_debug());
+        let lines: Vec<&str> = shown.lines().collect();
+        let place = |line: &str, needle| line.split(needle).next().map(|before| before.chars().count());
+        assert_eq!(place(lines[3], "soon"), place(lines[4], "^^^^"), "{shown}");
     }
 
     #[test]

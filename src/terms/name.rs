@@ -44,7 +44,7 @@ fn canonical(text: &str) -> Result<Arc<str>, NameError> {
     if trimmed.is_empty() {
         return Err(NameError::Empty);
     }
-    if trimmed.parse::<Ipv4Addr>().is_ok() || trimmed.contains([':', '[', ']']) {
+    if trimmed.contains([':', '[', ']']) {
         return Err(NameError::Address(trimmed.to_owned()));
     }
     let ascii = if trimmed.is_ascii() {
@@ -52,6 +52,10 @@ fn canonical(text: &str) -> Result<Arc<str>, NameError> {
     } else {
         idna::domain_to_ascii(trimmed).map_err(|_| NameError::Idna(trimmed.to_owned()))?
     };
+    // Not before: full-width digits become plain ones (RFC 5895 §2).
+    if ascii.parse::<Ipv4Addr>().is_ok() {
+        return Err(NameError::Address(trimmed.to_owned()));
+    }
     if ascii.len() > MAX_NAME {
         return Err(NameError::TooLong(ascii.len()));
     }
@@ -199,6 +203,7 @@ mod tests {
         assert_eq!(MxHost::parse("."), Err(NameError::Empty));
         assert_eq!(MxHost::parse("192.0.2.1"), Err(NameError::Address("192.0.2.1".into())));
         assert!(matches!(MxHost::parse("[2001:db8::1]"), Err(NameError::Address(_))));
+        assert!(matches!(MxHost::parse("\u{ff11}\u{ff19}\u{ff12}.0.2.1"), Err(NameError::Address(_))), "full width");
         assert!(matches!(MxHost::parse("a..b"), Err(NameError::Label { .. })));
         assert!(matches!(MxHost::parse("*.example.com"), Err(NameError::Label { .. })));
         assert!(matches!(MxHost::parse("$(id).x"), Err(NameError::Label { .. })));

@@ -37,7 +37,9 @@ impl Octets {
                 b'\\' => bytes.push(b'\\'),
                 b'x' => {
                     let digits = std::str::from_utf8(rest.get(..2)?).ok()?;
-                    bytes.push(u8::from_str_radix(digits, 16).ok()?);
+                    // `from_str_radix` takes a sign as well.
+                    let byte = u8::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'))?;
+                    bytes.push(byte);
                     rest = rest.get(2..)?;
                 }
                 _ => return None,
@@ -103,5 +105,6 @@ mod tests {
         assert_eq!(Octets::from_escaped(&shown), Some(all));
         assert_eq!(Octets::from_escaped("\\q"), None);
         assert_eq!(Octets::from_escaped("\\x4"), None);
+        assert_eq!(Octets::from_escaped("\\x+f"), None);
     }
 }

@@ -7,9 +7,18 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use jiff::{
+    SignedDuration,
+    civil::{DateTime, date},
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+const EPOCH: DateTime = date(1970, 1, 1).at(0, 0, 0, 0);
+
 /// A point in time to the millisecond, printed as RFC 3339 in UTC with whole seconds.
+///
+/// Outside the years -9999 to 9999, which RFC 3339 cannot say, it prints as `@` and the seconds since 1970. Whatever it prints
+/// it reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp {
     milliseconds: i64,
@@ -68,9 +77,10 @@ impl Sub<Duration> for Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_second(self.unix_seconds()) {
-            Ok(timestamp) => timestamp.fmt(f),
-            // Outside the years -9999 to 9999 there is no RFC 3339 text.
+        // Not `jiff::Timestamp`, which ends a day before 9999-12-31T23:59:59Z: that is how a certificate says that it has no end
+        // (RFC 5280 §4.1.2.5).
+        match EPOCH.checked_add(SignedDuration::from_secs(self.unix_seconds())) {
+            Ok(date_time) => write!(f, "{date_time}Z"),
             Err(_) => write!(f, "@{}", self.unix_seconds()),
         }
     }
@@ -80,9 +90,21 @@ impl FromStr for Timestamp {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let parsed: jiff::Timestamp = text.parse().map_err(|error| format!("{text:?} is no RFC 3339 time: {error}"))?;
-        Ok(Self { milliseconds: parsed.as_millisecond() })
+        match text.parse::<jiff::Timestamp>() {
+            Ok(parsed) => Ok(Self { milliseconds: parsed.as_millisecond() }),
+            Err(error) => read_remote(text).ok_or_else(|| format!("{text:?} is no RFC 3339 time: {error}")),
+        }
     }
+}
+
+/// A time that `jiff::Timestamp` cannot hold, where it is written as [`Timestamp`] prints it.
+fn read_remote(text: &str) -> Option<Timestamp> {
+    let seconds = match text.strip_prefix('@') {
+        Some(seconds) => seconds.parse().ok()?,
+        None => text.strip_suffix('Z')?.parse::<DateTime>().ok()?.duration_since(EPOCH).as_secs(),
+    };
+    let time = Timestamp::from_unix_seconds(seconds);
+    (time.to_string() == text).then_some(time)
 }
 
 impl Serialize for Timestamp {
@@ -108,6 +130,22 @@ mod tests {
         assert_eq!("2026-11-23T20:00:00Z".parse(), Ok(time));
         assert_eq!("2026-11-23T21:00:00+01:00".parse(), Ok(time));
         assert!("yesterday".parse::<Timestamp>().is_err());
+    }
+
+    #[test]
+    fn the_end_of_a_certificate_without_end_is_a_time_too() {
+        // RFC 5280 §4.1.2.5.
+        let endless = Timestamp::from_unix_seconds(253_402_300_799);
+        assert_eq!(endless.to_string(), "9999-12-31T23:59:59Z");
+        assert_eq!("9999-12-31T23:59:59Z".parse(), Ok(endless));
+        assert_eq!((endless + Duration::from_secs(1)).to_string(), "@253402300800");
+        for seconds in [i64::MIN, -377_705_116_801, -377_705_116_800, 253_402_300_800, i64::MAX] {
+            let time = Timestamp::from_unix_seconds(seconds);
+            assert_eq!(time.to_string().parse().map(Timestamp::unix_seconds), Ok(time.unix_seconds()), "{time}");
+        }
+        for text in ["@0", "@", "@-", "@+253402300800", "9999-12-31", "9999-12-31Z", "9999-12-31 23:59:59Z"] {
+            assert!(text.parse::<Timestamp>().is_err(), "{text}");
+        }
     }
 
     #[test]

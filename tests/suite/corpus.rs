@@ -19,7 +19,7 @@ use smtptls_exporter::{
 };
 
 /// The folder of the corpus; `None`, and a word about it, where there is none.
-fn corpus() -> Option<PathBuf> {
+pub(crate) fn corpus() -> Option<PathBuf> {
     let folder = std::env::var_os("SMTPTLS_CORPUS").map(PathBuf::from);
     if folder.is_none() {
         eprintln!("skipped: SMTPTLS_CORPUS is not set");
@@ -28,14 +28,14 @@ fn corpus() -> Option<PathBuf> {
 }
 
 /// The rows of a table below its heading, split at tabs.
-fn rows(path: &Path) -> Vec<Vec<String>> {
+pub(crate) fn rows(path: &Path) -> Vec<Vec<String>> {
     let text = fs::read_to_string(path).unwrap();
     let split = |line: &str| line.split('\t').map(str::to_owned).collect();
     text.lines().skip(1).filter(|line| !line.is_empty()).map(split).collect()
 }
 
 /// Undoes the escapes of the tables: `\\`, `\n`, `\r`, `\t` and `\xNN`.
-fn unescaped(text: &str) -> Vec<u8> {
+pub(crate) fn unescaped(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {

@@ -8,12 +8,14 @@
     clippy::print_stderr
 )]
 
+mod any_bytes;
 mod architecture;
 mod certificate_corpus;
 mod check;
 mod corpus;
 mod dane;
 mod misbehaviours;
+mod invariants;
 mod monitor;
 mod policy_fetch;
 mod resolver;

@@ -73,11 +73,12 @@ impl Dialogue {
     /// What to do next.
     pub fn step(&mut self) -> Step {
         loop {
-            if let Some(bytes) = self.outgoing.take() {
-                return Step::Send(bytes);
-            }
+            // First: after a deadline nothing is sent, even what was due.
             if self.transcript.outcome.is_some() {
                 return Step::End;
+            }
+            if let Some(bytes) = self.outgoing.take() {
+                return Step::Send(bytes);
             }
             if self.phase == Phase::Tls {
                 return Step::StartTls;
@@ -320,6 +321,18 @@ mod tests {
         let mut dialogue = Dialogue::new("x\r\nMAIL FROM:<>");
         dialogue.receive(b"220 mx\r\n");
         assert_eq!(dialogue.step(), Step::Send(b"EHLO xMAILFROM:<>\r\n".to_vec()));
+    }
+
+    #[test]
+    fn nothing_is_sent_after_a_deadline() {
+        let mut dialogue = Dialogue::new("x");
+        for reply in [BANNER, OFFER, "220 go\r\n"] {
+            dialogue.receive(reply.as_bytes());
+            while let Step::Send(_) = dialogue.step() {}
+        }
+        dialogue.tls_established();
+        dialogue.timed_out();
+        assert_eq!(dialogue.step(), Step::End, "the second EHLO was due");
     }
 
     #[test]
