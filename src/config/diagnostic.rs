@@ -93,7 +93,9 @@ impl Diagnostic {
 
     fn place(&mut self, source: Source<'_>, mark: Mark) {
         self.location = Some(Location { line: mark.line, column: mark.column });
-        let Some(line) = source.text.lines().nth(mark.line - 1) else { return };
+        // YAML 1.2 §5.4: a bare CR ends a line too.
+        let mut lines = source.text.lines().flat_map(|line| line.split('\r'));
+        let Some(line) = lines.nth(mark.line - 1) else { return };
         let start = line.char_indices().nth(mark.column.saturating_sub(1)).map_or(line.len(), |(at, _)| at);
         let length = mark.bytes.map_or(1, |(from, to)| to.saturating_sub(from));
         // A value over many lines is marked at its first one.
@@ -296,6 +298,13 @@ error: \"soon\" is no duration
             "a: [{url: 'https://***********@h.example/?********'}, http://b.example/x, postgres://*****@d/]"
         );
         assert_eq!(shown.len(), line.len());
+    }
+
+    #[test]
+    fn lines_are_those_of_yaml() {
+        let text = "# a\rprobe:\r\n  interval: soon\r";
+        let errors = crate::config::parse("a.yml", text).unwrap_err().to_string();
+        assert!(errors.contains("a.yml:3:13") && errors.contains("3 |   interval: soon"), "{errors}");
     }
 
     #[test]

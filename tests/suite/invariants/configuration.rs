@@ -30,7 +30,8 @@ fn check_loaded(text: &str, loaded: &Loaded) {
 }
 
 fn check_diagnostics(text: &str, diagnostics: &[Diagnostic]) {
-    let lines = text.split('\n').count();
+    // YAML 1.2 §5.4: LF, CRLF and CR end a line.
+    let lines = text.split(['\n', '\r']).count();
     for one in diagnostics {
         assert!(one.location.is_none_or(|at| (1..=lines + 1).contains(&at.line)), "{one:?}");
         let texts = [Some(&one.message), one.expected.as_ref(), one.hint.as_ref()];
