@@ -12,7 +12,10 @@ use std::{
 use proptest::{prelude::*, test_runner::TestRunner};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 
-use smtptls_exporter::terms::Octets;
+use smtptls_exporter::{
+    protocol::tls::{Roots, chain_facts},
+    terms::Octets,
+};
 
 use crate::{
     corpus::{corpus, rows, unescaped},
@@ -49,6 +52,19 @@ fn broken<'a>((name, invariant): Target, inputs: impl IntoIterator<Item = &'a Ve
 fn seeds_hold() {
     let broken: Vec<String> = TARGETS.into_iter().flat_map(|target| broken(target, &seeds(target.0))).collect();
     assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+/// Else nothing would be seen where a forged chain is trusted.
+#[test]
+fn the_chains_among_the_seeds_are_trusted() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/certificates/chain");
+    let der = |name: &str| fs::read(folder.join(name)).unwrap();
+    let roots = Roots::from_pem(&der("root.pem")).unwrap();
+    let now = "2026-06-01T00:00:00Z".parse().unwrap();
+    for leaf in ["leaf.der", "expired.der", "endless.der"] {
+        let facts = chain_facts(&[der(leaf), der("issuer.der")], &roots, now).unwrap();
+        assert!(facts.path.is_trusted(), "{leaf}: {:?}", facts.path);
+    }
 }
 
 #[test]
