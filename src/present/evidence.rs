@@ -26,7 +26,8 @@ pub(super) fn brief(page: &mut Page, assessment: &Assessment, now: Timestamp) {
     let policy = policy.map(|policy| format!("{}, {}", policy.mode.as_str(), words::span(policy.max_age.duration())));
     let host = assessment.policy.certificate.as_ref().map(|certificate| host_certificate(certificate, now));
     let parts: Vec<String> = policy.into_iter().chain(id).chain(host).collect();
-    page.labelled(LABEL, "MTA-STS", VALUE, None, &parts.join(", "));
+    let parts = if parts.is_empty() { "none".to_owned() } else { parts.join(", ") };
+    page.labelled(LABEL, "MTA-STS", VALUE, None, &parts);
     page.labelled(LABEL, "MX", VALUE, None, &mx_summary(assessment, now));
     page.labelled(LABEL, "TLSRPT", VALUE, None, &tlsrpt(assessment).1);
 }

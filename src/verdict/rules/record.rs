@@ -51,7 +51,10 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
             case,
             Code::StsRecordMissing,
             subject(),
-            format!("There is no MTA-STS record at {name}: nothing stops an attacker on the way from switching TLS off."),
+            match case.dane_ground(&subject()).usable {
+                    true => format!("There is no MTA-STS record at {name}: DANE protects mail from senders that validate DNSSEC, and from no others."),
+                    false => format!("There is no MTA-STS record at {name}: nothing stops an attacker on the way from switching TLS off."),
+                },
             format!("Publish a policy in mode testing first, then announce it:\n{}", publish()),
         );
         }
