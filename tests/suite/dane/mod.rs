@@ -6,5 +6,5 @@ mod chains;
 mod corpus;
 mod coverage;
 mod peers;
-mod pki;
+pub(crate) mod pki;
 mod records;

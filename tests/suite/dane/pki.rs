@@ -14,11 +14,11 @@ use smtptls_exporter::{
     terms::{Octets, Timestamp},
 };
 
-pub(super) type Authority = CertifiedIssuer<'static, KeyPair>;
+pub(crate) type Authority = CertifiedIssuer<'static, KeyPair>;
 
-pub(super) const HOST: &str = "mx.example.com";
+pub(crate) const HOST: &str = "mx.example.com";
 
-pub(super) fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     "2026-06-01T00:00:00Z".parse().unwrap()
 }
 
@@ -34,77 +34,77 @@ fn params(name: &str, (from, until): (i32, i32), is_ca: bool) -> CertificatePara
     params
 }
 
-pub(super) fn root(name: &str) -> Authority {
+pub(crate) fn root(name: &str) -> Authority {
     root_of(name, (2010, 2040))
 }
 
-pub(super) fn root_of(name: &str, years: (i32, i32)) -> Authority {
+pub(crate) fn root_of(name: &str, years: (i32, i32)) -> Authority {
     CertifiedIssuer::self_signed(params(name, years, true), KeyPair::generate().unwrap()).unwrap()
 }
 
-pub(super) fn intermediate(name: &str, by: &Authority, years: (i32, i32)) -> Authority {
+pub(crate) fn intermediate(name: &str, by: &Authority, years: (i32, i32)) -> Authority {
     CertifiedIssuer::signed_by(params(name, years, true), KeyPair::generate().unwrap(), by).unwrap()
 }
 
 /// A leaf to be signed.
-pub(super) struct Leaf(CertificateParams);
+pub(crate) struct Leaf(CertificateParams);
 
 impl Leaf {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::named(HOST)
     }
 
-    pub(super) fn named(name: &str) -> Self {
+    pub(crate) fn named(name: &str) -> Self {
         Self(params(name, (2026, 2027), false))
     }
 
-    pub(super) fn years(mut self, from: i32, until: i32) -> Self {
+    pub(crate) fn years(mut self, from: i32, until: i32) -> Self {
         self.0.not_before = date_time_ymd(from, 1, 1);
         self.0.not_after = date_time_ymd(until, 1, 1);
         self
     }
 
-    pub(super) fn authority(mut self) -> Self {
+    pub(crate) fn authority(mut self) -> Self {
         self.0.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         self
     }
 
-    pub(super) fn client_only(mut self) -> Self {
+    pub(crate) fn client_only(mut self) -> Self {
         self.0.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         self
     }
 
     /// No subjectAltName; the name is the common name's.
-    pub(super) fn common_name_only(mut self) -> Self {
+    pub(crate) fn common_name_only(mut self) -> Self {
         self.0.subject_alt_names.clear();
         self
     }
 
-    pub(super) fn common_name(mut self, name: &str) -> Self {
+    pub(crate) fn common_name(mut self, name: &str) -> Self {
         self.0.distinguished_name = DistinguishedName::new();
         self.0.distinguished_name.push(DnType::CommonName, name);
         self
     }
 
-    pub(super) fn by(self, issuer: &Authority) -> Vec<u8> {
+    pub(crate) fn by(self, issuer: &Authority) -> Vec<u8> {
         self.0.signed_by(&KeyPair::generate().unwrap(), issuer).unwrap().der().to_vec()
     }
 
-    pub(super) fn self_signed(self) -> Vec<u8> {
+    pub(crate) fn self_signed(self) -> Vec<u8> {
         self.0.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
     }
 }
 
-pub(super) fn der(authority: &Authority) -> Vec<u8> {
+pub(crate) fn der(authority: &Authority) -> Vec<u8> {
     authority.der().to_vec()
 }
 
-pub(super) fn chain(certificates: &[&[u8]]) -> ChainFacts {
+pub(crate) fn chain(certificates: &[&[u8]]) -> ChainFacts {
     chain_facts(certificates, &Roots::default(), now()).unwrap()
 }
 
 /// The record with these parameters for a certificate.
-pub(super) fn record([usage, selector, matching]: [u8; 3], der: &[u8]) -> TlsaRecord {
+pub(crate) fn record([usage, selector, matching]: [u8; 3], der: &[u8]) -> TlsaRecord {
     let selected = if selector == 0 { der } else { public_key_info(der).unwrap() };
     let data = match matching {
         1 => digest(&SHA256, selected).as_ref().to_vec(),
@@ -115,17 +115,17 @@ pub(super) fn record([usage, selector, matching]: [u8; 3], der: &[u8]) -> TlsaRe
 }
 
 /// One with a digest that is of nothing.
-pub(super) fn stranger([usage, selector, matching]: [u8; 3]) -> TlsaRecord {
+pub(crate) fn stranger([usage, selector, matching]: [u8; 3]) -> TlsaRecord {
     let data = vec![0xab; if matching == 2 { 64 } else { 32 }];
     TlsaRecord { usage, selector, matching, data: Octets(data) }
 }
 
-pub(super) fn judge(records: &[TlsaRecord], certificates: &[&[u8]]) -> Verification {
+pub(crate) fn judge(records: &[TlsaRecord], certificates: &[&[u8]]) -> Verification {
     verify(records, &chain(certificates), &[HOST], now())
 }
 
-pub(super) fn matched(record: usize, depth: usize) -> DaneResult {
+pub(crate) fn matched(record: usize, depth: usize) -> DaneResult {
     DaneResult::Match { record, depth: Some(depth) }
 }
 
-pub(super) const MISMATCH: DaneResult = DaneResult::Mismatch { passed_over: None };
+pub(crate) const MISMATCH: DaneResult = DaneResult::Mismatch { passed_over: None };

@@ -6,7 +6,7 @@ use smtptls_exporter::verdict::{Code, Severity, Subject, SubjectKind};
 
 use super::{
     case::{DAY, Monitor, NOW, World, find},
-    pairs_domain, pairs_mail, pairs_policy,
+    pairs_dane, pairs_domain, pairs_mail, pairs_policy, pairs_tls,
 };
 
 /// A finding, the world that raises it, and one near it that does not.
@@ -22,7 +22,7 @@ pub(crate) struct Pair {
 const CONTEXTS: [&str; 4] = ["enforce", "testing", "none", "unknown"];
 
 fn pairs() -> Vec<&'static Pair> {
-    [pairs_domain::PAIRS, pairs_policy::PAIRS, pairs_mail::PAIRS].into_iter().flatten().collect()
+    [pairs_domain::PAIRS, pairs_policy::PAIRS, pairs_mail::PAIRS, pairs_tls::PAIRS, pairs_dane::PAIRS].into_iter().flatten().collect()
 }
 
 fn severity(letter: char) -> Option<Severity> {
@@ -109,7 +109,8 @@ fn sentences_are_whole() {
             for finding in judged(context, pair.raised).findings {
                 // What is to be published stands at the end of a fix, on a line of its own.
                 let (fix, line) = finding.fix.rsplit_once('\n').unwrap_or((&finding.fix, ""));
-                assert!(line.is_empty() || (line.contains(" TXT \"") && fix.ends_with(':')), "{}", finding.fix);
+                let published = line.contains(" TXT \"") || line.contains(" TLSA ");
+                assert!(line.is_empty() || (published && fix.ends_with(':')), "{}", finding.fix);
                 let fix = fix.strip_suffix(':').map_or_else(|| fix.to_owned(), |fix| format!("{fix}."));
                 for text in [&finding.detail, &fix] {
                     let context = format!("{}: {text}", finding.code);

@@ -33,6 +33,10 @@ fn ttl(world: World, seconds: u32) -> World {
     })
 }
 
+fn below_a_parent(world: World) -> World {
+    world.with(|world| world.enforcing_parent = smtptls_exporter::terms::PolicyDomain::parse("parent.example").ok())
+}
+
 pub(crate) const PAIRS: &[Pair] = &[
     Pair {
         code: Code::DnsLookupFailed,
@@ -51,6 +55,19 @@ pub(crate) const PAIRS: &[Pair] = &[
         severity: "EEEE",
         raised: |world| delegated(world.no_record()),
         near: delegated,
+    },
+    Pair {
+        code: Code::StsSubdomainUncovered,
+        // While senders still hold the domain's own policy, it is covered.
+        severity: "-III",
+        raised: |world| below_a_parent(world.no_record()),
+        near: |world| below_a_parent(world.no_record().implicit(&["192.0.2.3"])),
+    },
+    Pair {
+        code: Code::TlsRptRuaSharesFate,
+        severity: "IIII",
+        raised: |world| world.tlsrpt(&["v=TLSRPTv1; rua=mailto:t@example.com,https://r.example.com/in"]),
+        near: |world| world.tlsrpt(&["v=TLSRPTv1; rua=mailto:t@example.com,mailto:t@notexample.com"]),
     },
     Pair { code: Code::StsRecordMissing, severity: "IIII", raised: World::no_record, near: same },
     Pair {

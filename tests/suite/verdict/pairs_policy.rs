@@ -56,6 +56,14 @@ fn one_fails(world: World) -> World {
     })
 }
 
+/// The second address of the policy host serves something else.
+fn second_serves(world: World, change: fn(String) -> String) -> World {
+    world.policy_address("192.0.2.81").with(|world| {
+        let response = world.domain.policy.fetches[1].response.as_mut().unwrap();
+        response.body = change(response.body.to_text()).as_str().into();
+    })
+}
+
 pub(crate) const PAIRS: &[Pair] = &[
     Pair {
         code: Code::StsPolicyUnused,
@@ -219,5 +227,23 @@ pub(crate) const PAIRS: &[Pair] = &[
         severity: "IIII",
         raised: |world| mode(world, "testing"),
         near: |world| mode(world, "enforce"),
+    },
+    Pair {
+        code: Code::StsPolicyWildcardWide,
+        severity: "EEEE",
+        raised: |world| line(world, "mx: *.com"),
+        // What a mail provider documents for its customers is not for anybody.
+        near: |world| line(world, "mx: *.mail.protection.outlook.com"),
+    },
+    Pair {
+        code: Code::StsPolicyDiverges,
+        severity: "WWWW",
+        raised: |world| second_serves(world.status(200), |body| body.replace("604800", "604801")),
+        // Compared by meaning, not by bytes.
+        near: |world| {
+            second_serves(world.status(200), |body| {
+                format!("{}x-unknown: 1\r\n", body.replace("mx1.example.com", "MX1.EXAMPLE.com").replace('\n', "\r\n"))
+            })
+        },
     },
 ];
