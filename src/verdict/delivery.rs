@@ -218,6 +218,21 @@ impl SenderState {
         Self { state, reason, paths }
     }
 
+    /// The state of a kind with two views: this one, of senders that hold nothing, and that of those that hold a policy. The counts
+    /// are those of the first.
+    #[must_use]
+    pub fn joined_with(self, held: Self) -> Self {
+        let reason = match (self.state, held.state) {
+            (State::Blocked, _) => return self,
+            (_, State::Blocked) => return held,
+            (new, held) if new == held => return self,
+            // Who holds nothing is protected by DANE: it is the policy that costs paths.
+            (State::Protected, _) => held.reason,
+            _ => Reason::ViewsDiffer,
+        };
+        Self { state: State::Partial, reason, paths: self.paths }
+    }
+
     const fn is_unknown(&self) -> bool {
         matches!(self.state, State::Unknown)
     }
@@ -243,6 +258,8 @@ pub struct Kinds {
     pub dane: SenderState,
     /// DANE and MTA-STS together, for each view.
     pub both: SenderState,
+    /// A view of MTA-STS that senders hold refuses a path: the counts above are of those that hold nothing.
+    pub held_refuses: bool,
     /// Whether some view of MTA-STS applies a policy in enforce.
     pub sts_enforces: Enforcement,
     /// Whether some host has secure usable TLSA records.
@@ -273,11 +290,11 @@ impl Kinds {
         }
         // With two views, the one that holds the policy has the secure paths.
         let secure = |kind: &SenderState| kind.paths.secure > 0 || kind.reason == Reason::ViewsDiffer;
-        if ![self.sts, self.dane].iter().any(secure) {
+        if !kinds.iter().any(secure) {
             return State::Unprotected;
         }
         let protects = enforcing.any(|(kind, _)| kind.state == State::Protected);
-        if protects && kinds.iter().all(|kind| kind.paths.refused == 0) {
+        if protects && !self.held_refuses && kinds.iter().all(|kind| kind.paths.refused == 0) {
             return State::Protected;
         }
         State::Partial

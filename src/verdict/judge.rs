@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
     Acceptance, AddressAssessment, Assessment, DnssecStates, Enforcement, Expectation, History, HostPattern, Kinds,
-    MxAssessment, Outcome, PathCounts, PolicyAssessment, Reason, RecordAssessment, SenderState, Senders, Severity,
+    MxAssessment, Outcome, PathCounts, PolicyAssessment, RecordAssessment, SenderState, Senders, Severity,
     State, Thresholds, TlsRptAssessment,
     case::{Case, MailHosts, View, has_no_address, sts},
     rules,
@@ -43,7 +43,7 @@ pub struct Context<'a> {
 /// `history` holds the present observation already.
 pub fn judge(observation: &Observation, history: &History, context: &Context<'_>, now: Timestamp) -> Assessment {
     let case = Case::new(observation, history, context, now);
-    let senders = senders(&case);
+    let AllViews { senders, held_refuses } = senders(&case);
     let sight = rules::Sight::of(&case);
     let findings = rules::all(&case, &sight, all_down(&case));
     let seen = &*observation.domain;
@@ -51,7 +51,7 @@ pub fn judge(observation: &Observation, history: &History, context: &Context<'_>
         domain: seen.domain.clone(),
         checked_at: seen.started_at,
         duration: seen.duration,
-        delivery: delivery(&case, &senders),
+        delivery: delivery(&case, &senders, held_refuses),
         senders,
         findings,
         expectations: rules::expectations(&case),
@@ -76,8 +76,15 @@ pub fn judge(observation: &Observation, history: &History, context: &Context<'_>
     }
 }
 
-fn senders(case: &Case<'_>) -> Senders {
-    let same = Senders::all;
+/// The kinds of sender, and what their joined views do not show.
+struct AllViews {
+    senders: Senders,
+    /// Senders that hold a policy refuse a path.
+    held_refuses: bool,
+}
+
+fn senders(case: &Case<'_>) -> AllViews {
+    let same = |state: SenderState| AllViews { senders: Senders::all(state), held_refuses: false };
     let refused = PathCounts { refused: 1, ..PathCounts::default() };
     if case.mx_unanswered && !matches!(case.hosts, MailHosts::Null) {
         // Nobody who validates finds a host: the paths that were known are refused, whatever they do.
@@ -101,13 +108,16 @@ fn senders(case: &Case<'_>) -> Senders {
             let mut sts_state = of(&|_, address| address.sts, &cannot_tell);
             let dane = of(&|_, address| address.dane, &unreached);
             let mut both = of(&|_, address| address.sts.and(address.dane), &unreached);
+            let mut held_refuses = false;
             if let Some(cached) = &case.cached_view {
                 let view = View::Policy(Some(Arc::clone(cached)));
-                let held = |host: &MxHost, address: &AddressAssessment| sts(&view, host, &address.path);
-                sts_state = two_views(sts_state, of(&held, &cannot_tell));
-                both = two_views(both, of(&|host, address| held(host, address).and(address.dane), &unreached));
+                let outcome = |host: &MxHost, address: &AddressAssessment| sts(&view, host, &address.path);
+                let held = of(&outcome, &cannot_tell);
+                held_refuses = held.paths.refused > 0;
+                sts_state = sts_state.joined_with(held);
+                both = both.joined_with(of(&|host, address| outcome(host, address).and(address.dane), &unreached));
             }
-            Senders { opportunistic, sts: sts_state, dane, both }
+            AllViews { senders: Senders { opportunistic, sts: sts_state, dane, both }, held_refuses }
         }
     }
 }
@@ -142,17 +152,7 @@ fn counts(
         .collect()
 }
 
-/// Senders that hold a policy, and those that do not.
-fn two_views(new: SenderState, held: SenderState) -> SenderState {
-    match (new.state, held.state) {
-        (State::Blocked, _) => new,
-        (_, State::Blocked) => held,
-        (a, b) if a == b => new,
-        _ => SenderState { state: State::Partial, reason: Reason::ViewsDiffer, paths: new.paths },
-    }
-}
-
-fn delivery(case: &Case<'_>, senders: &Senders) -> State {
+fn delivery(case: &Case<'_>, senders: &Senders, held_refuses: bool) -> State {
     let enforces = |policy: &Option<Arc<Policy>>| policy.as_ref().is_some_and(|policy| policy.mode == Mode::Enforce);
     let sts_enforces = match &case.new_view {
         View::CannotTell => Enforcement::CannotTell,
@@ -165,7 +165,7 @@ fn delivery(case: &Case<'_>, senders: &Senders) -> State {
         .find(|wanted| hosts().any(|found| found == *wanted))
         .unwrap_or(Enforcement::Off);
     let Senders { opportunistic, sts, dane, both } = *senders;
-    Kinds { opportunistic, sts, dane, both, sts_enforces, dane_enforces }.state()
+    Kinds { opportunistic, sts, dane, both, held_refuses, sts_enforces, dane_enforces }.state()
 }
 
 fn escaped(records: &[Vec<Octets>]) -> Vec<String> {

@@ -1,11 +1,15 @@
 //! The judgement, by its specification: facts in, findings and delivery out.
 
 mod case;
+mod cells;
 mod certificates;
 mod codes;
+mod dane_peers;
 mod delivery;
 mod fetch;
+mod kinds;
 mod lookups;
+mod outcomes;
 mod pairs_dane;
 mod pairs_domain;
 mod pairs_mail;
@@ -14,5 +18,7 @@ mod pairs_tls;
 mod peers;
 mod reach;
 mod replay;
+mod severities;
 mod signed;
+mod vectors_dane;
 mod wishes;

@@ -36,6 +36,11 @@ pub(crate) fn old_leaf() -> Vec<u8> {
     made("an expired one", || Leaf::named(super::case::MX1).years(2025, 2026).by(&ISSUER))
 }
 
+/// One of the first host as well, with another key.
+pub(crate) fn namesake() -> Vec<u8> {
+    made("a namesake", || Leaf::named(super::case::MX1).by(&ISSUER))
+}
+
 /// One that nobody signed but its own key.
 pub(crate) fn self_signed() -> Vec<u8> {
     made("a self-signed one", || Leaf::named(super::case::MX1).self_signed())
