@@ -10,7 +10,7 @@ use super::{
     policy_view::PolicyView,
 };
 use crate::{
-    facts::{AddressLookup, Lookup, LookupFailure, LookupOutcome, MxTarget, Observation, Security},
+    facts::{AddressLookup, DnssecSight, Lookup, LookupFailure, LookupOutcome, MxTarget, Observation, Security},
     protocol::{
         mta_sts::{Mode, Policy, StsRecord, read_sts_records},
         tls_rpt::{TlsRptRecord, read_tlsrpt_records},
@@ -139,7 +139,7 @@ impl<'a> Case<'a> {
             new_view,
             cached_view,
             hosts: MailHosts::Unknown,
-            mx_unanswered: mx_unanswered(observation, history, context.once, resolver_healthy),
+            mx_unanswered: mx_unanswered(observation, history, context, resolver_healthy),
         };
         case.hosts = case.mail_hosts();
         case
@@ -164,12 +164,13 @@ impl<'a> Case<'a> {
         within || self.context.own_mx.iter().any(|pattern| pattern.matches(host))
     }
 
-    /// RFC 7672 §3.2.2: the names that count for DANE-TA beside the TLSA base domain. Where the MX records are secure, the domain,
-    /// and what it is an alias of.
-    pub(crate) fn dane_names(&self) -> Vec<&str> {
-        let alias = self.mx_lookup.cname.last().map(String::as_str);
-        let names = std::iter::once(self.domain.as_str()).chain(alias);
-        names.filter(|_| self.mx_lookup.security == Security::Secure).collect()
+    /// RFC 7672 §3.2.2: the names that DANE-TA takes beside the TLSA base domain. The domain, and what it is an alias of, where its
+    /// MX records are secure.
+    pub(crate) fn next_hop_names(&self) -> Vec<&str> {
+        if self.mx_lookup.security != Security::Secure {
+            return Vec::new();
+        }
+        std::iter::once(self.domain.as_str()).chain(self.mx_lookup.cname.last().map(String::as_str)).collect()
     }
 
     /// What DANE is in force on the mail host that a finding is about; on any host where it is about none.
@@ -276,7 +277,8 @@ impl<'a> Case<'a> {
                     },
                     self.now,
                 ));
-                let dane_verdict = host_dane.for_domain(&path, &self.dane_names(), self.now);
+                let names = self.next_hop_names();
+                let dane_verdict = host_dane.for_domain(&path, &names, self.now);
                 addresses.push(AddressAssessment {
                     opportunistic: opportunistic(path.reach),
                     sts: sts(&self.new_view, host, &path),
@@ -344,11 +346,12 @@ pub(crate) fn has_no_address(lookup: &AddressLookup) -> bool {
 }
 
 /// One SERVFAIL may be a name server that restarts: as with every lookup the third in a row counts, or the only one where
-/// there is no history. That the signatures do not hold is no accident.
-fn mx_unanswered(observation: &Observation, history: &History, once: bool, resolver_healthy: bool) -> bool {
-    let lasting = once || history.domain.mx.failures_in_a_row >= LOOKUP_FAILURES_IN_A_ROW;
+/// there is no history. That the signatures do not hold is no accident. A resolver that validates nothing may say SERVFAIL for that.
+fn mx_unanswered(observation: &Observation, history: &History, context: &Context<'_>, resolver_healthy: bool) -> bool {
+    let lasting = context.once || history.domain.mx.failures_in_a_row >= LOOKUP_FAILURES_IN_A_ROW;
+    let validates = context.vantage.dnssec == DnssecSight::Off || observation.domain.dnssec_healthy;
     match observation.domain.mx.failure() {
-        Some(LookupFailure::ServFail) => resolver_healthy && lasting,
+        Some(LookupFailure::ServFail) => resolver_healthy && validates && lasting,
         Some(LookupFailure::Bogus(_)) => observation.domain.dnssec_healthy,
         _ => false,
     }

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{AddressAssessment, Enforcement, HostHistory, MxAssessment, Outcome, PathAssessment, Reach};
 use crate::{
-    facts::{AddressObservation, ChainFacts, Handshake, HostObservation, Security, TlsSurvey, TlsaRecord},
+    facts::{AddressObservation, ChainFacts, Handshake, HostObservation, Security, TlsFailure, TlsSurvey, TlsaRecord},
     protocol::dane::{ChainFault, DaneResult, TlsaState, TlsaStatus, Verification, tlsa_state, verify},
-    terms::Timestamp,
+    terms::{MxHost, Timestamp},
     verdict::case::LOOKUP_FAILURES_IN_A_ROW,
 };
 
@@ -145,7 +145,7 @@ impl HostDane {
         self.verify(chain, names, now)
     }
 
-    /// The verdict on a path for mail to one domain, whose own `names` count for DANE-TA as well (RFC 7672 §3.2.2).
+    /// The verdict on a path for mail to one domain: these names of it count for DANE-TA as well (RFC 7672 §3.2.2).
     pub(crate) fn for_domain(&self, path: &PathAssessment, names: &[&str], now: Timestamp) -> Option<Verification> {
         let by_base = path.dane.as_ref()?;
         let named = !matches!(&by_base.result, DaneResult::ChainInvalid { fault, further, .. }
@@ -154,6 +154,21 @@ impl HostDane {
             return Some(by_base.clone());
         }
         self.compare(path.judged.as_deref()?, path.survey.as_deref(), names, now)
+    }
+
+    /// How the server breaks off where it is asked for the TLSA base domain, as senders that apply DANE ask (RFC 7672 §8.1), and not
+    /// where it is asked for the host.
+    pub(crate) fn fails_by_base<'p>(&self, path: &'p PathAssessment) -> Option<(&'p MxHost, &'p TlsFailure)> {
+        let usual = path.tls().is_some_and(|tls| tls.completed);
+        match path.survey.as_ref()?.base_sni.as_ref()? {
+            (name, Handshake::Failed(failure)) if usual && self.state()?.base() == Some(name) => Some((name, failure)),
+            _ => None,
+        }
+    }
+
+    /// Whether a sender that applies DANE gets its mail through inside TLS, whatever the certificate.
+    fn takes_mail(&self, path: &PathAssessment) -> bool {
+        path.takes_mail_in_tls() && self.fails_by_base(path).is_none()
     }
 
     /// What a sender that applies DANE does on a path.
@@ -172,8 +187,8 @@ impl HostDane {
             TlsaStatus::None | TlsaStatus::Insecure => Outcome::Open,
             TlsaStatus::Indeterminate => Outcome::CannotTell,
             TlsaStatus::Bogus | TlsaStatus::Failed => self.without_address(),
-            TlsaStatus::Unusable if path.takes_mail_in_tls() => Outcome::Open,
-            TlsaStatus::Usable if path.takes_mail_in_tls() && verdict.is_some_and(is_match) => match mx_security {
+            TlsaStatus::Unusable if self.takes_mail(path) => Outcome::Open,
+            TlsaStatus::Usable if self.takes_mail(path) && verdict.is_some_and(is_match) => match mx_security {
                 Security::Secure => Outcome::Secure,
                 // The host is authenticated, and anybody could have named it.
                 Security::Insecure => Outcome::Open,
@@ -194,7 +209,7 @@ impl HostDane {
     /// Whether DANE holds for an address, by the TLSA base domain alone; nothing where it is not asked for or cannot be told.
     pub(crate) fn holds(&self, path: &PathAssessment) -> Option<bool> {
         let told = self.status == TlsaStatus::Usable && path.reach == Reach::Up;
-        told.then(|| path.takes_mail_in_tls() && path.dane.as_ref().is_some_and(is_match))
+        told.then(|| self.takes_mail(path) && path.dane.as_ref().is_some_and(is_match))
     }
 
     /// The word of JSON for an address; nothing where it cannot be told.
@@ -205,7 +220,7 @@ impl HostDane {
             TlsaStatus::Bogus | TlsaStatus::Failed if self.failure_counts => DaneWord::Failed,
             TlsaStatus::Bogus | TlsaStatus::Failed => return None,
             TlsaStatus::Usable | TlsaStatus::Unusable if path.reach == Reach::CannotTell => return None,
-            TlsaStatus::Usable | TlsaStatus::Unusable if !path.takes_mail_in_tls() => DaneWord::Failed,
+            TlsaStatus::Usable | TlsaStatus::Unusable if !self.takes_mail(path) => DaneWord::Failed,
             TlsaStatus::Unusable => DaneWord::EncryptOnly,
             TlsaStatus::Usable if verdict.is_some_and(is_match) => DaneWord::Match,
             TlsaStatus::Usable => DaneWord::Mismatch,

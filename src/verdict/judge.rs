@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
     Acceptance, AddressAssessment, Assessment, DnssecStates, Enforcement, Expectation, History, HostPattern, Kinds,
-    MxAssessment, Outcome, PathCounts, PolicyAssessment, RecordAssessment, SenderState, Senders, Severity,
-    State, Thresholds, TlsRptAssessment,
+    MxAssessment, Outcome, PathCounts, PolicyAssessment, RecordAssessment, SenderState, Senders, Severity, State,
+    Thresholds, TlsRptAssessment,
     case::{Case, MailHosts, View, has_no_address, sts},
     rules,
 };

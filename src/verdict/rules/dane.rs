@@ -5,7 +5,7 @@ use crate::{
     facts::{Lookup, Security, TlsaRecord},
     protocol::dane::{ChainFault, Combination, DaneResult, LookupLink, RecordSet, TlsaState, TlsaStatus, Verification},
     terms::MxHost,
-    verdict::{AddressAssessment, Code, HostDane, MxAssessment, Outcome, Reach, Severity, Subject, case::Case, words},
+    verdict::{AddressAssessment, Code, HostDane, MxAssessment, Reach, Severity, Subject, case::Case, words},
 };
 
 /// More than this make a detail unreadable.
@@ -255,11 +255,9 @@ fn coverage(case: &Case<'_>, raised: &mut Raised) {
         return;
     }
     let subject = || Subject::Domain(case.domain.clone());
-    // What cannot be told is not called missing.
+    // What cannot be told is not called missing. A host that is down counts: who steers mail there answers in its place.
     let without = names(|mx| {
-        mx.host.is_some()
-            && matches!(mx.dane.status, TlsaStatus::None | TlsaStatus::Insecure | TlsaStatus::Unusable)
-            && (mx.addresses.is_empty() || mx.addresses.iter().any(|address| address.dane != Outcome::Refused))
+        mx.host.is_some() && matches!(mx.dane.status, TlsaStatus::None | TlsaStatus::Insecure | TlsaStatus::Unusable)
     });
     if !without.is_empty() {
         raised.raise(

@@ -130,10 +130,14 @@ fn sni_fault(
         Handshake::Failed(failure) => Some(format!("the TLS handshake fails {how} ({failure})")),
         Handshake::Done(_) | Handshake::NotSeen(_) => None,
     });
-    failed.or_else(|| {
+    let by_base = || {
+        let (name, failure) = mx.dane.fails_by_base(&address.path)?;
+        Some(format!("the TLS handshake fails with the server name {name}, where the TLSA records stand ({failure})"))
+    };
+    failed.or_else(by_base).or_else(|| {
         // RFC 7672 §8.1: the TLSA base domain is sent as SNI; a server that matches only by it is one alias away from refusal.
         (address.dane_word == Some(DaneWord::Match)).then_some(())?;
-        let names = case.dane_names();
+        let names = case.next_hop_names();
         cases.iter().find_map(|(how, handshake)| match handshake {
             Handshake::Done(tls)
                 if !mx.dane.verify(&tls.chain, &names, case.now).is_some_and(|verdict| is_match(&verdict)) =>

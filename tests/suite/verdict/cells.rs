@@ -233,7 +233,12 @@ fn what_holders_of_a_policy_are_refused_counts() {
     monitor.see(&narrow(two("enforce")));
     let seen = monitor.later(DAY).see(&both_match(narrow(two("enforce")).status(404)));
     assert_eq!(seen.senders.dane.state, State::Protected);
-    assert_eq!(seen.delivery, State::Partial, "senders that hold the policy do not deliver to {MX2}: {:#?}", seen.senders);
+    assert_eq!(
+        seen.delivery,
+        State::Partial,
+        "senders that hold the policy do not deliver to {MX2}: {:#?}",
+        seen.senders
+    );
 }
 
 /// none deployed | no TLSA | all time out 3 times, canary fine | blocked

@@ -22,7 +22,10 @@ pub(crate) struct Pair {
 const CONTEXTS: [&str; 4] = ["enforce", "testing", "none", "unknown"];
 
 fn pairs() -> Vec<&'static Pair> {
-    [pairs_domain::PAIRS, pairs_policy::PAIRS, pairs_mail::PAIRS, pairs_tls::PAIRS, pairs_dane::PAIRS].into_iter().flatten().collect()
+    [pairs_domain::PAIRS, pairs_policy::PAIRS, pairs_mail::PAIRS, pairs_tls::PAIRS, pairs_dane::PAIRS]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn severity(letter: char) -> Option<Severity> {

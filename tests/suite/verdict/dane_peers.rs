@@ -37,7 +37,11 @@ fn each_usage_selector_and_matching_type_in_a_signed_and_an_unsigned_zone() {
                 (_, true) => (Outcome::Secure, DaneWord::Match, State::Protected),
                 (_, false) => (Outcome::Refused, DaneWord::Mismatch, State::Blocked),
             };
-            assert_eq!((address.dane, address.dane_word.unwrap(), seen.delivery), expected, "{parameters:?} {is_right}");
+            assert_eq!(
+                (address.dane, address.dane_word.unwrap(), seen.delivery),
+                expected,
+                "{parameters:?} {is_right}"
+            );
 
             for unsigned in [
                 signed.clone().edit_tlsa(MX1, |lookup| lookup.security = Security::Insecure),
@@ -57,7 +61,8 @@ fn each_usage_selector_and_matching_type_in_a_signed_and_an_unsigned_zone() {
 /// A digest of the right bytes under the wrong selector or usage is of nothing.
 #[test]
 fn selector_and_usage_are_heeded() {
-    let swapped = |parameters: [u8; 3], under: [u8; 3]| TlsaRecord { data: own(parameters, MX1).data, ..stranger(under) };
+    let swapped =
+        |parameters: [u8; 3], under: [u8; 3]| TlsaRecord { data: own(parameters, MX1).data, ..stranger(under) };
     for record in [
         swapped([3, 0, 1], [3, 1, 1]),
         swapped([3, 1, 1], [3, 0, 1]),

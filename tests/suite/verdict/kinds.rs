@@ -117,7 +117,9 @@ fn the_seven_lines_in_order() {
     let mut seen = std::collections::BTreeSet::new();
     for (sts, dane) in views(2).into_iter().flat_map(|sts| views(2).into_iter().map(move |dane| (sts, dane))) {
         for (opportunistic, both) in opportunistic.iter().flat_map(|kind| both.iter().map(move |both| (*kind, *both))) {
-            for flags in [[Off, Off], [Off, On], [Off, CannotTell], [On, Off], [On, On], [On, CannotTell], [CannotTell, On]] {
+            for flags in
+                [[Off, Off], [Off, On], [Off, CannotTell], [On, Off], [On, On], [On, CannotTell], [CannotTell, On]]
+            {
                 let [sts_enforces, dane_enforces] = flags;
                 let case = Case { opportunistic, sts: (sts, None), dane, both, sts_enforces, dane_enforces };
                 assert_alike(&case);
@@ -137,11 +139,11 @@ fn the_seven_lines_with_two_views() {
         if held[1] > 0 || (new[..3].iter().sum::<usize>() > 0) != (held[..3].iter().sum::<usize>() > 0) {
             continue;
         }
-        for (dane, both) in views(2).into_iter().flat_map(|dane| [[1, 0, 0, 0], [0, 1, 0, 0]].map(|both| (dane, both))) {
+        for (dane, both) in views(2).into_iter().flat_map(|dane| [[1, 0, 0, 0], [0, 1, 0, 0]].map(|both| (dane, both)))
+        {
             for dane_enforces in [Off, On, CannotTell] {
                 let opportunistic = [0, new[0] + new[1], new[2], new[3]];
-                let case =
-                    Case { opportunistic, sts: (new, Some(held)), dane, both, sts_enforces: On, dane_enforces };
+                let case = Case { opportunistic, sts: (new, Some(held)), dane, both, sts_enforces: On, dane_enforces };
                 assert_alike(&case);
             }
         }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use smtptls_exporter::{
     facts::{
-        AddressLookup, ChainFacts, ConnectFailure, LookupFailure, LookupOutcome, Phase, Security, SmtpOutcome, TlsFailure,
-        TlsVersion,
+        AddressLookup, ChainFacts, ConnectFailure, LookupFailure, LookupOutcome, Phase, Security, SmtpOutcome,
+        TlsFailure, TlsVersion,
     },
     verdict::{Assessment, Outcome, PathCounts, Senders, State},
 };
@@ -182,9 +182,7 @@ fn world(case: &Case) -> World {
         Tlsa::Unusable => world.tlsa(MX1, &[own([0, 1, 1], MX1)]),
         Tlsa::Absent => world.tlsa(MX1, &[]),
         Tlsa::Bogus => world.tlsa_lookup(MX1, bogus(&tlsa_name(MX1))),
-        Tlsa::Fails => {
-            world.tlsa_lookup(MX1, lookup(&tlsa_name(MX1), LookupOutcome::Failed(LookupFailure::Timeout)))
-        }
+        Tlsa::Fails => world.tlsa_lookup(MX1, lookup(&tlsa_name(MX1), LookupOutcome::Failed(LookupFailure::Timeout))),
     };
     let world = match case.tlsa {
         Tlsa::Insecure => world.edit_tlsa(MX1, |lookup| lookup.security = Security::Insecure),
@@ -260,7 +258,8 @@ fn paths(senders: &Senders) -> [PathCounts; 4] {
 
 fn assert_as_defined(case: &Case, seen: &Assessment) {
     let expected = reference(case);
-    let counts = expected.map_or([PathCounts::default(); 4], |kinds| kinds.map(|outcome| [outcome].into_iter().collect()));
+    let counts =
+        expected.map_or([PathCounts::default(); 4], |kinds| kinds.map(|outcome| [outcome].into_iter().collect()));
     assert_eq!(paths(&seen.senders), counts, "{case:?}: {:#?}", seen.findings);
     // With one path the lines of §1.5 come down to this.
     let domain = match expected {
@@ -286,7 +285,8 @@ fn cases(mode: &'static str, resolvers: &[Resolver]) -> Vec<Case> {
     let mut cases = Vec::new();
     for (addresses, tlsa) in ADDRESSES.into_iter().flat_map(|addresses| TLSA.map(|tlsa| (addresses, tlsa))) {
         for (mx, server) in MX.into_iter().flat_map(|mx| SERVERS.map(|server| (mx, server))) {
-            for (resolver, contact) in resolvers.iter().flat_map(|resolver| CONTACTS.map(|contact| (*resolver, contact)))
+            for (resolver, contact) in
+                resolvers.iter().flat_map(|resolver| CONTACTS.map(|contact| (*resolver, contact)))
             {
                 // What the server does is not seen where nobody reaches it.
                 if contact == Contact::Up || server == Server::Match {

@@ -57,7 +57,9 @@ pub(crate) const PAIRS: &[Pair] = &[
         code: Code::DnssecAlgorithmWeak,
         severity: "WWWW",
         raised: |world| {
-            signatures(world, |facts| facts.weak = Some("example.com has a DS record of digest type 1 alone".to_owned()))
+            signatures(world, |facts| {
+                facts.weak = Some("example.com has a DS record of digest type 1 alone".to_owned())
+            })
         },
         near: |world| signatures(world, |_| ()),
     },

@@ -207,7 +207,8 @@ fn the_worst_of_policy_and_dane_applies() {
 #[test]
 fn records_that_are_not_secure_do_not_count() {
     let insecure = |world: World| {
-        let world = world.with_dane(&[own([3, 1, 1], MX1)]).edit_tlsa(MX1, |lookup| lookup.security = Security::Insecure);
+        let world =
+            world.with_dane(&[own([3, 1, 1], MX1)]).edit_tlsa(MX1, |lookup| lookup.security = Security::Insecure);
         no_tlsrpt(world.smtp(A1, SmtpOutcome::StarttlsNotOffered))
     };
     let seen = judged("none", insecure);
@@ -220,7 +221,8 @@ fn records_that_are_not_secure_do_not_count() {
 /// The ground is that of the host, and for a certificate that of the address.
 #[test]
 fn dane_of_another_host_does_not_count() {
-    let world = |world: World| world.targets(vec![target(MX1), target(MX2)]).host(MX2, &[A2]).with_dane(&[own([3, 1, 1], MX1)]);
+    let world =
+        |world: World| world.targets(vec![target(MX1), target(MX2)]).host(MX2, &[A2]).with_dane(&[own([3, 1, 1], MX1)]);
     let at_both = |change: fn(World, &str) -> World| judged("none", |seen| change(change(world(seen), A1), A2));
     let severities = |seen: &smtptls_exporter::verdict::Assessment, code: Code| -> Vec<(String, Severity)> {
         let about = seen.findings.iter().filter(|finding| finding.code == code);

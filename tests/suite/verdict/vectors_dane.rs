@@ -58,7 +58,8 @@ fn read_record(text: &str) -> TlsaRecord {
         "match-root" => record(parameters, &root_of_all()),
         "no-match" => stranger(parameters),
         other => {
-            let digits: usize = other.strip_prefix('<').and_then(|rest| rest.strip_suffix("hex>")).unwrap().parse().unwrap();
+            let digits: usize =
+                other.strip_prefix('<').and_then(|rest| rest.strip_suffix("hex>")).unwrap().parse().unwrap();
             TlsaRecord { data: vec![0xab; digits / 2].into(), ..stranger(parameters) }
         }
     }
@@ -73,9 +74,7 @@ fn world(input: &Input) -> World {
         "secure" => world.tlsa(MX1, &records),
         "insecure" => world.tlsa(MX1, &records).edit_tlsa(MX1, |lookup| lookup.security = Security::Insecure),
         "secure-nxdomain" => world.tlsa(MX1, &[]),
-        "servfail" => {
-            world.tlsa_lookup(MX1, lookup(&tlsa_name(MX1), LookupOutcome::Failed(LookupFailure::ServFail)))
-        }
+        "servfail" => world.tlsa_lookup(MX1, lookup(&tlsa_name(MX1), LookupOutcome::Failed(LookupFailure::ServFail))),
         "bogus" => world.tlsa_lookup(MX1, bogus(&tlsa_name(MX1))),
         other => panic!("{other}"),
     };
