@@ -25,7 +25,6 @@ enum Held {
 enum Part {
     Reports,
     Storage,
-    Dane,
 }
 
 impl Part {
@@ -33,7 +32,6 @@ impl Part {
         match self {
             Self::Reports => "TLS-RPT reports are not received.",
             Self::Storage => "Nothing is stored: after a restart what was seen before is not known.",
-            Self::Dane => "DANE and DNSSEC are not judged",
         }
     }
 }
@@ -159,17 +157,22 @@ const MISBEHAVIOURS: [Misbehaviour; 49] = [
             "net::resolver::wire::any_bytes_are_read_without_panic",
         ],
     ),
-    later(
+    by(
         18,
         "check_ssl_cert, mail-tlsa-check, aykevl",
         "DANE is found without DNSSEC, usage and selector are ignored, DANE-EE is judged by the rules of PKIX.",
-        Part::Dane,
+        &[
+            "verdict::dane_peers::each_usage_selector_and_matching_type_in_a_signed_and_an_unsigned_zone",
+            "verdict::dane_peers::selector_and_usage_are_heeded",
+            "verdict::dane_peers::dane_ee_asks_for_the_key_alone",
+            "dane::chains::the_key_of_the_leaf_is_all_that_dane_ee_asks",
+        ],
     ),
-    later(
+    by(
         19,
         "dmarq, Internet.nl",
         "The record for the next key is a mismatch, or the same record twice a rollover.",
-        Part::Dane,
+        &["verdict::dane_peers::a_rollover_is_neither_a_mismatch_nor_a_duplicate"],
     ),
     by(
         20,
@@ -353,11 +356,14 @@ const MISBEHAVIOURS: [Misbehaviour; 49] = [
             "verdict::peers::the_implicit_host_is_judged",
         ],
     ),
-    later(
+    by(
         47,
         "smtp-dane-verify, all others",
         "TLSA records of an unsigned zone are verified, a bogus one is a crash or: try again.",
-        Part::Dane,
+        &[
+            "verdict::dane_peers::each_usage_selector_and_matching_type_in_a_signed_and_an_unsigned_zone",
+            "verdict::dane_peers::a_bogus_answer_is_told_as_bogus",
+        ],
     ),
     by(
         48,

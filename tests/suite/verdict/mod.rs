@@ -1,5 +1,6 @@
 //! The judgement, by its specification: facts in, findings and delivery out.
 
+mod any_dane;
 mod case;
 mod cells;
 mod certificates;

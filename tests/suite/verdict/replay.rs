@@ -8,12 +8,15 @@ use smtptls_exporter::{
         ConnectFailure, FetchFailure, FetchPhase, LookupFailure, LookupOutcome, MxTarget, Observation, PathToRoot,
         Phase, ProtocolFault, SmtpOutcome, TlsFailure,
     },
-    verdict::{Acceptance, Assessment, Code, Severity, State},
+    verdict::{Acceptance, Assessment, Code, Severity},
 };
 
-use super::case::{
-    A1, A2, DOMAIN, MINUTE, MX1, MX2, Monitor, World, certificate, expired, failed, host, lookup, not_yet_valid,
-    policy_body, untrusted,
+use super::{
+    any_dane::{DaneChoices, assert_kinds, dane_choices, with_dane},
+    case::{
+        A1, A2, DOMAIN, MINUTE, MX1, MX2, Monitor, World, certificate, expired, failed, host, lookup, not_yet_valid,
+        policy_body, untrusted,
+    },
 };
 
 const A3: &str = "2001:db8::1";
@@ -37,7 +40,11 @@ fn outcomes() -> Vec<SmtpOutcome> {
 }
 
 /// A change of the world for each number of a choice; the last choices leave it as it is.
-fn changed(choices: &[usize; 8]) -> World {
+fn changed(choices: &[usize; 8], dane: &DaneChoices) -> World {
+    with_dane(changed_but_for_dane(choices), dane)
+}
+
+fn changed_but_for_dane(choices: &[usize; 8]) -> World {
     let mode = ["enforce", "testing", "none"][choices[0] % 3];
     let mut world = World::good(mode).body(&policy_body(mode, &[MX1])).host(MX1, &[A1, A3]).mx(MX2, &[A2]);
     for (address, choice) in [(A1, choices[1]), (A2, choices[2]), (A3, choices[3])] {
@@ -104,20 +111,7 @@ fn assert_sound(world: &World, seen: &Assessment) {
         assert!(!finding.detail.contains(char::is_control), "{}", finding.detail);
         assert_eq!(world.accept.iter().any(|a| a.code == finding.code.as_str()), finding.accepted.is_some());
     }
-    let (open, sts) = (seen.senders.opportunistic, seen.senders.sts);
-    assert_eq!(open.paths.total(), sts.paths.total(), "both kinds have the same paths");
-    assert_eq!(open.paths.secure, 0, "no checks, no proof");
-    match seen.delivery {
-        State::NoMail => assert_eq!(open.paths.total(), 0),
-        State::Unknown => assert!(open.paths.known() == 0 || sts.state == State::Unknown),
-        State::Blocked => assert!(open.state == State::Blocked || sts.state == State::Blocked),
-        State::Protected => assert!(sts.state == State::Protected && sts.paths.refused + open.paths.refused == 0),
-        State::Partial => assert_eq!(sts.state, State::Partial),
-        State::Unprotected => assert!(open.paths.open > 0 && sts.paths.secure == 0),
-    }
-    if open.state == State::Blocked {
-        assert_eq!(seen.delivery, State::Blocked);
-    }
+    assert_kinds(world, seen);
 }
 
 /// All that is shown, in a form that can be compared.
@@ -129,20 +123,24 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_combination_does_harm(first in choices(), second in choices(), accepted in 0..Code::ALL.len()) {
+    fn no_combination_does_harm(
+        first in (choices(), dane_choices()),
+        second in (choices(), dane_choices()),
+        accepted in 0..Code::ALL.len(),
+    ) {
         let code = Code::ALL[accepted].to_string();
         let accept = Acceptance { code, domain: None, mx: None, until: None, reason: None };
         let mut monitor = Monitor::new();
-        for choices in [first, second] {
-            let world = changed(&choices).with(|world| world.accept = vec![accept.clone()]);
+        for (choices, dane) in [first, second] {
+            let world = changed(&choices, &dane).with(|world| world.accept = vec![accept.clone()]);
             assert_sound(&world, &world.assess());
             assert_sound(&world, &monitor.later(10 * MINUTE).see(&world));
         }
     }
 
     #[test]
-    fn a_stored_observation_is_judged_alike(choices in choices()) {
-        let world = changed(&choices);
+    fn a_stored_observation_is_judged_alike(choices in choices(), dane in dane_choices()) {
+        let world = changed(&choices, &dane);
         let observation = world.observation(super::case::NOW);
         let stored = serde_json::to_string(&observation).unwrap();
         let again: Observation = serde_json::from_str(&stored).unwrap();
@@ -180,7 +178,7 @@ fn a_host_that_stands_twice_is_one() {
 /// Judging again without a new probe changes nothing but what time changes.
 #[test]
 fn judging_twice_says_the_same() {
-    let world = changed(&[0, 1, 2, 3, 0, 7, 8, 11]);
+    let world = changed_but_for_dane(&[0, 1, 2, 3, 0, 7, 8, 11]);
     let mut monitor = Monitor::new();
     let first = monitor.see(&world);
     let observation = world.observation(monitor.now);
