@@ -92,7 +92,7 @@ fn survey(choice: usize, name: &MxHost, address: std::net::IpAddr) -> TlsSurvey 
         tls11: offer(choice / 3),
         without_sni: shown(choice / 9),
         unknown_sni: shown(choice / 36),
-        base_sni: (choice % 2 == 0).then(|| (host("mx.provider.example"), shown(choice / 144))),
+        base_sni: choice.is_multiple_of(2).then(|| (host("mx.provider.example"), shown(choice / 144))),
     }
 }
 

@@ -18,7 +18,7 @@ fn every_combination() -> impl Iterator<Item = [u8; 3]> {
 
 /// The certificate that each usage speaks of, and one that is none of the chain.
 fn records(parameters: [u8; 3]) -> (TlsaRecord, TlsaRecord) {
-    let of = if parameters[0] % 2 == 0 { issuer() } else { leaf(MX1) };
+    let of = if parameters[0].is_multiple_of(2) { issuer() } else { leaf(MX1) };
     (record(parameters, &of), record(parameters, &namesake()))
 }
 

@@ -221,6 +221,23 @@ fn what_fails_once_and_what_lasts() {
     assert_eq!(delivery, [State::Protected, State::Protected, State::Blocked]);
 }
 
+/// Half an answer is asked no further questions: what was known of the records stands, as the addresses do.
+#[test]
+fn one_family_that_fails_takes_no_records_away() {
+    let mut monitor = Monitor::new();
+    monitor.see(&live());
+    let half = live().host_lookup(MX1, |seen| {
+        seen.addresses.ip6 = Some(failed(MX1));
+        seen.tlsa = None;
+    });
+    for _ in 0..2 {
+        let seen = monitor.later(10 * MINUTE).see(&half);
+        assert_eq!((seen.delivery, seen.senders.dane.state), (State::Protected, State::Protected));
+    }
+    let seen = monitor.later(10 * MINUTE).see(&half);
+    assert_eq!(seen.delivery, State::Blocked, "RFC 7672 §2.1.1, when it lasts");
+}
+
 /// Where nothing of DNSSEC is seen, nothing of DANE is said.
 #[test]
 fn without_sight_there_is_no_finding_of_dane() {

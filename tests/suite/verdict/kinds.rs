@@ -84,7 +84,7 @@ fn kind(view: View) -> SenderState {
 
 fn judged(case: &Case) -> State {
     let (new, held) = case.sts;
-    let sts = held.map_or(kind(new), |held| kind(new).joined_with(kind(held)));
+    let sts = held.map_or_else(|| kind(new), |held| kind(new).joined_with(kind(held)));
     Kinds {
         opportunistic: kind(case.opportunistic),
         sts,

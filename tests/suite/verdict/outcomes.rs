@@ -258,8 +258,8 @@ fn paths(senders: &Senders) -> [PathCounts; 4] {
 
 fn assert_as_defined(case: &Case, seen: &Assessment) {
     let expected = reference(case);
-    let counts =
-        expected.map_or([PathCounts::default(); 4], |kinds| kinds.map(|outcome| [outcome].into_iter().collect()));
+    let counts = expected
+        .map_or_else(|| [PathCounts::default(); 4], |kinds| kinds.map(|outcome| [outcome].into_iter().collect()));
     assert_eq!(paths(&seen.senders), counts, "{case:?}: {:#?}", seen.findings);
     // With one path the lines of §1.5 come down to this.
     let domain = match expected {

@@ -58,7 +58,7 @@ pub(crate) const PAIRS: &[Pair] = &[
         severity: "WWWW",
         raised: |world| {
             signatures(world, |facts| {
-                facts.weak = Some("example.com has a DS record of digest type 1 alone".to_owned())
+                facts.weak = Some("example.com has a DS record of digest type 1 alone".to_owned());
             })
         },
         near: |world| signatures(world, |_| ()),
