@@ -18,11 +18,12 @@ pub enum MediaType {
 /// Judges a `Content-Type` as it was sent. Names compare without regard to case, and parameters other than `charset` do
 /// not matter (RFC 8461 §3.2, RFC 9110 §8.3.1).
 pub fn media_type(content_type: Option<&[u8]>) -> MediaType {
-    let mut parts = Parameters(content_type.unwrap_or_default());
-    let essence = parts.next().unwrap_or_default();
-    if essence.is_empty() && parts.0.is_empty() {
+    let content_type = content_type.unwrap_or_default();
+    if content_type.trim_ascii().is_empty() {
         return MediaType::Missing;
     }
+    let mut parts = Parameters(content_type);
+    let essence = parts.next().unwrap_or_default();
     if !essence.eq_ignore_ascii_case(b"text/plain") {
         return MediaType::Other;
     }
@@ -90,9 +91,15 @@ mod tests {
         ] {
             assert_eq!(media_type(Some(good.as_bytes())), MediaType::TextPlain, "{good}");
         }
-        for other in
-            ["text/html", "text/plain+", "text/plain, text/html", "application/octet-stream", "text", ";charset=utf-8"]
-        {
+        for other in [
+            "text/html",
+            "text/plain+",
+            "text/plain, text/html",
+            "application/octet-stream",
+            "text",
+            ";charset=utf-8",
+            ";",
+        ] {
             assert_eq!(media_type(Some(other.as_bytes())), MediaType::Other, "{other}");
         }
         assert_eq!(
