@@ -15,6 +15,9 @@ pub fn names_match(names: &[String], host: &str) -> bool {
 }
 
 fn name_matches(name: &str, host: &str) -> bool {
+    if name.ends_with('.') {
+        return false;
+    }
     let Some(parent) = name.strip_prefix("*.") else {
         return !name.contains('*') && name.eq_ignore_ascii_case(host);
     };
@@ -37,6 +40,7 @@ mod tests {
             (&["MAIL.Example.COM"], "mail.example.com", true),
             (&["mail.example.com"], "mail.example.com.", true),
             (&["mail.example.com."], "mail.example.com", false),
+            (&["mail.example.com."], "mail.example.com..", false),
             (&["other.example", "mail.example.com"], "mail.example.com", true),
             (&["example.com"], "mail.example.com", false),
             (&["mail.example.com"], "example.com", false),
