@@ -13,7 +13,11 @@ use proptest::{prelude::*, test_runner::TestRunner};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 
 use smtptls_exporter::{
-    protocol::tls::{Roots, chain_facts},
+    facts::TlsVersion,
+    protocol::{
+        dane::{DaneResult, verify_bytes},
+        tls::{FlightEnd, FlightReader, Roots, chain_facts},
+    },
     terms::Octets,
 };
 
@@ -67,6 +71,46 @@ fn the_chains_among_the_seeds_are_trusted() {
     }
 }
 
+/// Else a verdict would be missing where the fuzzer looks for wrong ones.
+#[test]
+fn every_verdict_is_among_the_seeds() {
+    let now = "2026-06-01T00:00:00Z".parse().unwrap();
+    let mut words: BTreeSet<&str> = BTreeSet::new();
+    for seed in seeds("tlsa_verify") {
+        let verdict = verify_bytes(&seed, now).unwrap();
+        words.insert(match verdict.result {
+            DaneResult::Match { depth: Some(0), .. } => "leaf",
+            DaneResult::Match { depth: Some(_), .. } => "issuer",
+            DaneResult::Match { depth: None, .. } => "own anchor",
+            DaneResult::ChainInvalid { .. } => "chain",
+            DaneResult::Mismatch { passed_over: Some(_) } => "agility",
+            DaneResult::Mismatch { passed_over: None } => "mismatch",
+            DaneResult::EncryptOnly => "encrypt",
+        });
+        words.extend((!verdict.stale.is_empty()).then_some("stale"));
+        words.extend((!verdict.rollover.is_empty()).then_some("rollover"));
+    }
+    let all = ["leaf", "issuer", "own anchor", "chain", "agility", "mismatch", "encrypt", "stale", "rollover"];
+    assert_eq!(words, all.into_iter().collect());
+}
+
+#[test]
+fn every_end_of_a_handshake_is_among_the_seeds() {
+    let read = |seed: Vec<u8>| {
+        let mut reader = FlightReader::new(TlsVersion::Tls12);
+        reader.receive(&seed);
+        match reader.end() {
+            None => "open",
+            Some(FlightEnd::Complete) if reader.chain().is_empty() => "no certificate",
+            Some(FlightEnd::Complete) => "certificates",
+            Some(FlightEnd::Alert(_)) => "alert",
+            Some(FlightEnd::Fault(_)) => "fault",
+        }
+    };
+    let ends: BTreeSet<&str> = seeds("tls_flight").into_iter().map(read).collect();
+    assert_eq!(ends, ["open", "no certificate", "certificates", "alert", "fault"].into_iter().collect());
+}
+
 #[test]
 fn every_target_is_fuzzed() {
     let manifest = fs::read_to_string(fuzz().join("Cargo.toml")).unwrap();
@@ -106,7 +150,7 @@ fn any_bytes_hold() {
     let mut broken = Vec::new();
     for (name, invariant) in TARGETS {
         // A chain costs signatures.
-        let cases = if name == "certificate" { CASES / 4 } else { CASES };
+        let cases = if matches!(name, "certificate" | "tlsa_verify") { CASES / 4 } else { CASES };
         let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
         let outcome = TestRunner::new(config).run(&nearly_right(seeds(name)), |bytes| {
             invariant(bytes.as_bytes());
@@ -129,6 +173,7 @@ fn the_corpus_holds() {
         TARGETS.into_iter().flat_map(|target| broken(target, inputs.get(target.0).into_iter().flatten())).collect();
     assert!(broken.is_empty(), "{}", broken.join("\n"));
     assert!(inputs["policy"].len() > 100 && inputs["sts_record"].len() > 50 && inputs["certificate"].len() > 20);
+    assert!(inputs["tlsa_verify"].len() > 30);
     if std::env::var_os("SMTPTLS_SEED").is_some() {
         inputs.remove("octets");
         for (name, inputs) in inputs {
@@ -165,12 +210,51 @@ fn stored(corpus: &Path) -> BTreeMap<&'static str, Vec<Vec<u8>>> {
     for row in rows(&corpus.join("peer_cases/content_type_cases.tsv")) {
         add("media_type", row[0].clone().into_bytes());
     }
+    let tlsa_cases = rows(&corpus.join("tlsa_cases/tlsa_cases.tsv"));
     for path in ["certs", "tlsa_cases"].iter().flat_map(|folder| files(&corpus.join(folder))) {
         if path.extension().is_some_and(|end| end == "pem") {
             let pem = fs::read(&path).unwrap();
-            let chain = CertificateDer::pem_slice_iter(&pem).map(|der| der.unwrap().to_vec());
-            add("certificate", chain.collect::<Vec<_>>().concat());
+            let chain: Vec<_> = CertificateDer::pem_slice_iter(&pem).map(|der| der.unwrap().to_vec()).collect();
+            add("certificate", chain.concat());
+            add("tls_flight", flight(&chain));
+            let case = path.file_stem().unwrap().to_str().unwrap();
+            for row in tlsa_cases.iter().filter(|row| row[0] == case) {
+                let records: Vec<Vec<u8>> = row[3].split(" ; ").map(rdata).collect();
+                add("tlsa", records.join(&SEPARATOR));
+                add("tlsa_verify", packed(&records, &chain));
+            }
         }
     }
     inputs
+}
+
+/// The RDATA of a record as a zone file has it.
+fn rdata(text: &str) -> Vec<u8> {
+    let parts: Vec<&str> = text.split(' ').collect();
+    let numbers = parts[..3].iter().map(|number| number.parse().unwrap());
+    let pairs = parts[3].as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
+    numbers.chain(pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap())).collect()
+}
+
+/// As `verify_bytes` takes them.
+fn packed(records: &[Vec<u8>], chain: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = vec![u8::try_from(records.len()).unwrap()];
+    for piece in records.iter().chain(chain) {
+        bytes.extend(u16::try_from(piece.len()).unwrap().to_be_bytes());
+        bytes.extend(piece);
+    }
+    bytes
+}
+
+/// A server's answer with these certificates, a record a message (RFC 5246 §7.4.2, §7.4.3).
+fn flight(chain: &[Vec<u8>]) -> Vec<u8> {
+    let message = |kind: u8, body: &[u8]| {
+        let length = u16::try_from(body.len()).unwrap().to_be_bytes();
+        let record = u16::try_from(4 + body.len()).unwrap().to_be_bytes();
+        [&[22, 3, 3][..], &record, &[kind, 0], &length, body].concat()
+    };
+    let with_length = |bytes: &[u8]| [&[0][..], &u16::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat();
+    let list: Vec<u8> = chain.iter().flat_map(|der| with_length(der)).collect();
+    let hello = [&[3, 3][..], &[9; 32], &[0, 0xc0, 0x2b, 0]].concat();
+    [message(2, &hello), message(11, &with_length(&list))].concat()
 }

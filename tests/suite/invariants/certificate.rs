@@ -13,7 +13,7 @@ static ROOTS: LazyLock<Roots> =
     LazyLock::new(|| Roots::from_pem(include_bytes!("../../data/certificates/chain/root.pem")).unwrap());
 
 /// All that the keys of the root and of its issuer ever signed.
-const SIGNED: [&[u8]; 5] = [
+pub(super) const SIGNED: [&[u8]; 5] = [
     include_bytes!("../../data/certificates/chain/root.der"),
     include_bytes!("../../data/certificates/chain/issuer.der"),
     include_bytes!("../../data/certificates/chain/leaf.der"),
@@ -22,7 +22,7 @@ const SIGNED: [&[u8]; 5] = [
 ];
 
 /// A time at which all of them but `expired.der` are valid.
-const NOW: Timestamp = Timestamp::from_unix_seconds(1_780_000_000);
+pub(super) const NOW: Timestamp = Timestamp::from_unix_seconds(1_780_000_000);
 
 /// Certificates one behind the other, leaf first; each ends where its DER says so.
 pub fn certificate(bytes: &[u8]) {
@@ -94,11 +94,11 @@ fn chain(mut bytes: &[u8]) -> Vec<&[u8]> {
 }
 
 /// The tbsCertificate of one of [`SIGNED`], which are all longer than 255 bytes.
-fn signed_part(der: &'static [u8]) -> &'static [u8] {
+pub(super) fn signed_part(der: &'static [u8]) -> &'static [u8] {
     let [0x30, 0x82, _, _, inner @ ..] = der else { panic!("a SEQUENCE with a length of two bytes was expected") };
     chain(inner)[0]
 }
 
-fn holds(der: &[u8], part: &[u8]) -> bool {
+pub(super) fn holds(der: &[u8], part: &[u8]) -> bool {
     der.windows(part.len()).any(|window| window == part)
 }

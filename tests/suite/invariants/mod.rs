@@ -26,6 +26,10 @@ mod policy;
 mod smtp_dialogue;
 mod smtp_reply;
 mod sts_record;
+mod tls_flight;
+mod tlsa;
+mod tlsa_base_domain;
+mod tlsa_verify;
 mod tlsrpt_record;
 mod words;
 
@@ -39,6 +43,10 @@ pub use policy::policy;
 pub use smtp_dialogue::smtp_dialogue;
 pub use smtp_reply::smtp_reply;
 pub use sts_record::sts_record;
+pub use tls_flight::tls_flight;
+pub use tlsa::tlsa;
+pub use tlsa_base_domain::tlsa_base_domain;
+pub use tlsa_verify::tlsa_verify;
 pub use tlsrpt_record::tlsrpt_record;
 pub use words::words;
 
@@ -46,7 +54,7 @@ pub use words::words;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every parser that is tried.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 16] = [
     ("certificate", certificate),
     ("configuration", configuration),
     ("dns_name", dns_name),
@@ -57,6 +65,10 @@ pub const TARGETS: [Target; 12] = [
     ("smtp_dialogue", smtp_dialogue),
     ("smtp_reply", smtp_reply),
     ("sts_record", sts_record),
+    ("tls_flight", tls_flight),
+    ("tlsa", tlsa),
+    ("tlsa_base_domain", tlsa_base_domain),
+    ("tlsa_verify", tlsa_verify),
     ("tlsrpt_record", tlsrpt_record),
     ("words", words),
 ];
