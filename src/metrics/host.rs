@@ -465,9 +465,9 @@ fn legacy_accepted(path: &PathAssessment) -> Option<bool> {
 }
 
 fn tlsa_secure(host: &HostState) -> Option<bool> {
-    let lookups = host.lookup.as_ref()?.tlsa.as_ref()?.lookups.iter().map(|asked| asked.lookup.security);
+    let mut lookups = host.lookup.as_ref()?.tlsa.as_ref()?.lookups.iter().map(|asked| asked.lookup.security);
     // The last one is that of the TLSA base domain, or the one that the search ended with.
-    match lookups.last()? {
+    match lookups.next_back()? {
         Security::Secure => Some(true),
         Security::Insecure | Security::Bogus => Some(false),
         Security::Indeterminate => None,

@@ -250,14 +250,19 @@ fn show_group(page: &mut Page, assessment: &Assessment, group: &[&Finding], with
     if first.fix != "Nothing to do." {
         // What is to be published stands behind the words, on a line of its own.
         let (words, record) = match first.fix.rsplit_once('\n') {
-            Some((words, record)) => (words, Some(record)),
-            None => (first.fix.as_str(), None),
+            Some((words, record)) if is_record(record) => (words, Some(record)),
+            _ => (first.fix.as_str(), None),
         };
         page.paragraph(EXPLANATION, Role::Plain, &format!("To do: {words}"));
         if let Some(record) = record {
             page.verbatim(EXPLANATION, Role::Plain, record);
         }
     }
+}
+
+/// Whether a line is one of a zone file.
+fn is_record(line: &str) -> bool {
+    [". TXT \"", ". TLSA "].iter().any(|kind| line.contains(kind))
 }
 
 fn footer(page: &mut Page, assessment: &Assessment) {
@@ -477,8 +482,7 @@ mod tests {
         }
         for line in texts.iter().flat_map(|text| text.lines()) {
             assert!(!line.chars().any(is_dangerous), "{line:?}");
-            let is_record = line.contains(". TXT \"") || line.contains(". TLSA ");
-            assert!(line.chars().count() <= WIDTH || is_one_word(line) || is_record, "{line}");
+            assert!(line.chars().count() <= WIDTH || is_one_word(line) || is_record(line), "{line}");
         }
     }
 

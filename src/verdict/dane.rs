@@ -216,10 +216,10 @@ impl HostDane {
     pub(crate) fn word(&self, path: &PathAssessment, verdict: Option<&Verification>) -> Option<DaneWord> {
         Some(match self.status {
             TlsaStatus::None | TlsaStatus::Insecure => DaneWord::NotApplicable,
+            _ if path.reach == Reach::CannotTell => return None,
             TlsaStatus::Indeterminate => return None,
             TlsaStatus::Bogus | TlsaStatus::Failed if self.failure_counts => DaneWord::Failed,
             TlsaStatus::Bogus | TlsaStatus::Failed => return None,
-            TlsaStatus::Usable | TlsaStatus::Unusable if path.reach == Reach::CannotTell => return None,
             TlsaStatus::Usable | TlsaStatus::Unusable if !self.takes_mail(path) => DaneWord::Failed,
             TlsaStatus::Unusable => DaneWord::EncryptOnly,
             TlsaStatus::Usable if verdict.is_some_and(is_match) => DaneWord::Match,

@@ -323,7 +323,7 @@ fn an_address_is_surveyed_once_it_reached_tls() {
         assert_eq!(probe(&mut fleet, name, address, outcome).spread, []);
     }
     let target = Target::Survey(host(name), ip(address));
-    let within = Duration::from_secs(2);
+    let within = Duration::from_secs(1);
     let expected = Spread { target: target.clone(), after: Duration::ZERO, within };
     assert_eq!(reach_tls(&mut fleet, name, address).spread, [expected], "spread by the number of hosts");
     assert_eq!(reach_tls(&mut fleet, name, address).spread, [], "it is planned already");

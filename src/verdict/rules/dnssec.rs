@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::Raised;
 use crate::{
-    facts::{Lookup, LookupFailure, SignatureFacts},
+    facts::{AddressLookup, Lookup, LookupFailure, SignatureFacts},
     verdict::{Code, Severity, Subject, case::Case, words},
 };
 
@@ -50,7 +50,8 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
 /// domain where MX records or the domain's own names are among them.
 fn domain_answers(case: &Case<'_>, raised: &mut Raised) {
     let seen = &*case.observation.domain;
-    let implicit = seen.implicit.iter().flat_map(|all| all.lookups()).find_map(|lookup| Broken::of("address", lookup));
+    let implicit =
+        seen.implicit.iter().flat_map(AddressLookup::lookups).find_map(|lookup| Broken::of("address", lookup));
     let policy_host = seen.policy.addresses.lookups().find_map(|lookup| Broken::of("address", lookup));
     let answers: Vec<Broken<'_>> = [
         Broken::of("MX", &seen.mx),

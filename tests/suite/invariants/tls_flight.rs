@@ -45,7 +45,10 @@ fn read(asked: TlsVersion, pieces: &[&[u8]]) -> FlightReader {
 }
 
 /// All that can be seen of a reader.
-fn seen(reader: &FlightReader) -> (Option<FlightEnd>, Option<(TlsVersion, &'static str)>, Vec<Vec<u8>>) {
+/// How it ended, what was chosen, and the certificates.
+type Seen = (Option<FlightEnd>, Option<(TlsVersion, &'static str)>, Vec<Vec<u8>>);
+
+fn seen(reader: &FlightReader) -> Seen {
     let choice = reader.choice().map(|choice| (choice.version, choice.cipher));
     (reader.end().cloned(), choice, reader.chain().iter().map(|der| der.to_vec()).collect())
 }

@@ -328,12 +328,25 @@ fn each_bogus_answer_has_its_subject() {
         world.domain.tlsrpt_record = bogus("_smtp._tls.example.com");
         world.domain.policy.addresses.ip4 = Some(bogus("mta-sts.example.com"));
     });
-    let seen = world.assess();
-    let subjects: Vec<&str> = seen
-        .findings
-        .iter()
-        .filter(|found| found.code == Code::DnssecBogus)
-        .map(|found| found.subject.name())
-        .collect();
-    assert_eq!(subjects, [DOMAIN, "mta-sts.example.com", "_smtp._tls.example.com"], "{:#?}", seen.findings);
+    let subjects = |seen: &Assessment| -> Vec<String> {
+        let bogus = seen.findings.iter().filter(|found| found.code == Code::DnssecBogus);
+        bogus.map(|found| found.subject.name().to_owned()).collect()
+    };
+    // One zone in trouble is one finding, which names all that it spoils.
+    let seen = world.clone().assess();
+    assert_eq!(subjects(&seen), [DOMAIN], "{:#?}", seen.findings);
+    let detail = &find(&seen, Code::DnssecBogus).unwrap().detail;
+    for name in ["_mta-sts.example.com", "mta-sts.example.com", "_smtp._tls.example.com"] {
+        assert!(detail.contains(name), "{detail}");
+    }
+    // Different troubles stand where they are.
+    let because = |why: &str| LookupFailure::Bogus(why.to_owned());
+    let seen = world
+        .with(|world| {
+            world.domain.tlsrpt_record.outcome = LookupOutcome::Failed(because("the signature has ended"));
+            let host = world.domain.policy.addresses.ip4.as_mut().unwrap();
+            host.outcome = LookupOutcome::Failed(because("there is no key"));
+        })
+        .assess();
+    assert_eq!(subjects(&seen), [DOMAIN, "mta-sts.example.com", "_smtp._tls.example.com"], "{:#?}", seen.findings);
 }

@@ -113,7 +113,7 @@ impl MailWorld {
         let peer = self.https(address).await;
         peer.serve(&host, &self.pki.identity(&[&host]), Answer::policy(&policy_text(patterns)));
         self.dns.txt(&format!("_mta-sts.{domain}"), &["v=STSv1; id=1;"]);
-        self.dns.txt(&format!("_smtp._tls.{domain}"), &[&format!("v=TLSRPTv1; rua=mailto:tls@reports.test")]);
+        self.dns.txt(&format!("_smtp._tls.{domain}"), &["v=TLSRPTv1; rua=mailto:tls@reports.test"]);
         self.dns.a(&host, &[&address.to_string()]);
         peer
     }
