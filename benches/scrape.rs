@@ -21,9 +21,9 @@ use smtptls_exporter::{
     monitor::{DomainState, HostState, Snapshot, Telemetry},
     terms::{MxHost, PolicyDomain, PolicyId, Timestamp},
     verdict::{
-        AddressAssessment, Assessment, CertificateAssessment, Code, DnssecStates, HistoryAssessment, HostDane, MxAssessment, Outcome,
-        PathAssessment, PolicyAssessment, Reach, RecordAssessment, Security, SenderState, Senders, StarttlsState,
-        State, TlsRptAssessment,
+        AddressAssessment, Assessment, CertificateAssessment, Code, DnssecStates, HistoryAssessment, HostDane,
+        MxAssessment, Outcome, PathAssessment, PolicyAssessment, Reach, RecordAssessment, Security, SenderState,
+        Senders, StarttlsState, State, TlsRptAssessment,
     },
 };
 

@@ -9,15 +9,16 @@ use std::{
     time::Duration,
 };
 
-use self::surveys::Surveys;
+pub(super) use self::keeping::Due;
 pub(super) use self::surveys::{SURVEY_INTERVAL, SURVEY_RETRY, Spread};
+use self::{keeping::Unsaved, surveys::Surveys};
 use super::{
     Snapshot,
     schedule::backed_off,
     vantage::{Attempts, NETWORKS_TO_BLAME},
 };
 use crate::{
-    config::{DomainSettings, Settings},
+    config::{DomainSettings, ProbeSettings, Settings},
     facts::{
         AddressLookup, AddressObservation, DnssecSight, DomainObservation, HostObservation, PolicyHostObservation,
         SmtpOutcome, Vantage,
@@ -114,6 +115,7 @@ pub(crate) struct Fleet {
     /// What changed since [`Fleet::take_changes`].
     changes: Vec<Change>,
     snapshot: Arc<Snapshot>,
+    unsaved: Unsaved,
 }
 
 impl Fleet {
@@ -132,6 +134,7 @@ impl Fleet {
             changed: true,
             changes: Vec::new(),
             snapshot: Arc::default(),
+            unsaved: Unsaved::default(),
         };
         fleet.configure(settings, dnssec);
         fleet
@@ -146,6 +149,7 @@ impl Fleet {
             self.domains.keys().filter(|domain| !configured.contains(domain)).cloned().collect();
         for domain in removed {
             if let Some(entry) = self.domains.remove(&domain) {
+                self.part_from_domain(&entry);
                 self.leave_hosts(&domain, &entry.hosts, &mut wanted);
             }
             wanted.never.push(Target::Domain(domain));
@@ -206,6 +210,7 @@ impl Fleet {
         let domain = observation.domain.clone();
         let Some(entry) = self.domains.get_mut(&domain) else { return wanted };
         self.resolver_failing = !observation.resolver_healthy;
+        let news = keeping::domain_news(entry.observation.as_deref(), &observation);
         let interval = self.settings.interval(&entry.settings);
         self.changes.extend(entry.history.observe(&observation, interval));
         entry.note(&observation);
@@ -230,6 +235,7 @@ impl Fleet {
         }
         before.retain(|host| !hosts.contains(host));
         self.leave_hosts(&domain, &before, &mut wanted);
+        self.note_domain(&domain, news);
         self.changed_domains.insert(domain);
         self.changed = true;
         wanted
@@ -244,11 +250,8 @@ impl Fleet {
             self.resolver_failing = true;
         }
         let observation = Arc::new(observation);
+        let news = keeping::host_news(host.observation.as_deref(), &observation);
         self.changes.extend(Arc::make_mut(&mut host.history).observe(&observation));
-        wanted.again = Some(match host.history.failures_in_a_row {
-            0 if observation.resolver_healthy => self.settings.probe.interval,
-            failures => backed_off(self.settings.probe.retry_interval, failures, self.settings.probe.interval),
-        });
         if observation.addresses.answered() {
             let all: Vec<IpAddr> = observation.addresses.addresses().collect();
             let most = probed.unwrap_or(0);
@@ -264,6 +267,8 @@ impl Fleet {
             }
         }
         host.observation = Some(observation);
+        wanted.again = Some(host.again(&self.settings));
+        self.note_host(&name, news);
         self.host_changed(&name);
         wanted
     }
@@ -281,22 +286,15 @@ impl Fleet {
         let path = history.addresses.entry(observation.address).or_default();
         self.changes.extend(path.observe(&observation, &self.vantage));
         let probe = &self.settings.probe;
-        // Whom we annoy, or cannot reach for a reason of our own, is not asked more often for it.
-        let patient = match &observation.outcome {
-            SmtpOutcome::Rejected { .. } => true,
-            SmtpOutcome::ConnectFailed(failure) => failure.is_own_side(),
-            _ => false,
-        };
-        let again = match path.failures_in_a_row {
-            failures if failures > 0 && !patient => backed_off(probe.retry_interval, failures, probe.mx_interval),
-            _ => probe.mx_interval,
-        };
+        let again = address_again(path.failures_in_a_row, Some(&observation), probe);
+        let news = keeping::address_news(address.latest.as_deref(), &observation);
         // The probe may have been under way when the address went out of the DNS.
         wanted.again = address.unlisted_since.is_none().then_some(again);
         if wanted.again.is_some() && probe.legacy_tls {
             wanted.spread.extend(address.surveys.plan(&observation, hosts));
         }
         address.latest = Some(observation);
+        self.note_host(&name, news);
         self.host_changed(&name);
         wanted
     }
@@ -320,7 +318,6 @@ impl Fleet {
     }
 
     /// What changed since the last call: records, policies, MX sets, certificates, TLSA records, and what senders can do.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the store takes them"))]
     pub(crate) fn take_changes(&mut self) -> Vec<Change> {
         std::mem::take(&mut self.changes)
     }
@@ -336,6 +333,12 @@ impl Fleet {
         if let Some(entry) = self.domains.get_mut(domain) {
             entry.due_at = Some(at);
         }
+    }
+
+    /// The interval in force for a domain.
+    pub(crate) fn interval(&self, domain: &PolicyDomain) -> Duration {
+        let entry = self.domains.get(domain);
+        entry.map_or(self.settings.probe.interval, |entry| self.settings.interval(&entry.settings))
     }
 
     /// How many domains, hosts and addresses there are.
@@ -418,7 +421,9 @@ impl Fleet {
                     known.surveys.cancel(|| Target::Survey(name.clone(), *address), wanted);
                 }
                 wanted.never.push(Target::Host(name.clone()));
-                self.hosts.remove(name);
+                if let Some(host) = self.hosts.remove(name) {
+                    self.part_from_host(name, &host);
+                }
             }
         }
     }
@@ -480,6 +485,15 @@ impl Host {
         }
     }
 
+    /// How long until it is looked up again.
+    fn again(&self, settings: &Settings) -> Duration {
+        let probe = &settings.probe;
+        match self.history.failures_in_a_row {
+            0 if self.observation.as_ref().is_none_or(|seen| seen.resolver_healthy) => probe.interval,
+            failures => backed_off(probe.retry_interval, failures, probe.interval),
+        }
+    }
+
     /// These are the addresses now. Those that are new are wanted; those that went stay for a while where they worked, so that
     /// a rotating pool does not churn. An address that was taken out because it was broken goes at once.
     fn list(&mut self, name: &MxHost, listed: &BTreeSet<IpAddr>, now: Timestamp, wanted: &mut Wanted) {
@@ -514,7 +528,23 @@ impl Host {
     }
 }
 
+/// How long until an address is probed again.
+fn address_again(failures: u32, latest: Option<&AddressObservation>, probe: &ProbeSettings) -> Duration {
+    // Whom we annoy, or cannot reach for a reason of our own, is not asked more often for it.
+    let patient = latest.is_some_and(|latest| match &latest.outcome {
+        SmtpOutcome::Rejected { .. } => true,
+        SmtpOutcome::ConnectFailed(failure) => failure.is_own_side(),
+        _ => false,
+    });
+    match failures {
+        0 => probe.mx_interval,
+        _ if patient => probe.mx_interval,
+        failures => backed_off(probe.retry_interval, failures, probe.mx_interval),
+    }
+}
+
 mod judging;
+mod keeping;
 mod surveys;
 #[cfg(test)]
 mod tests;
