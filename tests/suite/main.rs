@@ -14,6 +14,7 @@ mod certificate_corpus;
 mod check;
 mod corpus;
 mod dane;
+mod history;
 mod invariants;
 mod misbehaviours;
 mod monitor;
