@@ -20,6 +20,8 @@ pub mod config;
 
 pub mod net;
 
+pub mod store;
+
 pub mod monitor;
 
 pub mod present;

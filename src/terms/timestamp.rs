@@ -21,6 +21,11 @@ impl Timestamp {
         Self { milliseconds: seconds.saturating_mul(1000) }
     }
 
+    /// From milliseconds since 1970 (negative before).
+    pub const fn from_unix_milliseconds(milliseconds: i64) -> Self {
+        Self { milliseconds }
+    }
+
     /// Seconds since 1970, rounded down.
     pub const fn unix_seconds(self) -> i64 {
         self.milliseconds.div_euclid(1000)

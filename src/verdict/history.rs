@@ -5,6 +5,8 @@
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
+use serde::{Deserialize, Serialize};
+
 use super::{discovered_policy, path::is_own_side};
 use crate::{
     facts::{
@@ -21,7 +23,7 @@ pub(crate) const BROKEN_IN_A_ROW: u32 = 2;
 pub(crate) const TIMEOUTS_IN_A_ROW: u32 = 3;
 
 /// What is remembered of one question to the DNS.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LookupHistory<T> {
     /// Failures in a row, the present one among them.
     pub failures_in_a_row: u32,
@@ -30,7 +32,7 @@ pub struct LookupHistory<T> {
 }
 
 /// A usable policy that was fetched.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SeenPolicy {
     /// What it says.
     pub policy: Arc<Policy>,
@@ -50,7 +52,8 @@ impl SeenPolicy {
 }
 
 /// What is remembered of a domain.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct DomainHistory {
     /// `_mta-sts`.
     pub sts_record: LookupHistory<Vec<Octets>>,
@@ -67,7 +70,8 @@ pub struct DomainHistory {
 }
 
 /// What is remembered of a mail host.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct HostHistory {
     /// Failed address lookups in a row.
     pub failures_in_a_row: u32,
@@ -78,7 +82,8 @@ pub struct HostHistory {
 }
 
 /// What is remembered of one address of a mail host.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct AddressHistory {
     /// Probes in a row that did not come all the way to the EHLO inside TLS; those that tell of this side only are left out.
     pub failures_in_a_row: u32,

@@ -7,19 +7,21 @@ use std::{
 };
 
 /// A room may use itself and those before it.
-const ROOMS: [&str; 11] =
-    ["terms", "facts", "protocol", "verdict", "config", "net", "monitor", "present", "metrics", "web", "cli"];
+const ROOMS: [&str; 12] =
+    ["terms", "facts", "protocol", "verdict", "config", "net", "store", "monitor", "present", "metrics", "web", "cli"];
 
 /// Words with the rooms that may have them. What stands in no row is free.
-const MEANS: [(&[&str], &[&str]); 13] = [
-    (&["async", "tokio", "tokio_util", "futures_util"], &["net", "monitor", "web", "cli"]),
+const MEANS: [(&[&str], &[&str]); 15] = [
+    (&["async", "tokio", "tokio_util", "futures_util"], &["net", "store", "monitor", "web", "cli"]),
     (&["UdpSocket", "socket2"], &["net", "web"]),
     // `healthcheck` asks the own server.
     (&["TcpStream", "TcpListener"], &["net", "web", "cli"]),
     (&["SystemTime::now"], &["net"]),
     // How long something took; what time it is comes from `net`.
-    (&["Instant::now"], &["net", "monitor", "metrics", "cli"]),
-    (&["fs"], &["config", "net", "cli"]),
+    (&["Instant::now"], &["net", "store", "monitor", "metrics", "cli"]),
+    (&["fs"], &["config", "net", "store", "cli"]),
+    (&["sqlx", "rusqlite"], &["store"]),
+    (&["zstd"], &["store"]),
     (&["hickory_resolver", "tokio_rustls", "rustls", "rustls_native_certs", "webpki_roots"], &["net"]),
     // `metrics` hands out its pages as `Bytes`, which hyper names.
     (&["hyper"], &["net", "web", "metrics"]),

@@ -1,0 +1,176 @@
+//! What the monitor knows, kept over restarts: one trait, and SQLite behind it. No SQL outside this room.
+//!
+//! A domain and a mail host are one row each: what the fold remembers and what was seen last, packed. Each change is a row
+//! of its own. A probe that shows nothing new adds no row, so that a year costs what a day costs.
+
+mod blob;
+mod failure;
+mod folder;
+mod schema;
+mod sqlite;
+
+use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+
+pub use self::{failure::StoreError, sqlite::SqliteStore};
+use crate::{
+    facts::{AddressObservation, DomainObservation, HostObservation, TlsSurvey},
+    terms::{MxHost, PolicyDomain, Timestamp},
+    verdict::{Change, DomainHistory, HostHistory},
+};
+
+/// How many domains, and how many hosts, that no configured domain concerns any more are kept, the latest first. A name that
+/// changes with each answer must not fill the disk.
+pub const FORMER_MOST: usize = 10_000;
+
+/// How many changes of one subject are kept, the latest first: one a day over the whole default retention.
+pub const CHANGES_OF_ONE_MOST: usize = 750;
+
+/// How many changes are kept in all, the latest first: about 200 MB.
+pub const CHANGES_MOST: usize = 1_000_000;
+
+/// What is kept of a domain.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StoredDomain {
+    /// Which.
+    pub domain: PolicyDomain,
+    /// What is remembered.
+    #[serde(default)]
+    pub history: DomainHistory,
+    /// The latest observation.
+    #[serde(default)]
+    pub observation: Option<Arc<DomainObservation>>,
+    /// Its mail hosts, by the last MX list that was seen.
+    #[serde(default)]
+    pub hosts: Vec<MxHost>,
+    /// Hosts beyond the cap.
+    #[serde(default)]
+    pub skipped_hosts: usize,
+    /// Probes in a row in which a lookup failed.
+    #[serde(default)]
+    pub dns_failures: u32,
+    /// Probes in a row in which an announced policy could not be used.
+    #[serde(default)]
+    pub policy_failures: u32,
+    /// The last probe in which every lookup was answered.
+    #[serde(default)]
+    pub last_success_at: Option<Timestamp>,
+}
+
+/// What is kept of a mail host.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StoredHost {
+    /// Which.
+    pub host: MxHost,
+    /// What is remembered.
+    #[serde(default)]
+    pub history: Arc<HostHistory>,
+    /// The latest address lookup.
+    #[serde(default)]
+    pub observation: Option<Arc<HostObservation>>,
+    /// Its addresses.
+    #[serde(default)]
+    pub addresses: BTreeMap<IpAddr, StoredAddress>,
+    /// Addresses beyond the cap.
+    #[serde(default)]
+    pub skipped: usize,
+}
+
+/// What is kept of one address of a mail host, beside its history.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StoredAddress {
+    /// The latest probe.
+    pub latest: Option<Arc<AddressObservation>>,
+    /// Since when it is not among the addresses of the host.
+    pub unlisted_since: Option<Timestamp>,
+    /// The latest survey that saw something.
+    pub survey: Option<Arc<TlsSurvey>>,
+    /// Surveys in a row that had to be repeated soon.
+    pub setbacks: u32,
+}
+
+/// What is written together: all of it is kept, or none.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// Each takes the place of what was kept of the domain.
+    pub domains: Vec<StoredDomain>,
+    /// Each takes the place of what was kept of the host.
+    pub hosts: Vec<StoredHost>,
+    /// They are added.
+    pub changes: Vec<Change>,
+}
+
+/// Which changes are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChangesWanted {
+    /// Only those about these names (domains or mail hosts, in canonical form); all, where there are none.
+    pub names: Vec<String>,
+    /// Only those that were seen at this time or later.
+    pub since: Option<Timestamp>,
+    /// Only those with a smaller number than this: where the answer before ended.
+    pub before: Option<i64>,
+    /// How many at most.
+    pub most: usize,
+}
+
+/// A change with its number: the later it was written, the larger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredChange {
+    /// The number.
+    pub id: i64,
+    /// The change.
+    pub change: Change,
+}
+
+/// How far back and how much is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// What was not written for this long goes.
+    pub retention: Duration,
+    /// How many domains are configured.
+    pub domains: usize,
+    /// How many mail hosts they have.
+    pub hosts: usize,
+}
+
+/// Where the monitor keeps what it knows. One writer; any number of readers.
+pub trait Store: fmt::Debug + Send + Sync {
+    /// What is kept of these domains. One of which nothing, or nothing readable, is kept is left out.
+    ///
+    /// # Errors
+    /// [`StoreError`] where nothing can be read.
+    fn domains<'a>(&'a self, names: &'a [PolicyDomain]) -> BoxFuture<'a, Result<Vec<StoredDomain>, StoreError>>;
+
+    /// What is kept of these mail hosts, likewise.
+    ///
+    /// # Errors
+    /// [`StoreError`] where nothing can be read.
+    fn hosts<'a>(&'a self, names: &'a [MxHost]) -> BoxFuture<'a, Result<Vec<StoredHost>, StoreError>>;
+
+    /// Changes, the latest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] where nothing can be read.
+    fn changes<'a>(&'a self, wanted: &'a ChangesWanted) -> BoxFuture<'a, Result<Vec<StoredChange>, StoreError>>;
+
+    /// Writes a batch as of `now`. When this returns, the batch outlives the process and the power.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing of the batch is kept.
+    fn write(&self, batch: Arc<Batch>, now: Timestamp) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Takes away what is older or more than the bounds allow, and gives its room back.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then it is tried again another time.
+    fn trim(&self, bounds: Bounds, now: Timestamp) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// How many bytes it takes on the disk.
+    fn size(&self) -> u64;
+
+    /// Ends the work. What was written stays.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
