@@ -56,7 +56,7 @@ pub struct Common {
     /// The configuration [default: ./smtptls-exporter.yml if it exists]
     #[arg(long = "config.file", value_name = "FILE", global = true)]
     pub config_file: Option<PathBuf>,
-    /// Where state is kept (nothing is stored yet)
+    /// Where serve keeps what it knows [default: state.dir, ./data]; check reads it where it is given
     #[arg(long = "state.dir", value_name = "DIR", global = true)]
     pub state_dir: Option<PathBuf>,
     /// What is logged [default: info; warn for commands other than serve]

@@ -1,10 +1,10 @@
 //! `check`: one full check now, shown to people or programs.
 
-use std::{future::Future, io::Write, path::PathBuf, sync::Arc};
+use std::{future::Future, io::Write, path::Path, sync::Arc};
 
 use super::{
     FAILED, OK, OWN_SIDE,
-    args::{Check, FailOn, Format},
+    args::{Check, Common, FailOn, Format},
     list,
     progress::Progress,
     settings::{Source, colour, of_domain, refused},
@@ -12,8 +12,9 @@ use super::{
 };
 use crate::{
     config::DomainSettings,
-    monitor::{self, Edges},
+    monitor::{self, Edges, Kept},
     present::{Look, human, json},
+    store::{self, StoreError},
     terms::{PolicyDomain, Timestamp},
     verdict::{Assessment, Severity},
 };
@@ -52,19 +53,34 @@ where
 }
 
 /// Probes the domains and judges them, with the settings of the configuration where there is one. `quick` leaves out all that
-/// needs more than one connection to an address.
+/// needs more than one connection to an address. What a state folder that was named has of the domains counts as seen before.
 pub(super) async fn probe(
     domains: Vec<PolicyDomain>,
     ended: Ended,
-    config_file: Option<PathBuf>,
+    common: &Common,
     quick: bool,
 ) -> Result<Vec<Assessment>, String> {
-    let source = Source { file: config_file, domains: Vec::new() };
+    let source = Source { file: common.config_file.clone(), domains: Vec::new() };
     let mut settings = source.load().map_err(|errors| refused(&errors, colour()))?.settings;
     settings.probe.legacy_tls &= !quick;
+    let kept = match &common.state_dir {
+        Some(folder) => kept(folder, &domains).await.map_err(|error| error.to_string())?,
+        None => Kept::default(),
+    };
     let edges = Edges::open(&settings).await.map_err(|error| error.to_string())?;
     let domains: Vec<DomainSettings> = domains.into_iter().map(|domain| of_domain(&settings, domain)).collect();
-    Ok(monitor::check(&settings, &edges, &domains, |domain| ended(domain)).await)
+    Ok(monitor::check_after(kept, &settings, &edges, &domains, |domain| ended(domain)).await)
+}
+
+/// What a monitor stored; it may be running.
+async fn kept(folder: &Path, domains: &[PolicyDomain]) -> Result<Kept, StoreError> {
+    match store::read_only(folder).await? {
+        Some(store) => Kept::load(store.as_ref(), domains).await,
+        None => {
+            tracing::warn!(folder = %folder.display(), "nothing is stored there");
+            Ok(Kept::default())
+        }
+    }
 }
 
 /// When the last look ended: what "in 9 days" counts from.

@@ -43,9 +43,6 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let quiet = !matches!(invocation.command, Command::Serve(_));
     let level = invocation.common.log_level.unwrap_or(if quiet { Level::Warn } else { Level::Info });
     logging::start(level, invocation.common.log_format);
-    if invocation.common.state_dir.is_some() {
-        tracing::warn!("--state.dir has no effect: this version stores nothing");
-    }
     dispatch(invocation)
 }
 
@@ -65,7 +62,7 @@ fn dispatch(invocation: Invocation) -> u8 {
                 Ok(runtime) => runtime,
                 Err(status) => return status,
             };
-            let engine = |domains, ended| check::probe(domains, ended, common.config_file.clone(), check.quick);
+            let engine = |domains, ended| check::probe(domains, ended, &common, check.quick);
             let mut out = io::stdout().lock();
             match runtime.block_on(check::run_with(&check, look, &mut out, engine)) {
                 Ok(status) => status,

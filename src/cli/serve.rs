@@ -65,9 +65,6 @@ async fn monitor(
 ) -> Result<(), Failure> {
     let mut signals = Signals::new().map_err(|error| own_side(&error))?;
     tell(&warnings);
-    if let Some(folder) = &common.state_dir {
-        tracing::warn!(folder = %folder.display(), "--state.dir is not used yet: nothing is stored");
-    }
     let listeners =
         if arguments.listen.is_empty() { vec![crate::web::ListenAddress::default()] } else { arguments.listen.clone() };
     // Before the first probe: a port that is taken shows at once.
@@ -79,9 +76,11 @@ async fn monitor(
     }
     let telemetry = Telemetry::new().map_err(|error| own_side(&error))?;
     let domains = settings.domains.len();
-    let monitor = Monitor::start(Arc::new(settings), telemetry.clone()).await.map_err(|error| unusable(&error))?;
+    let folder = common.state_dir.clone().unwrap_or_else(|| settings.state_dir().to_owned());
+    let monitor = Monitor::start(Arc::new(settings), telemetry.clone(), Some(&folder));
+    let monitor = monitor.await.map_err(|error| unusable(&error))?;
     telemetry.config_reloaded(true, now());
-    tracing::info!(domains, "monitoring");
+    tracing::info!(domains, state = %folder.display(), "monitoring");
 
     let reloader = Arc::new(Reloader { source, monitor: monitor.reconfigurer(), telemetry: telemetry.clone() });
     let app = Arc::new(App::new(

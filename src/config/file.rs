@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Keys that are read and checked, and have no effect in this version. The warnings and the reference read this list.
-pub(super) const NOT_YET: [&str; 20] = [
+pub(super) const NOT_YET: [&str; 18] = [
     "probe.allow_any_target",
     "thresholds.testing_long",
     "thresholds.publication_grace",
@@ -38,9 +38,7 @@ pub(super) const NOT_YET: [&str; 20] = [
     "metrics.allow",
     "metrics.deny",
     "shard",
-    "state.dir",
     "state.url",
-    "state.retention",
 ];
 
 type Port = Bounded<1, 65_535>;

@@ -1,7 +1,11 @@
 //! The configuration as the program uses it: every value is there, checked, and typed. The defaults stand here and nowhere
 //! else; the schema, the reference and `config show` read them from [`Settings::default`].
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::{
     file,
@@ -9,7 +13,7 @@ use super::{
     values::{DnssecMode, RootSource, ServerSetting},
 };
 use crate::{
-    terms::{MxHost, PolicyDomain},
+    terms::{HumanDuration, MxHost, PolicyDomain},
     verdict::{Acceptance, Expectation, HostPattern, Severity, Thresholds},
 };
 
@@ -165,12 +169,25 @@ impl Settings {
     pub fn interval(&self, domain: &DomainSettings) -> Duration {
         domain.interval.unwrap_or(self.probe.interval)
     }
+
+    /// The folder in which state is kept.
+    pub fn state_dir(&self) -> &Path {
+        self.state.dir.as_ref().map_or(Path::new(DEFAULT_STATE_DIR), |dir| dir.value.as_path())
+    }
+
+    /// So long the history is kept.
+    pub fn retention(&self) -> Duration {
+        self.state.retention.as_ref().map_or(DEFAULT_RETENTION, |retention| retention.value).into()
+    }
 }
+
+const DEFAULT_STATE_DIR: &str = "./data";
+/// Two years of 365.25 days, as humantime reads `2y`.
+const DEFAULT_RETENTION: HumanDuration = HumanDuration::from_secs(2 * 31_557_600);
 
 impl Default for Settings {
     fn default() -> Self {
         use super::values::{AddressMetrics, Bounded, MetricsLevel, ReportAuthentication};
-        use crate::terms::HumanDuration;
 
         fn at<T>(value: T) -> Option<At<T>> {
             Some(value.into())
@@ -194,12 +211,7 @@ impl Default for Settings {
                 deny: at(Vec::new()),
             },
             shard: file::Shard { index: at(Bounded(0)), total: at(Bounded(1)) },
-            state: file::State {
-                dir: at("./data".into()),
-                url: None,
-                // Two years of 365.25 days, as humantime reads `2y`.
-                retention: at(HumanDuration::from_secs(2 * 31_557_600)),
-            },
+            state: file::State { dir: at(DEFAULT_STATE_DIR.into()), url: None, retention: at(DEFAULT_RETENTION) },
         }
     }
 }

@@ -174,7 +174,7 @@ fn what_is_not_built_yet_is_told_once_and_with_its_place() {
             "probe:\n  legacy_tls: false\n  allow_any_target: false\nresolver: {dnssec: trust-ad, trust_anchor_file: a}\n\
              thresholds: {testing_long: 9d, certificate_error: 1d}\nmetrics: {level: full}\nshard: {index: 1, total: 2}\n\
              domains:\n  - {domain: a.example, planned_mx: [mx.a.example]}\n  - {domain: b.example, planned_mx: [], expect: {dane: true}}\n\
-             domain_files: []\nhttp_sd: []\nreports: {}\nstate: {dir: /x}\n"
+             domain_files: []\nhttp_sd: []\nreports: {}\nstate: {dir: /x, url: 'postgres://h/d'}\n"
         )
         .lines()
         .map(|line| line.split(" | ").next().unwrap())
@@ -189,7 +189,7 @@ fn what_is_not_built_yet_is_told_once_and_with_its_place() {
             "11:1 warning: `domain_files` is not built yet and has no effect",
             "12:1 warning: `http_sd` is not built yet and has no effect",
             "13:1 warning: `reports` is not built yet and has no effect",
-            "14:9 warning: `state.dir` is not built yet and has no effect",
+            "14:18 warning: `state.url` is not built yet and has no effect",
         ]
     );
     assert_eq!(told("domains: [a.example]\nprobe: {interval: 5m}\n"), "");

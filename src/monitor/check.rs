@@ -9,7 +9,7 @@ use std::{
 use futures_util::{StreamExt, future::join_all, stream};
 use tokio::sync::OnceCell;
 
-use super::{Edges, probe, vantage::Attempts};
+use super::{Edges, Kept, probe, vantage::Attempts};
 use crate::{
     config::{DomainSettings, Settings},
     facts::{
@@ -18,7 +18,7 @@ use crate::{
     net::now,
     protocol::mta_sts::Mode,
     terms::{MxHost, PolicyDomain},
-    verdict::{AddressHistory, Assessment, Context, History, HostHistory, discovered_policy, judge},
+    verdict::{Assessment, Context, DomainHistory, History, HostHistory, discovered_policy, judge},
 };
 
 /// Looks at every domain once and judges all of them, in the order asked.
@@ -27,6 +27,17 @@ use crate::{
 /// whenever the looking at one domain ends. The judgement follows when all is seen: only then it is known what this side can
 /// see.
 pub async fn check(
+    settings: &Settings,
+    edges: &Edges,
+    domains: &[DomainSettings],
+    on_done: impl Fn(&PolicyDomain),
+) -> Vec<Assessment> {
+    check_after(Kept::default(), settings, edges, domains, on_done).await
+}
+
+/// As [`check`]; what was kept counts as seen before. What is seen now counts at once all the same.
+pub async fn check_after(
+    kept: Kept,
     settings: &Settings,
     edges: &Edges,
     domains: &[DomainSettings],
@@ -48,6 +59,7 @@ pub async fn check(
         .await;
     seen.sort_by_key(|(place, _)| *place);
     let seen: Vec<Seen> = seen.into_iter().map(|(_, seen)| seen).collect();
+    let before = Before::new(kept);
     let vantage = vantage(settings, edges, &seen).await;
     let enforcing = enforcing_domains(&seen);
     let assessments = domains.iter().zip(seen).map(|(domain, seen)| {
@@ -62,9 +74,25 @@ pub async fn check(
             once: true,
             mx_interval: settings.probe.mx_interval,
         };
-        judge_once(seen, &context)
+        judge_once(seen, &before, &context)
     });
     assessments.collect()
+}
+
+/// What is remembered from a monitor.
+#[derive(Debug)]
+struct Before {
+    domains: HashMap<PolicyDomain, DomainHistory>,
+    hosts: HashMap<MxHost, Arc<HostHistory>>,
+}
+
+impl Before {
+    fn new(kept: Kept) -> Self {
+        Self {
+            domains: kept.domains.into_iter().map(|stored| (stored.domain, stored.history)).collect(),
+            hosts: kept.hosts.into_iter().map(|stored| (stored.host, stored.history)).collect(),
+        }
+    }
 }
 
 /// A domain, seen once.
@@ -170,18 +198,17 @@ fn enforcing_domains(seen: &[Seen]) -> BTreeSet<PolicyDomain> {
     seen.iter().filter(enforces).map(|seen| seen.observation.domain.clone()).collect()
 }
 
-fn judge_once(domain: Seen, context: &Context<'_>) -> Assessment {
+fn judge_once(domain: Seen, before: &Before, context: &Context<'_>) -> Assessment {
     let Seen { observation, hosts, skipped_hosts } = domain;
-    let mut history = History::default();
+    let remembered = before.domains.get(&observation.domain).cloned().unwrap_or_default();
+    let mut history = History { domain: remembered, hosts: BTreeMap::new() };
     history.domain.observe(&observation);
     let mut facts = BTreeMap::new();
     for seen in &hosts {
-        let mut host = HostHistory::default();
+        let mut host = before.hosts.get(&seen.lookup.host).map(|host| HostHistory::clone(host)).unwrap_or_default();
         host.observe(&seen.lookup);
         for (address, observation) in &seen.addresses {
-            let mut path = AddressHistory::default();
-            path.observe(observation, context.vantage);
-            host.addresses.insert(*address, path);
+            host.addresses.entry(*address).or_default().observe(observation, context.vantage);
         }
         let name = seen.lookup.host.clone();
         history.hosts.insert(name.clone(), Arc::new(host));

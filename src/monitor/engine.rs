@@ -1,6 +1,6 @@
 //! The running monitor: one task keeps the fleet and its schedule, and starts a task for each probe.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{collections::HashSet, panic::AssertUnwindSafe, path::Path, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use tokio::{
@@ -12,9 +12,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     DnsCounters, Edges, EdgesError, ProbeKind, Snapshot, Telemetry,
-    fleet::{Fleet, SURVEY_INTERVAL, SURVEY_RETRY, Target, Wanted},
+    fleet::{Due, Fleet, SURVEY_INTERVAL, SURVEY_RETRY, Target, Wanted},
     probe,
     schedule::{Schedule, first_delay, jittered},
+    scribe::{Kept, Outcome, Scribe, SharedStore},
 };
 use crate::{
     config::{Change, Settings},
@@ -23,7 +24,8 @@ use crate::{
         TlsSurvey,
     },
     net::now,
-    terms::{MxHost, Timestamp},
+    store::StoreError,
+    terms::{MxHost, PolicyDomain, Timestamp},
     verdict::discovered_policy,
 };
 
@@ -44,19 +46,38 @@ const MOST_OVERDUE: usize = 100_000;
 pub struct Monitor {
     commands: mpsc::Sender<Reconfigure>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
+    store: Option<SharedStore>,
     stop: CancellationToken,
     keeper: JoinHandle<()>,
 }
 
 /// Hands new settings to a running monitor.
 #[derive(Clone, Debug)]
-pub struct Reconfigurer(mpsc::Sender<Reconfigure>);
+pub struct Reconfigurer {
+    commands: mpsc::Sender<Reconfigure>,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    store: Option<SharedStore>,
+}
 
 #[derive(Debug)]
 struct Reconfigure {
     settings: Arc<Settings>,
     edges: Edges,
+    /// What was kept of the domains that are new.
+    kept: Kept,
     done: oneshot::Sender<Change>,
+}
+
+/// Why the monitor does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The edges cannot be set up.
+    #[error(transparent)]
+    Edges(#[from] EdgesError),
+    /// To use the state folder would harm what is in it.
+    #[error(transparent)]
+    State(#[from] StoreError),
 }
 
 /// Why new settings are not in force.
@@ -72,16 +93,32 @@ pub enum ReconfigureError {
 }
 
 impl Monitor {
-    /// Starts the monitor. The first snapshot is there at once, with every configured domain and nothing known of it.
+    /// Starts the monitor. The first snapshot is there at once, with every configured domain and what the state folder has of
+    /// it. Without a folder nothing is kept.
     ///
     /// # Errors
-    /// [`EdgesError`] where the edges cannot be set up.
-    pub async fn start(settings: Arc<Settings>, telemetry: Telemetry) -> Result<Self, EdgesError> {
+    /// [`StartError`] where the edges cannot be set up, or the folder must not be used.
+    pub async fn start(
+        settings: Arc<Settings>,
+        telemetry: Telemetry,
+        state: Option<&Path>,
+    ) -> Result<Self, StartError> {
+        // The folder first: one that is in use shows at once.
+        let names: Vec<PolicyDomain> = settings.domains.iter().map(|one| one.domain.clone()).collect();
+        let (scribe, kept) = match state {
+            Some(folder) => {
+                let (scribe, kept) = Scribe::start(folder, &names, telemetry.clone()).await?;
+                (Some(scribe), kept)
+            }
+            None => (None, Kept::default()),
+        };
+        let store = scribe.as_ref().map(Scribe::shared);
         let edges = Arc::new(Edges::open(&settings).await?);
         let (commands, inbox) = mpsc::channel(1);
         let (results_in, results) = mpsc::channel(RESULTS);
         let stop = CancellationToken::new();
         let mut fleet = Fleet::new(Arc::clone(&settings), edges.resolver.dnssec_sight());
+        let due = fleet.restore(kept.domains, kept.hosts);
         let first = fleet.refresh(now()).unwrap_or_default();
         let (publisher, snapshots) = watch::channel(first);
         let mut keeper = Keeper {
@@ -92,6 +129,7 @@ impl Monitor {
             results_in,
             publisher,
             publish_at: None,
+            scribe,
             stop: stop.clone(),
             telemetry,
             edges,
@@ -99,9 +137,9 @@ impl Monitor {
         };
         keeper.watch_resolver();
         keeper.tell_intervals();
-        keeper.begin_all();
+        keeper.begin_all(due);
         let keeper = tokio::spawn(keeper.run(inbox, results));
-        Ok(Self { commands, snapshots, stop, keeper })
+        Ok(Self { commands, snapshots, store, stop, keeper })
     }
 
     /// The snapshots as they are published.
@@ -111,7 +149,12 @@ impl Monitor {
 
     /// What hands new settings to this monitor.
     pub fn reconfigurer(&self) -> Reconfigurer {
-        Reconfigurer(self.commands.clone())
+        Reconfigurer { commands: self.commands.clone(), snapshots: self.snapshots.clone(), store: self.store.clone() }
+    }
+
+    /// Where what is known is kept; nothing where nothing is.
+    pub fn store(&self) -> Option<SharedStore> {
+        self.store.clone()
     }
 
     /// Stops probing and waits until running probes have ended or the grace is over.
@@ -132,9 +175,27 @@ impl Reconfigurer {
         // The files behind the settings (roots, resolv.conf) may have changed with none of them changed: the edges are always
         // set up anew. Here, because that may wait for a resolver, and the keeper must not.
         let edges = Edges::open(&settings).await?;
+        let kept = self.kept(&settings).await;
         let (done, outcome) = oneshot::channel();
-        self.0.send(Reconfigure { settings, edges, done }).await.map_err(|_| ReconfigureError::Stopping)?;
+        self.commands
+            .send(Reconfigure { settings, edges, kept, done })
+            .await
+            .map_err(|_| ReconfigureError::Stopping)?;
         outcome.await.map_err(|_| ReconfigureError::Stopping)
+    }
+
+    /// What was kept of the domains that are new. Without it they begin anew.
+    async fn kept(&self, settings: &Settings) -> Kept {
+        let Some(store) = self.store.as_ref().and_then(|shared| shared.borrow().clone()) else {
+            return Kept::default();
+        };
+        let snapshot = Arc::clone(&self.snapshots.borrow());
+        let added = settings.domains.iter().filter(|one| !snapshot.domains.contains_key(&one.domain));
+        let added: Vec<PolicyDomain> = added.map(|one| one.domain.clone()).collect();
+        Kept::load(store.as_ref(), &added).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "what was kept of the new domains cannot be read; they begin anew");
+            Kept::default()
+        })
     }
 }
 
@@ -175,6 +236,7 @@ struct Keeper {
     results_in: mpsc::Sender<Done>,
     publisher: watch::Sender<Arc<Snapshot>>,
     publish_at: Option<Instant>,
+    scribe: Option<Scribe>,
     telemetry: Telemetry,
     stop: CancellationToken,
 }
@@ -188,11 +250,14 @@ impl Keeper {
             let idle = Instant::now() + IDLE;
             let due = self.schedule.next().filter(|_| room).unwrap_or(idle);
             let publish = self.publish_at.unwrap_or(idle);
+            let save = self.scribe.as_ref().and_then(Scribe::next);
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
                 Some(command) = inbox.recv() => self.reconfigure(command),
                 () = sleep_until(publish), if self.publish_at.is_some() => self.publish(),
+                outcome = outcome(&mut self.scribe) => self.saved(outcome),
+                () = sleep_until(save.unwrap_or(idle)), if save.is_some() => self.save(),
                 Some(done) = results.recv() => self.take(done),
                 () = sleep_until(due) => self.begin_due(),
             }
@@ -204,18 +269,22 @@ impl Keeper {
             () = self.probes.wait() => {}
             () = sleep(GRACE) => tracing::debug!("probes were cut short"),
         }
+        // What was seen last is judged, so that what follows from it is kept too.
+        self.publish();
+        self.drain().await;
     }
 
-    /// Puts every target of a new fleet on the schedule.
-    fn begin_all(&mut self) {
+    /// Puts every target of a new fleet on the schedule. `due`: those of which something was kept.
+    fn begin_all(&mut self, due: Vec<Due>) {
         let settings = Arc::clone(&self.settings);
-        let of = settings.domains.len();
-        for (place, domain) in settings.domains.iter().enumerate() {
-            let delay = first_delay(place, of, settings.interval(domain));
-            self.set(Target::Domain(domain.domain.clone()), delay);
-        }
-        for canary in &settings.probe.canaries {
-            self.set(Target::Canary(canary.clone()), Duration::ZERO);
+        let known: HashSet<Target> = due.iter().map(|(target, _)| target.clone()).collect();
+        let domains = settings.domains.iter().map(|one| Target::Domain(one.domain.clone()));
+        let canaries = settings.probe.canaries.iter().map(|canary| Target::Canary(canary.clone()));
+        let new = domains.filter(|target| !known.contains(target)).map(|target| (target, None));
+        let targets = new.chain(due).collect();
+        self.begin(targets, now());
+        for canary in canaries {
+            self.set(canary, Duration::ZERO);
         }
     }
 
@@ -278,6 +347,7 @@ impl Keeper {
         };
         self.follow(&target, wanted);
         self.publish_soon();
+        self.hurry();
     }
 
     fn follow(&mut self, target: &Target, wanted: Wanted) {
@@ -315,7 +385,7 @@ impl Keeper {
         }
     }
 
-    fn reconfigure(&mut self, Reconfigure { settings, mut edges, done }: Reconfigure) {
+    fn reconfigure(&mut self, Reconfigure { settings, mut edges, kept, done }: Reconfigure) {
         let change = Change::between(&self.settings, &settings);
         edges.succeed(&self.edges, &settings);
         self.edges = Arc::new(edges);
@@ -323,7 +393,10 @@ impl Keeper {
         let wanted = self.fleet.configure(settings, self.edges.resolver.dnssec_sight());
         self.watch_resolver();
         self.tell_intervals();
+        let due = self.fleet.restore(kept.domains, kept.hosts);
         self.follow_configuration(wanted);
+        self.begin(due, now());
+        self.hurry();
         self.publish();
         // Whoever asked may have gone; the settings are in force all the same.
         let _ = done.send(change);
@@ -343,15 +416,10 @@ impl Keeper {
             let latest = time + self.settings.interval(domain);
             self.schedule.no_later_than(&Target::Domain(domain.domain.clone()), latest);
         }
-        let probe = &self.settings.probe;
         let others: Vec<Target> =
             self.schedule.keys().filter(|key| !matches!(key, Target::Domain(_))).cloned().collect();
         for target in others {
-            let interval = match target {
-                Target::Address(..) => probe.mx_interval,
-                Target::Survey(..) => SURVEY_INTERVAL,
-                _ => probe.interval,
-            };
+            let interval = self.interval(&target);
             self.schedule.no_later_than(&target, time + interval);
         }
     }
@@ -379,6 +447,14 @@ impl Keeper {
         ] {
             self.telemetry.set_interval(kind, interval);
         }
+    }
+}
+
+/// Waits for the end of a write; for ever where nothing is kept.
+async fn outcome(scribe: &mut Option<Scribe>) -> Outcome {
+    match scribe {
+        Some(scribe) => scribe.outcome().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -474,3 +550,5 @@ fn address_failure(observation: &AddressObservation) -> Option<&'static str> {
         SmtpOutcome::HandshakeFailed(_) => Some("validation-failure"),
     }
 }
+
+mod saving;

@@ -9,21 +9,22 @@ use std::{
     time::Duration,
 };
 
-use self::surveys::Surveys;
+pub(super) use self::keeping::Due;
 pub(super) use self::surveys::{SURVEY_INTERVAL, SURVEY_RETRY, Spread};
+use self::{keeping::Unsaved, surveys::Surveys};
 use super::{
     Snapshot,
     schedule::backed_off,
     vantage::{Attempts, NETWORKS_TO_BLAME},
 };
 use crate::{
-    config::{DomainSettings, Settings},
+    config::{DomainSettings, ProbeSettings, Settings},
     facts::{
         AddressLookup, AddressObservation, DnssecSight, DomainObservation, HostObservation, PolicyHostObservation,
         SmtpOutcome, Vantage,
     },
     terms::{MxHost, PolicyDomain, Timestamp},
-    verdict::{DomainHistory, HostHistory, discovered_policy},
+    verdict::{Change, DomainHistory, HostHistory, discovered_policy},
 };
 
 /// How long the series of an address that is no longer in the DNS stay, so that rotating pools do not churn.
@@ -112,6 +113,8 @@ pub(crate) struct Fleet {
     changed_hosts: BTreeSet<MxHost>,
     changed: bool,
     snapshot: Arc<Snapshot>,
+    unsaved: Unsaved,
+    changes: Vec<Change>,
 }
 
 impl Fleet {
@@ -129,6 +132,8 @@ impl Fleet {
             changed_hosts: BTreeSet::new(),
             changed: true,
             snapshot: Arc::default(),
+            unsaved: Unsaved::default(),
+            changes: Vec::new(),
         };
         fleet.configure(settings, dnssec);
         fleet
@@ -143,6 +148,7 @@ impl Fleet {
             self.domains.keys().filter(|domain| !configured.contains(domain)).cloned().collect();
         for domain in removed {
             if let Some(entry) = self.domains.remove(&domain) {
+                self.part_from_domain(&entry);
                 self.leave_hosts(&domain, &entry.hosts, &mut wanted);
             }
             wanted.never.push(Target::Domain(domain));
@@ -203,6 +209,7 @@ impl Fleet {
         let domain = observation.domain.clone();
         let Some(entry) = self.domains.get_mut(&domain) else { return wanted };
         self.resolver_failing = !observation.resolver_healthy;
+        let news = keeping::domain_news(entry.observation.as_deref(), &observation);
         entry.history.observe(&observation);
         entry.note(&observation);
         wanted.again = Some(entry.again(&self.settings));
@@ -226,6 +233,7 @@ impl Fleet {
         }
         before.retain(|host| !hosts.contains(host));
         self.leave_hosts(&domain, &before, &mut wanted);
+        self.note_domain(&domain, news);
         self.changed_domains.insert(domain);
         self.changed = true;
         wanted
@@ -240,11 +248,8 @@ impl Fleet {
             self.resolver_failing = true;
         }
         let observation = Arc::new(observation);
+        let news = keeping::host_news(host.observation.as_deref(), &observation);
         Arc::make_mut(&mut host.history).observe(&observation);
-        wanted.again = Some(match host.history.failures_in_a_row {
-            0 if observation.resolver_healthy => self.settings.probe.interval,
-            failures => backed_off(self.settings.probe.retry_interval, failures, self.settings.probe.interval),
-        });
         if observation.addresses.answered() {
             let all: Vec<IpAddr> = observation.addresses.addresses().collect();
             let most = probed.unwrap_or(0);
@@ -260,6 +265,8 @@ impl Fleet {
             }
         }
         host.observation = Some(observation);
+        wanted.again = Some(host.again(&self.settings));
+        self.note_host(&name, news);
         self.host_changed(&name);
         wanted
     }
@@ -275,22 +282,15 @@ impl Fleet {
         let path = Arc::make_mut(&mut host.history).addresses.entry(observation.address).or_default();
         path.observe(&observation, &self.vantage);
         let probe = &self.settings.probe;
-        // Whom we annoy, or cannot reach for a reason of our own, is not asked more often for it.
-        let patient = match &observation.outcome {
-            SmtpOutcome::Rejected { .. } => true,
-            SmtpOutcome::ConnectFailed(failure) => failure.is_own_side(),
-            _ => false,
-        };
-        let again = match path.failures_in_a_row {
-            failures if failures > 0 && !patient => backed_off(probe.retry_interval, failures, probe.mx_interval),
-            _ => probe.mx_interval,
-        };
+        let again = address_again(path.failures_in_a_row, Some(&observation), probe);
+        let news = keeping::address_news(address.latest.as_deref(), &observation);
         // The probe may have been under way when the address went out of the DNS.
         wanted.again = address.unlisted_since.is_none().then_some(again);
         if wanted.again.is_some() && probe.legacy_tls {
             wanted.spread.extend(address.surveys.plan(&observation, hosts));
         }
         address.latest = Some(observation);
+        self.note_host(&name, news);
         self.host_changed(&name);
         wanted
     }
@@ -319,11 +319,22 @@ impl Fleet {
         self.dnssec = sight;
     }
 
+    /// Takes what became different since the last time.
+    pub(crate) fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
     /// Notes when a domain is due next, for the page.
     pub(crate) fn set_due(&mut self, domain: &PolicyDomain, at: Timestamp) {
         if let Some(entry) = self.domains.get_mut(domain) {
             entry.due_at = Some(at);
         }
+    }
+
+    /// The interval in force for a domain.
+    pub(crate) fn interval(&self, domain: &PolicyDomain) -> Duration {
+        let entry = self.domains.get(domain);
+        entry.map_or(self.settings.probe.interval, |entry| self.settings.interval(&entry.settings))
     }
 
     /// How many domains, hosts and addresses there are.
@@ -402,7 +413,9 @@ impl Fleet {
                     known.surveys.cancel(|| Target::Survey(name.clone(), *address), wanted);
                 }
                 wanted.never.push(Target::Host(name.clone()));
-                self.hosts.remove(name);
+                if let Some(host) = self.hosts.remove(name) {
+                    self.part_from_host(name, &host);
+                }
             }
         }
     }
@@ -464,6 +477,15 @@ impl Host {
         }
     }
 
+    /// How long until it is looked up again.
+    fn again(&self, settings: &Settings) -> Duration {
+        let probe = &settings.probe;
+        match self.history.failures_in_a_row {
+            0 if self.observation.as_ref().is_none_or(|seen| seen.resolver_healthy) => probe.interval,
+            failures => backed_off(probe.retry_interval, failures, probe.interval),
+        }
+    }
+
     /// These are the addresses now. Those that are new are wanted; those that went stay for a while where they worked, so that
     /// a rotating pool does not churn. An address that was taken out because it was broken goes at once.
     fn list(&mut self, name: &MxHost, listed: &BTreeSet<IpAddr>, now: Timestamp, wanted: &mut Wanted) {
@@ -498,7 +520,23 @@ impl Host {
     }
 }
 
+/// How long until an address is probed again.
+fn address_again(failures: u32, latest: Option<&AddressObservation>, probe: &ProbeSettings) -> Duration {
+    // Whom we annoy, or cannot reach for a reason of our own, is not asked more often for it.
+    let patient = latest.is_some_and(|latest| match &latest.outcome {
+        SmtpOutcome::Rejected { .. } => true,
+        SmtpOutcome::ConnectFailed(failure) => failure.is_own_side(),
+        _ => false,
+    });
+    match failures {
+        0 => probe.mx_interval,
+        _ if patient => probe.mx_interval,
+        failures => backed_off(probe.retry_interval, failures, probe.mx_interval),
+    }
+}
+
 mod judging;
+mod keeping;
 mod surveys;
 #[cfg(test)]
 mod tests;

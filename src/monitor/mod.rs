@@ -7,12 +7,14 @@ mod fleet;
 mod politeness;
 mod probe;
 mod schedule;
+mod scribe;
 mod snapshot;
 mod telemetry;
 mod vantage;
 
-pub use check::check;
+pub use check::{check, check_after};
 pub use edges::{Edges, EdgesError};
-pub use engine::{Monitor, ReconfigureError, Reconfigurer};
+pub use engine::{Monitor, ReconfigureError, Reconfigurer, StartError};
+pub use scribe::{Kept, SharedStore};
 pub use snapshot::{DomainState, HostState, Snapshot};
 pub use telemetry::{DnsCounters, DnsSource, ProbeGuard, ProbeKind, RESULT_TYPES, Telemetry, TelemetryError};

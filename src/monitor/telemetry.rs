@@ -111,6 +111,10 @@ struct Inner {
     panics: IntCounter,
     reload_successful: IntGauge,
     reload_success_at: Gauge,
+    state_failures: IntCounter,
+    state_written_at: Gauge,
+    state_size: IntGauge,
+    state_damaged: IntGauge,
     dns: RwLock<Option<DnsSource>>,
 }
 
@@ -154,6 +158,13 @@ impl Telemetry {
                 &registry,
                 Gauge::with_opts(opts("smtptls_config_last_reload_success_timestamp_seconds"))?,
             )?,
+            state_failures: register(&registry, IntCounter::with_opts(opts("smtptls_state_write_failures_total"))?)?,
+            state_written_at: register(
+                &registry,
+                Gauge::with_opts(opts("smtptls_state_last_write_timestamp_seconds"))?,
+            )?,
+            state_size: register(&registry, IntGauge::with_opts(opts("smtptls_state_size_bytes"))?)?,
+            state_damaged: register(&registry, IntGauge::with_opts(opts("smtptls_state_damaged_files"))?)?,
             dns: RwLock::new(None),
             registry,
         };
@@ -210,10 +221,24 @@ impl Telemetry {
     pub fn config_reloaded(&self, ok: bool, at: Timestamp) {
         self.0.reload_successful.set(i64::from(ok));
         if ok {
-            // Unix seconds are far below 2^53: the float is exact.
-            #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit into 53 bits")]
-            self.0.reload_success_at.set(at.unix_seconds() as f64);
+            self.0.reload_success_at.set(seconds(at));
         }
+    }
+
+    /// So many writes to the store failed, or so many changes were lost before one could be tried.
+    pub fn state_write_failed(&self, failures: u64) {
+        self.0.state_failures.inc_by(failures);
+    }
+
+    /// Something was written to the store at `at`.
+    pub fn state_written(&self, at: Timestamp) {
+        self.0.state_written_at.set(seconds(at));
+    }
+
+    /// How many bytes the store takes, and how many damaged files were set aside and are still there.
+    pub fn state_stands(&self, bytes: u64, damaged: usize) {
+        self.0.state_size.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.0.state_damaged.set(clamp(damaged));
     }
 
     /// Where the numbers of the resolver come from. Asked at each scrape; it must not block.
@@ -281,6 +306,12 @@ fn register<C: prometheus::core::Collector + Clone + 'static>(
 ) -> prometheus::Result<C> {
     registry.register(Box::new(collector.clone()))?;
     Ok(collector)
+}
+
+/// Unix seconds are far below 2^53: the float is exact.
+#[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit into 53 bits")]
+const fn seconds(at: Timestamp) -> f64 {
+    at.unix_seconds() as f64
 }
 
 fn clamp(count: usize) -> i64 {

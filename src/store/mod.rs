@@ -9,12 +9,20 @@ mod folder;
 mod schema;
 mod sqlite;
 
-use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
-pub use self::{failure::StoreError, sqlite::SqliteStore};
+pub use self::failure::StoreError;
+use self::sqlite::SqliteStore;
 use crate::{
     facts::{AddressObservation, DomainObservation, HostObservation, TlsSurvey},
     terms::{MxHost, PolicyDomain, Timestamp},
@@ -136,6 +144,36 @@ pub struct Bounds {
     pub hosts: usize,
 }
 
+/// What was found when a store was opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Where a damaged file was put, and what was wrong with it.
+    pub damaged: Option<(PathBuf, String)>,
+}
+
+/// Opens the store of a folder for this process alone; makes the folder and the file where they are missing. A damaged file is
+/// set aside, and an empty one takes its place.
+///
+/// # Errors
+/// [`StoreError`]: another process has the folder; a later version or another program wrote the file; it cannot be read or
+/// written.
+pub async fn open(folder: &Path, now: Timestamp) -> Result<Opened, StoreError> {
+    let (store, damaged) = SqliteStore::open(folder, now).await?;
+    Ok(Opened { store: Arc::new(store), damaged })
+}
+
+/// Opens the store of a folder to read it, also while a monitor writes it; nothing where there is none. No byte of the state is
+/// written.
+///
+/// # Errors
+/// [`StoreError`]: a later version or another program wrote the file; it is damaged or cannot be read.
+pub async fn read_only(folder: &Path) -> Result<Option<Arc<dyn Store>>, StoreError> {
+    let store = SqliteStore::read_only(folder).await?;
+    Ok(store.map(|store| Arc::new(store) as Arc<dyn Store>))
+}
+
 /// Where the monitor keeps what it knows. One writer; any number of readers.
 pub trait Store: fmt::Debug + Send + Sync {
     /// What is kept of these domains. One of which nothing, or nothing readable, is kept is left out.
@@ -170,6 +208,9 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// How many bytes it takes on the disk.
     fn size(&self) -> u64;
+
+    /// How many damaged copies were set aside and are still there.
+    fn damaged(&self) -> usize;
 
     /// Ends the work. What was written stays.
     fn close(&self) -> BoxFuture<'_, ()>;

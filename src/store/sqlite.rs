@@ -1,6 +1,11 @@
 //! The store in one file of SQLite.
 
-use std::{fs::File, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::{FutureExt, TryStreamExt, future::BoxFuture};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -40,7 +45,7 @@ const LARGEST_BLOB: usize = 4 * 1024 * 1024;
 
 /// The store in one file of SQLite, `state.db` in the state folder.
 #[derive(Debug)]
-pub struct SqliteStore {
+pub(super) struct SqliteStore {
     folder: Folder,
     /// Nothing where the store was opened to be read.
     writer: Mutex<Option<SqliteConnection>>,
@@ -49,27 +54,20 @@ pub struct SqliteStore {
     _lock: Option<File>,
 }
 
-/// What was found when a store was opened.
-#[derive(Debug)]
-pub struct Opened {
-    /// The store.
-    pub store: SqliteStore,
-    /// Where a damaged file was put, and what was wrong with it.
-    pub damaged: Option<(std::path::PathBuf, String)>,
-}
+/// Where a damaged file was put, and what was wrong with it; nothing where the file was good.
+type Damage = Option<(PathBuf, String)>;
 
 impl SqliteStore {
-    /// Opens the store of a folder for this process alone; makes the folder and the file where they are missing. A damaged file is
-    /// set aside, and an empty one takes its place.
-    ///
-    /// # Errors
-    /// [`StoreError`]: another process has the folder; a later version or another program wrote the file; it cannot be read or
-    /// written.
-    pub async fn open(folder: &Path, now: Timestamp) -> Result<Opened, StoreError> {
+    /// What [`super::open`] says; where a damaged file was put, and what was wrong with it.
+    pub(super) async fn open(folder: &Path, now: Timestamp) -> Result<(Self, Damage), StoreError> {
         Self::open_with(folder, now, schema::STEPS).await
     }
 
-    async fn open_with(folder: &Path, now: Timestamp, steps: &'static [&'static str]) -> Result<Opened, StoreError> {
+    async fn open_with(
+        folder: &Path,
+        now: Timestamp,
+        steps: &'static [&'static str],
+    ) -> Result<(Self, Damage), StoreError> {
         let folder = Folder::new(folder);
         folder.create()?;
         let lock = folder.lock().await?;
@@ -91,15 +89,11 @@ impl SqliteStore {
             Err(error) => return Err(error),
         };
         let readers = readers(&path, false);
-        Ok(Opened { store: Self { folder, writer: Mutex::new(Some(writer)), readers, _lock: Some(lock) }, damaged })
+        Ok((Self { folder, writer: Mutex::new(Some(writer)), readers, _lock: Some(lock) }, damaged))
     }
 
-    /// Opens the store of a folder to read it, also while a monitor writes it; nothing where there is none. No byte of the state is
-    /// written.
-    ///
-    /// # Errors
-    /// [`StoreError`]: a later version or another program wrote the file; it is damaged or cannot be read.
-    pub async fn read_only(folder: &Path) -> Result<Option<Self>, StoreError> {
+    /// What [`super::read_only`] says.
+    pub(super) async fn read_only(folder: &Path) -> Result<Option<Self>, StoreError> {
         let folder = Folder::new(folder);
         let path = folder.database();
         if !std::fs::metadata(&path).is_ok_and(|metadata| metadata.len() > 0) {
@@ -116,11 +110,6 @@ impl SqliteStore {
         let _ = connection.close().await;
         let readers = readers(&path, still);
         Ok(Some(Self { folder, writer: Mutex::new(None), readers, _lock: lock }))
-    }
-
-    /// How many damaged files lie beside the store.
-    pub fn damaged(&self) -> usize {
-        self.folder.damaged().len()
     }
 
     async fn blobs<T: DeserializeOwned>(&self, table: &str, names: Vec<&str>) -> Result<Vec<T>, StoreError> {
@@ -208,6 +197,10 @@ impl Store for SqliteStore {
 
     fn size(&self) -> u64 {
         self.folder.size()
+    }
+
+    fn damaged(&self) -> usize {
+        self.folder.damaged().len()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

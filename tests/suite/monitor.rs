@@ -36,7 +36,7 @@ struct Running {
 impl Running {
     async fn start(settings: Settings) -> Self {
         let telemetry = Telemetry::new().unwrap();
-        let monitor = Monitor::start(Arc::new(settings), telemetry.clone()).await.unwrap();
+        let monitor = Monitor::start(Arc::new(settings), telemetry.clone(), None).await.unwrap();
         let snapshots = monitor.snapshots();
         Self { monitor, telemetry, snapshots }
     }

@@ -47,6 +47,17 @@ impl Surveys {
         }
     }
 
+    /// What is kept over a restart.
+    pub(super) fn stored(&self) -> (Option<Arc<TlsSurvey>>, u32) {
+        (self.latest.clone(), self.setbacks)
+    }
+
+    /// Takes over what was kept. The next survey is planned when the address is probed.
+    pub(super) fn restore(&mut self, latest: Option<Arc<TlsSurvey>>, setbacks: u32) {
+        self.latest = latest;
+        self.setbacks = setbacks;
+    }
+
     /// An address was probed that is to be probed again: where TLS was reached, a survey can see something.
     pub(super) fn plan(&mut self, seen: &AddressObservation, hosts: usize) -> Option<Spread> {
         if self.planned || !seen.reached_tls() {
@@ -107,6 +118,8 @@ impl Fleet {
         if surveys.latest.is_none() || !survey.is_blank() {
             surveys.latest = Some(Arc::new(survey));
         }
+        // Once a day: whatever it shows is written.
+        self.note_host(&name, true);
         self.host_changed(&name);
         wanted
     }

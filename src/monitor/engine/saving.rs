@@ -1,0 +1,120 @@
+//! The keeper and the store: what was kept goes on the schedule, what is known goes out.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::{Keeper, Target, first_delay};
+use crate::{
+    monitor::{
+        fleet::{Due, SURVEY_INTERVAL},
+        scribe::Outcome,
+    },
+    net::now,
+    store::Bounds,
+    terms::Timestamp,
+};
+
+/// How long writing may go on when the monitor is told to stop. A year's fleet of thousands of domains is written in less.
+const DRAIN: Duration = Duration::from_secs(5);
+/// … and how long closing the file may take after that.
+const CLOSING: Duration = Duration::from_secs(2);
+
+impl Keeper {
+    /// Puts targets on the schedule. What is overdue, or was never seen, begins spread as at a first start, what waited longest
+    /// first; the others have their time.
+    pub(super) fn begin(&mut self, mut targets: Vec<Due>, time: Timestamp) {
+        // The order of those without a time stays: it is that of the configuration.
+        targets.sort_by_key(|(_, due)| due.unwrap_or_default());
+        let late = targets.partition_point(|(_, due)| due.unwrap_or_default() <= time);
+        for (place, (target, due)) in targets.into_iter().enumerate() {
+            let interval = self.interval(&target);
+            let delay = match due {
+                Some(due) if place >= late => due.since(time).min(interval),
+                _ => first_delay(place, late, interval),
+            };
+            self.set(target, delay);
+        }
+    }
+
+    /// The interval at which a target is probed.
+    pub(super) fn interval(&self, target: &Target) -> Duration {
+        let probe = &self.settings.probe;
+        match target {
+            Target::Domain(domain) => self.fleet.interval(domain),
+            Target::Address(..) => probe.mx_interval,
+            Target::Survey(..) => SURVEY_INTERVAL,
+            Target::Host(_) | Target::Canary(_) => probe.interval,
+        }
+    }
+
+    /// Hands the store what is to be written now.
+    pub(super) fn save(&mut self) {
+        let bounds = self.bounds();
+        if let Some(scribe) = &mut self.scribe {
+            scribe.hand(self.fleet.take_unsaved(false, now()), bounds);
+        }
+        self.count_lost();
+    }
+
+    /// A write ended.
+    pub(super) fn saved(&mut self, outcome: Outcome) {
+        let Some(scribe) = &mut self.scribe else { return };
+        let aftermath = scribe.settle(outcome);
+        if let Some(batch) = aftermath.back {
+            self.fleet.give_back(&batch);
+        }
+        if aftermath.anew {
+            self.fleet.save_all();
+        }
+        self.hurry();
+    }
+
+    /// What is new is written soon.
+    pub(super) fn hurry(&mut self) {
+        if let Some(scribe) = &mut self.scribe
+            && self.fleet.has_news()
+        {
+            scribe.hurry();
+        }
+    }
+
+    /// Writes all that is known, as far as the time allows, and closes the store.
+    pub(super) async fn drain(&mut self) {
+        let deadline = Instant::now() + DRAIN;
+        let bounds = self.bounds();
+        let Some(mut scribe) = self.scribe.take() else { return };
+        let complete = loop {
+            if scribe.is_busy() {
+                let Ok(outcome) = timeout_at(deadline, scribe.outcome()).await else { break false };
+                if let Some(batch) = scribe.settle(outcome).back {
+                    self.fleet.give_back(&batch);
+                }
+                if scribe.is_failing() {
+                    break false;
+                }
+            }
+            match self.fleet.take_unsaved(true, now()) {
+                Some(batch) => scribe.hand(Some(batch), bounds),
+                None => break true,
+            }
+        };
+        if !complete {
+            tracing::warn!("not all that is known could be stored before the end");
+        }
+        scribe.close(deadline + CLOSING).await;
+    }
+
+    fn bounds(&self) -> Bounds {
+        let [domains, hosts, _] = self.fleet.counts();
+        Bounds { retention: self.settings.retention(), domains, hosts }
+    }
+
+    fn count_lost(&mut self) {
+        let lost = self.fleet.take_lost();
+        if lost > 0 {
+            self.telemetry.state_write_failed(lost);
+            tracing::error!(lost, "changes were lost: too many waited for the store");
+        }
+    }
+}

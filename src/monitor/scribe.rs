@@ -1,0 +1,294 @@
+//! The one task that writes to the store. The keeper hands it a batch at a time and never waits for it.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::{Instant, timeout_at},
+};
+
+use super::{Telemetry, schedule::backed_off};
+use crate::{
+    net::now,
+    store::{self, Batch, Bounds, Store, StoreError, StoredDomain, StoredHost},
+    terms::{MxHost, PolicyDomain},
+};
+
+/// What is new is written after this time: what comes together is one transaction.
+const NEWS_AFTER: Duration = Duration::from_secs(1);
+/// How often it is looked for what shows nothing new and has to be written all the same.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// A write that failed is tried again after this time, then later and later …
+const RETRY: Duration = Duration::from_secs(5);
+/// … but never later than this.
+const RETRY_MOST: Duration = Duration::from_secs(300);
+/// Between two looks for what is too old or too much.
+const TRIM_EVERY: Duration = Duration::from_secs(6 * 3600);
+
+/// The store, once it could be opened. It may come later, and go while a damaged file is replaced.
+pub type SharedStore = watch::Receiver<Option<Arc<dyn Store>>>;
+
+/// What was kept of some domains.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// The domains.
+    pub domains: Vec<StoredDomain>,
+    /// Their mail hosts.
+    pub hosts: Vec<StoredHost>,
+}
+
+impl Kept {
+    /// Reads what was kept of these domains and of their mail hosts.
+    ///
+    /// # Errors
+    /// [`StoreError`] where it cannot be read.
+    pub async fn load(store: &dyn Store, domains: &[PolicyDomain]) -> Result<Self, StoreError> {
+        let domains = store.domains(domains).await?;
+        let mut hosts: Vec<MxHost> = domains.iter().flat_map(|domain| domain.hosts.iter().cloned()).collect();
+        hosts.sort();
+        hosts.dedup();
+        Ok(Self { hosts: store.hosts(&hosts).await?, domains })
+    }
+}
+
+#[derive(Debug)]
+enum Job {
+    Write(Arc<Batch>),
+    Trim(Bounds),
+}
+
+/// What came of a job.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    job: Job,
+    result: Result<(), StoreError>,
+    /// The file was damaged, and another one took its place.
+    anew: bool,
+}
+
+/// What the keeper has to do after a job.
+#[derive(Debug, Default)]
+pub(super) struct Aftermath {
+    /// This was not written.
+    pub(super) back: Option<Arc<Batch>>,
+    /// All that was kept is lost.
+    pub(super) anew: bool,
+}
+
+/// The keeper's end of the writing task.
+#[derive(Debug)]
+pub(super) struct Scribe {
+    /// One job at a time.
+    jobs: mpsc::Sender<Job>,
+    outcomes: mpsc::Receiver<Outcome>,
+    task: JoinHandle<()>,
+    shared: SharedStore,
+    telemetry: Telemetry,
+    busy: bool,
+    failures: u32,
+    next_at: Instant,
+    trim_at: Instant,
+}
+
+impl Scribe {
+    /// Opens the store of a folder, reads what was kept of these domains, and starts the task. Where the folder cannot be written
+    /// for now, what is in it is read all the same, and the task tries again.
+    ///
+    /// # Errors
+    /// [`StoreError`] where to go on would harm what is kept.
+    pub(super) async fn start(
+        folder: &Path,
+        domains: &[PolicyDomain],
+        telemetry: Telemetry,
+    ) -> Result<(Self, Kept), StoreError> {
+        let mut desk = Desk::new(folder, telemetry.clone());
+        let opened = desk.open().await;
+        let kept = match (&opened, &desk.store) {
+            (Err(error), _) if !error.passes() => {
+                return Err(opened.err().unwrap_or_else(|| unreachable_error(folder)));
+            }
+            (Err(error), _) => {
+                telemetry.state_write_failed(1);
+                tracing::error!(%error, "nothing can be stored for now; probing goes on, and it is tried again");
+                match store::read_only(folder).await {
+                    Ok(Some(store)) => Kept::load(store.as_ref(), domains).await?,
+                    Ok(None) => Kept::default(),
+                    Err(error) if error.passes() => Kept::default(),
+                    Err(error) => return Err(error),
+                }
+            }
+            (Ok(_), Some(store)) => Kept::load(store.as_ref(), domains).await?,
+            (Ok(_), None) => Kept::default(),
+        };
+        let failures = u32::from(opened.is_err());
+        let (jobs, inbox) = mpsc::channel(1);
+        let (results, outcomes) = mpsc::channel(1);
+        let shared = desk.shared.subscribe();
+        let task = tokio::spawn(desk.work(inbox, results));
+        let time = Instant::now();
+        let (next_at, trim_at) = (time + NEWS_AFTER, time + TRIM_EVERY);
+        Ok((Self { jobs, outcomes, task, shared, telemetry, busy: false, failures, next_at, trim_at }, kept))
+    }
+
+    pub(super) fn shared(&self) -> SharedStore {
+        self.shared.clone()
+    }
+
+    /// When to look for work; nothing while some is under way.
+    pub(super) fn next(&self) -> Option<Instant> {
+        (!self.busy).then_some(self.next_at)
+    }
+
+    /// There is something new.
+    pub(super) fn hurry(&mut self) {
+        if self.failures == 0 {
+            self.next_at = self.next_at.min(Instant::now() + NEWS_AFTER);
+        }
+    }
+
+    /// Hands over what is to be written; `trim` says how much is to be kept, for when it is time to look at that.
+    pub(super) fn hand(&mut self, batch: Option<Batch>, trim: Bounds) {
+        self.next_at = Instant::now() + LOOK_EVERY;
+        let job = match batch {
+            Some(batch) => Job::Write(Arc::new(batch)),
+            None if Instant::now() >= self.trim_at => Job::Trim(trim),
+            None => return,
+        };
+        // There is room: what was handed over before is done.
+        self.busy = self.jobs.try_send(job).is_ok();
+    }
+
+    /// Waits until what was handed over is done; for ever, where nothing was.
+    pub(super) async fn outcome(&mut self) -> Outcome {
+        match self.outcomes.recv().await {
+            Some(outcome) => outcome,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Notes what came of a job, and says what follows for the keeper.
+    pub(super) fn settle(&mut self, Outcome { job, result, anew }: Outcome) -> Aftermath {
+        self.busy = false;
+        if let Job::Trim(_) = job {
+            self.trim_at = Instant::now() + TRIM_EVERY;
+        }
+        let back = match (result, job) {
+            (Ok(()), _) => {
+                if self.failures > 0 {
+                    tracing::info!("what is known is stored again");
+                }
+                self.failures = 0;
+                None
+            }
+            (Err(error), job) => {
+                self.telemetry.state_write_failed(1);
+                // Once: the counter tells the rest.
+                match self.failures {
+                    0 => {
+                        tracing::error!(%error, "nothing can be stored for now; probing goes on, and it is tried again")
+                    }
+                    _ => tracing::debug!(%error, "still nothing can be stored"),
+                }
+                self.failures = self.failures.saturating_add(1);
+                self.next_at = Instant::now() + backed_off(RETRY, self.failures, RETRY_MOST);
+                if let Job::Write(batch) = job { Some(batch) } else { None }
+            }
+        };
+        Aftermath { back, anew }
+    }
+
+    /// Whether something is under way.
+    pub(super) const fn is_busy(&self) -> bool {
+        self.busy
+    }
+
+    /// Whether the last job failed.
+    pub(super) const fn is_failing(&self) -> bool {
+        self.failures > 0
+    }
+
+    /// Ends the task once its last job is done, and closes the store.
+    pub(super) async fn close(self, deadline: Instant) {
+        drop(self.jobs);
+        if timeout_at(deadline, self.task).await.is_err() {
+            tracing::warn!("the store did not close in time; nothing that was written is lost");
+        }
+    }
+}
+
+fn unreachable_error(folder: &Path) -> StoreError {
+    StoreError::Other { path: folder.to_owned(), why: "it could not be opened".to_owned() }
+}
+
+/// The task's own.
+struct Desk {
+    folder: PathBuf,
+    store: Option<Arc<dyn Store>>,
+    shared: watch::Sender<Option<Arc<dyn Store>>>,
+    telemetry: Telemetry,
+}
+
+impl Desk {
+    fn new(folder: &Path, telemetry: Telemetry) -> Self {
+        Self { folder: folder.to_owned(), store: None, shared: watch::Sender::new(None), telemetry }
+    }
+
+    /// Opens the store; says whether a damaged one was set aside for it.
+    async fn open(&mut self) -> Result<bool, StoreError> {
+        let opened = store::open(&self.folder, now()).await?;
+        if let Some((aside, why)) = &opened.damaged {
+            tracing::error!(kept = %aside.display(), why, "the state file is damaged; it was set aside, and an empty one took its place");
+        }
+        self.telemetry.state_stands(opened.store.size(), opened.store.damaged());
+        self.store = Some(Arc::clone(&opened.store));
+        self.shared.send_replace(Some(opened.store));
+        Ok(opened.damaged.is_some())
+    }
+
+    async fn work(mut self, mut jobs: mpsc::Receiver<Job>, results: mpsc::Sender<Outcome>) {
+        while let Some(job) = jobs.recv().await {
+            let mut anew = false;
+            let result = self.run(&job, &mut anew).await;
+            if results.send(Outcome { job, result, anew }).await.is_err() {
+                break;
+            }
+        }
+        if let Some(store) = self.store.take() {
+            self.shared.send_replace(None);
+            store.close().await;
+        }
+    }
+
+    async fn run(&mut self, job: &Job, anew: &mut bool) -> Result<(), StoreError> {
+        if self.store.is_none() {
+            *anew = self.open().await?;
+        }
+        let Some(store) = self.store.clone() else { return Ok(()) };
+        let time = now();
+        let result = match job {
+            Job::Write(batch) => store.write(Arc::clone(batch), time).await,
+            Job::Trim(bounds) => store.trim(*bounds, time).await,
+        };
+        match &result {
+            Ok(()) => {
+                if let Job::Write(_) = job {
+                    self.telemetry.state_written(time);
+                }
+                self.telemetry.state_stands(store.size(), store.damaged());
+            }
+            // The next attempt opens the file anew: that sets it aside if it is damaged indeed.
+            Err(StoreError::Damaged { .. }) => {
+                self.store = None;
+                self.shared.send_replace(None);
+                store.close().await;
+            }
+            Err(_) => {}
+        }
+        result
+    }
+}
