@@ -20,6 +20,7 @@ mod resolver;
 mod resolver_dnssec;
 mod serve;
 mod smtp_probe;
+mod store;
 mod tls_survey;
 mod tlsa_lookups;
 mod vectors;

@@ -202,9 +202,7 @@ const BROKEN: &[(&str, &str)] = &[
     ),
     (
         "state: {retention: 1h, dir: ''}",
-        "1:9 warning: `state.retention` is not built yet and has no effect | this version checks its form and does nothing else with it\n\
-         1:20 error: 1h is too short | 1d to 10y\n\
-         1:24 warning: `state.dir` is not built yet and has no effect | this version checks its form and does nothing else with it\n\
+        "1:20 error: 1h is too short | 1d to 10y\n\
          1:29 error: the path is empty | a path\n",
     ),
     ("probe: {contact: \"a\\u0007b\"}", "1:18 error: the text holds the control character '\\u{7}' | a text\n"),
