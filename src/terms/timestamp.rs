@@ -9,7 +9,8 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A point in time to the millisecond, printed as RFC 3339 in UTC with whole seconds.
+/// A point in time to the millisecond, printed as RFC 3339 in UTC with whole seconds and serialised with its milliseconds, so
+/// that what is stored comes back as it was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp {
     milliseconds: i64,
@@ -34,6 +35,11 @@ impl Timestamp {
     /// Milliseconds since 1970.
     pub const fn unix_milliseconds(self) -> i64 {
         self.milliseconds
+    }
+
+    /// The same without its milliseconds: what people and programs are shown.
+    pub const fn whole_seconds(self) -> Self {
+        Self::from_unix_seconds(self.unix_seconds())
     }
 
     /// The time that passed since `earlier`; zero where it lies later.
@@ -92,7 +98,10 @@ impl FromStr for Timestamp {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        match jiff::Timestamp::from_millisecond(self.milliseconds) {
+            Ok(timestamp) => serializer.collect_str(&timestamp),
+            Err(_) => serializer.collect_str(self),
+        }
     }
 }
 
@@ -113,6 +122,15 @@ mod tests {
         assert_eq!("2026-11-23T20:00:00Z".parse(), Ok(time));
         assert_eq!("2026-11-23T21:00:00+01:00".parse(), Ok(time));
         assert!("yesterday".parse::<Timestamp>().is_err());
+    }
+
+    #[test]
+    fn no_millisecond_is_lost_in_serialisation() {
+        for (milliseconds, text) in [(1_795_464_000_023, "2026-11-23T20:00:00.023Z"), (0, "1970-01-01T00:00:00Z")] {
+            let time = Timestamp::from_unix_milliseconds(milliseconds);
+            assert_eq!(serde_json::to_value(time).unwrap(), text);
+            assert_eq!(serde_json::from_value::<Timestamp>(text.into()).unwrap(), time);
+        }
     }
 
     #[test]

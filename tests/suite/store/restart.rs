@@ -110,9 +110,9 @@ async fn two_monitors_do_not_share_a_folder_and_check_reads_it() {
     let served = Served::start_in(&config, state.path(), &[]).await;
     served.until(&[GOOD]).await;
     let run = async |arguments: &[&str]| {
-        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_smtptls-exporter"));
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_smtptls-exporter"));
         command.args(arguments).arg("--config.file").arg(&config).arg("--state.dir").arg(state.path());
-        command.output().await.unwrap()
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
     };
     let second = run(&["serve", "--web.listen-address", "127.0.0.1:0"]).await;
     let said = String::from_utf8(second.stderr).unwrap();
