@@ -2,6 +2,7 @@
 
 mod assessment;
 mod case;
+mod change;
 mod check;
 mod dane;
 mod delivery;
@@ -22,6 +23,7 @@ pub use assessment::{
     AddressAssessment, Assessment, CertificateAssessment, DnssecStates, MxAssessment, PathAssessment, PolicyAssessment,
     RecordAssessment, Senders, StarttlsState, TlsRptAssessment,
 };
+pub use change::{Change, ChangeKind, ChangeSubject};
 pub use check::{Check, SubjectKind};
 pub use dane::{DaneWord, HostDane};
 pub use delivery::{Enforcement, Kinds, Outcome, PathCounts, Reason, SenderState, State};
