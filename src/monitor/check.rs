@@ -60,7 +60,9 @@ pub async fn check(
             accept: &settings.accept,
             own_mx: &settings.own_mx,
             once: true,
+            interval: settings.interval(domain),
             mx_interval: settings.probe.mx_interval,
+            planned_mx: &domain.planned_mx,
         };
         judge_once(seen, &context)
     });
@@ -173,7 +175,7 @@ fn enforcing_domains(seen: &[Seen]) -> BTreeSet<PolicyDomain> {
 fn judge_once(domain: Seen, context: &Context<'_>) -> Assessment {
     let Seen { observation, hosts, skipped_hosts } = domain;
     let mut history = History::default();
-    history.domain.observe(&observation);
+    history.domain.observe(&observation, context.interval);
     let mut facts = BTreeMap::new();
     for seen in &hosts {
         let mut host = HostHistory::default();
@@ -182,6 +184,7 @@ fn judge_once(domain: Seen, context: &Context<'_>) -> Assessment {
             let mut path = AddressHistory::default();
             path.observe(observation, context.vantage);
             host.addresses.insert(*address, path);
+            host.compare_tlsa(observation);
         }
         let name = seen.lookup.host.clone();
         history.hosts.insert(name.clone(), Arc::new(host));

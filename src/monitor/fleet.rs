@@ -23,7 +23,7 @@ use crate::{
         SmtpOutcome, Vantage,
     },
     terms::{MxHost, PolicyDomain, Timestamp},
-    verdict::{DomainHistory, HostHistory, discovered_policy},
+    verdict::{Change, DomainHistory, HostHistory, discovered_policy},
 };
 
 /// How long the series of an address that is no longer in the DNS stay, so that rotating pools do not churn.
@@ -111,6 +111,8 @@ pub(crate) struct Fleet {
     changed_domains: BTreeSet<PolicyDomain>,
     changed_hosts: BTreeSet<MxHost>,
     changed: bool,
+    /// What changed since [`Fleet::take_changes`].
+    changes: Vec<Change>,
     snapshot: Arc<Snapshot>,
 }
 
@@ -128,6 +130,7 @@ impl Fleet {
             changed_domains: BTreeSet::new(),
             changed_hosts: BTreeSet::new(),
             changed: true,
+            changes: Vec::new(),
             snapshot: Arc::default(),
         };
         fleet.configure(settings, dnssec);
@@ -203,7 +206,8 @@ impl Fleet {
         let domain = observation.domain.clone();
         let Some(entry) = self.domains.get_mut(&domain) else { return wanted };
         self.resolver_failing = !observation.resolver_healthy;
-        entry.history.observe(&observation);
+        let interval = self.settings.interval(&entry.settings);
+        self.changes.extend(entry.history.observe(&observation, interval));
         entry.note(&observation);
         wanted.again = Some(entry.again(&self.settings));
         let mut before = Vec::new();
@@ -240,7 +244,7 @@ impl Fleet {
             self.resolver_failing = true;
         }
         let observation = Arc::new(observation);
-        Arc::make_mut(&mut host.history).observe(&observation);
+        self.changes.extend(Arc::make_mut(&mut host.history).observe(&observation));
         wanted.again = Some(match host.history.failures_in_a_row {
             0 if observation.resolver_healthy => self.settings.probe.interval,
             failures => backed_off(self.settings.probe.retry_interval, failures, self.settings.probe.interval),
@@ -272,8 +276,10 @@ impl Fleet {
         let Some(host) = self.hosts.get_mut(&name) else { return wanted };
         let Some(address) = host.addresses.get_mut(&observation.address) else { return wanted };
         let observation = Arc::new(observation);
-        let path = Arc::make_mut(&mut host.history).addresses.entry(observation.address).or_default();
-        path.observe(&observation, &self.vantage);
+        let history = Arc::make_mut(&mut host.history);
+        history.compare_tlsa(&observation);
+        let path = history.addresses.entry(observation.address).or_default();
+        self.changes.extend(path.observe(&observation, &self.vantage));
         let probe = &self.settings.probe;
         // Whom we annoy, or cannot reach for a reason of our own, is not asked more often for it.
         let patient = match &observation.outcome {
@@ -313,6 +319,12 @@ impl Fleet {
         wanted
     }
 
+    /// What changed since the last call: records, policies, MX sets, certificates, TLSA records, and what senders can do.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the store takes them"))]
+    pub(crate) fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
     /// Notes whether DNSSEC can be seen from here now.
     pub(crate) fn set_dnssec(&mut self, sight: DnssecSight) {
         self.changed |= self.dnssec != sight;
@@ -343,7 +355,11 @@ impl Fleet {
         for domain in std::mem::take(&mut self.changed_domains) {
             let Some(entry) = self.domains.get(&domain) else { continue };
             self.changed_hosts.extend(entry.hosts.iter().cloned());
-            domains.insert(domain, Arc::new(self.domain_state(entry, now)));
+            let state = self.domain_state(entry, now);
+            if let (Some(assessment), Some(entry)) = (&state.assessment, self.domains.get_mut(&domain)) {
+                self.changes.extend(entry.history.judged(assessment, now));
+            }
+            domains.insert(domain, Arc::new(state));
         }
         let mut hosts = self.snapshot.hosts.clone();
         hosts.retain(|host, _| self.hosts.contains_key(host));
