@@ -320,7 +320,7 @@ impl Fleet {
     }
 
     /// What changed since the last call: records, policies, MX sets, certificates, TLSA records, and what senders can do.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the store takes them"))]
+    #[expect(dead_code, reason = "the store takes them")]
     pub(crate) fn take_changes(&mut self) -> Vec<Change> {
         std::mem::take(&mut self.changes)
     }
