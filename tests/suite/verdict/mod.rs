@@ -1,6 +1,6 @@
 //! The judgement, by its specification: facts in, findings and delivery out.
 
-mod case;
+pub(crate) mod case;
 mod certificates;
 mod codes;
 mod delivery;
