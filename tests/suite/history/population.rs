@@ -194,7 +194,7 @@ fn deed() -> impl Strategy<Value = Deed> {
 fn life() -> impl Strategy<Value = Life> {
     let pauses = prop_oneof![3 => 1..12_u64, 2 => 20..200_u64];
     let ttl = prop_oneof![Just(5), Just(60), Just(DAY)];
-    (ttl, prop_oneof![Just(10), Just(60)], proptest::collection::vec((pauses, deed()), 1..9)).prop_map(
+    (ttl, prop_oneof![Just(10), Just(60), Just(240)], proptest::collection::vec((pauses, deed()), 1..9)).prop_map(
         |(ttl, interval, deeds)| {
             let first = Body { mode: Mode::Enforce, max_age: 2 * DAY, lists_new: false };
             let mut now = Published { id: Some(1), policy: Some(first), outage: false };
@@ -295,7 +295,7 @@ proptest! {
     fn not_safe_means_that_some_sender_could(
         max_age in prop_oneof![Just(DAY / 2), Just(2 * DAY), Just(9 * DAY)],
         ttl in 1..DAY,
-        interval in prop_oneof![Just(10_u64), Just(60)],
+        interval in prop_oneof![Just(10_u64), Just(60), Just(240)],
         change in 100..1000_u64,
         id_later in 0..300_u64,
     ) {
