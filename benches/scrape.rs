@@ -21,9 +21,9 @@ use smtptls_exporter::{
     monitor::{DomainState, HostState, Snapshot, Telemetry},
     terms::{MxHost, PolicyDomain, PolicyId, Timestamp},
     verdict::{
-        AddressAssessment, Assessment, CertificateAssessment, Code, DnssecStates, HostDane, MxAssessment, Outcome,
-        PathAssessment, PolicyAssessment, Reach, RecordAssessment, Security, SenderState, Senders, StarttlsState,
-        State, TlsRptAssessment,
+        AddressAssessment, Assessment, CertificateAssessment, Code, DnssecStates, HistoryAssessment, HostDane,
+        MxAssessment, Outcome, PathAssessment, PolicyAssessment, Reach, RecordAssessment, Security, SenderState,
+        Senders, StarttlsState, State, TlsRptAssessment,
     },
 };
 
@@ -141,6 +141,7 @@ fn as_path_of_domain(path: &Arc<PathAssessment>) -> AddressAssessment {
 fn assessment(domain: &PolicyDomain, mx: Vec<MxAssessment>) -> Assessment {
     let paths = |outcome| SenderState::from_paths([outcome; 4].into_iter().collect());
     Assessment {
+        history: HistoryAssessment::default(),
         domain: domain.clone(),
         checked_at: NOW,
         duration: Duration::from_millis(812),

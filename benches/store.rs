@@ -16,12 +16,14 @@ use smtptls_exporter::{
     facts::{ChainFacts, Handshake, Offer, TlsSurvey, Vantage},
     store::{self, Batch, Bounds, StoredAddress, StoredDomain, StoredHost},
     terms::{MxHost, Octets, PolicyDomain, Timestamp},
-    verdict::{Change, ChangeKind, ChangeSubject, DomainHistory, HostHistory},
+    verdict::{Change, DomainHistory, HostHistory},
 };
 
 #[path = "../tests/suite/verdict/case.rs"]
 mod case;
 
+/// The default of the configuration.
+const INTERVAL: Duration = Duration::from_secs(600);
 const DOMAINS: usize = 20;
 const DAYS: u32 = 365;
 /// Writes of what shows nothing new.
@@ -166,18 +168,11 @@ impl Subject {
     fn see(&mut self, now: Timestamp, renewed: bool) {
         if renewed {
             self.renew(u64::try_from(now.unix_seconds()).unwrap());
-            let (before, after) =
-                ("CN=R11, SHA-256 0123456789abcdef, until 2026-12-01", "CN=R11, SHA-256 fedcba9876543210");
-            for kind in [ChangeKind::Certificate, ChangeKind::Policy] {
-                let subject = ChangeSubject::Host(self.host.host.clone());
-                let (before, after) = (Some(before.to_owned()), Some(after.to_owned()));
-                self.changes.push(Change { at: now, subject, kind, before, after });
-            }
         }
         let mut observation = (*self.world.domain).clone();
         observation.domain = self.domain.domain.clone();
         observation.started_at = now;
-        self.domain.history.observe(&observation);
+        self.changes.extend(self.domain.history.observe(&observation, INTERVAL));
         self.domain.observation = Some(Arc::new(observation));
         self.domain.last_success_at = Some(now);
         let facts = self.world.hosts.values().next().expect("a mail host");
@@ -186,7 +181,7 @@ impl Subject {
         lookup.at = now;
         let lookup = Arc::new(lookup);
         let history = Arc::make_mut(&mut self.host.history);
-        history.observe(&lookup);
+        self.changes.extend(history.observe(&lookup));
         self.host.observation = Some(lookup);
         let (address, latest) = facts.addresses.iter().next().expect("an address");
         let mut latest = (**latest).clone();
@@ -194,7 +189,9 @@ impl Subject {
         latest.host = self.host.host.clone();
         let tls = latest.tls.clone().expect("a handshake");
         let latest = Arc::new(latest);
-        history.addresses.entry(*address).or_default().observe(&latest, &Vantage::default());
+        history.compare_tlsa(&latest);
+        let path = history.addresses.entry(*address).or_default();
+        self.changes.extend(path.observe(&latest, &Vantage::default()));
         let survey = TlsSurvey {
             host: self.host.host.clone(),
             address: *address,

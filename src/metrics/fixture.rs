@@ -17,9 +17,9 @@ use crate::{
     },
     terms::{MaxAge, MxHost, Octets, PolicyDomain, PolicyId, Timestamp},
     verdict::{
-        AddressAssessment, Assessment, CertificateAssessment, Code, DnssecStates, Finding, HostDane, MxAssessment,
-        Outcome, PathAssessment, PolicyAssessment, Reach, RecordAssessment, SenderState, Senders, Severity,
-        StarttlsState, State, Subject, TlsRptAssessment,
+        AddressAssessment, Assessment, CertificateAssessment, Code, DnssecStates, Finding, HistoryAssessment, HostDane,
+        MxAssessment, Outcome, PathAssessment, PolicyAssessment, Reach, RecordAssessment, SenderState, Senders,
+        Severity, StarttlsState, State, Subject, TlsRptAssessment,
     },
 };
 
@@ -47,6 +47,8 @@ pub(crate) fn finding(code: Code, severity: Severity, subject: Subject) -> Findi
         detail: "seen".into(),
         fix: "mend it".into(),
         result_type: code.row().result_type,
+        since: None,
+        times: 0,
         accepted: None,
     }
 }
@@ -279,6 +281,7 @@ pub(crate) fn dark(name: &str) -> Assessment {
         mx_records: None,
         mx: Vec::new(),
         tlsrpt: TlsRptAssessment::default(),
+        history: HistoryAssessment::default(),
         own_side: true,
         unseen: vec!["the resolver answers nothing".into()],
     }
@@ -353,6 +356,7 @@ pub(crate) fn healthy() -> Assessment {
             rua: vec![Destination { scheme: Scheme::Mailto, uri: "mailto:tls@example.com".into() }],
             ..TlsRptAssessment::default()
         },
+        history: HistoryAssessment::default(),
         own_side: false,
         unseen: Vec::new(),
         ..dark("example.com")
@@ -446,6 +450,7 @@ pub(crate) fn broken() -> Assessment {
             valid: Some(false),
             ..TlsRptAssessment::default()
         },
+        history: HistoryAssessment::default(),
         own_side: false,
         unseen: Vec::new(),
         ..dark(name)

@@ -72,7 +72,9 @@ pub async fn check_after(
             accept: &settings.accept,
             own_mx: &settings.own_mx,
             once: true,
+            interval: settings.interval(domain),
             mx_interval: settings.probe.mx_interval,
+            planned_mx: &domain.planned_mx,
         };
         judge_once(seen, &before, &context)
     });
@@ -202,13 +204,14 @@ fn judge_once(domain: Seen, before: &Before, context: &Context<'_>) -> Assessmen
     let Seen { observation, hosts, skipped_hosts } = domain;
     let remembered = before.domains.get(&observation.domain).cloned().unwrap_or_default();
     let mut history = History { domain: remembered, hosts: BTreeMap::new() };
-    history.domain.observe(&observation);
+    history.domain.observe(&observation, context.interval);
     let mut facts = BTreeMap::new();
     for seen in &hosts {
         let mut host = before.hosts.get(&seen.lookup.host).map(|host| HostHistory::clone(host)).unwrap_or_default();
         host.observe(&seen.lookup);
         for (address, observation) in &seen.addresses {
             host.addresses.entry(*address).or_default().observe(observation, context.vantage);
+            host.compare_tlsa(observation);
         }
         let name = seen.lookup.host.clone();
         history.hosts.insert(name.clone(), Arc::new(host));

@@ -112,9 +112,10 @@ pub(crate) struct Fleet {
     changed_domains: BTreeSet<PolicyDomain>,
     changed_hosts: BTreeSet<MxHost>,
     changed: bool,
+    /// What changed since [`Fleet::take_changes`].
+    changes: Vec<Change>,
     snapshot: Arc<Snapshot>,
     unsaved: Unsaved,
-    changes: Vec<Change>,
 }
 
 impl Fleet {
@@ -131,9 +132,9 @@ impl Fleet {
             changed_domains: BTreeSet::new(),
             changed_hosts: BTreeSet::new(),
             changed: true,
+            changes: Vec::new(),
             snapshot: Arc::default(),
             unsaved: Unsaved::default(),
-            changes: Vec::new(),
         };
         fleet.configure(settings, dnssec);
         fleet
@@ -210,7 +211,8 @@ impl Fleet {
         let Some(entry) = self.domains.get_mut(&domain) else { return wanted };
         self.resolver_failing = !observation.resolver_healthy;
         let news = keeping::domain_news(entry.observation.as_deref(), &observation);
-        entry.history.observe(&observation);
+        let interval = self.settings.interval(&entry.settings);
+        self.changes.extend(entry.history.observe(&observation, interval));
         entry.note(&observation);
         wanted.again = Some(entry.again(&self.settings));
         let mut before = Vec::new();
@@ -249,7 +251,7 @@ impl Fleet {
         }
         let observation = Arc::new(observation);
         let news = keeping::host_news(host.observation.as_deref(), &observation);
-        Arc::make_mut(&mut host.history).observe(&observation);
+        self.changes.extend(Arc::make_mut(&mut host.history).observe(&observation));
         if observation.addresses.answered() {
             let all: Vec<IpAddr> = observation.addresses.addresses().collect();
             let most = probed.unwrap_or(0);
@@ -279,8 +281,10 @@ impl Fleet {
         let Some(host) = self.hosts.get_mut(&name) else { return wanted };
         let Some(address) = host.addresses.get_mut(&observation.address) else { return wanted };
         let observation = Arc::new(observation);
-        let path = Arc::make_mut(&mut host.history).addresses.entry(observation.address).or_default();
-        path.observe(&observation, &self.vantage);
+        let history = Arc::make_mut(&mut host.history);
+        history.compare_tlsa(&observation);
+        let path = history.addresses.entry(observation.address).or_default();
+        self.changes.extend(path.observe(&observation, &self.vantage));
         let probe = &self.settings.probe;
         let again = address_again(path.failures_in_a_row, Some(&observation), probe);
         let news = keeping::address_news(address.latest.as_deref(), &observation);
@@ -313,15 +317,15 @@ impl Fleet {
         wanted
     }
 
+    /// What changed since the last call: records, policies, MX sets, certificates, TLSA records, and what senders can do.
+    pub(crate) fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
     /// Notes whether DNSSEC can be seen from here now.
     pub(crate) fn set_dnssec(&mut self, sight: DnssecSight) {
         self.changed |= self.dnssec != sight;
         self.dnssec = sight;
-    }
-
-    /// Takes what became different since the last time.
-    pub(crate) fn take_changes(&mut self) -> Vec<Change> {
-        std::mem::take(&mut self.changes)
     }
 
     /// Notes when a domain is due next, for the page.
@@ -354,7 +358,15 @@ impl Fleet {
         for domain in std::mem::take(&mut self.changed_domains) {
             let Some(entry) = self.domains.get(&domain) else { continue };
             self.changed_hosts.extend(entry.hosts.iter().cloned());
-            domains.insert(domain, Arc::new(self.domain_state(entry, now)));
+            let state = self.domain_state(entry, now);
+            if let (Some(assessment), Some(entry)) = (&state.assessment, self.domains.get_mut(&domain)) {
+                self.changes.extend(entry.history.judged(assessment, now));
+                let before = self.snapshot.domains.get(&domain).and_then(|before| before.assessment.as_deref());
+                if before.is_some_and(|before| !keeping::same_findings(before, assessment)) {
+                    self.note_domain(&domain, true);
+                }
+            }
+            domains.insert(domain, Arc::new(state));
         }
         let mut hosts = self.snapshot.hosts.clone();
         hosts.retain(|host, _| self.hosts.contains_key(host));

@@ -15,8 +15,8 @@ use crate::{
     },
     terms::{MaxAge, MxHost, Octets, PolicyDomain, PolicyId, Timestamp},
     verdict::{
-        AddressAssessment, Assessment, CertificateAssessment, Code, DaneWord, DnssecStates, Finding, HostDane,
-        MxAssessment, Outcome, PathAssessment, PathCounts, PolicyAssessment, Reach, Reason, RecordAssessment,
+        AddressAssessment, Assessment, CertificateAssessment, Code, DaneWord, DnssecStates, Finding, HistoryAssessment,
+        HostDane, MxAssessment, Outcome, PathAssessment, PathCounts, PolicyAssessment, Reach, Reason, RecordAssessment,
         SenderState, Senders, Severity, StarttlsState, State, Subject, TlsRptAssessment,
     },
 };
@@ -233,6 +233,8 @@ pub(crate) fn finding(code: Code, severity: Severity, subject: Subject, detail: 
         detail: detail.into(),
         fix: fix.into(),
         result_type: code.row().result_type,
+        since: None,
+        times: 0,
         accepted: None,
     }
 }
@@ -321,6 +323,7 @@ pub(crate) fn healthy(name: &str) -> Assessment {
             rua: vec![destination(&format!("mailto:tls@{name}"))],
             txt: vec![format!("v=TLSRPTv1; rua=mailto:tls@{name}")],
         },
+        history: HistoryAssessment::default(),
         own_side: false,
         unseen: Vec::new(),
     };
@@ -364,6 +367,8 @@ pub(crate) fn backup_expired(name: &str) -> Assessment {
             "Nothing, as long as the target is meant to be in charge.",
         ),
         Finding {
+            since: None,
+            times: 0,
             accepted: Some("provider, ticket 12".into()),
             ..finding(
                 Code::MxCname,

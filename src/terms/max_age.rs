@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The lifetime of a policy in a sender's cache, in seconds (RFC 8461 §3.2).
 ///
 /// The grammar allows ten digits; what lies above [`MaxAge::CAP`] is kept as written because some senders do not clamp it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct MaxAge(pub u64);
 

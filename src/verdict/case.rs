@@ -81,8 +81,8 @@ pub(crate) struct Case<'a> {
     pub(crate) in_force: Option<Arc<Policy>>,
     pub(crate) standing: Standing,
     pub(crate) new_view: View,
-    /// Senders that hold a policy in enforce which can no longer be discovered.
-    pub(crate) cached_view: Option<Arc<Policy>>,
+    /// The policies in enforce that senders may hold while none can be discovered: their holders cannot learn of a newer one.
+    pub(crate) cached_views: Vec<Arc<Policy>>,
     /// By the last known answer.
     pub(crate) hosts: MailHosts,
     /// Validating senders get SERVFAIL for the MX, and so do not deliver, whatever the hosts do.
@@ -105,16 +105,15 @@ impl<'a> Case<'a> {
         let resolver_healthy = seen.resolver_healthy && !context.vantage.resolver_failing;
         let fetched = policy.success(resolver_healthy);
         let served = policy.usable().cloned().map(Arc::new);
-        let held =
-            history.domain.policy.as_ref().filter(|seen| seen.is_alive(now)).map(|seen| Arc::clone(&seen.policy));
+        let ledger = &history.domain.ledger;
+        let held = ledger.alive(now).find(|version| version.is_announced()).map(|version| Arc::clone(&version.policy));
         let announced = sts_lookup.answered() && !record.presence.is_absent();
         let reference = match &served {
             Some(served) if announced || !sts_lookup.answered() => Some(Arc::clone(served)),
             _ => held.clone(),
         };
         let standing = standing(reference.as_deref(), &policy, announced);
-        let (new_view, cached_view) =
-            views(observation, history, resolver_healthy, &record, fetched, served, held.clone());
+        let (new_view, cached_views) = views(observation, history, resolver_healthy, &record, fetched, served, now);
         let in_force = match &new_view {
             View::Policy(Some(policy)) => Some(Arc::clone(policy)),
             _ => held,
@@ -137,7 +136,7 @@ impl<'a> Case<'a> {
             in_force,
             standing,
             new_view,
-            cached_view,
+            cached_views,
             hosts: MailHosts::Unknown,
             mx_unanswered: mx_unanswered(observation, history, context.once, resolver_healthy),
         };
@@ -379,22 +378,28 @@ fn views(
     record: &RecordReading<StsRecord>,
     fetched: Option<bool>,
     served: Option<Arc<Policy>>,
-    held: Option<Arc<Policy>>,
-) -> (View, Option<Arc<Policy>>) {
+    now: Timestamp,
+) -> (View, Vec<Arc<Policy>>) {
     let seen = &*observation.domain;
+    let ledger = &history.domain.ledger;
     let failing = !seen.sts_record.answered();
     let own_lookup = failing && !resolver_healthy;
     // A few failures do not take the last answer away; from the third on, new senders find no record.
     let record_usable =
         record.usable() && (!failing || history.domain.sts_record.failures_in_a_row < LOOKUP_FAILURES_IN_A_ROW);
     if own_lookup || (record_usable && fetched.is_none()) {
-        let view = held.map_or(View::CannotTell, |held| View::Policy(Some(held)));
-        return (view, None);
+        let known = ledger.last_known(now).cloned();
+        return (known.map_or(View::CannotTell, |known| View::Policy(Some(known))), Vec::new());
     }
     let discovered = served.filter(|_| record_usable);
     let cached = match &discovered {
-        Some(_) => None,
-        None => held.filter(|held| held.mode == Mode::Enforce),
+        // Who holds an older one looks for a newer one before giving up, and finds it (RFC 8461 §5.1).
+        Some(_) => Vec::new(),
+        None => ledger
+            .enforced(now)
+            .filter(|version| version.is_announced())
+            .map(|version| Arc::clone(&version.policy))
+            .collect(),
     };
     (View::Policy(discovered), cached)
 }

@@ -5,7 +5,7 @@ use std::{fmt, net::IpAddr};
 use serde::Serialize;
 
 use super::{Code, Severity};
-use crate::terms::{MxHost, PolicyDomain};
+use crate::terms::{MxHost, PolicyDomain, Timestamp};
 
 /// A finding: what was seen, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -22,6 +22,10 @@ pub struct Finding {
     pub fix: String,
     /// The TLS-RPT result type that a sender would report for it (RFC 8460 §4.3), where there is such a word.
     pub result_type: Option<&'static str>,
+    /// Since when it stands; nothing where there is no history.
+    pub since: Option<Timestamp>,
+    /// How many times it came within the last month: more than once, and it comes and goes. 0 where there is no history.
+    pub times: u32,
     /// The reason of the configuration's `accept` entry that covers it: shown, but in no count and no exit status.
     pub accepted: Option<String>,
 }

@@ -7,6 +7,7 @@ use super::{
     MxAssessment, Outcome, PathCounts, PolicyAssessment, Reason, RecordAssessment, SenderState, Senders, Severity,
     State, Thresholds, TlsRptAssessment,
     case::{Case, MailHosts, View, has_no_address, sts},
+    outlook::history_assessment,
     rules,
 };
 use crate::{
@@ -34,8 +35,12 @@ pub struct Context<'a> {
     pub enforcing_parent: Option<&'a PolicyDomain>,
     /// There is no history and there will be none (`check`): what was seen counts at once.
     pub once: bool,
+    /// The interval at which the domain is looked at.
+    pub interval: Duration,
     /// The interval at which addresses are probed: how long a last outcome stands is measured by it.
     pub mx_interval: Duration,
+    /// Mail hosts that are to come.
+    pub planned_mx: &'a [MxHost],
 }
 
 /// Judges what was seen of a domain.
@@ -45,7 +50,8 @@ pub fn judge(observation: &Observation, history: &History, context: &Context<'_>
     let case = Case::new(observation, history, context, now);
     let senders = senders(&case);
     let sight = rules::Sight::of(&case);
-    let findings = rules::all(&case, &sight, all_down(&case));
+    let outlook = history_assessment(&case);
+    let findings = rules::all(&case, &sight, &outlook, all_down(&case));
     let seen = &*observation.domain;
     Assessment {
         domain: seen.domain.clone(),
@@ -67,6 +73,7 @@ pub fn judge(observation: &Observation, history: &History, context: &Context<'_>
         mx_lookup_success: seen.mx.answered(),
         mx_records: case.mx_lookup.answered().then(|| case.mx_lookup.records().len()),
         tlsrpt: tlsrpt(&case),
+        history: outlook,
         own_side: sight.own_side,
         unseen: sight.unseen,
         mx: match case.hosts {
@@ -101,7 +108,7 @@ fn senders(case: &Case<'_>) -> Senders {
             let mut sts_state = of(&|_, address| address.sts, &cannot_tell);
             let dane = of(&|_, address| address.dane, &unreached);
             let mut both = of(&|_, address| address.sts.and(address.dane), &unreached);
-            if let Some(cached) = &case.cached_view {
+            for cached in &case.cached_views {
                 let view = View::Policy(Some(Arc::clone(cached)));
                 let held = |host: &MxHost, address: &AddressAssessment| sts(&view, host, &address.path);
                 sts_state = two_views(sts_state, of(&held, &cannot_tell));
@@ -142,7 +149,7 @@ fn counts(
         .collect()
 }
 
-/// Senders that hold a policy, and those that do not.
+/// Senders that hold this policy, and those before.
 fn two_views(new: SenderState, held: SenderState) -> SenderState {
     match (new.state, held.state) {
         (State::Blocked, _) => new,
@@ -156,7 +163,7 @@ fn delivery(case: &Case<'_>, senders: &Senders) -> State {
     let enforces = |policy: &Option<Arc<Policy>>| policy.as_ref().is_some_and(|policy| policy.mode == Mode::Enforce);
     let sts_enforces = match &case.new_view {
         View::CannotTell => Enforcement::CannotTell,
-        View::Policy(policy) if enforces(policy) || case.cached_view.is_some() => Enforcement::On,
+        View::Policy(policy) if enforces(policy) || !case.cached_views.is_empty() => Enforcement::On,
         View::Policy(_) => Enforcement::Off,
     };
     let hosts = || case.mx().iter().map(|mx| mx.dane.enforcement());
@@ -214,7 +221,7 @@ fn policy(case: &Case<'_>) -> PolicyAssessment {
         deployed,
         fetch_success: if deployed { case.fetched } else { None },
         valid: best.and_then(|view| view.reading.as_ref()).map(PolicyReading::valid),
-        last_success_at: case.history.domain.policy.as_ref().map(|seen| seen.last_seen_at),
+        last_success_at: case.history.domain.policy_seen_at,
         result_type: case.policy.result_type().filter(|_| case.announced() && case.fetched == Some(false)),
         http_status: response.map(|response| response.status),
         media_type: response.and_then(|response| response.content_type.as_ref()).map(ToString::to_string),

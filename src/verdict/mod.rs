@@ -11,9 +11,11 @@ mod finding;
 mod history;
 mod host_pattern;
 mod judge;
+mod outlook;
 mod path;
 mod policy_view;
 mod reach;
+mod readiness;
 mod rules;
 mod severity;
 mod table;
@@ -31,13 +33,21 @@ pub use expectation::{
     Acceptance, CertificateThreshold, EnforceThresholds, Expectation, ExpectedMode, Share, Thresholds,
 };
 pub use finding::{Finding, Subject};
-pub use history::{AddressHistory, DomainHistory, History, HostHistory, LookupHistory, SeenPolicy};
+pub use history::{
+    AddressHistory, DomainEvidence, DomainHistory, FetchDay, FindingMemory, History, HostHistory, LookupHistory,
+    SeenCertificate, SeenMode, SeenMxHost, SeenTlsa, Streak, Tally,
+};
 pub use host_pattern::HostPattern;
 pub use judge::{Context, judge};
+pub use outlook::{HeldPolicy, HistoryAssessment, PlannedEffect, PlannedMx, SafeToRemove};
 pub use path::{PathContext, assess_path};
 pub use policy_view::discovered_policy;
 pub use reach::Reach;
+pub use readiness::{EnforceCondition, EnforceReadiness};
 pub use severity::Severity;
 pub use table::{Code, Row, known_codes};
 
-pub use crate::{facts::Security, protocol::dane::TlsaStatus};
+pub use crate::{
+    facts::Security,
+    protocol::{dane::TlsaStatus, mta_sts::Certainty},
+};

@@ -149,6 +149,18 @@ findings! {
         "No _mta-sts record: MTA-STS is not deployed.",
         "Nothing stops an attacker on the way from stripping TLS or steering mail to another host.",
         "Publish a policy in mode testing and announce it with an _mta-sts record.";
+    StsRecordVanished "sts-record-vanished" Record Domain SeverityRule::Stated("error while senders may hold a policy in enforce, info while only one in testing"), FETCH, ["REC-15", "APP-12"],
+        "The record is gone while senders may still hold an enforce policy in their cache.",
+        "Senders that hold the policy go on refusing what it does not list, and cannot learn of a newer one; all others deliver unprotected.",
+        "Publish the record again. To withdraw a policy, serve it in mode none under a new id first, and wait until the older ones have expired.";
+    StsIdNotChanged "sts-id-not-changed" Record Domain fixed(Error), None, ["REC-18"],
+        "The policy changed (by meaning) but its id did not, or an id was used again for another policy.",
+        "Senders that hold the older policy see an unchanged id and may keep it without end: a mail host that it does not list gets no mail from them.",
+        "Publish a new id in the _mta-sts record whenever the policy changes, after the policy itself.";
+    StsIdChangedOnly "sts-id-changed-only" Record Domain SeverityRule::Stated("info; warning when the policy then changes under that id"), None, ["REC-18", "REC-22"],
+        "The id changed but the policy did not: published out of order, or for nothing.",
+        "None if it was for nothing. If the policy follows later, senders that looked in between hold the older one under the new id.",
+        "Serve the policy first, at every address, and announce it under a new id then.";
     StsRecordMultiple "sts-record-multiple" Record Domain fixed(Error), None, ["REC-04"],
         "More than one TXT record starts with v=STSv1; so senders treat the domain as having none.",
         "No sender finds the policy. New senders deliver unprotected; those that hold it in their cache keep it until it expires.",
@@ -298,6 +310,18 @@ findings! {
         "The policy is in testing: failures are reported, mail is not protected.",
         "Senders deliver whatever they see.",
         "When reports and this monitor show no failures for two weeks, change the mode to enforce and the id with it.";
+    StsPolicyTestingLong "sts-policy-testing-long" Policy Domain fixed(Warning), None, ["APP-03"],
+        "The policy has been in testing for longer than thresholds.testing_long (90 days).",
+        "Senders report failures and deliver all the same: nobody is protected.",
+        "See what reports and this monitor still show, mend it, and set mode enforce under a new id.";
+    StsPolicyReadyForEnforce "sts-policy-ready-for-enforce" Policy Domain fixed(Info), None, ["APP-03"],
+        "In testing, and everything known says that enforce would lose no mail.",
+        "None yet: with enforce the domain would be protected.",
+        "Set mode enforce in the policy, with a max_age of a day to a week at first, then publish a new id.";
+    StsPolicyDowngraded "sts-policy-downgraded" Policy Domain fixed(Warning), None, ["APP-15"],
+        "The mode went from enforce to testing or none.",
+        "Senders that learn of it no longer refuse hosts that fail: an attacker on the way can read mail again.",
+        "If it was meant, say so with expect.mode. Else serve the policy in mode enforce again, and publish a new id.";
     MxImplicit "mx-implicit" Mx Domain
         by_policy(Warning, Warning, Info, Info), None, ["MXT-02"],
         "No MX record: senders use the domain's own address, which the policy has to list.",
@@ -343,6 +367,10 @@ findings! {
         "An MX is not covered by the policy: enforcing senders do not deliver to it.",
         "Enforcing senders skip this host. If no other host is left, their mail waits and bounces.",
         "Add the host to the policy, then change the id in the _mta-sts record; or take the host out of the MX records.";
+    MxNotInCachedPolicy "mx-not-in-cached-policy" Mx Mx SeverityRule::Stated("warning; info once only senders that look rarely are left"), VALIDATION, ["APP-13"],
+        "An MX is not covered by an earlier enforce policy that senders may still cache.",
+        "Senders that hold it do not deliver to the host until they have looked for a newer policy: mail is late, or lost where they find none.",
+        "Keep the old mail hosts in service until the day that the detail names, and the new policy where senders find it.";
     PolicyMxUnused "policy-mx-unused" Mx Domain fixed(Info), None, ["POL-22"],
         "A pattern of the policy matches no current MX.",
         "Nothing. It is right while an MX is being added or withdrawn.",
@@ -464,6 +492,10 @@ findings! {
         "A TLSA record for another key is published beside the live one: a rollover is prepared.",
         "Nothing: senders use the record that matches.",
         "Nothing to do. Wait two TTLs before the new key goes live, and take the old record out afterwards.";
+    DaneRecordStale "dane-record-stale" Dane Mx fixed(Info), None, ["DAN-17"],
+        "A record has matched nothing for more than 30 days.",
+        "None while another record matches. Whoever has the old key could still pass for the host.",
+        "Take the record out of the DNS, unless it belongs to a key that is kept in reserve.";
     DaneTaOnly "dane-ta-only" Dane Mx fixed(Info), None, ["DAN-14"],
         "Only CA keys are pinned.",
         "Nothing now. A CA may issue from another intermediate at any renewal, and then no record matches.",

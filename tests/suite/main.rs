@@ -13,6 +13,7 @@ mod certificate_corpus;
 mod check;
 mod corpus;
 mod dane;
+mod history;
 mod misbehaviours;
 mod monitor;
 mod policy_fetch;

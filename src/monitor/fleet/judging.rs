@@ -49,8 +49,9 @@ impl Fleet {
         let observation = Observation { domain: Arc::clone(seen), hosts, skipped_hosts: entry.skipped_hosts };
         let enforcing = |parent: &str| {
             let (name, entry) = self.domains.get_key_value(parent)?;
-            let seen = entry.history.policy.as_ref().filter(|seen| seen.is_alive(now))?;
-            (seen.policy.mode == Mode::Enforce).then_some(name)
+            let ledger = &entry.history.ledger;
+            let held = ledger.alive(now).find(|version| version.is_announced())?;
+            (held.policy.mode == Mode::Enforce).then_some(name)
         };
         let context = Context {
             enforcing_parent: entry.settings.domain.parents().find_map(enforcing),
@@ -61,7 +62,9 @@ impl Fleet {
             accept: &self.settings.accept,
             own_mx: &self.settings.own_mx,
             once: false,
+            interval: self.settings.interval(&entry.settings),
             mx_interval: self.settings.probe.mx_interval,
+            planned_mx: &entry.settings.planned_mx,
         };
         judge(&observation, &history, &context, now)
     }

@@ -6,6 +6,7 @@ mod mx_pattern;
 mod policy;
 mod policy_reader;
 mod record;
+mod sender_cache;
 
 pub use lines::line_and_column;
 pub use media_type::{MediaType, media_type};
@@ -13,3 +14,4 @@ pub use mx_pattern::{MxPattern, PublicSuffix};
 pub use policy::{Mode, Policy, PolicyReading};
 pub use policy_reader::read_policy;
 pub use record::{StsRecord, read_sts_records};
+pub use sender_cache::{Announced, AnnouncedId, Certainty, Ledger, Pairing, SENDER_REFRESH, Sighting, Version};

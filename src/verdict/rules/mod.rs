@@ -4,6 +4,7 @@ mod certificate;
 mod dane;
 mod dnssec;
 mod expectation;
+mod history;
 mod mx;
 mod own_side;
 mod policy;
@@ -15,11 +16,14 @@ mod tls_rpt;
 pub(crate) use own_side::Sight;
 
 use super::{
-    Code, Finding, Severity, Subject,
+    Code, Finding, HistoryAssessment, Severity, Subject,
     case::{Case, Standing},
     table::SeverityRule,
 };
-use crate::terms::{Problem, Reading};
+use crate::{
+    facts::ChainFacts,
+    terms::{Problem, Reading},
+};
 
 /// What the rules raised for one domain.
 #[derive(Debug, Default)]
@@ -77,15 +81,22 @@ impl Raised {
             .iter()
             .find(|acceptance| acceptance.matches(code.as_str(), case.domain, mx.as_ref(), case.now))
             .map(|acceptance| acceptance.reason.clone().unwrap_or_else(|| "accepted in the configuration".to_owned()));
-        self.findings.push(Finding {
+        let mut finding = Finding {
             code,
             severity,
             subject,
             detail: detail.into(),
             fix: fix.into(),
             result_type,
+            since: None,
+            times: 0,
             accepted,
-        });
+        };
+        // A look without a history cannot say since when.
+        let memory = case.history.domain.memory_of(&finding);
+        finding.since = memory.map(|memory| memory.since).or_else(|| (!case.context.once).then_some(case.now));
+        finding.times = memory.map_or_else(|| u32::from(!case.context.once), |memory| memory.times);
+        self.findings.push(finding);
     }
 
     /// Worst first, then in the order of the table, then by subject.
@@ -99,11 +110,12 @@ impl Raised {
 }
 
 /// Runs every rule. `all_down`: no path of the domain can be reached.
-pub(crate) fn all(case: &Case<'_>, sight: &Sight, all_down: bool) -> Vec<Finding> {
+pub(crate) fn all(case: &Case<'_>, sight: &Sight, outlook: &HistoryAssessment, all_down: bool) -> Vec<Finding> {
     let mut raised = Raised::default();
     dnssec::rules(case, &mut raised);
     record::rules(case, &mut raised);
-    policy::rules(case, &mut raised);
+    policy::rules(case, outlook, &mut raised);
+    history::rules(case, outlook, &mut raised);
     mx::rules(case, &mut raised, all_down);
     smtp::rules(case, &mut raised, all_down);
     tls::rules(case, &mut raised);
@@ -113,6 +125,11 @@ pub(crate) fn all(case: &Case<'_>, sight: &Sight, all_down: bool) -> Vec<Finding
     expectation::rules(case, &mut raised);
     own_side::rules(case, sight, &mut raised);
     raised.sorted()
+}
+
+/// Whether a chain is inside its warning period.
+pub(crate) fn is_near_its_end(case: &Case<'_>, chain: &ChainFacts) -> bool {
+    certificate::nearness(case, chain, false).is_some()
 }
 
 /// Each expectation of the configuration with whether it is met; what cannot be told is left out.

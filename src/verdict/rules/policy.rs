@@ -4,10 +4,10 @@ use std::{net::IpAddr, time::Duration};
 
 use super::{Raised, problem_words, with_reading};
 use crate::{
-    protocol::mta_sts::{Mode, MxPattern, Policy, PublicSuffix, line_and_column},
+    protocol::mta_sts::{Mode, MxPattern, Policy, PublicSuffix, SENDER_REFRESH, line_and_column},
     terms::{MaxAge, Problem, Reading},
     verdict::{
-        Code, Severity, Subject,
+        Code, HistoryAssessment, Severity, Subject,
         case::{Case, has_no_address},
         policy_view::{FetchFault, FetchView, path_words},
         rules::certificate::nearness,
@@ -17,14 +17,12 @@ use crate::{
 
 /// FET-12: senders need not wait longer than a minute, and some give up much earlier.
 const SLOW: Duration = Duration::from_secs(5);
-/// RFC 8461 §3.3: senders look for a new policy about once a day.
-const SENDER_REFRESH: Duration = Duration::from_secs(86_400);
 /// More addresses than this make a detail unreadable.
 const MOST_ADDRESSES: usize = 4;
 /// Likewise; a hostile policy lists thousands.
 const MOST_PATTERNS: usize = 4;
 
-pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
+pub(super) fn rules(case: &Case<'_>, outlook: &HistoryAssessment, raised: &mut Raised) {
     let host = &case.policy.host.host;
     let subject = || Subject::PolicyHost(host.clone());
     if !case.announced() {
@@ -46,16 +44,12 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
     lookup(case, raised);
     addresses(case, raised);
     divergence(case, raised);
-    content(case, raised);
+    content(case, outlook, raised);
 }
 
 /// The record goes first and the host later: until no sender can have seen the record, the host is still needed.
 fn is_being_withdrawn(case: &Case<'_>) -> bool {
-    case.history
-        .domain
-        .policy
-        .as_ref()
-        .is_some_and(|seen| case.now < seen.last_seen_at + Duration::from_secs(seen.record_ttl.into()) + SENDER_REFRESH)
+    case.history.domain.ledger.record_gone().is_some_and(|(_, shown_until)| case.now < shown_until + SENDER_REFRESH)
 }
 
 fn lookup(case: &Case<'_>, raised: &mut Raised) {
@@ -258,7 +252,7 @@ fn fault_text(case: &Case<'_>, view: &FetchView<'_>, fault: &FetchFault) -> (Str
 }
 
 /// What the body says, judged on the answer that stands for all.
-fn content(case: &Case<'_>, raised: &mut Raised) {
+fn content(case: &Case<'_>, outlook: &HistoryAssessment, raised: &mut Raised) {
     let Some(view) = case.policy.best() else { return };
     let (Some(reading), Some(response)) = (&view.reading, &view.fetch.response) else { return };
     let subject = || Subject::Domain(case.domain.clone());
@@ -288,11 +282,11 @@ fn content(case: &Case<'_>, raised: &mut Raised) {
         raised.raise(case, code, subject(), format!("{lead}: {what}."), fix);
     }
     if let Some(policy) = &reading.value {
-        meaning(case, raised, policy, &new_id);
+        meaning(case, outlook, raised, policy, &new_id);
     }
 }
 
-fn meaning(case: &Case<'_>, raised: &mut Raised, policy: &Policy, new_id: &str) {
+fn meaning(case: &Case<'_>, outlook: &HistoryAssessment, raised: &mut Raised, policy: &Policy, new_id: &str) {
     let subject = || Subject::Domain(case.domain.clone());
     match policy.mode {
         Mode::Enforce => {}
@@ -301,14 +295,16 @@ fn meaning(case: &Case<'_>, raised: &mut Raised, policy: &Policy, new_id: &str) 
             Code::StsPolicyModeTesting,
             subject(),
             "The policy is in mode testing: senders report failures and deliver all the same.",
-            format!("When neither reports nor this monitor show failures for two weeks, set \"mode: enforce\", {new_id}"),
+            format!(
+                "When neither reports nor this monitor show failures for two weeks, set \"mode: enforce\", {new_id}"
+            ),
         ),
         Mode::None => raised.raise(
             case,
             Code::StsPolicyModeNone,
             subject(),
             "The policy is in mode none: senders behave as if there were no policy.",
-            "Nothing to do while the policy is being withdrawn: keep record and policy until older policies have expired at the senders.",
+            super::history::removal_words(outlook),
         ),
     }
     if policy.max_age < MaxAge::SHORT && policy.mode != Mode::None {
@@ -397,7 +393,10 @@ fn divergence(case: &Case<'_>, raised: &mut Raised) {
     let usable: Vec<(&FetchView<'_>, &Policy)> =
         case.policy.fetches.iter().filter_map(|view| Some((view, view.usable()?))).collect();
     let Some(((first, policy), rest)) = usable.split_first() else { return };
-    let Some((other, differs)) = rest.iter().find(|(_, other)| !other.same_meaning(policy)) else { return };
+    let Some((other, differs)) = rest.iter().find(|(_, other)| !other.same_meaning(policy)) else {
+        super::history::successive_answers(case, raised);
+        return;
+    };
     raised.raise(
         case,
         Code::StsPolicyDiverges,

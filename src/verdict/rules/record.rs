@@ -38,7 +38,7 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
     match record.presence {
         // Who takes no mail, or does not exist, needs no policy: publishing one would be a mistake.
         RecordPresence::Absent if matches!(case.hosts, MailHosts::Null | MailHosts::Nonexistent) => {}
-        RecordPresence::Absent if case.cached_view.is_some() => raised.raise(
+        RecordPresence::Absent if !case.cached_views.is_empty() => raised.raise(
             case,
             Code::StsRecordMissing,
             subject(),

@@ -16,7 +16,8 @@ use smtptls_exporter::{
     },
     terms::{MxHost, Octets, PolicyDomain, Timestamp},
     verdict::{
-        Acceptance, Assessment, Code, Context, Expectation, Finding, History, HostPattern, Severity, Thresholds, judge,
+        Acceptance, Assessment, Change, Code, Context, Expectation, Finding, History, HostPattern, Severity,
+        Thresholds, judge,
     },
 };
 
@@ -24,6 +25,8 @@ use smtptls_exporter::{
 pub(crate) const NOW: Timestamp = Timestamp::from_unix_seconds(1_795_464_000);
 pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
+/// The default of the configuration.
+pub(crate) const INTERVAL: Duration = Duration::from_secs(600);
 /// The default of the configuration.
 pub(crate) const MX_INTERVAL: Duration = Duration::from_secs(1800);
 
@@ -185,6 +188,7 @@ pub(crate) struct World {
     pub(crate) own_mx: Vec<HostPattern>,
     pub(crate) thresholds: Thresholds,
     pub(crate) enforcing_parent: Option<PolicyDomain>,
+    pub(crate) planned_mx: Vec<MxHost>,
 }
 
 impl World {
@@ -220,6 +224,7 @@ impl World {
             own_mx: Vec::new(),
             thresholds: Thresholds::default(),
             enforcing_parent: None,
+            planned_mx: Vec::new(),
         }
         .mx(MX1, &[A1])
     }
@@ -402,6 +407,7 @@ impl World {
     pub(crate) fn observation(&self, at: Timestamp) -> Observation {
         let mut domain = self.domain.clone();
         domain.started_at = at;
+        domain.policy.fetches.iter_mut().for_each(|fetch| fetch.at = at);
         let hosts = self.hosts.iter().map(|(name, facts)| {
             let mut seen = (*facts.host).clone();
             seen.at = at;
@@ -434,11 +440,12 @@ pub(crate) struct Monitor {
     pub(crate) now: Timestamp,
     pub(crate) history: History,
     pub(crate) once: bool,
+    pub(crate) changes: Vec<Change>,
 }
 
 impl Monitor {
     pub(crate) fn new() -> Self {
-        Self { now: NOW, history: History::default(), once: false }
+        Self { now: NOW, history: History::default(), once: false, changes: Vec::new() }
     }
 
     pub(crate) fn later(&mut self, time: Duration) -> &mut Self {
@@ -461,15 +468,18 @@ impl Monitor {
                 .filter(|probe| probe.connected())
                 .for_each(|probe| vantage.note_answer(probe.address, probe.at));
         }
-        self.history.domain.observe(&observation.domain);
+        self.changes.extend(self.history.domain.observe(&observation.domain, INTERVAL));
         for (name, facts) in &observation.hosts {
             let history = Arc::make_mut(self.history.hosts.entry(name.clone()).or_default());
-            history.observe(&facts.host);
+            self.changes.extend(history.observe(&facts.host));
             for (address, probe) in &facts.addresses {
-                history.addresses.entry(*address).or_default().observe(probe, &vantage);
+                history.compare_tlsa(probe);
+                self.changes.extend(history.addresses.entry(*address).or_default().observe(probe, &vantage));
             }
         }
-        self.judge(world, observation, &vantage)
+        let assessment = self.judge(world, observation, &vantage);
+        self.changes.extend(self.history.domain.judged(&assessment, self.now));
+        assessment
     }
 
     pub(crate) fn judge(&self, world: &World, observation: &Observation, vantage: &Vantage) -> Assessment {
@@ -482,7 +492,9 @@ impl Monitor {
             own_mx: &world.own_mx,
             enforcing_parent: world.enforcing_parent.as_ref(),
             once: self.once,
+            interval: INTERVAL,
             mx_interval: MX_INTERVAL,
+            planned_mx: &world.planned_mx,
         };
         judge(observation, &self.history, &context, self.now)
     }

@@ -1,0 +1,265 @@
+//! Whether enforce would lose mail: the conditions, each with its reason.
+//!
+//! A condition whose evidence is missing does not hold, and neither does one that cannot be told: the question is only worth
+//! asking where the answer can be relied upon.
+
+use std::time::Duration;
+
+use super::{AddressAssessment, MxAssessment, Outcome, case::Case, outlook::stale_id, rules::is_near_its_end, words};
+use crate::{
+    facts::MxTarget,
+    protocol::mta_sts::{Mode, Policy},
+    terms::{MaxAge, MxHost, Timestamp},
+};
+
+const DAY: Duration = Duration::from_secs(86_400);
+/// How far back record, fetches and MX set are looked at.
+const WEEK: Duration = Duration::from_secs(7 * 86_400);
+/// How far back every probe of a mail host has to be good: a host that fails at weekends is seen.
+const PROBES: Duration = Duration::from_secs(72 * 3600);
+/// … and how many probes at least.
+const PROBES_IN_A_ROW: u32 = 3;
+/// Of a thousand fetches so many have to bring a usable policy.
+const FETCHES_GOOD: u64 = 995;
+/// A probe that cannot tell is missed for so many intervals.
+const MISSED_INTERVALS: u32 = 2;
+/// More names than this make a reason unreadable.
+const MOST: usize = 4;
+
+/// Whether a domain in mode testing is ready for enforce.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnforceReadiness {
+    /// Every required condition holds.
+    pub ready: bool,
+    /// … and the advisory ones.
+    pub confident: bool,
+    /// Since when every judgement has found it ready; nothing while it is not.
+    pub since: Option<Timestamp>,
+    /// In the order of the documents.
+    pub conditions: Vec<EnforceCondition>,
+}
+
+/// One condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnforceCondition {
+    /// What metrics and JSON call it.
+    pub name: &'static str,
+    /// It has to hold for `ready`; else it is advice.
+    pub required: bool,
+    /// It holds.
+    pub met: bool,
+    /// Why, or why not, in one sentence.
+    pub reason: String,
+}
+
+/// Why something holds, or why not.
+type Told = Result<String, String>;
+
+pub(crate) fn readiness(case: &Case<'_>) -> Option<EnforceReadiness> {
+    let history = &case.history.domain;
+    let current = history.ledger.current().filter(|version| version.is_announced())?;
+    let policy = &*current.policy;
+    if policy.mode != Mode::Testing || !history.ledger.is_alive(current, case.now) {
+        return None;
+    }
+    let thresholds = &case.context.thresholds.enforce;
+    let conditions = vec![
+        required("record-valid", record_valid(case)),
+        required("policy-fetchable", policy_fetchable(case)),
+        required("policy-stable", stood_for(case, thresholds.policy_stable.max(WEEK))),
+        required("mx-covered", mx_covered(case, policy)),
+        required("mx-starttls", every_path(case, "STARTTLS with TLS 1.2 or newer", starttls)),
+        required("mx-certificates", every_path(case, "a valid certificate", certificate)),
+        required("dane-consistent", dane_consistent(case)),
+        required("probes-complete", probes_complete(case)),
+        required("tlsrpt-record", tlsrpt_record(case)),
+        required("testing-long-enough", stood_for(case, thresholds.testing.max(WEEK))),
+        EnforceCondition { required: false, ..required("max-age-suitable", max_age_suitable(policy)) },
+    ];
+    let ready = conditions.iter().all(|condition| condition.met || !condition.required);
+    Some(EnforceReadiness {
+        ready,
+        confident: conditions.iter().all(|condition| condition.met),
+        since: history.ready_since.filter(|_| ready),
+        conditions,
+    })
+}
+
+fn required(name: &'static str, told: Told) -> EnforceCondition {
+    let (met, reason) = match told {
+        Ok(reason) => (true, reason),
+        Err(reason) => (false, reason),
+    };
+    EnforceCondition { name, required: true, met, reason }
+}
+
+fn record_valid(case: &Case<'_>) -> Told {
+    let evidence = &case.history.domain.evidence;
+    if !case.observation.domain.sts_record.answered() {
+        return Err("The record cannot be looked up now.".to_owned());
+    }
+    if !case.record.valid() {
+        return Err("There is not one valid record.".to_owned());
+    }
+    if let Some((id, _)) = stale_id(case) {
+        return Err(format!("The policy changed and its id {id} did not."));
+    }
+    if let Some(bad) = evidence.record_bad_at.filter(|bad| case.now.since(*bad) <= WEEK) {
+        return Err(format!("There was not one valid record {}.", words::ago(bad, case.now)));
+    }
+    match evidence.record_since {
+        Some(since) if case.now.since(since) >= WEEK => Ok("The record was valid for seven days.".to_owned()),
+        _ => Err("The record was not watched for seven days yet.".to_owned()),
+    }
+}
+
+fn policy_fetchable(case: &Case<'_>) -> Told {
+    let evidence = &case.history.domain.evidence;
+    if case.fetched != Some(true) {
+        return Err("The policy cannot be fetched now.".to_owned());
+    }
+    if let Some(bad) = evidence.fetch_bad_at.filter(|bad| case.now.since(*bad) <= DAY) {
+        return Err(format!("A fetch failed {}.", words::ago(bad, case.now)));
+    }
+    let (fetches, usable) = evidence.fetches(case.now);
+    if usable.saturating_mul(1000) < fetches.saturating_mul(FETCHES_GOOD) {
+        return Err(format!("Only {usable} of {fetches} fetches of the last seven days brought the policy."));
+    }
+    match evidence.fetch_since {
+        Some(since) if case.now.since(since) >= WEEK => {
+            Ok(format!("{usable} of {fetches} fetches of the last seven days brought the policy."))
+        }
+        _ => Err("The policy was not watched for seven days yet.".to_owned()),
+    }
+}
+
+/// Since the start of testing, which every change of patterns and MX set begins anew.
+fn stood_for(case: &Case<'_>, wanted: Duration) -> Told {
+    let Some(since) = case.history.domain.testing_since else {
+        return Err("Testing has not begun.".to_owned());
+    };
+    let stood = case.now.since(since);
+    let text = format!(
+        "Mode, patterns and MX records have been the same for {}; {} are wanted.",
+        words::length(stood),
+        words::length(wanted)
+    );
+    if stood >= wanted { Ok(text) } else { Err(text) }
+}
+
+fn mx_covered(case: &Case<'_>, policy: &Policy) -> Told {
+    if !case.mx_lookup.answered() || case.observation.domain.mx.failure().is_some() {
+        return Err("The MX records cannot be looked up now.".to_owned());
+    }
+    let odd = |target: &MxTarget| !matches!(target, MxTarget::Host(_) | MxTarget::Null);
+    if let Some(record) = case.mx_lookup.records().iter().find(|record| odd(&record.target)) {
+        return Err(format!("The MX record {} names no host.", record.target));
+    }
+    let recent = case.history.domain.mx_hosts.iter().filter(|known| case.now.since(known.last) <= WEEK);
+    let hosts: Vec<&MxHost> = recent.map(|known| &known.host).collect();
+    if hosts.is_empty() {
+        return Err("No mail host is known.".to_owned());
+    }
+    let uncovered: Vec<&&MxHost> = hosts.iter().filter(|host| !policy.matches(host)).collect();
+    match uncovered.is_empty() {
+        true => Ok(format!("The policy lists {}.", words::list(&hosts, MOST))),
+        false => Err(format!("The policy does not list {}.", words::list(&uncovered, MOST))),
+    }
+}
+
+/// Every address of every mail host.
+fn every_path(case: &Case<'_>, what: &str, holds: impl Fn(&Case<'_>, &MxHost, &AddressAssessment) -> bool) -> Told {
+    let mut all = 0_usize;
+    let mut bad = Vec::new();
+    for mx in case.mx() {
+        match &mx.host {
+            Some(host) if !mx.addresses.is_empty() => {
+                all += mx.addresses.len();
+                let failing = mx.addresses.iter().filter(|address| !holds(case, host, address));
+                bad.extend(failing.map(|address| format!("{host} [{}]", address.path.address)));
+            }
+            _ => bad.push(mx.target.clone()),
+        }
+    }
+    if !bad.is_empty() {
+        return Err(format!(
+            "Not in every probe of the last three days, or not in three, {what}: {}.",
+            words::list(&bad, MOST)
+        ));
+    }
+    match all {
+        0 => Err("No mail host is known.".to_owned()),
+        _ => Ok(format!("Every probe of the last three days found {what}.")),
+    }
+}
+
+fn starttls(case: &Case<'_>, host: &MxHost, address: &AddressAssessment) -> bool {
+    let history = case.history.hosts.get(host).and_then(|known| known.addresses.get(&address.path.address));
+    history.is_some_and(|known| known.tls.held(PROBES_IN_A_ROW, PROBES, case.now))
+}
+
+fn certificate(case: &Case<'_>, host: &MxHost, address: &AddressAssessment) -> bool {
+    let history = case.history.hosts.get(host).and_then(|known| known.addresses.get(&address.path.address));
+    let near = address.path.certificate.as_ref().is_none_or(|shown| is_near_its_end(case, &shown.chain));
+    !near && history.is_some_and(|known| known.verified.held(PROBES_IN_A_ROW, PROBES, case.now))
+}
+
+fn dane_consistent(case: &Case<'_>) -> Told {
+    let with = |wanted: Outcome| -> Vec<&str> {
+        let found = |mx: &&MxAssessment| mx.addresses.iter().any(|address| address.dane == wanted);
+        case.mx().iter().filter(found).map(|mx| mx.target.as_str()).collect()
+    };
+    let (refused, untold) = (with(Outcome::Refused), with(Outcome::CannotTell));
+    if !refused.is_empty() {
+        return Err(format!("Senders that apply DANE do not deliver to {}.", words::list(&refused, MOST)));
+    }
+    if !untold.is_empty() {
+        return Err(format!("Whether DANE holds cannot be told for {}.", words::list(&untold, MOST)));
+    }
+    match case.mx().is_empty() {
+        true => Err("No mail host is known.".to_owned()),
+        false => Ok("No sender that applies DANE is refused.".to_owned()),
+    }
+}
+
+fn probes_complete(case: &Case<'_>) -> Told {
+    let patience = case.context.mx_interval * MISSED_INTERVALS;
+    let mut missed = Vec::new();
+    for mx in case.mx() {
+        let history = mx.host.as_ref().and_then(|host| case.history.hosts.get(host));
+        if mx.addresses.is_empty() || mx.skipped > 0 {
+            missed.push(mx.target.clone());
+        }
+        for address in &mx.addresses {
+            let told = history.and_then(|known| known.addresses.get(&address.path.address)?.last_told_at());
+            if told.is_none_or(|told| case.now.since(told) > patience) {
+                missed.push(format!("{} [{}]", mx.target, address.path.address));
+            }
+        }
+    }
+    if case.observation.skipped_hosts > 0 {
+        missed.push(format!("{} more mail hosts", case.observation.skipped_hosts));
+    }
+    match (missed.is_empty(), case.mx().is_empty()) {
+        (_, true) => Err("No mail host is known.".to_owned()),
+        (true, _) => Ok("Every address was seen.".to_owned()),
+        (false, _) => Err(format!("Not seen: {}.", words::list(&missed, MOST))),
+    }
+}
+
+fn tlsrpt_record(case: &Case<'_>) -> Told {
+    let destinations = case.tlsrpt.value.as_ref().map_or(0, |record| record.rua.len());
+    if !case.observation.domain.tlsrpt_record.answered() {
+        return Err("The TLSRPT record cannot be looked up now.".to_owned());
+    }
+    match case.tlsrpt.valid() && destinations > 0 {
+        true => Ok("The TLSRPT record is valid.".to_owned()),
+        false => Err("There is no valid TLSRPT record: failures of senders would not be told.".to_owned()),
+    }
+}
+
+fn max_age_suitable(policy: &Policy) -> Told {
+    let advice = "for the first days in enforce 86400 to 604800 is well, then weeks";
+    let text = format!("max_age is {}; {advice}.", policy.max_age);
+    if (MaxAge::SHORT..=MaxAge::CAP).contains(&policy.max_age) { Ok(text) } else { Err(text) }
+}
