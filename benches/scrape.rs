@@ -141,6 +141,7 @@ fn as_path_of_domain(path: &Arc<PathAssessment>) -> AddressAssessment {
 fn assessment(domain: &PolicyDomain, mx: Vec<MxAssessment>) -> Assessment {
     let paths = |outcome| SenderState::from_paths([outcome; 4].into_iter().collect());
     Assessment {
+        history: HistoryAssessment::default(),
         domain: domain.clone(),
         checked_at: NOW,
         duration: Duration::from_millis(812),
@@ -179,7 +180,6 @@ fn assessment(domain: &PolicyDomain, mx: Vec<MxAssessment>) -> Assessment {
             usable: Some(true),
             ..TlsRptAssessment::default()
         },
-        history: HistoryAssessment::default(),
         own_side: false,
         unseen: Vec::new(),
     }

@@ -172,7 +172,7 @@ impl Settings {
 
     /// The folder in which state is kept.
     pub fn state_dir(&self) -> &Path {
-        self.state.dir.as_ref().map_or(Path::new(DEFAULT_STATE_DIR), |dir| dir.value.as_path())
+        self.state.dir.as_ref().map_or_else(|| Path::new(DEFAULT_STATE_DIR), |dir| dir.value.as_path())
     }
 
     /// So long the history is kept.

@@ -361,6 +361,10 @@ impl Fleet {
             let state = self.domain_state(entry, now);
             if let (Some(assessment), Some(entry)) = (&state.assessment, self.domains.get_mut(&domain)) {
                 self.changes.extend(entry.history.judged(assessment, now));
+                let before = self.snapshot.domains.get(&domain).and_then(|before| before.assessment.as_deref());
+                if before.is_some_and(|before| !keeping::same_findings(before, assessment)) {
+                    self.note_domain(&domain, true);
+                }
             }
             domains.insert(domain, Arc::new(state));
         }

@@ -108,11 +108,11 @@ impl Scribe {
     ) -> Result<(Self, Kept), StoreError> {
         let mut desk = Desk::new(folder, telemetry.clone());
         let opened = desk.open().await;
-        let kept = match (&opened, &desk.store) {
-            (Err(error), _) if !error.passes() => {
-                return Err(opened.err().unwrap_or_else(|| unreachable_error(folder)));
-            }
-            (Err(error), _) => {
+        let failing = opened.is_err();
+        let kept = match (opened, &desk.store) {
+            (Ok(_), Some(store)) => Kept::load(store.as_ref(), domains).await?,
+            (Ok(_), None) => Kept::default(),
+            (Err(error), _) if error.passes() => {
                 telemetry.state_write_failed(1);
                 tracing::error!(%error, "nothing can be stored for now; probing goes on, and it is tried again");
                 match store::read_only(folder).await {
@@ -122,10 +122,9 @@ impl Scribe {
                     Err(error) => return Err(error),
                 }
             }
-            (Ok(_), Some(store)) => Kept::load(store.as_ref(), domains).await?,
-            (Ok(_), None) => Kept::default(),
+            (Err(error), _) => return Err(error),
         };
-        let failures = u32::from(opened.is_err());
+        let failures = u32::from(failing);
         let (jobs, inbox) = mpsc::channel(1);
         let (results, outcomes) = mpsc::channel(1);
         let shared = desk.shared.subscribe();
@@ -188,11 +187,10 @@ impl Scribe {
             (Err(error), job) => {
                 self.telemetry.state_write_failed(1);
                 // Once: the counter tells the rest.
-                match self.failures {
-                    0 => {
-                        tracing::error!(%error, "nothing can be stored for now; probing goes on, and it is tried again")
-                    }
-                    _ => tracing::debug!(%error, "still nothing can be stored"),
+                if self.failures == 0 {
+                    tracing::error!(%error, "nothing can be stored for now; probing goes on, and it is tried again");
+                } else {
+                    tracing::debug!(%error, "still nothing can be stored");
                 }
                 self.failures = self.failures.saturating_add(1);
                 self.next_at = Instant::now() + backed_off(RETRY, self.failures, RETRY_MOST);
@@ -219,10 +217,6 @@ impl Scribe {
             tracing::warn!("the store did not close in time; nothing that was written is lost");
         }
     }
-}
-
-fn unreachable_error(folder: &Path) -> StoreError {
-    StoreError::Other { path: folder.to_owned(), why: "it could not be opened".to_owned() }
 }
 
 /// The task's own.

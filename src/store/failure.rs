@@ -8,7 +8,7 @@ use std::path::PathBuf;
 pub enum StoreError {
     /// Another process has the folder.
     #[error("the state folder {} is in use by another monitor{}; each needs a folder of its own (state.dir)",
-        folder.display(), holder.map(|process| format!(" (process {process})")).unwrap_or_default())]
+        folder.display(), holder.map(|holder| format!(" (process {holder})")).unwrap_or_default())]
     InUse {
         /// Which folder.
         folder: PathBuf,

@@ -183,7 +183,7 @@ fn planned(case: &Case<'_>, host: &MxHost) -> PlannedMx {
     let current = ledger.alive(now).find(|version| Some(*version) == ledger.current());
     let admitted = current.is_none_or(|version| admits(&version.policy));
     // With nothing in enforce that refuses it, it was safe from the first look on.
-    let certainly = ledger.admitted_certainly(host).or(ledger.started_at()).filter(|_| admitted);
+    let certainly = ledger.admitted_certainly(host).or_else(|| ledger.started_at()).filter(|_| admitted);
     let discovered = match &case.new_view {
         View::Policy(Some(policy)) => admits(policy),
         _ => false,

@@ -12,7 +12,7 @@ use crate::{
     facts::{AddressObservation, DomainObservation, HostObservation, Lookup, PolicyFetch},
     store::{Batch, FORMER_MOST, StoredAddress, StoredDomain, StoredHost},
     terms::{MxHost, PolicyDomain, Timestamp},
-    verdict::Change,
+    verdict::{Assessment, Change, Code, Subject},
 };
 
 /// A subject that shows nothing new is written again after this time, for the sake of "last seen": often enough that a crash
@@ -105,7 +105,12 @@ impl Fleet {
     pub(in crate::monitor) fn has_news(&self) -> bool {
         let unsaved = &self.unsaved;
         let subjects = unsaved.domains.urgent.len() + unsaved.hosts.urgent.len();
-        subjects + unsaved.changes.len() + unsaved.former_domains.len() + unsaved.former_hosts.len() > 0
+        subjects
+            + self.changes.len()
+            + unsaved.changes.len()
+            + unsaved.former_domains.len()
+            + unsaved.former_hosts.len()
+            > 0
     }
 
     /// A batch could not be written: it waits again, by what is known by then.
@@ -295,6 +300,14 @@ pub(super) fn address_news(before: Option<&AddressObservation>, now: &AddressObs
         || presented(before) != presented(now)
 }
 
+/// Whether two judgements of a domain find the same: since when each stands is remembered with the domain.
+pub(super) fn same_findings(before: &Assessment, now: &Assessment) -> bool {
+    let findings = |assessment: &'_ Assessment| -> BTreeSet<(Code, Subject)> {
+        assessment.findings.iter().map(|finding| (finding.code, finding.subject.clone())).collect()
+    };
+    findings(before) == findings(now)
+}
+
 fn presented(seen: &AddressObservation) -> Option<&str> {
     seen.tls.as_ref().map(|tls| tls.chain.leaf.fingerprint_sha256.as_str())
 }
@@ -304,8 +317,11 @@ fn same_answer<T: Ord>(before: &Lookup<T>, now: &Lookup<T>) -> bool {
     before.answered() == now.answered() && before.records().len() == now.records().len() && old == new
 }
 
+/// The status, the body, the fingerprint of the certificate, and whether the fetch failed.
+type Served<'a> = (Option<u16>, &'a [u8], Option<&'a str>, bool);
+
 /// What the addresses of a policy host served, whichever they were.
-fn served(fetches: &[PolicyFetch]) -> BTreeSet<(Option<u16>, &[u8], Option<&str>, bool)> {
+fn served(fetches: &[PolicyFetch]) -> BTreeSet<Served<'_>> {
     let one = fetches.iter().map(|fetch| {
         let status = fetch.response.as_ref().map(|response| response.status);
         let body = fetch.response.as_ref().map_or(&[][..], |response| response.body.as_bytes());

@@ -9,6 +9,8 @@ use crate::{
     terms::Octets,
 };
 
+mod keeping;
+
 const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
 const MINUTE: Duration = Duration::from_secs(60);
 

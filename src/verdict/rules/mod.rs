@@ -94,8 +94,8 @@ impl Raised {
         };
         // A look without a history cannot say since when.
         let memory = case.history.domain.memory_of(&finding);
-        finding.since = memory.map(|memory| memory.since).or((!case.context.once).then_some(case.now));
-        finding.times = memory.map_or(u32::from(!case.context.once), |memory| memory.times);
+        finding.since = memory.map(|memory| memory.since).or_else(|| (!case.context.once).then_some(case.now));
+        finding.times = memory.map_or_else(|| u32::from(!case.context.once), |memory| memory.times);
         self.findings.push(finding);
     }
 

@@ -29,7 +29,8 @@ fn set_aside(folder: &Path) -> Vec<String> {
 
 #[tokio::test]
 async fn a_damaged_file_is_kept_aside_and_an_empty_one_takes_its_place() {
-    let damages: [(&str, fn(&mut Vec<u8>)); 4] = [
+    type Damage = fn(&mut Vec<u8>);
+    let damages: [(&str, Damage); 4] = [
         ("cut in the middle of a page", |bytes| bytes.truncate(bytes.len() / 2 + 17)),
         ("garbage", |bytes| bytes.iter_mut().enumerate().for_each(|(place, byte)| *byte = (place * 31 % 251) as u8)),
         ("a garbled page", |bytes| bytes[4096..3 * 4096].fill(0xa5)),

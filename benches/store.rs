@@ -1,0 +1,228 @@
+//! What the store costs: `cargo bench --bench store`.
+//!
+//! A year of domains that have a mail host with one address and a policy host each, at the default intervals, with a renewal of
+//! each certificate every sixty days: bytes on the disk, CPU time a probe, and what a start takes. The store writes as the monitor
+//! does: what shows nothing new four times a day, a survey once a day, what is new at once.
+#![allow(clippy::print_stdout, clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::panic, clippy::cast_precision_loss, dead_code, reason = "a program for the person at the terminal")]
+
+use std::{
+    fs,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use smtptls_exporter::{
+    facts::{ChainFacts, Handshake, Offer, TlsSurvey, Vantage},
+    store::{self, Batch, Bounds, StoredAddress, StoredDomain, StoredHost},
+    terms::{MxHost, Octets, PolicyDomain, Timestamp},
+    verdict::{Change, DomainHistory, HostHistory},
+};
+
+#[path = "../tests/suite/verdict/case.rs"]
+mod case;
+
+/// The default of the configuration.
+const INTERVAL: Duration = Duration::from_secs(600);
+const DOMAINS: usize = 20;
+const DAYS: u32 = 365;
+/// Writes of what shows nothing new.
+const ROUNDS: u32 = 4;
+/// A domain and its host every ten minutes, the address every thirty, a survey.
+const PROBES_A_DAY: u32 = 144 + 144 + 48 + 1;
+/// A leaf and an intermediate as they are seen today, and a root on top.
+const CHAIN: [usize; 3] = [1300, 1300, 1400];
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a thread");
+    runtime.block_on(year());
+}
+
+async fn year() {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let opened = store::open(folder.path(), case::NOW).await.expect("a store");
+    let store = opened.store;
+    let mut fleet: Vec<Subject> = (0..DOMAINS).map(Subject::new).collect();
+    let size = || fs::metadata(folder.path().join("state.db")).map_or(0, |file| file.len()) as f64;
+    let (mut folding, mut slowest) = (Duration::ZERO, Duration::ZERO);
+    let began = cpu();
+    let mut writes = 0;
+    let mut after_a_day = 0.0;
+    for day in 0..DAYS {
+        for round in 0..ROUNDS {
+            let now = case::NOW + case::DAY * day + case::DAY / ROUNDS * round;
+            let renewed = round == 0 && day % 60 == 59;
+            let fold = Instant::now();
+            for subject in &mut fleet {
+                subject.see(now, renewed);
+            }
+            folding += fold.elapsed();
+            // The host is written once more a day, for its survey.
+            let hosts = fleet.iter().chain(fleet.iter().filter(|_| round == 1)).map(|subject| subject.host.clone());
+            let batch = Batch {
+                domains: fleet.iter().map(|subject| subject.domain.clone()).collect(),
+                hosts: hosts.collect(),
+                changes: fleet.iter_mut().flat_map(|subject| std::mem::take(&mut subject.changes)).collect(),
+            };
+            writes += batch.domains.len() + batch.hosts.len();
+            let write = Instant::now();
+            store.write(Arc::new(batch), now).await.expect("a write");
+            slowest = slowest.max(write.elapsed());
+        }
+        if day == 0 {
+            store.trim(bounds(), case::NOW).await.expect("a look at what is too old");
+            after_a_day = store.size() as f64;
+        }
+    }
+    let worked = cpu() - began;
+    store.trim(bounds(), case::NOW + case::DAY * DAYS).await.expect("a look at what is too old");
+    store.close().await;
+    let probes = f64::from(PROBES_A_DAY * DAYS) * DOMAINS as f64;
+    println!("{DOMAINS} domains, {DAYS} days, {probes} probes, {writes} blobs written");
+    println!("bytes a domain after a year         {:8.0}", size() / DOMAINS as f64);
+    println!("bytes after a day, log included     {after_a_day:8.0}");
+    println!("CPU a probe for store, microseconds {:8.1}", (worked - folding).as_secs_f64() * 1e6 / probes);
+    println!("CPU a blob written, microseconds    {:8.1}", (worked - folding).as_secs_f64() * 1e6 / writes as f64);
+    println!("slowest write of all domains, ms    {:8.1}", slowest.as_secs_f64() * 1e3);
+
+    let start = Instant::now();
+    let store = store::open(folder.path(), case::NOW).await.expect("a store").store;
+    let opened = start.elapsed();
+    let domains: Vec<PolicyDomain> = fleet.iter().map(|subject| subject.domain.domain.clone()).collect();
+    let hosts: Vec<MxHost> = fleet.iter().map(|subject| subject.host.host.clone()).collect();
+    let read = store.domains(&domains).await.expect("domains").len() + store.hosts(&hosts).await.expect("hosts").len();
+    let loaded = start.elapsed() - opened;
+    println!("opening and checking, ms            {:8.1}", opened.as_secs_f64() * 1e3);
+    println!("reading a domain and its host, us   {:8.1}", loaded.as_secs_f64() * 1e6 / DOMAINS as f64);
+    assert_eq!(read, 2 * DOMAINS);
+    store.close().await;
+}
+
+const fn bounds() -> Bounds {
+    Bounds { retention: Duration::from_secs(2 * 31_557_600), domains: DOMAINS, hosts: DOMAINS }
+}
+
+/// A domain with its mail host, as the monitor knows them.
+struct Subject {
+    domain: StoredDomain,
+    host: StoredHost,
+    world: smtptls_exporter::facts::Observation,
+    changes: Vec<Change>,
+    number: usize,
+}
+
+impl Subject {
+    fn new(number: usize) -> Self {
+        let name = PolicyDomain::parse(&format!("d{number}.example")).unwrap();
+        let host = MxHost::parse(&format!("mx.d{number}.example")).unwrap();
+        let mut subject = Self {
+            domain: StoredDomain {
+                domain: name,
+                history: DomainHistory::default(),
+                observation: None,
+                hosts: vec![host.clone()],
+                skipped_hosts: 0,
+                dns_failures: 0,
+                policy_failures: 0,
+                last_success_at: None,
+            },
+            host: StoredHost {
+                host,
+                history: Arc::new(HostHistory::default()),
+                observation: None,
+                addresses: std::collections::BTreeMap::new(),
+                skipped: 0,
+            },
+            world: case::World::good("enforce").observation(case::NOW),
+            changes: Vec::new(),
+            number,
+        };
+        subject.renew(0);
+        subject
+    }
+
+    /// New certificates of the size of real ones: bytes that do not pack, as keys and signatures do not.
+    fn renew(&mut self, serial: u64) {
+        let seed = self.number as u64 * 1_000_003 + serial;
+        let chain = |seed: u64, chain: &ChainFacts| {
+            let mut chain = chain.clone();
+            chain.leaf.fingerprint_sha256 = format!("{seed:064x}");
+            chain.others = vec![chain.leaf.clone(), chain.leaf.clone()];
+            let bytes = |(place, length): (usize, usize)| Octets(noise(seed * 31 + place as u64, length));
+            chain.der = CHAIN.into_iter().enumerate().map(bytes).collect();
+            Arc::new(chain)
+        };
+        let domain = Arc::make_mut(&mut self.world.domain);
+        for tls in domain.policy.fetches.iter_mut().filter_map(|fetch| fetch.tls.as_mut()) {
+            tls.chain = chain(seed * 2, &tls.chain);
+        }
+        for observation in self.world.hosts.values_mut().flat_map(|host| host.addresses.values_mut()) {
+            let observation = Arc::make_mut(observation);
+            if let Some(tls) = &mut observation.tls {
+                tls.chain = chain(seed * 2 + 1, &tls.chain);
+            }
+        }
+    }
+
+    /// One probe of each kind.
+    fn see(&mut self, now: Timestamp, renewed: bool) {
+        if renewed {
+            self.renew(u64::try_from(now.unix_seconds()).unwrap());
+        }
+        let mut observation = (*self.world.domain).clone();
+        observation.domain = self.domain.domain.clone();
+        observation.started_at = now;
+        self.changes.extend(self.domain.history.observe(&observation, INTERVAL));
+        self.domain.observation = Some(Arc::new(observation));
+        self.domain.last_success_at = Some(now);
+        let facts = self.world.hosts.values().next().expect("a mail host");
+        let mut lookup = (*facts.host).clone();
+        lookup.host = self.host.host.clone();
+        lookup.at = now;
+        let lookup = Arc::new(lookup);
+        let history = Arc::make_mut(&mut self.host.history);
+        self.changes.extend(history.observe(&lookup));
+        self.host.observation = Some(lookup);
+        let (address, latest) = facts.addresses.iter().next().expect("an address");
+        let mut latest = (**latest).clone();
+        latest.at = now;
+        latest.host = self.host.host.clone();
+        let tls = latest.tls.clone().expect("a handshake");
+        let latest = Arc::new(latest);
+        history.compare_tlsa(&latest);
+        let path = history.addresses.entry(*address).or_default();
+        self.changes.extend(path.observe(&latest, &Vantage::default()));
+        let survey = TlsSurvey {
+            host: self.host.host.clone(),
+            address: *address,
+            at: now,
+            tls10: Offer::Refused,
+            tls11: Offer::Refused,
+            without_sni: Handshake::Done(tls.clone()),
+            unknown_sni: Handshake::Done(tls),
+            base_sni: None,
+        };
+        let known = StoredAddress { latest: Some(latest), survey: Some(Arc::new(survey)), ..StoredAddress::default() };
+        self.host.addresses.insert(*address, known);
+    }
+}
+
+/// Bytes without a pattern.
+fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[3]
+    };
+    (0..length).map(|_| next()).collect()
+}
+
+/// The CPU time of this process, all threads, in ticks of a hundredth of a second.
+fn cpu() -> Duration {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let fields: Vec<u64> = after_name.split_whitespace().map(|field| field.parse().unwrap_or(0)).collect();
+    Duration::from_millis(10 * (fields.get(11).unwrap_or(&0) + fields.get(12).unwrap_or(&0)))
+}

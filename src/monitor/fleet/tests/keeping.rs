@@ -1,0 +1,154 @@
+//! What is written when, and what a restart finds.
+
+use super::*;
+use crate::{
+    monitor::fleet::keeping::{CHANGES_WAITING, UNCHANGED_REST},
+    store::Batch,
+    verdict::{Change, ChangeKind, ChangeSubject},
+};
+
+/// A fleet of one domain with one mail host, all of it seen and nothing of it written.
+fn known() -> Fleet {
+    let mut fleet = fleet("domains: [a.example]");
+    look(&mut fleet, "a.example", &["mx.a.example"]);
+    look_up(&mut fleet, "mx.a.example", &["192.0.2.1"], NOW);
+    probe(&mut fleet, "mx.a.example", "192.0.2.1", SmtpOutcome::Done);
+    fleet
+}
+
+fn names(batch: Option<Batch>) -> Vec<String> {
+    let Some(batch) = batch else { return Vec::new() };
+    let domains = batch.domains.iter().map(|domain| domain.domain.to_string());
+    domains.chain(batch.hosts.iter().map(|host| host.host.to_string())).collect()
+}
+
+fn change(number: usize) -> Change {
+    Change {
+        at: NOW,
+        subject: ChangeSubject::Domain(domain("a.example")),
+        kind: ChangeKind::Mx,
+        before: None,
+        after: Some(number.to_string()),
+    }
+}
+
+#[test]
+fn what_is_new_is_written_at_once_and_what_is_not_rests() {
+    let mut fleet = known();
+    assert!(fleet.has_news());
+    assert_eq!(names(fleet.take_unsaved(false, NOW)), ["a.example", "mx.a.example"]);
+    assert!(!fleet.has_news());
+    assert_eq!(names(fleet.take_unsaved(true, NOW)), [""; 0], "all of it is written");
+
+    look(&mut fleet, "a.example", &["mx.a.example"]);
+    look_up(&mut fleet, "mx.a.example", &["192.0.2.1"], NOW + MINUTE);
+    probe(&mut fleet, "mx.a.example", "192.0.2.1", SmtpOutcome::Done);
+    assert!(!fleet.has_news(), "the same again is no news");
+    let early = NOW + UNCHANGED_REST - Duration::from_secs(1);
+    assert_eq!(names(fleet.take_unsaved(false, early)), [""; 0]);
+    assert_eq!(names(fleet.take_unsaved(false, NOW + UNCHANGED_REST)), ["a.example", "mx.a.example"]);
+
+    probe(&mut fleet, "mx.a.example", "192.0.2.1", SmtpOutcome::StarttlsNotOffered);
+    assert!(fleet.has_news());
+    assert_eq!(names(fleet.take_unsaved(false, NOW + UNCHANGED_REST)), ["mx.a.example"]);
+    look(&mut fleet, "a.example", &["mx.a.example", "mx.b.example"]);
+    assert_eq!(names(fleet.take_unsaved(false, NOW + UNCHANGED_REST)), ["a.example"]);
+    look_up(&mut fleet, "mx.a.example", &["192.0.2.1"], NOW);
+    assert_eq!(names(fleet.take_unsaved(true, NOW + UNCHANGED_REST)), ["mx.a.example"], "the end writes everything");
+}
+
+#[test]
+fn the_order_of_records_is_no_news() {
+    let mut fleet = fleet("domains: [a.example]");
+    look(&mut fleet, "a.example", &["mx1.a.example", "mx2.a.example"]);
+    fleet.take_unsaved(false, NOW);
+    look(&mut fleet, "a.example", &["mx2.a.example", "mx1.a.example"]);
+    assert!(!fleet.has_news());
+}
+
+#[test]
+fn what_could_not_be_written_waits_and_is_written_as_it_is_then() {
+    let mut fleet = known();
+    fleet.changes.push(change(0));
+    let batch = fleet.take_unsaved(false, NOW).unwrap();
+    fleet.changes.push(change(1));
+    // Meanwhile a failed lookup was counted; the host left.
+    look(&mut fleet, "a.example", &[]);
+    fleet.give_back(&batch);
+    let batch = fleet.take_unsaved(false, NOW).unwrap();
+    assert_eq!(batch.domains[0].hosts, [], "the latest state");
+    assert_eq!(batch.changes[..2], [change(0), change(1)], "in their order");
+    assert_eq!(batch.changes[2].before.as_deref(), Some("10 mx.a.example"), "what the fold tells comes along");
+    assert!(batch.hosts.iter().any(|one| one.host == host("mx.a.example")), "one that left is kept as well");
+    assert_eq!(fleet.take_lost(), 0);
+}
+
+#[test]
+fn changes_that_cannot_be_written_are_bounded_and_the_lost_are_counted() {
+    let mut fleet = fleet("domains: [a.example]");
+    for round in 0..2 {
+        fleet.changes.extend((0..CHANGES_WAITING).map(|number| change(round * CHANGES_WAITING + number)));
+        let batch = fleet.take_unsaved(false, NOW).unwrap();
+        fleet.give_back(&batch);
+    }
+    let batch = fleet.take_unsaved(false, NOW).unwrap();
+    assert_eq!(batch.changes.len(), CHANGES_WAITING);
+    assert_eq!(batch.changes[0], change(CHANGES_WAITING), "the oldest go");
+    assert_eq!(fleet.take_lost(), u64::try_from(CHANGES_WAITING).unwrap());
+    assert_eq!(fleet.take_lost(), 0);
+}
+
+#[test]
+fn a_domain_that_is_taken_out_leaves_what_is_known() {
+    let mut fleet = known();
+    fleet.take_unsaved(true, NOW);
+    fleet.configure(settings("domains: [b.example]"), DnssecSight::Off);
+    assert!(fleet.has_news());
+    let batch = fleet.take_unsaved(false, NOW).unwrap();
+    assert_eq!(names(Some(batch.clone())), ["a.example", "mx.a.example"]);
+
+    // It comes back with it, not due before its time.
+    fleet.configure(settings("domains: [b.example, a.example]"), DnssecSight::Off);
+    let due = fleet.restore(batch.domains, batch.hosts);
+    let interval = Settings::default().probe.interval;
+    assert_eq!(due[0], (Target::Domain(domain("a.example")), Some(NOW + interval)));
+    assert!(fleet.refresh(NOW).unwrap().domains[&domain("a.example")].assessment.is_some());
+}
+
+#[test]
+fn a_restart_shows_what_was_known_and_keeps_the_pace() {
+    let mut before = known();
+    probe(&mut before, "mx.a.example", "192.0.2.1", SmtpOutcome::ConnectFailed(ConnectFailure::Refused));
+    let shown = before.refresh(NOW).unwrap();
+    let batch = before.take_unsaved(true, NOW).unwrap();
+
+    let mut after = fleet("domains: [a.example, new.example]");
+    let due = after.restore(batch.domains, batch.hosts);
+    let again = after.refresh(NOW).unwrap();
+    let text =
+        |snapshot: &Snapshot| format!("{:?} {:?}", snapshot.domains[&domain("a.example")].assessment, snapshot.hosts);
+    assert_eq!(text(&again), text(&shown));
+    assert!(again.domains[&domain("new.example")].assessment.is_none());
+    let probe = Settings::default().probe;
+    assert_eq!(
+        due,
+        [
+            (Target::Domain(domain("a.example")), Some(NOW + probe.interval)),
+            (Target::Host(host("mx.a.example")), Some(NOW + probe.interval)),
+            (Target::Address(host("mx.a.example"), ip("192.0.2.1")), Some(NOW + probe.retry_interval)),
+        ]
+    );
+    // The second failure in a row counts as the second.
+    super::probe(&mut after, "mx.a.example", "192.0.2.1", SmtpOutcome::ConnectFailed(ConnectFailure::Refused));
+    assert_eq!(after.hosts[&host("mx.a.example")].history.addresses[&ip("192.0.2.1")].failures_in_a_row, 2);
+}
+
+#[test]
+fn a_host_of_which_nothing_was_kept_is_due_at_once() {
+    let mut before = fleet("domains: [a.example]");
+    look(&mut before, "a.example", &["mx.a.example"]);
+    let batch = before.take_unsaved(true, NOW).unwrap();
+    let mut after = fleet("domains: [a.example]");
+    let due = after.restore(batch.domains, Vec::new());
+    assert_eq!(due[1], (Target::Host(host("mx.a.example")), None));
+}
