@@ -180,8 +180,8 @@ impl Exposition {
     }
 
     fn domain_block(&self, state: &Arc<DomainState>, sight: Sight) -> Block<DomainState> {
-        let mut block = Block::new(state, domain::ROWS.len());
-        for row in domain::ROWS {
+        let mut block = Block::new(state, domain::rows().count());
+        for row in domain::rows() {
             if row.family.level <= self.level {
                 block.series += row.write(state, sight, self.level, &mut block.text);
             }
@@ -242,7 +242,7 @@ impl Published {
         let blocks: usize = self.domains.iter().map(|block| block.text.len()).sum::<usize>()
             + self.hosts.iter().map(|block| block.text.len()).sum::<usize>();
         let mut text = Vec::with_capacity(blocks + HEADERS);
-        for (index, row) in domain::ROWS.iter().enumerate() {
+        for (index, row) in domain::rows().enumerate() {
             join_family(&row.family, level, self.domains.iter().map(|block| block.family(index)), &mut text);
         }
         for (index, row) in host::ROWS.iter().enumerate() {

@@ -17,9 +17,10 @@ use crate::{
     },
     terms::{MaxAge, MxHost, Octets, PolicyDomain, PolicyId, Timestamp},
     verdict::{
-        AddressAssessment, Assessment, CertificateAssessment, Code, DnssecStates, Finding, HistoryAssessment, HostDane,
-        MxAssessment, Outcome, PathAssessment, PolicyAssessment, Reach, RecordAssessment, SenderState, Senders,
-        Severity, StarttlsState, State, Subject, TlsRptAssessment,
+        AddressAssessment, Assessment, Certainty, CertificateAssessment, Code, DnssecStates, EnforceCondition,
+        EnforceReadiness, Finding, HistoryAssessment, HostDane, MxAssessment, Outcome, PathAssessment,
+        PolicyAssessment, Reach, RecordAssessment, SafeToRemove, SeenMode, SenderState, Senders, Severity,
+        StarttlsState, State, Subject, Tally, TlsRptAssessment,
     },
 };
 
@@ -299,6 +300,60 @@ fn policy_host(name: &str, fetches: Vec<PolicyFetch>) -> Option<Arc<PolicyHostOb
     Some(Arc::new(PolicyHostObservation { host: name.into(), addresses, resolve, fetches, skipped: 0 }))
 }
 
+/// In enforce for a month, and never changed since; the id did.
+fn steady_history() -> HistoryAssessment {
+    HistoryAssessment {
+        known_since: Some(NOW - 90 * DAY),
+        cache_expiry: Some(NOW + 7 * DAY + Duration::from_secs(3900)),
+        protected_until: Some(NOW + 6 * DAY),
+        id_stale: Some(false),
+        mode: Some(SeenMode { mode: Mode::Enforce, since: NOW - 30 * DAY }),
+        certainty: Some(Certainty::AsFarAsSeen),
+        id_changes: Tally { total: 3, last_at: Some(NOW - 2 * DAY) },
+        policy_changes: Tally { total: 2, last_at: Some(NOW - 30 * DAY) },
+        ..HistoryAssessment::default()
+    }
+}
+
+/// A domain whose policy has the mode, with what follows from its past.
+pub(crate) fn in_mode(name: &str, mode: Mode, history: HistoryAssessment) -> Assessment {
+    let seen = healthy();
+    let policy = seen.policy.in_force.as_ref().map(|policy| Arc::new(Policy { mode, ..(**policy).clone() }));
+    let history =
+        HistoryAssessment { mode: Some(SeenMode { mode, since: NOW - 20 * DAY }), id_stale: Some(false), ..history };
+    let policy = PolicyAssessment { current: policy.clone(), in_force: policy, ..seen.policy };
+    Assessment { domain: domain(name), findings: Vec::new(), policy, history, ..seen }
+}
+
+/// On the way to enforce, with one thing still missing.
+pub(crate) fn testing() -> Assessment {
+    let condition =
+        |name, met| EnforceCondition { name, required: name != "max-age-suitable", met, reason: "so".into() };
+    let conditions =
+        vec![condition("record-valid", true), condition("policy-stable", false), condition("max-age-suitable", true)];
+    let enforce = EnforceReadiness { ready: false, confident: false, since: None, conditions };
+    let history = HistoryAssessment { enforce: Some(enforce), ..HistoryAssessment::default() };
+    in_mode("testing.example", Mode::Testing, history)
+}
+
+/// A policy on its way out: a version in enforce still lives.
+pub(crate) fn withdrawn() -> Assessment {
+    let safe = SafeToRemove {
+        at: NOW + 5 * DAY,
+        in_practice: NOW + DAY,
+        quiet: NOW + 5 * DAY,
+        certainty: Certainty::AsFarAsSeen,
+        now: false,
+    };
+    let history = HistoryAssessment {
+        cache_expiry: Some(safe.at),
+        safe_to_remove: Some(safe),
+        policy_changes: Tally { total: 1, last_at: Some(NOW - 20 * DAY) },
+        ..HistoryAssessment::default()
+    };
+    in_mode("withdrawn.example", Mode::None, history)
+}
+
 pub(crate) fn healthy() -> Assessment {
     let policy = Arc::new(Policy {
         mode: Mode::Enforce,
@@ -356,7 +411,7 @@ pub(crate) fn healthy() -> Assessment {
             rua: vec![Destination { scheme: Scheme::Mailto, uri: "mailto:tls@example.com".into() }],
             ..TlsRptAssessment::default()
         },
-        history: HistoryAssessment::default(),
+        history: steady_history(),
         own_side: false,
         unseen: Vec::new(),
         ..dark("example.com")
@@ -491,6 +546,8 @@ pub(crate) fn snapshot() -> Snapshot {
         domain_state("broken.example", Some(broken())),
         domain_state("dark.example", Some(dark("dark.example"))),
         domain_state("new.example", None),
+        domain_state("testing.example", Some(testing())),
+        domain_state("withdrawn.example", Some(withdrawn())),
     ];
     let healthy_paths = vec![good_path("mx1.example.com", "192.0.2.1"), good_path("mx1.example.com", "2001:db8::1")];
     let hosts = [

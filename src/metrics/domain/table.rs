@@ -49,12 +49,12 @@ impl Row<Source> {
     }
 }
 
-const DOMAIN: &[&str] = &["domain"];
+pub(super) const DOMAIN: &[&str] = &["domain"];
 const DOMAIN_MX: &[&str] = &["domain", "mx"];
 const NEVER: &str = "never";
 const UNPROBED: &str = "before the first probe";
 
-const fn row(
+pub(super) const fn row(
     level: Level,
     name: &'static str,
     labels: &'static [&'static str],
@@ -65,10 +65,16 @@ const fn row(
     Row { family: Family { name, kind: Kind::Gauge, level, labels, help, absent }, samples }
 }
 
+/// A counter of changes. It is there with the first observation, which cannot be a change: its first rise is seen. Not before:
+/// until the history is read, 0 would be a fall.
+pub(super) const fn counter(name: &'static str, help: &'static str, samples: Source) -> Row<Source> {
+    Row { family: Family { name, kind: Kind::Counter, level: Normal, labels: DOMAIN, help, absent: UNPROBED }, samples }
+}
+
 use Source::{Assessment as Judged, InSight as Seen, State as Held};
 
 /// The table.
-pub(in crate::metrics) static ROWS: &[Row<Source>] = &[
+pub(super) static ROWS: &[Row<Source>] = &[
     row(
         Summary,
         "smtptls_domain_info",
