@@ -20,15 +20,11 @@ use crate::{
 };
 
 /// Keys that are read and checked, and have no effect in this version. The warnings and the reference read this list.
-pub(super) const NOT_YET: [&str; 18] = [
+pub(super) const NOT_YET: [&str; 14] = [
     "probe.allow_any_target",
-    "thresholds.testing_long",
-    "thresholds.publication_grace",
     "thresholds.reports_failing",
     "thresholds.reports_new_after",
     "thresholds.reports_silent",
-    "thresholds.enforce",
-    "domains.planned_mx",
     "domain_files",
     "http_sd",
     "reports",
@@ -231,7 +227,7 @@ section! {
         group: String,
         /// In place of `probe.interval`.
         interval: HumanDuration,
-        /// MX hosts that are to come: probed before they are published.
+        /// MX hosts that are to come: from when senders deliver to them.
         planned_mx: Vec<At<MxHost>>,
         /// How the domain is meant to be; anything else is a finding.
         expect: Expect,

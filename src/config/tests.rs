@@ -172,7 +172,7 @@ fn what_is_not_built_yet_is_told_once_and_with_its_place() {
     assert_eq!(
         told(
             "probe:\n  legacy_tls: false\n  allow_any_target: false\nresolver: {dnssec: trust-ad, trust_anchor_file: a}\n\
-             thresholds: {testing_long: 9d, certificate_error: 1d}\nmetrics: {level: full}\nshard: {index: 1, total: 2}\n\
+             thresholds: {reports_silent: 9d, certificate_error: 1d}\nmetrics: {level: full}\nshard: {index: 1, total: 2}\n\
              domains:\n  - {domain: a.example, planned_mx: [mx.a.example]}\n  - {domain: b.example, planned_mx: [], expect: {dane: true}}\n\
              domain_files: []\nhttp_sd: []\nreports: {}\nstate: {dir: /x, url: 'postgres://h/d'}\n"
         )
@@ -182,10 +182,9 @@ fn what_is_not_built_yet_is_told_once_and_with_its_place() {
         [
             "3:3 warning: `probe.allow_any_target` is not built yet and has no effect",
             "4:49 warning: the trust anchors have no effect: nothing is validated here",
-            "5:14 warning: `thresholds.testing_long` is not built yet and has no effect",
+            "5:14 warning: `thresholds.reports_silent` is not built yet and has no effect",
             "6:11 warning: `metrics.level` is not built yet and has no effect",
             "7:1 warning: `shard` is not built yet and has no effect",
-            "9:25 warning: `domains.planned_mx` is not built yet and has no effect",
             "11:1 warning: `domain_files` is not built yet and has no effect",
             "12:1 warning: `http_sd` is not built yet and has no effect",
             "13:1 warning: `reports` is not built yet and has no effect",

@@ -165,7 +165,7 @@ pub fn assessment(assessment: &Assessment) -> DomainView<'_> {
     let mx_known = assessment.mx_records.is_some() || !assessment.mx.is_empty();
     DomainView {
         domain: assessment.domain.as_str(),
-        checked_at: assessment.checked_at,
+        checked_at: assessment.checked_at.whole_seconds(),
         duration_seconds: assessment.duration.as_secs_f64(),
         delivery: assessment.delivery,
         senders: SendersView {
@@ -217,7 +217,7 @@ fn finding(finding: &Finding) -> FindingView<'_> {
         fix: &finding.fix,
         rules: row.rules,
         accepted: !finding.is_active(),
-        since: finding.since,
+        since: finding.since.map(Timestamp::whole_seconds),
     }
 }
 

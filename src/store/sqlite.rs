@@ -50,8 +50,8 @@ pub(super) struct SqliteStore {
     /// Nothing where the store was opened to be read.
     writer: Mutex<Option<SqliteConnection>>,
     readers: SqlitePool,
-    /// Held as long as the store is.
-    _lock: Option<File>,
+    /// Held until the store is closed.
+    lock: Mutex<Option<File>>,
 }
 
 /// Where a damaged file was put, and what was wrong with it; nothing where the file was good.
@@ -73,9 +73,9 @@ impl SqliteStore {
         let lock = folder.lock().await?;
         let path = folder.database();
         let exists = std::fs::metadata(&path).is_ok_and(|metadata| metadata.len() > 0);
-        let looked = if exists { look(&path, steps).await } else { Ok(()) };
+        let looked = if exists { look(&path, steps).await } else { Ok(true) };
         let opened = match looked {
-            Ok(()) => connect(&path, exists, steps).await,
+            Ok(known) => connect(&path, !known, steps).await,
             Err(error) => Err(error),
         };
         let (writer, damaged) = match opened {
@@ -89,7 +89,7 @@ impl SqliteStore {
             Err(error) => return Err(error),
         };
         let readers = readers(&path, false);
-        Ok((Self { folder, writer: Mutex::new(Some(writer)), readers, _lock: Some(lock) }, damaged))
+        Ok((Self { folder, writer: Mutex::new(Some(writer)), readers, lock: Mutex::new(Some(lock)) }, damaged))
     }
 
     /// What [`super::read_only`] says.
@@ -109,7 +109,7 @@ impl SqliteStore {
         judge_marks(found, &path, schema::STEPS)?;
         let _ = connection.close().await;
         let readers = readers(&path, still);
-        Ok(Some(Self { folder, writer: Mutex::new(None), readers, _lock: lock }))
+        Ok(Some(Self { folder, writer: Mutex::new(None), readers, lock: Mutex::new(lock) }))
     }
 
     async fn blobs<T: DeserializeOwned>(&self, table: &str, names: Vec<&str>) -> Result<Vec<T>, StoreError> {
@@ -212,6 +212,8 @@ impl Store for SqliteStore {
             {
                 tracing::warn!(%error, "the state was not closed cleanly; nothing that was written is lost");
             }
+            // Whoever still holds the store cannot keep the folder from the next one.
+            self.lock.lock().await.take();
         }
         .boxed()
     }
@@ -256,24 +258,39 @@ fn judge_marks([application, found, tables]: [i64; 3], path: &Path, steps: &[&st
     Ok(())
 }
 
-/// Reads whose file it is, without a touch: that of a later version has to stay as it is.
-async fn look(path: &Path, steps: &[&str]) -> Result<(), StoreError> {
+/// Reads whose file it is and whether it is whole, without a touch: that of a later version has to stay as it is, and so has a
+/// damaged one. Says whether it could be told.
+async fn look(path: &Path, steps: &[&str]) -> Result<bool, StoreError> {
     let looked = async {
         let mut connection = options(path).read_only(true).connect().await?;
-        let found = marks(&mut connection).await;
+        let seen = examine(&mut connection).await;
         connection.close().await?;
-        found
+        seen
     };
     match looked.await {
-        Ok(found) => judge_marks(found, path, steps),
+        Ok(seen) => judge(seen, path, steps).map(|()| true),
         // Left over from a crash in the middle of the very first write: only a writer can put it in order.
-        Err(error) if primary(&error) == Some(code::READONLY) => Ok(()),
+        Err(error) if primary(&error) == Some(code::READONLY) => Ok(false),
         Err(error) => Err(unreadable(&error, path)),
     }
 }
 
-/// Opens the file for writing. One that was there is checked first.
-async fn connect(path: &Path, exists: bool, steps: &'static [&'static str]) -> Result<SqliteConnection, StoreError> {
+/// The marks of a file, and what the check of all its pages says.
+async fn examine(connection: &mut SqliteConnection) -> Result<([i64; 3], String), sqlx::Error> {
+    let marks = marks(connection).await?;
+    Ok((marks, sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(connection).await?))
+}
+
+fn judge((marks, checked): ([i64; 3], String), path: &Path, steps: &[&str]) -> Result<(), StoreError> {
+    judge_marks(marks, path, steps)?;
+    match checked.as_str() {
+        "ok" => Ok(()),
+        _ => Err(StoreError::Damaged { path: path.to_owned(), why: checked }),
+    }
+}
+
+/// Opens the file for writing. `unknown`: one that could not be looked at before.
+async fn connect(path: &Path, unknown: bool, steps: &'static [&'static str]) -> Result<SqliteConnection, StoreError> {
     let told = |error: &sqlx::Error| told(error, path);
     let options = options(path)
         .create_if_missing(true)
@@ -283,17 +300,9 @@ async fn connect(path: &Path, exists: bool, steps: &'static [&'static str]) -> R
         .synchronous(SqliteSynchronous::Full)
         .pragma("journal_size_limit", LOG_BYTES);
     let mut connection = options.connect().await.map_err(|error| told(&error))?;
-    if exists {
-        let found = marks(&mut connection).await.map_err(|error| told(&error))?;
-        judge_marks(found, path, steps)?;
-        let checked: String = sqlx::query_scalar("PRAGMA quick_check(1)")
-            .fetch_one(&mut connection)
-            .await
-            .map_err(|error| told(&error))?;
-        if checked != "ok" {
-            let _ = connection.close().await;
-            return Err(StoreError::Damaged { path: path.to_owned(), why: checked });
-        }
+    if unknown {
+        let seen = examine(&mut connection).await.map_err(|error| told(&error))?;
+        judge(seen, path, steps)?;
     }
     schema::migrate(&mut connection, steps).await.map_err(|error| told(&error))?;
     Ok(connection)

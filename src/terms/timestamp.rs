@@ -15,7 +15,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 const EPOCH: DateTime = date(1970, 1, 1).at(0, 0, 0, 0);
 
-/// A point in time to the millisecond, printed as RFC 3339 in UTC with whole seconds.
+/// A point in time to the millisecond, printed as RFC 3339 in UTC with whole seconds, and serialised with its milliseconds, so
+/// that what is stored comes back as it was.
 ///
 /// Outside the years -9999 to 9999, which RFC 3339 cannot say, it prints as `@` and the seconds since 1970. Whatever it prints
 /// it reads.
@@ -43,6 +44,11 @@ impl Timestamp {
     /// Milliseconds since 1970.
     pub const fn unix_milliseconds(self) -> i64 {
         self.milliseconds
+    }
+
+    /// The same without its milliseconds: what people and programs are shown.
+    pub const fn whole_seconds(self) -> Self {
+        Self::from_unix_seconds(self.unix_seconds())
     }
 
     /// The time that passed since `earlier`; zero where it lies later.
@@ -114,7 +120,10 @@ fn read_remote(text: &str) -> Option<Timestamp> {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        match jiff::Timestamp::from_millisecond(self.milliseconds) {
+            Ok(timestamp) => serializer.collect_str(&timestamp),
+            Err(_) => serializer.collect_str(self),
+        }
     }
 }
 
@@ -150,6 +159,15 @@ mod tests {
         }
         for text in ["@0", "@", "@-", "@+253402300800", "9999-12-31", "9999-12-31Z", "9999-12-31 23:59:59Z"] {
             assert!(text.parse::<Timestamp>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn no_millisecond_is_lost_in_serialisation() {
+        for (milliseconds, text) in [(1_795_464_000_023, "2026-11-23T20:00:00.023Z"), (0, "1970-01-01T00:00:00Z")] {
+            let time = Timestamp::from_unix_milliseconds(milliseconds);
+            assert_eq!(serde_json::to_value(time).unwrap(), text);
+            assert_eq!(serde_json::from_value::<Timestamp>(text.into()).unwrap(), time);
         }
     }
 

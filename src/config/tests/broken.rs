@@ -143,7 +143,6 @@ const BROKEN: &[(&str, &str)] = &[
         "1:59 error: a certificate would be an error before it is a warning, at 10d | no more than certificate_warning\n\
          1:64 warning: `thresholds.reports_failing` is not built yet and has no effect | this version checks its form and does nothing else with it\n\
          1:81 error: found the number 5 | a share as 5% | if it is meant as text, write it in quotes\n\
-         1:84 warning: `thresholds.publication_grace` is not built yet and has no effect | this version checks its form and does nothing else with it\n\
          1:103 error: 11y is too long | at most 10y\n",
     ),
     (
@@ -202,9 +201,7 @@ const BROKEN: &[(&str, &str)] = &[
     ),
     (
         "state: {retention: 1h, dir: ''}",
-        "1:9 warning: `state.retention` is not built yet and has no effect | this version checks its form and does nothing else with it\n\
-         1:20 error: 1h is too short | 1d to 10y\n\
-         1:24 warning: `state.dir` is not built yet and has no effect | this version checks its form and does nothing else with it\n\
+        "1:20 error: 1h is too short | 1d to 10y\n\
          1:29 error: the path is empty | a path\n",
     ),
     ("probe: {contact: \"a\\u0007b\"}", "1:18 error: the text holds the control character '\\u{7}' | a text\n"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import urllib.error
@@ -53,6 +54,7 @@ class Exporter:
         self.log = self.folder / "exporter.log"
         self.url = "http://{}:{}".format(*EXPORTER)
         self.serve = [binary, "serve", "--config.file", self.configuration, "--web.listen-address", "{}:{}".format(*EXPORTER)]
+        self.state = self.folder / "data"
         self.daemon = Daemon("exporter", self.serve, self.log, self.folder)
         self.legacy_tls = True
         self.configure()
@@ -99,6 +101,8 @@ class Exporter:
 
     def start(self) -> None:
         """Start the monitor."""
+        # Each start knows nothing, and so looks at everything at once.
+        shutil.rmtree(self.state, ignore_errors=True)
         self.daemon.start(lambda: self.request("/-/healthy")[0] == 200)
 
     def stop(self) -> int | None:

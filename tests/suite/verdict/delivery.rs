@@ -133,9 +133,13 @@ fn the_fetch_fails_while_enforce_is_alive() {
     // The holders refuse a host that the policy does not list.
     let moved = broken.clone().targets(vec![MxTarget::Host(host(MX2))]).host(MX2, &[A2]);
     assert_eq!(monitor.later(DAY).see(&moved).delivery, State::Blocked);
-    // A week after it was last served nobody holds it any more.
-    assert_eq!(monitor.later(4 * DAY).see(&broken).delivery, State::Partial);
-    assert_eq!(monitor.later(DAY).see(&broken).delivery, State::Unprotected);
+    // While its id stands, some senders renew it without a fetch.
+    assert_eq!(monitor.later(6 * DAY).see(&broken).delivery, State::Partial);
+    // A week after resolvers show the id no more, and the slack of an hour, nobody holds it any more.
+    let other_id = broken.records(&["v=STSv1; id=2027;"]);
+    assert_eq!(monitor.later(MINUTE).see(&other_id).delivery, State::Partial);
+    assert_eq!(monitor.later(7 * DAY + 64 * MINUTE).see(&other_id).delivery, State::Partial);
+    assert_eq!(monitor.later(MINUTE).see(&other_id).delivery, State::Unprotected);
 }
 
 #[test]
@@ -145,7 +149,9 @@ fn the_record_is_gone_while_enforce_is_alive() {
         monitor.see(&World::good("enforce"));
         let seen = monitor.later(DAY).see(&gone);
         assert_eq!((seen.delivery, seen.senders.sts.reason), (State::Partial, Reason::ViewsDiffer));
-        assert_eq!(monitor.later(7 * DAY).see(&gone).delivery, State::Unprotected);
+        // Resolvers show it for five minutes more, and clocks differ.
+        assert_eq!(monitor.later(7 * DAY + 64 * MINUTE).see(&gone).delivery, State::Partial);
+        assert_eq!(monitor.later(MINUTE).see(&gone).delivery, State::Unprotected);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The judgement, by its specification: facts in, findings and delivery out.
 
 mod any_dane;
-mod case;
+pub(crate) mod case;
 mod cells;
 mod certificates;
 mod codes;

@@ -36,7 +36,10 @@ impl Ledger {
     /// between, and for an id as long as resolvers may show it after that.
     pub fn latest_renewal(&self, version: &Version) -> Timestamp {
         let latest = self.latest.unwrap_or(version.last);
-        let fetched = version.ended.unwrap_or(latest);
+        // Without a record nobody fetches (RFC 8461 §3.1), resolvers that still show it apart.
+        let shown = self.ids.iter().map(|known| known.ended.unwrap_or(latest) + known.ttl()).max();
+        let findable = shown.filter(|_| !self.record_unknown).unwrap_or(latest);
+        let fetched = version.ended.unwrap_or(latest).min(findable.max(version.first));
         let ids = self.ids.iter().filter(|known| version.is_paired_with(&known.id));
         let renewed = ids.map(|known| known.ended.unwrap_or(latest) + known.ttl());
         renewed.chain(version.forgotten_id_until).fold(fetched, Timestamp::max)
@@ -125,14 +128,13 @@ impl Ledger {
         self.good
     }
 
-    /// When the record went, and until when resolvers may show it; nothing while there is one, or where none was ever seen.
+    /// When the record was found gone, and until when resolvers may show what was seen of it last; nothing while there is one, or where none was ever seen.
     pub fn record_gone(&self) -> Option<(Timestamp, Timestamp)> {
         if self.ids.iter().any(|known| known.ended.is_none()) {
             return None;
         }
         let last = self.ids.iter().max_by_key(|known| known.ended)?;
-        let ended = last.ended?;
-        Some((ended, self.ids.iter().filter_map(|known| Some(known.ended? + known.ttl())).fold(ended, Timestamp::max)))
+        Some((last.ended?, last.last + last.ttl()))
     }
 
     /// How much the bounds are worth: whether versions of unknown content may be alive.

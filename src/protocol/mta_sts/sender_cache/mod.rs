@@ -84,6 +84,8 @@ pub struct Ledger {
     ids: Vec<AnnouncedId>,
     /// The id that the record announced in the latest answer.
     announced: Option<PolicyId>,
+    /// The record did not answer in the latest observation: another id may stand there.
+    record_unknown: bool,
     /// The largest of [`Sighting::http_cache`].
     http_cache: Duration,
     /// The largest `max_age` of any version.
@@ -130,6 +132,7 @@ impl Ledger {
     }
 
     fn announce(&mut self, announced: &Announced, at: Timestamp) {
+        self.record_unknown = *announced == Announced::Unknown;
         let present = match announced {
             Announced::Unknown => return,
             Announced::Nothing => None,

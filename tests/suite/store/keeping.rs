@@ -1,0 +1,136 @@
+//! What is written comes back; what is too old or too much goes.
+
+use std::time::Duration;
+
+use smtptls_exporter::{
+    store::{self, Bounds, CHANGES_OF_ONE_MOST, ChangesWanted, StoreError},
+    terms::Octets,
+};
+use tempfile::TempDir;
+
+use super::*;
+
+fn text(state: &impl serde::Serialize) -> serde_json::Value {
+    serde_json::to_value(state).unwrap()
+}
+
+fn all() -> ChangesWanted {
+    ChangesWanted { most: usize::MAX, ..ChangesWanted::default() }
+}
+
+#[tokio::test]
+async fn what_is_written_comes_back() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path()).await;
+    let mut kept = stored_domain("example.com", 2);
+    let mut observation = kept.observation.as_deref().unwrap().clone();
+    let every: Vec<u8> = (0..=255).collect();
+    observation.sts_record.outcome =
+        smtptls_exporter::facts::LookupOutcome::Records { records: vec![vec![Octets(every)]], ttl: 300 };
+    kept.observation = Some(Arc::new(observation));
+    let mut mail_host = stored_host(case::MX1);
+    let address = *mail_host.addresses.keys().next().unwrap();
+    mail_host.addresses.get_mut(&address).unwrap().setbacks = 7;
+    assert!(mail_host.history.addresses[&address].last_up.is_some(), "what is written once is in two places");
+    let changes: Vec<Change> = (0..3).map(|number| change(number, NOW)).collect();
+    store.write(batch(vec![kept.clone()], vec![mail_host.clone()], changes.clone()), NOW).await.unwrap();
+    store.close().await;
+    drop(store);
+
+    let store = open(folder.path()).await;
+    let domains = store.domains(&[domain("absent.example"), domain("example.com")]).await.unwrap();
+    assert_eq!(domains.iter().map(text).collect::<Vec<_>>(), [text(&kept)]);
+    let hosts = store.hosts(&[host(case::MX1), host(case::MX2)]).await.unwrap();
+    assert_eq!(hosts.iter().map(text).collect::<Vec<_>>(), [text(&mail_host)]);
+    let found = store.changes(&all()).await.unwrap();
+    assert_eq!(found.iter().map(|stored| stored.change.clone()).rev().collect::<Vec<_>>(), changes);
+
+    // The latest state takes the place of the one before.
+    store.write(batch(vec![stored_domain("example.com", 5)], vec![], vec![]), NOW).await.unwrap();
+    assert_eq!(store.domains(&[domain("example.com")]).await.unwrap()[0].dns_failures, 5);
+}
+
+#[tokio::test]
+async fn changes_are_found_by_name_time_and_place() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path()).await;
+    let changes = (0..9).map(|number| change(number, NOW + Duration::from_secs(u64::from(number)))).collect();
+    store.write(batch(vec![], vec![], changes), NOW).await.unwrap();
+    let texts = async |wanted: ChangesWanted| {
+        let found = store.changes(&wanted).await.unwrap();
+        found.into_iter().map(|stored| stored.change.after.unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(texts(all()).await, ["8", "7", "6", "5", "4", "3", "2", "1", "0"]);
+    assert_eq!(texts(ChangesWanted { names: vec!["example.com".into()], ..all() }).await, ["6", "3", "0"]);
+    assert_eq!(texts(ChangesWanted { since: Some(NOW + Duration::from_secs(7)), ..all() }).await, ["8", "7"]);
+    let first = store.changes(&ChangesWanted { most: 2, ..all() }).await.unwrap();
+    assert_eq!(first.len(), 2);
+    let after = ChangesWanted { before: Some(first[1].id), most: 2, ..ChangesWanted::default() };
+    assert_eq!(texts(after).await, ["6", "5"]);
+    assert_eq!(texts(ChangesWanted { names: vec!["' OR 1=1 --".into()], ..all() }).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn what_is_too_old_or_too_much_goes() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path()).await;
+    let retention = 30 * case::DAY;
+    let bounds = Bounds { retention, domains: 1, hosts: 0 };
+    let old = NOW - 31 * case::DAY;
+    let young = NOW - 29 * case::DAY;
+    store
+        .write(
+            batch(vec![stored_domain("old.example", 0)], vec![stored_host("old.example")], vec![change(0, old)]),
+            old,
+        )
+        .await
+        .unwrap();
+    store.write(batch(vec![stored_domain("young.example", 0)], vec![], vec![change(3, young)]), young).await.unwrap();
+    store.trim(bounds, NOW).await.unwrap();
+    let left = store.domains(&[domain("old.example"), domain("young.example")]).await.unwrap();
+    assert_eq!(left.iter().map(|stored| stored.domain.as_str()).collect::<Vec<_>>(), ["young.example"]);
+    assert!(store.hosts(&[host("old.example")]).await.unwrap().is_empty());
+    assert_eq!(store.changes(&all()).await.unwrap().len(), 1);
+
+    // One subject that changes without end does not fill the disk, and does not push out the others.
+    let most = u32::try_from(CHANGES_OF_ONE_MOST).unwrap();
+    let flood = (0..most + 50).map(|number| change(number * 3, NOW)).collect();
+    store.write(batch(vec![], vec![], flood), NOW).await.unwrap();
+    store.write(batch(vec![], vec![], vec![change(1, NOW)]), NOW).await.unwrap();
+    store.trim(bounds, NOW).await.unwrap();
+    let left = store.changes(&all()).await.unwrap();
+    assert_eq!(left.len(), CHANGES_OF_ONE_MOST + 1);
+    assert_eq!(left[1].change.after, Some(((most + 49) * 3).to_string()), "the latest stay");
+}
+
+#[tokio::test]
+async fn one_folder_is_for_one_monitor_and_any_reader() {
+    let folder = TempDir::new().unwrap();
+    assert!(store::read_only(folder.path()).await.unwrap().is_none(), "nothing is there, and nothing is made");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    let store = open(folder.path()).await;
+    store.write(batch(vec![stored_domain("example.com", 1)], vec![], vec![]), NOW).await.unwrap();
+    let error = store::open(folder.path(), NOW).await.unwrap_err();
+    assert!(matches!(error, StoreError::InUse { holder: Some(holder), .. } if holder == std::process::id()), "{error}");
+    assert!(error.to_string().contains("in use by another monitor") && !error.passes(), "{error}");
+
+    // A reader sees what is written, while it is written, and can write nothing.
+    let reader = store::read_only(folder.path()).await.unwrap().unwrap();
+    assert_eq!(reader.domains(&[domain("example.com")]).await.unwrap()[0].dns_failures, 1);
+    store.write(batch(vec![stored_domain("example.com", 2)], vec![], vec![]), NOW).await.unwrap();
+    assert_eq!(reader.domains(&[domain("example.com")]).await.unwrap()[0].dns_failures, 2);
+    reader.write(batch(vec![stored_domain("example.com", 3)], vec![], vec![]), NOW).await.unwrap_err();
+    reader.close().await;
+    store.close().await;
+    drop((store, reader));
+
+    // The folder is free again, and a reader of a file at rest leaves it as it is.
+    let path = folder.path().join("state.db");
+    let before = std::fs::read(&path).unwrap();
+    let reader = store::read_only(folder.path()).await.unwrap().unwrap();
+    assert_eq!(reader.domains(&[domain("example.com")]).await.unwrap()[0].dns_failures, 2);
+    reader.close().await;
+    drop(reader);
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    open(folder.path()).await.close().await;
+}
