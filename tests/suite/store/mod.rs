@@ -36,7 +36,7 @@ async fn open(folder: &Path) -> Arc<dyn Store> {
 fn stored_domain(name: &str, count: u32) -> StoredDomain {
     let observation = Arc::new(DomainObservation { domain: domain(name), ..good().domain.as_ref().clone() });
     let mut history = DomainHistory::default();
-    history.observe(&observation, Duration::from_secs(600));
+    history.observe(&observation, std::time::Duration::from_secs(600));
     StoredDomain {
         domain: domain(name),
         history,
