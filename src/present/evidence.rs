@@ -2,7 +2,7 @@
 
 use super::{
     text::{Glyph, Line, Page, Role, clean, columns},
-    words,
+    timeline, words,
 };
 use crate::{
     facts::{DnssecSight, PathToRoot},
@@ -15,9 +15,9 @@ use crate::{
 };
 
 /// Where labels stand.
-const LABEL: usize = 2;
+pub(super) const LABEL: usize = 2;
 /// Where what they label begins.
-const VALUE: usize = 12;
+pub(super) const VALUE: usize = 12;
 
 /// Three lines for a domain that needs no more.
 pub(super) fn brief(page: &mut Page, assessment: &Assessment, now: Timestamp) {
@@ -40,6 +40,7 @@ pub(super) fn full(page: &mut Page, assessment: &Assessment, now: Timestamp) {
     page.end(&line);
     record(page, assessment);
     policy(page, assessment, now);
+    timeline::all(page, assessment, now);
     mx_table(page, assessment, now);
     let (glyph, text) = tlsrpt(assessment);
     page.labelled(LABEL, "TLSRPT", VALUE, glyph, &text);
@@ -65,7 +66,7 @@ fn record(page: &mut Page, assessment: &Assessment) {
 }
 
 /// `enforce, 7 days, 2 patterns`.
-fn policy_words(policy: &Policy) -> String {
+pub(super) fn policy_words(policy: &Policy) -> String {
     let age = words::span(policy.max_age.duration());
     format!("{}, {age}, {}", policy.mode.as_str(), words::count(policy.mx.len(), "pattern"))
 }
@@ -113,11 +114,6 @@ fn policy(page: &mut Page, assessment: &Assessment, now: Timestamp) {
             page.labelled(LABEL, "policy", VALUE, Some(Glyph::Bad), &format!("not usable{why}{certificate}"));
         }
         None => page.labelled(LABEL, "policy", VALUE, Some(Glyph::Nothing), &format!("not seen{why}")),
-    }
-    if let Some(held) = &policy.in_force {
-        let since = policy.last_success_at.map(|at| format!(", last fetched {}", words::ago(at, now)));
-        let text = format!("senders may still hold: {}{}", policy_words(held), since.unwrap_or_default());
-        page.labelled(LABEL, "", VALUE, None, &text);
     }
 }
 

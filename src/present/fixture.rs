@@ -15,9 +15,10 @@ use crate::{
     },
     terms::{MaxAge, MxHost, Octets, PolicyDomain, PolicyId, Timestamp},
     verdict::{
-        AddressAssessment, Assessment, CertificateAssessment, Code, DaneWord, DnssecStates, Finding, HistoryAssessment,
-        HostDane, MxAssessment, Outcome, PathAssessment, PathCounts, PolicyAssessment, Reach, Reason, RecordAssessment,
-        SenderState, Senders, Severity, StarttlsState, State, Subject, TlsRptAssessment,
+        AddressAssessment, Assessment, Certainty, CertificateAssessment, Code, DaneWord, DnssecStates,
+        EnforceCondition, EnforceReadiness, Finding, HeldPolicy, HistoryAssessment, HostDane, MxAssessment, Outcome,
+        PathAssessment, PathCounts, PlannedEffect, PlannedMx, PolicyAssessment, Reach, Reason, RecordAssessment,
+        SafeToRemove, SeenMode, SenderState, Senders, Severity, StarttlsState, State, Subject, TlsRptAssessment,
     },
 };
 
@@ -343,15 +344,19 @@ pub(crate) fn backup_expired(name: &str) -> Assessment {
     assessment.sts_record.cname = vec!["records.provider.example".into()];
     settle(&mut assessment, State::Partial);
     assessment.findings = vec![
-        finding(
-            Code::CertificateExpired,
-            Severity::Error,
-            Subject::MxAddress(MxHost::parse(&mx2).unwrap(), address("192.0.2.20")),
-            "The certificate expired 3 days ago (20 Nov).",
-            &format!(
-                "Renew the certificate and reload the mail server; confirm with: openssl s_client -starttls smtp -connect {mx2}:25"
-            ),
-        ),
+        Finding {
+            since: Some(days(-3)),
+            times: 1,
+            ..finding(
+                Code::CertificateExpired,
+                Severity::Error,
+                Subject::MxAddress(MxHost::parse(&mx2).unwrap(), address("192.0.2.20")),
+                "The certificate expired 3 days ago (20 Nov).",
+                &format!(
+                    "Renew the certificate and reload the mail server; confirm with: openssl s_client -starttls smtp -connect {mx2}:25"
+                ),
+            )
+        },
         finding(
             Code::StsRecordTtlLong,
             Severity::Warning,
@@ -379,6 +384,134 @@ pub(crate) fn backup_expired(name: &str) -> Assessment {
             )
         },
     ];
+    assessment
+}
+
+/// A version in enforce that senders may hold, served last so many days ago.
+fn held(policy: &Arc<Policy>, id: &str, last: i64, expires: i64) -> HeldPolicy {
+    HeldPolicy {
+        policy: Arc::clone(policy),
+        ids: PolicyId::parse(id).into_iter().collect(),
+        first: days(-200),
+        last: days(last),
+        current: last == 0,
+        expires: days(expires),
+    }
+}
+
+/// What half a year of watching tells of a domain.
+fn watched(mode: Mode) -> HistoryAssessment {
+    HistoryAssessment {
+        known_since: Some(days(-200)),
+        id_stale: Some(false),
+        mode: Some(SeenMode { mode, since: days(-20) }),
+        certainty: Some(Certainty::AsFarAsSeen),
+        ..HistoryAssessment::default()
+    }
+}
+
+/// The mail hosts moved, the policy followed, and its id did not; a third host is planned.
+pub(crate) fn moved(name: &str) -> Assessment {
+    let mut assessment = healthy(name);
+    let old = policy(Mode::Enforce, &[&format!("mx1.{name}"), "mail.old.example"]);
+    let current = assessment.policy.in_force.clone().unwrap();
+    let planned = |host: &str, in_practice: Option<i64>, certainly: Option<i64>, effect| PlannedMx {
+        host: MxHost::parse(&format!("{host}.{name}")).unwrap(),
+        in_practice: in_practice.map(days),
+        certainly: certainly.map(days),
+        certainty: Certainty::AsFarAsSeen,
+        effect,
+    };
+    assessment.history = HistoryAssessment {
+        cache_expiry: Some(days(7)),
+        protected_until: Some(days(6)),
+        id_stale: Some(true),
+        held: vec![held(&current, "20250301", 0, 7), held(&old, "20250301", -2, 7)],
+        planned: vec![
+            planned("mx3", Some(1), Some(7), PlannedEffect::Delay),
+            planned("mx4", None, Some(7), PlannedEffect::Delay),
+            planned("mx5", None, None, PlannedEffect::Loss),
+            planned("mx6", Some(-30), Some(-20), PlannedEffect::None),
+        ],
+        ..watched(Mode::Enforce)
+    };
+    assessment.findings = vec![
+        Finding {
+            since: Some(days(-1)),
+            times: 1,
+            ..finding(
+                Code::StsIdNotChanged,
+                Severity::Error,
+                Subject::Domain(domain(name)),
+                "The policy changed and its id is still 20250301, under which senders hold the one before.",
+                &format!("Leave the policy as it is, and publish a new id:\n_mta-sts.{name}. TXT \"v=STSv1; id=2026\""),
+            )
+        },
+        Finding {
+            since: Some(days(-2)),
+            times: 4,
+            ..finding(
+                Code::MxNotInCachedPolicy,
+                Severity::Warning,
+                Subject::Mx(format!("mx2.{name}")),
+                &format!("mx2.{name} is not listed in an earlier policy in enforce."),
+                "Keep the old mail hosts in service until then.",
+            )
+        },
+    ];
+    assessment
+}
+
+/// In testing for three weeks, with little missing for enforce.
+pub(crate) fn almost_ready(name: &str) -> Assessment {
+    let mut assessment = testing(name);
+    let condition = |name, required, met, reason: &str| EnforceCondition { name, required, met, reason: reason.into() };
+    let conditions = vec![
+        condition("record-valid", true, true, "The record was valid for seven days."),
+        condition("policy-stable", true, true, "It has been the same for 20 days; 7 days are wanted."),
+        condition("mx-covered", true, false, &format!("The policy does not list mx2.{name}.")),
+        condition("tlsrpt-record", true, true, "The TLSRPT record is valid."),
+        condition("max-age-suitable", false, false, "max_age is 3600; 86400 to 604800 is well."),
+    ];
+    let enforce = EnforceReadiness { ready: false, confident: false, since: None, conditions };
+    assessment.history = HistoryAssessment { enforce: Some(enforce), ..watched(Mode::Testing) };
+    assessment
+}
+
+/// On its way out: mode none is served, and senders still hold what was enforced.
+pub(crate) fn withdrawn(name: &str) -> Assessment {
+    let mut assessment = healthy(name);
+    let old = assessment.policy.in_force.clone().unwrap();
+    let none = policy(Mode::None, &[]);
+    assessment.policy.current = Some(Arc::clone(&none));
+    assessment.policy.in_force = Some(none);
+    for mx in &mut assessment.mx {
+        mx.in_policy = None;
+        for address in &mut mx.addresses {
+            address.sts = Outcome::Open;
+        }
+    }
+    settle(&mut assessment, State::Unprotected);
+    let safe = SafeToRemove {
+        at: days(5) + Duration::from_secs(301),
+        in_practice: days(-1),
+        quiet: days(5),
+        certainty: Certainty::AsFarAsSeen,
+        now: false,
+    };
+    assessment.history = HistoryAssessment {
+        cache_expiry: Some(safe.at),
+        safe_to_remove: Some(safe),
+        held: vec![held(&old, "20250301", -2, 5)],
+        ..watched(Mode::None)
+    };
+    assessment.findings = vec![finding(
+        Code::StsPolicyModeNone,
+        Severity::Info,
+        Subject::Domain(domain(name)),
+        "The policy is in mode none: senders behave as if there were no policy.",
+        "Keep record and policy until 2026-11-28.",
+    )];
     assessment
 }
 

@@ -4,7 +4,7 @@ use super::{
     details, evidence,
     sentences::{headline, sentences},
     text::{Glyph, Look, Page, Role, clean, columns, wrap},
-    words,
+    timeline, words,
 };
 use crate::{
     terms::Timestamp,
@@ -48,14 +48,14 @@ pub fn domain(assessment: &Assessment, now: Timestamp, look: Look) -> String {
     let quiet = is_quiet(assessment) && !look.verbose;
     if quiet && assessment.delivery == State::Protected {
         evidence::brief(&mut page, assessment, now);
-        also(&mut page, assessment);
+        also(&mut page, assessment, now);
         return page.finish();
     }
     for sentence in sentences(assessment, now) {
         page.paragraph(2, Role::Plain, &sentence);
     }
-    fix_first(&mut page, assessment);
-    also(&mut page, assessment);
+    fix_first(&mut page, assessment, now);
+    also(&mut page, assessment, now);
     accepted(&mut page, assessment);
     if !quiet || assessment.delivery != State::NoMail {
         evidence::full(&mut page, assessment, now);
@@ -160,25 +160,24 @@ fn headed(page: &mut Page, sign: Option<Glyph>, text: &str, code: &str) {
 }
 
 /// Errors and warnings. What several hosts share is explained once.
-fn fix_first(page: &mut Page, assessment: &Assessment) {
+fn fix_first(page: &mut Page, assessment: &Assessment, now: Timestamp) {
     let mut pressing: Vec<&Finding> = assessment.active().filter(|finding| finding.severity > Severity::Info).collect();
     if pressing.is_empty() {
         return;
     }
     pressing.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     heading(page, "Fix first");
-    show(page, assessment, &pressing, true);
+    show(page, assessment, now, &pressing);
 }
 
 /// What is worth knowing and needs no hurry.
-fn also(page: &mut Page, assessment: &Assessment) {
+fn also(page: &mut Page, assessment: &Assessment, now: Timestamp) {
     let infos: Vec<&Finding> = assessment.active().filter(|finding| finding.severity == Severity::Info).collect();
     if infos.is_empty() {
         return;
     }
     heading(page, "Also");
-    let with_effect = page.look().verbose;
-    show(page, assessment, &infos, with_effect);
+    show(page, assessment, now, &infos);
 }
 
 fn accepted(page: &mut Page, assessment: &Assessment) {
@@ -214,17 +213,24 @@ fn groups<'a>(findings: &[&'a Finding]) -> Vec<Vec<&'a Finding>> {
 }
 
 /// The findings, those with one remedy together; the effect of a code is told once.
-fn show(page: &mut Page, assessment: &Assessment, findings: &[&Finding], with_effects: bool) {
+///
+/// What is only worth knowing is told without its effect and its age.
+fn show(page: &mut Page, assessment: &Assessment, now: Timestamp, findings: &[&Finding]) {
     let mut told: Vec<Code> = Vec::new();
     for group in groups(findings) {
         let Some(code) = group.first().map(|finding| finding.code) else { continue };
-        let with_effect = with_effects && !told.contains(&code);
+        let in_full = page.look().verbose || group.iter().any(|finding| finding.severity > Severity::Info);
+        let since = timeline::since(&group, now).filter(|_| in_full);
+        // Most details say what it does to mail here, which is more than the table can say in general.
+        let told_here = group.first().is_some_and(|first| first.detail.to_lowercase().contains("sender"));
+        let effect = (in_full && !told_here && !told.contains(&code)).then(|| code.row().effect);
         told.push(code);
-        show_group(page, assessment, &group, with_effect);
+        let words: Vec<&str> = since.as_deref().into_iter().chain(effect).collect();
+        show_group(page, assessment, &group, &words.join(" "));
     }
 }
 
-fn show_group(page: &mut Page, assessment: &Assessment, group: &[&Finding], with_effect: bool) {
+fn show_group(page: &mut Page, assessment: &Assessment, group: &[&Finding], words: &str) {
     let Some(first) = group.first() else { return };
     // The addresses of one host that say the same share a line.
     let mut heads: Vec<(&str, Vec<String>, &Finding)> = Vec::new();
@@ -243,17 +249,16 @@ fn show_group(page: &mut Page, assessment: &Assessment, group: &[&Finding], with
         let code = if number == 0 { first.code.as_str() } else { "" };
         headed(page, Some(glyph(first.severity)), &headline_of(assessment, &subject, finding), code);
     }
-    // Most details say what it does to mail here, which is more than the table can say in general.
-    if with_effect && !first.detail.to_lowercase().contains("sender") {
-        page.paragraph(EXPLANATION, Role::Plain, first.code.row().effect);
+    if !words.is_empty() {
+        page.paragraph(EXPLANATION, Role::Plain, words);
     }
     if first.fix != "Nothing to do." {
         // What is to be published stands behind the words, on a line of its own.
-        let (words, record) = match first.fix.rsplit_once('\n') {
-            Some((words, record)) if is_record(record) => (words, Some(record)),
+        let (todo, record) = match first.fix.rsplit_once('\n') {
+            Some((todo, record)) if is_record(record) => (todo, Some(record)),
             _ => (first.fix.as_str(), None),
         };
-        page.paragraph(EXPLANATION, Role::Plain, &format!("To do: {words}"));
+        page.paragraph(EXPLANATION, Role::Plain, &format!("To do: {todo}"));
         if let Some(record) = record {
             page.verbatim(EXPLANATION, Role::Plain, record);
         }
@@ -360,6 +365,9 @@ mod tests {
             fixture::implicit("implicit.example"),
             fixture::turned_away("turned-away.example"),
             fixture::policy_invalid("policy-invalid.example"),
+            fixture::moved("moved.example"),
+            fixture::almost_ready("almost-ready.example"),
+            fixture::withdrawn("withdrawn.example"),
         ]
     }
 
@@ -463,6 +471,56 @@ mod tests {
     #[test]
     fn policy_invalid() {
         insta::assert_snapshot!(shown(&fixture::policy_invalid("example.com")));
+    }
+
+    #[test]
+    fn moved() {
+        insta::assert_snapshot!(shown(&fixture::moved("example.com")));
+    }
+
+    #[test]
+    fn almost_ready() {
+        insta::assert_snapshot!(shown(&fixture::almost_ready("example.com")));
+    }
+
+    #[test]
+    fn one_look_tells_no_readiness() {
+        let mut assessment = fixture::almost_ready("example.com");
+        assessment.history.known_since = Some(fixture::NOW);
+        let text = shown(&assessment);
+        assert!(text.contains("enforce   – readiness cannot be told from one look"), "{text}");
+        assert!(!text.contains("policy-stable"), "{text}");
+    }
+
+    #[test]
+    fn withdrawn() {
+        insta::assert_snapshot!(shown(&fixture::withdrawn("example.com")));
+    }
+
+    #[test]
+    fn findings_say_since_when_and_that_they_come_and_go() {
+        let about = |since: &[(u64, u32)]| {
+            let findings: Vec<Finding> = since
+                .iter()
+                .map(|(hours, times)| Finding {
+                    since: Some(fixture::NOW - std::time::Duration::from_secs(hours * 3600)),
+                    times: *times,
+                    ..fixture::finding(Code::MxCname, Severity::Warning, Subject::Mx("mx".into()), "It is so.", "")
+                })
+                .collect();
+            timeline::since(&findings.iter().collect::<Vec<_>>(), fixture::NOW)
+        };
+        let told = |since: &[(u64, u32)]| about(since).unwrap();
+        assert_eq!(told(&[(72, 1)]), "For 3 days (since 20 Nov).");
+        assert_eq!(told(&[(5, 4)]), "For 5 hours (since 23 Nov); it comes and goes, 4 times so far.");
+        assert_eq!(told(&[(0, 2)]), "It comes and goes, 2 times so far.");
+        assert_eq!(told(&[(72, 1), (24, 3)]), "The oldest for 3 days (since 20 Nov); they come and go.");
+        assert_eq!(about(&[(0, 1)]), None, "it is new");
+        let mut known = fixture::finding(Code::MxCname, Severity::Warning, Subject::Monitor, "It is so.", "");
+        assert_eq!(timeline::since(&[&known], fixture::NOW), None, "there is no history");
+        known.since = Some(fixture::NOW - std::time::Duration::from_secs(7_200));
+        known.detail = "It expired 3 days ago (20 Nov).".into();
+        assert_eq!(timeline::since(&[&known], fixture::NOW), None, "the detail tells it");
     }
 
     #[test]

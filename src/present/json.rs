@@ -58,7 +58,7 @@ struct FindingView<'a> {
     fix: &'a str,
     rules: &'static [&'static str],
     accepted: bool,
-    /// Since when the finding stands: not kept by this version.
+    /// Since when the finding stands; `null` where there is no history.
     since: Option<Timestamp>,
 }
 
@@ -217,7 +217,7 @@ fn finding(finding: &Finding) -> FindingView<'_> {
         fix: &finding.fix,
         rules: row.rules,
         accepted: !finding.is_active(),
-        since: None,
+        since: finding.since.map(Timestamp::whole_seconds),
     }
 }
 
@@ -425,6 +425,8 @@ mod tests {
         assert_eq!(findings[0]["result_type"], "certificate-expired");
         assert_eq!(findings[0]["rules"], serde_json::json!(["APP-09", "MXT-11"]));
         assert_eq!(findings[0]["accepted"], false);
+        assert_eq!(findings[0]["since"], "2026-11-20T20:00:00Z");
+        assert_eq!(findings[1]["since"], serde_json::Value::Null, "nothing was remembered of it");
         assert_eq!(findings[3]["accepted"], true);
         assert_eq!(findings[3]["address"], serde_json::Value::Null);
     }

@@ -10,6 +10,7 @@ mod outline;
 mod rules;
 mod sentences;
 mod text;
+mod timeline;
 mod words;
 
 #[cfg(test)]

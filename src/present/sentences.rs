@@ -2,7 +2,7 @@
 
 use super::{
     outline::{Ways, if_enforced, ways},
-    words,
+    timeline, words,
 };
 use crate::{
     protocol::{dane::DaneResult, mta_sts::Mode},
@@ -331,16 +331,7 @@ fn differing_views(assessment: &Assessment, now: Timestamp) -> Vec<String> {
          without protection."
             .to_owned(),
     ];
-    if let (Some(policy), Some(at)) = (&assessment.policy.in_force, assessment.policy.last_success_at) {
-        let end = at + policy.max_age.duration();
-        if end > now {
-            sentences.push(format!(
-                "Unless it comes back, the last of them forgets it in about {} ({}).",
-                words::span(end.since(now)),
-                words::date(end, now),
-            ));
-        }
-    }
+    sentences.extend(timeline::forgotten(assessment, now));
     sentences
 }
 

@@ -7,6 +7,7 @@ use jiff::tz::Offset;
 use crate::{terms::Timestamp, verdict::State};
 
 const MINUTE: u64 = 60;
+const MINUTE_MILLISECONDS: i64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
@@ -77,6 +78,17 @@ pub(super) fn date(time: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// `2 Dec, 14:05 UTC`: the minute from which something holds, rounded up. A day alone would be too early.
+pub(super) fn moment(time: Timestamp, now: Timestamp) -> String {
+    let below = time.unix_milliseconds().rem_euclid(MINUTE_MILLISECONDS);
+    let up = if below == 0 { 0 } else { MINUTE_MILLISECONDS - below };
+    let up = time + Duration::from_millis(up.unsigned_abs());
+    match jiff::Timestamp::from_second(up.unix_seconds()) {
+        Ok(at) => format!("{}, {} UTC", date(up, now), Offset::UTC.to_datetime(at).strftime("%H:%M")),
+        Err(_) => time.to_string(),
+    }
+}
+
 /// `3 days ago (20 Nov)`.
 pub(super) fn ago(time: Timestamp, now: Timestamp) -> String {
     format!("{} ago ({})", span(now.since(time)), date(time, now))
@@ -116,6 +128,15 @@ mod tests {
         assert_eq!(date(now + Duration::from_secs(9 * DAY), now), "2 Dec");
         assert_eq!(date(now + Duration::from_secs(60 * DAY), now), "22 Jan 2027");
         assert_eq!(ago(now - Duration::from_secs(3 * DAY), now), "3 days ago (20 Nov)");
+    }
+
+    #[test]
+    fn what_holds_from_a_moment_on_is_never_told_too_early() {
+        let now = Timestamp::from_unix_seconds(1_795_464_000);
+        assert_eq!(moment(now + Duration::from_secs(9 * DAY), now), "2 Dec, 20:00 UTC");
+        assert_eq!(moment(now + Duration::from_secs(1), now), "23 Nov, 20:01 UTC");
+        assert_eq!(moment(now + Duration::from_millis(60_001), now), "23 Nov, 20:02 UTC");
+        assert_eq!(moment(now + Duration::from_secs(4 * HOUR - 1), now), "24 Nov, 00:00 UTC");
     }
 
     #[test]

@@ -96,7 +96,7 @@ mod tests {
         let healthy = at("<tr><td>example.com</td><td>protected</td><td>info: policy-mx-unused</td></tr>");
         let new = at("<tr><td>new.example</td><td>not probed yet</td><td></td></tr>");
         assert!(dark < broken && broken < healthy && healthy < new);
-        assert!(html.contains("4 domains") && html.contains("href=\"/metrics\""));
+        assert!(html.contains("6 domains") && html.contains("href=\"/metrics\""));
     }
 
     #[test]

@@ -24,14 +24,12 @@ enum Held {
 #[derive(Clone, Copy)]
 enum Part {
     Reports,
-    Storage,
 }
 
 impl Part {
     const fn admitted(self) -> &'static str {
         match self {
             Self::Reports => "TLS-RPT reports are not received.",
-            Self::Storage => "Nothing is stored: after a restart what was seen before is not known.",
         }
     }
 }
@@ -223,7 +221,16 @@ const MISBEHAVIOURS: [Misbehaviour; 49] = [
             "misbehaviours::checked::two_names_of_one_address_are_two_hosts",
         ],
     ),
-    later(26, "tlsrpt-rs", "A damaged store is emptied without a word.", Part::Storage),
+    by(
+        26,
+        "tlsrpt-rs",
+        "A damaged store is emptied without a word.",
+        &[
+            "store::damage::a_damaged_file_is_kept_aside_and_an_empty_one_takes_its_place",
+            "store::damage::a_file_of_a_later_version_or_of_another_program_is_refused_and_left_alone",
+            "store::restart::a_damaged_file_is_said_and_the_monitor_runs_on",
+        ],
+    ),
     by(
         27,
         "cry-inc, mail-tlsa-check",
