@@ -21,9 +21,9 @@ use smtptls_exporter::{
     monitor::{DomainState, HostState, Snapshot, Telemetry},
     terms::{MxHost, PolicyDomain, PolicyId, Timestamp},
     verdict::{
-        AddressAssessment, Assessment, CertificateAssessment, Code, DnssecStates, HostDane, MxAssessment, Outcome,
-        PathAssessment, PolicyAssessment, Reach, RecordAssessment, Security, SenderState, Senders, StarttlsState,
-        State, TlsRptAssessment,
+        AddressAssessment, Assessment, CertificateAssessment, Code, DnssecStates, HistoryAssessment, HostDane,
+        MxAssessment, Outcome, PathAssessment, PolicyAssessment, Reach, RecordAssessment, Security, SenderState,
+        Senders, StarttlsState, State, TlsRptAssessment,
     },
 };
 
@@ -179,6 +179,7 @@ fn assessment(domain: &PolicyDomain, mx: Vec<MxAssessment>) -> Assessment {
             usable: Some(true),
             ..TlsRptAssessment::default()
         },
+        history: HistoryAssessment::default(),
         own_side: false,
         unseen: Vec::new(),
     }

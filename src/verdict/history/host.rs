@@ -61,7 +61,9 @@ impl HostHistory {
         } else if observation.addresses.lookups().any(Lookup::answered) {
             let kept = self.last_answer.as_deref();
             let addresses = last_addresses(&observation.addresses, kept.map(|kept| &kept.addresses));
-            self.last_answer = Some(Arc::new(HostObservation { addresses, ..(**observation).clone() }));
+            // Half an answer is asked no TLSA questions: what was known of the records stands as well.
+            let tlsa = observation.tlsa.clone().or_else(|| kept.and_then(|kept| kept.tlsa.clone()));
+            self.last_answer = Some(Arc::new(HostObservation { addresses, tlsa, ..(**observation).clone() }));
         }
         self.note_tlsa(observation).into_iter().collect()
     }
