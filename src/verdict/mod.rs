@@ -4,6 +4,7 @@ mod assessment;
 mod case;
 mod change;
 mod check;
+mod code;
 mod dane;
 mod delivery;
 mod expectation;
@@ -27,6 +28,7 @@ pub use assessment::{
 };
 pub use change::{Change, ChangeKind, ChangeSubject};
 pub use check::{Check, SubjectKind};
+pub use code::known_codes;
 pub use dane::{DaneWord, HostDane};
 pub use delivery::{Enforcement, Kinds, Outcome, PathCounts, Reason, SenderState, State};
 pub use expectation::{
@@ -45,7 +47,7 @@ pub use policy_view::discovered_policy;
 pub use reach::Reach;
 pub use readiness::{EnforceCondition, EnforceReadiness};
 pub use severity::Severity;
-pub use table::{Code, Row, known_codes};
+pub use table::{Code, Row};
 
 pub use crate::{
     facts::Security,

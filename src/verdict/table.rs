@@ -3,10 +3,6 @@
 //! The documentation of the findings, `check --explain`, the check groups of the metrics and the TLS-RPT result types are read
 //! from these rows. A new finding is a row here, a rule in [`super::rules`], and its test.
 
-use std::{fmt, str::FromStr, sync::LazyLock};
-
-use serde::{Serialize, Serializer};
-
 use super::{Check, Severity, SubjectKind};
 
 /// How the severity of a finding comes about.
@@ -539,80 +535,4 @@ findings! {
         "This side cannot see all.",
         "Nothing. What cannot be seen from here is not judged.",
         "Run the monitor where port 25 is open and both address families have a route; check its resolver.";
-}
-
-impl Code {
-    /// The text of the code.
-    pub const fn as_str(self) -> &'static str {
-        self.row().code
-    }
-}
-
-impl Row {
-    /// How its severity comes about, in words.
-    pub fn severity_words(&self) -> String {
-        match self.severity {
-            SeverityRule::Fixed(severity) => severity.to_string(),
-            SeverityRule::ByContext { enforce, dane, testing, none, unknown, dane_only } => {
-                let with_dane = dane.map(|severity| format!(", {severity} with DANE on the host")).unwrap_or_default();
-                let dane_only = dane_only
-                    .map(|severity| format!(", {severity} where only DANE is in force and DANE-EE holds"))
-                    .unwrap_or_default();
-                format!(
-                    "{enforce} with a policy in enforce{with_dane}, {testing} in testing, {none} without a policy, {unknown} \
-                     while none was ever seen{dane_only}"
-                )
-            }
-            SeverityRule::Stated(words) => words.to_owned(),
-        }
-    }
-}
-
-impl fmt::Display for Code {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl FromStr for Code {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|code| code.as_str() == text)
-            .ok_or_else(|| format!("{text:?} is no code of a finding"))
-    }
-}
-
-impl Serialize for Code {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-/// Codes of the catalogue that this version does not raise: a configuration may name them already.
-const LATER: &[&str] = &[
-    "dane-record-stale",
-    "mx-not-in-cached-policy",
-    "reports-distribution-shift",
-    "reports-failing",
-    "reports-new-failure",
-    "reports-sender-cache-old",
-    "reports-silent",
-    "sts-id-changed-only",
-    "sts-id-not-changed",
-    "sts-policy-downgraded",
-    "sts-policy-ready-for-enforce",
-    "sts-policy-testing-long",
-    "sts-record-vanished",
-    "tlsrpt-rua-unreachable",
-];
-
-/// Every code that a configuration may name, those of [`Code`] first.
-pub fn known_codes() -> &'static [&'static str] {
-    static KNOWN: LazyLock<Vec<&'static str>> =
-        LazyLock::new(|| Code::ALL.iter().map(|code| code.as_str()).chain(LATER.iter().copied()).collect());
-    &KNOWN
 }
