@@ -197,10 +197,7 @@ mod tests {
         assert_eq!(section(&changed, true, Look::default()), "");
         changed.now.push(change(ChangeSubject::Domain(domain()), ChangeKind::Mx, None, Some("10 mx.example.com")));
         let text = section(&changed, true, Look::default());
-        assert_eq!(
-            text,
-            "\n  example.com: changed since 2026-09-21T14:13:20Z\n    mx: none -> 10 mx.example.com\n"
-        );
+        assert_eq!(text, "\n  example.com: changed since 2026-09-21T14:13:20Z\n    mx: none -> 10 mx.example.com\n");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -29,6 +30,8 @@ pub(crate) struct Served {
     child: Child,
     address: SocketAddr,
     log: mpsc::Receiver<String>,
+    /// For as long as it runs.
+    state: Option<TempDir>,
 }
 
 impl Served {
@@ -37,9 +40,19 @@ impl Served {
     }
 
     async fn start_with(config: &Path, arguments: &[&str]) -> Self {
+        let state = TempDir::new().unwrap();
+        let mut served = Self::start_in(config, state.path(), arguments).await;
+        served.state = Some(state);
+        served
+    }
+
+    /// With this state folder.
+    pub(crate) async fn start_in(config: &Path, state: &Path, arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_smtptls-exporter"))
             .args(["serve", "--web.listen-address", "127.0.0.1:0", "--config.file"])
             .arg(config)
+            .arg("--state.dir")
+            .arg(state)
             .args(arguments)
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
@@ -68,7 +81,7 @@ impl Served {
         })
         .await
         .unwrap();
-        Self { child, address, log }
+        Self { child, address, log, state: None }
     }
 
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
@@ -104,13 +117,13 @@ impl Served {
         }
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let command = format!("kill -{name} {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success());
     }
 
     /// How it ends, and how long that takes.
-    async fn end(mut self) -> (ExitStatus, Duration) {
+    pub(crate) async fn end(&mut self) -> (ExitStatus, Duration) {
         let asked = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -258,7 +271,7 @@ async fn it_ends_in_order_and_soon() {
     domain.smtp.set_script(SmtpScript { banner: Act::Hang, ..good });
     for signal in ["TERM", "INT"] {
         let before = domain.smtp.connections();
-        let served = Served::start(&world.config_file("domains: [example.com]\n")).await;
+        let mut served = Served::start(&world.config_file("domains: [example.com]\n")).await;
         // A probe is under way, and a client keeps its connection.
         let mut idle = TcpStream::connect(served.address).await.unwrap();
         idle.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
@@ -288,6 +301,7 @@ async fn what_cannot_be_served_is_said_and_ends_with_2() {
     {
         let mut command = Command::new(env!("CARGO_BIN_EXE_smtptls-exporter"));
         command.args(["--web.listen-address", listen, "--config.file"]).arg(config);
+        command.arg("--state.dir").arg(world.file("state"));
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stderr = child.stderr.take().unwrap();
         let said = tokio::task::spawn_blocking(move || {
