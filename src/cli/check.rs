@@ -1,6 +1,6 @@
 //! `check`: one full check now, shown to people or programs.
 
-use std::{future::Future, io::Write, path::Path, sync::Arc};
+use std::{collections::HashMap, future::Future, io::Write, path::Path, sync::Arc, time::Duration};
 
 use super::{
     FAILED, OK, OWN_SIDE,
@@ -12,15 +12,40 @@ use super::{
 };
 use crate::{
     config::DomainSettings,
-    monitor::{self, Edges, Kept},
-    present::{Look, human, json},
-    store::{self, StoreError},
+    monitor::{self, Edges, Kept, Looked},
+    net::now,
+    present::{
+        Look,
+        changes::{self, Changed},
+        human, json,
+    },
+    store::{self, ChangesWanted, Store, StoreError, StoredDomain},
     terms::{PolicyDomain, Timestamp},
-    verdict::{Assessment, Severity},
+    verdict::{Assessment, Change, ChangeSubject, Severity},
 };
 
 /// What the engine calls as the probing of each domain ends.
 pub type Ended = Arc<dyn Fn(&PolicyDomain) + Send + Sync>;
+
+/// How far back the log of changes is shown: a month holds what a colleague did lately, and fits on a page.
+pub const LOG_TIME: Duration = Duration::from_secs(30 * 24 * 3600);
+/// … and how many changes of a domain and its mail hosts at most, the latest: what a screen holds.
+pub const LOG_MOST: usize = 20;
+
+/// What an engine found.
+#[derive(Debug, Default)]
+pub struct Checked {
+    /// The judgement of each domain, in the order asked.
+    pub assessments: Vec<Assessment>,
+    /// What changed of those of which a state is kept; only the report for people shows it.
+    pub changed: Vec<Changed>,
+}
+
+impl From<Vec<Assessment>> for Checked {
+    fn from(assessments: Vec<Assessment>) -> Self {
+        Self { assessments, changed: Vec::new() }
+    }
+}
 
 /// Checks the domains of the arguments with `engine`, writes the result, and returns the exit status.
 ///
@@ -29,10 +54,11 @@ pub type Ended = Arc<dyn Fn(&PolicyDomain) + Send + Sync>;
 ///
 /// # Errors
 /// Wrong usage or configuration, or that the result cannot be written, as a text for the user.
-pub async fn run_with<E, F>(arguments: &Check, look: Look, out: &mut impl Write, engine: E) -> Result<u8, String>
+pub async fn run_with<E, F, C>(arguments: &Check, look: Look, out: &mut impl Write, engine: E) -> Result<u8, String>
 where
     E: FnOnce(Vec<PolicyDomain>, Ended) -> F,
-    F: Future<Output = Result<Vec<Assessment>, String>>,
+    F: Future<Output = Result<C, String>>,
+    C: Into<Checked>,
 {
     let mut domains = arguments.domains.clone();
     if let Some(path) = &arguments.file {
@@ -43,9 +69,13 @@ where
     let bar = progress.clone();
     let result = engine(domains, Arc::new(move |domain: &PolicyDomain| bar.ended(domain))).await;
     progress.clear();
-    let assessments = result?;
+    let Checked { assessments, changed } = result?.into();
     let text = match arguments.format {
-        Format::Human => human::report(&assessments, ended_at(&assessments), look),
+        Format::Human => {
+            let mut text = human::report(&assessments, ended_at(&assessments), look);
+            text.extend(changed.iter().map(|changed| changes::section(changed, assessments.len() > 1, look)));
+            text
+        }
         Format::Json => json::to_text(&json::assessments(&assessments)).map_err(|error| error.to_string())?,
     };
     write_all(out, &text).map_err(|error| format!("cannot write the result: {error}"))?;
@@ -59,28 +89,63 @@ pub(super) async fn probe(
     ended: Ended,
     common: &Common,
     quick: bool,
-) -> Result<Vec<Assessment>, String> {
+) -> Result<Checked, String> {
     let source = Source { file: common.config_file.clone(), domains: Vec::new() };
     let mut settings = source.load().map_err(|errors| refused(&errors, colour()))?.settings;
     settings.probe.legacy_tls &= !quick;
-    let kept = match &common.state_dir {
+    let (kept, mut logs) = match &common.state_dir {
         Some(folder) => kept(folder, &domains).await.map_err(|error| error.to_string())?,
-        None => Kept::default(),
+        None => Default::default(),
     };
     let edges = Edges::open(&settings).await.map_err(|error| error.to_string())?;
     let domains: Vec<DomainSettings> = domains.into_iter().map(|domain| of_domain(&settings, domain)).collect();
-    Ok(monitor::check_after(kept, &settings, &edges, &domains, |domain| ended(domain)).await)
+    let looked = monitor::check_after(kept, &settings, &edges, &domains, |domain| ended(domain)).await;
+    let mut checked = Checked::default();
+    for Looked { assessment, before, changes } in looked {
+        if let Some(since) = before {
+            let log = logs.remove(&assessment.domain).unwrap_or_default();
+            checked.changed.push(Changed { domain: assessment.domain.clone(), since, now: changes, log });
+        }
+        checked.assessments.push(assessment);
+    }
+    Ok(checked)
 }
 
-/// What a monitor stored; it may be running.
-async fn kept(folder: &Path, domains: &[PolicyDomain]) -> Result<Kept, StoreError> {
-    match store::read_only(folder).await? {
-        Some(store) => Kept::load(store.as_ref(), domains).await,
-        None => {
-            tracing::warn!(folder = %folder.display(), "nothing is stored there");
-            Ok(Kept::default())
-        }
+/// What a monitor stored, with the log of each domain; it may be running. The file is closed before the looking begins: while it is
+/// read no monitor can start.
+async fn kept(folder: &Path, domains: &[PolicyDomain]) -> Result<(Kept, Logs), StoreError> {
+    let Some(store) = store::read_only(folder).await? else {
+        tracing::warn!(folder = %folder.display(), "nothing is stored there");
+        return Ok(Default::default());
+    };
+    let kept = Kept::load(store.as_ref(), domains).await?;
+    let mut logs = Logs::new();
+    for domain in &kept.domains {
+        logs.insert(domain.domain.clone(), log(store.as_ref(), domain).await?);
     }
+    store.close().await;
+    Ok((kept, logs))
+}
+
+/// What changed lately, the latest first.
+type Logs = HashMap<PolicyDomain, Vec<Change>>;
+
+/// What changed lately of a domain and of the mail hosts that it used last.
+async fn log(store: &dyn Store, stored: &StoredDomain) -> Result<Vec<Change>, StoreError> {
+    let hosts = stored.hosts.iter().map(ToString::to_string);
+    let wanted = ChangesWanted {
+        names: hosts.chain([stored.domain.to_string()]).collect(),
+        since: Some(now() - LOG_TIME),
+        before: None,
+        most: LOG_MOST,
+    };
+    let found = store.changes(&wanted).await?.into_iter().map(|stored| stored.change);
+    // A mail host may have the name of another domain.
+    let ours = |change: &Change| match &change.subject {
+        ChangeSubject::Domain(domain) => *domain == stored.domain,
+        ChangeSubject::Host(host) | ChangeSubject::Address(host, _) => stored.hosts.contains(host),
+    };
+    Ok(found.filter(ours).collect())
 }
 
 /// When the last look ended: what "in 9 days" counts from.

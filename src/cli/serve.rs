@@ -83,12 +83,13 @@ async fn monitor(
     tracing::info!(domains, state = %folder.display(), "monitoring");
 
     let reloader = Arc::new(Reloader { source, monitor: monitor.reconfigurer(), telemetry: telemetry.clone() });
-    let app = Arc::new(App::new(
+    let app = App::new(
         Exposition::new(Level::default()),
         telemetry,
         arguments.telemetry_path.clone().unwrap_or_default(),
         on_request(Arc::clone(&reloader)),
-    ));
+    );
+    let app = Arc::new(app.with_store(monitor.store()));
     let stop = CancellationToken::new();
     let publisher = tokio::spawn(publish(monitor.snapshots(), Arc::clone(&app), stop.clone()));
     let server = tokio::spawn(serve(listeners, app, stop.clone(), Limits::default()));

@@ -17,8 +17,9 @@ use crate::{
     },
     net::now,
     protocol::mta_sts::Mode,
-    terms::{MxHost, PolicyDomain},
-    verdict::{Assessment, Context, DomainHistory, History, HostHistory, discovered_policy, judge},
+    store::StoredDomain,
+    terms::{MxHost, PolicyDomain, Timestamp},
+    verdict::{Assessment, Change, Context, DomainHistory, History, HostHistory, discovered_policy, judge},
 };
 
 /// Looks at every domain once and judges all of them, in the order asked.
@@ -32,17 +33,30 @@ pub async fn check(
     domains: &[DomainSettings],
     on_done: impl Fn(&PolicyDomain),
 ) -> Vec<Assessment> {
-    check_after(Kept::default(), settings, edges, domains, on_done).await
+    let looked = check_after(Kept::default(), settings, edges, domains, on_done).await;
+    looked.into_iter().map(|looked| looked.assessment).collect()
 }
 
-/// As [`check`]; what was kept counts as seen before. What is seen now counts at once all the same.
+/// What a look at a domain found.
+#[derive(Clone, Debug)]
+pub struct Looked {
+    /// The judgement.
+    pub assessment: Assessment,
+    /// When the observation was made that is kept of the domain; nothing where none is.
+    pub before: Option<Timestamp>,
+    /// What is different from what is kept of the domain and its mail hosts.
+    pub changes: Vec<Change>,
+}
+
+/// As [`check`]; what was kept counts as seen before, and what changed since then is told. What is seen now counts at once all
+/// the same.
 pub async fn check_after(
     kept: Kept,
     settings: &Settings,
     edges: &Edges,
     domains: &[DomainSettings],
     on_done: impl Fn(&PolicyDomain),
-) -> Vec<Assessment> {
+) -> Vec<Looked> {
     let shared = Shared::default();
     let mut seen: Vec<(usize, Seen)> = stream::iter(domains.iter().enumerate())
         .map(async |(place, settings)| {
@@ -62,7 +76,7 @@ pub async fn check_after(
     let before = Before::new(kept);
     let vantage = vantage(settings, edges, &seen).await;
     let enforcing = enforcing_domains(&seen);
-    let assessments = domains.iter().zip(seen).map(|(domain, seen)| {
+    let looked = domains.iter().zip(seen).map(|(domain, seen)| {
         let context = Context {
             enforcing_parent: domain.domain.parents().find_map(|parent| enforcing.get(parent)),
             vantage: &vantage,
@@ -78,20 +92,24 @@ pub async fn check_after(
         };
         judge_once(seen, &before, &context)
     });
-    assessments.collect()
+    looked.collect()
 }
 
 /// What is remembered from a monitor.
 #[derive(Debug)]
 struct Before {
-    domains: HashMap<PolicyDomain, DomainHistory>,
+    domains: HashMap<PolicyDomain, (DomainHistory, Option<Timestamp>)>,
     hosts: HashMap<MxHost, Arc<HostHistory>>,
 }
 
 impl Before {
     fn new(kept: Kept) -> Self {
+        let domain = |stored: StoredDomain| {
+            let at = stored.observation.map(|seen| seen.started_at);
+            (stored.domain, (stored.history, at))
+        };
         Self {
-            domains: kept.domains.into_iter().map(|stored| (stored.domain, stored.history)).collect(),
+            domains: kept.domains.into_iter().map(domain).collect(),
             hosts: kept.hosts.into_iter().map(|stored| (stored.host, stored.history)).collect(),
         }
     }
@@ -200,17 +218,17 @@ fn enforcing_domains(seen: &[Seen]) -> BTreeSet<PolicyDomain> {
     seen.iter().filter(enforces).map(|seen| seen.observation.domain.clone()).collect()
 }
 
-fn judge_once(domain: Seen, before: &Before, context: &Context<'_>) -> Assessment {
+fn judge_once(domain: Seen, before: &Before, context: &Context<'_>) -> Looked {
     let Seen { observation, hosts, skipped_hosts } = domain;
-    let remembered = before.domains.get(&observation.domain).cloned().unwrap_or_default();
+    let (remembered, at) = before.domains.get(&observation.domain).cloned().unwrap_or_default();
     let mut history = History { domain: remembered, hosts: BTreeMap::new() };
-    history.domain.observe(&observation, context.interval);
+    let mut changes = history.domain.observe(&observation, context.interval);
     let mut facts = BTreeMap::new();
     for seen in &hosts {
         let mut host = before.hosts.get(&seen.lookup.host).map(|host| HostHistory::clone(host)).unwrap_or_default();
-        host.observe(&seen.lookup);
+        changes.extend(host.observe(&seen.lookup));
         for (address, observation) in &seen.addresses {
-            host.addresses.entry(*address).or_default().observe(observation, context.vantage);
+            changes.extend(host.addresses.entry(*address).or_default().observe(observation, context.vantage));
             host.compare_tlsa(observation);
         }
         let name = seen.lookup.host.clone();
@@ -226,5 +244,8 @@ fn judge_once(domain: Seen, before: &Before, context: &Context<'_>) -> Assessmen
         );
     }
     let observation = Observation { domain: Arc::new(observation), hosts: facts, skipped_hosts };
-    judge(&observation, &history, context, now())
+    let time = now();
+    let assessment = judge(&observation, &history, context, time);
+    changes.extend(history.domain.judged(&assessment, time));
+    Looked { assessment, before: at, changes }
 }

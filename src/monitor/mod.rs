@@ -12,7 +12,7 @@ mod snapshot;
 mod telemetry;
 mod vantage;
 
-pub use check::{check, check_after};
+pub use check::{Looked, check, check_after};
 pub use edges::{Edges, EdgesError};
 pub use engine::{Monitor, ReconfigureError, Reconfigurer, StartError};
 pub use scribe::{Kept, SharedStore};

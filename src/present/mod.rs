@@ -1,5 +1,6 @@
 //! One assessment for people and programs.
 
+pub mod changes;
 pub mod explain;
 pub mod human;
 pub mod json;

@@ -6,6 +6,7 @@
 mod blob;
 mod failure;
 mod folder;
+mod page;
 mod schema;
 mod sqlite;
 
@@ -21,8 +22,11 @@ use std::{
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
-pub use self::failure::StoreError;
 use self::sqlite::SqliteStore;
+pub use self::{
+    failure::StoreError,
+    page::{Cursor, CursorError, Page, PageError, PageWanted},
+};
 use crate::{
     facts::{AddressObservation, DomainObservation, HostObservation, TlsSurvey},
     terms::{MxHost, PolicyDomain, Timestamp},
@@ -193,6 +197,12 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`StoreError`] where nothing can be read.
     fn changes<'a>(&'a self, wanted: &'a ChangesWanted) -> BoxFuture<'a, Result<Vec<StoredChange>, StoreError>>;
+
+    /// A page of the log of changes, the oldest first.
+    ///
+    /// # Errors
+    /// [`PageError`] where nothing can be read, or the place to go on from is in another log.
+    fn page<'a>(&'a self, wanted: &'a PageWanted) -> BoxFuture<'a, Result<Page, PageError>>;
 
     /// Writes a batch as of `now`. When this returns, the batch outlives the process and the power.
     ///

@@ -6,6 +6,8 @@ use sqlx::{Connection, Executor, SqliteConnection};
 pub(super) const APPLICATION: i64 = 0x736d_7478;
 
 /// Each step leads from the schema version of its place to the next. A step that was released is never changed.
+///
+/// A change never gets the number of one that was taken away (`AUTOINCREMENT`): readers go on behind the last number they saw.
 pub(super) const STEPS: &[&str] = &["
     CREATE TABLE domains (
         name TEXT NOT NULL PRIMARY KEY,
@@ -20,7 +22,7 @@ pub(super) const STEPS: &[&str] = &["
     ) STRICT;
     CREATE INDEX hosts_by_time ON hosts (saved_at);
     CREATE TABLE changes (
-        id INTEGER NOT NULL PRIMARY KEY,
+        id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
         at INTEGER NOT NULL,
         subject TEXT NOT NULL,
         name TEXT NOT NULL,

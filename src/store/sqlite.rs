@@ -1,5 +1,7 @@
 //! The store in one file of SQLite.
 
+mod page;
+
 use std::{
     fs::File,
     path::{Path, PathBuf},
@@ -18,8 +20,8 @@ use sqlx::{
 use tokio::sync::Mutex;
 
 use super::{
-    Batch, Bounds, CHANGES_MOST, CHANGES_OF_ONE_MOST, ChangesWanted, FORMER_MOST, Store, StoreError, StoredChange,
-    StoredDomain, StoredHost, blob,
+    Batch, Bounds, CHANGES_MOST, CHANGES_OF_ONE_MOST, ChangesWanted, FORMER_MOST, Page, PageError, PageWanted, Store,
+    StoreError, StoredChange, StoredDomain, StoredHost, blob,
     failure::{code, primary, told},
     folder::Folder,
     schema,
@@ -185,6 +187,10 @@ impl Store for SqliteStore {
 
     fn changes<'a>(&'a self, wanted: &'a ChangesWanted) -> BoxFuture<'a, Result<Vec<StoredChange>, StoreError>> {
         self.changes_of(wanted).boxed()
+    }
+
+    fn page<'a>(&'a self, wanted: &'a PageWanted) -> BoxFuture<'a, Result<Page, PageError>> {
+        self.page_of(wanted).boxed()
     }
 
     fn write(&self, batch: Arc<Batch>, now: Timestamp) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -16,10 +16,10 @@ use http::{
 };
 use hyper::body::{Body, Bytes};
 
-use super::{body::Pieces, landing};
+use super::{body::Pieces, changes::About, landing};
 use crate::{
     metrics::{Exposition, Page},
-    monitor::{Snapshot, Telemetry},
+    monitor::{SharedStore, Snapshot, Telemetry},
 };
 
 /// A longer target than any path here; the rest is refused before it is compared or logged.
@@ -27,6 +27,9 @@ const MAX_TARGET: usize = 2048;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
+const JSON: &str = "application/json";
+
+const NOT_READY: &[u8] = b"{\"error\":\"not ready: the domains are being set up\"}\n";
 
 /// Loads the configuration again; the errors, as text for people, where it is refused and the one before stays.
 pub type Reload = Box<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
@@ -35,6 +38,7 @@ pub type Reload = Box<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send 
 pub struct App {
     exposition: Exposition,
     snapshot: ArcSwap<Snapshot>,
+    store: Option<SharedStore>,
     telemetry: Telemetry,
     reload: Reload,
     metrics_path: MetricsPath,
@@ -56,11 +60,18 @@ impl App {
         Self {
             exposition,
             snapshot: ArcSwap::default(),
+            store: None,
             telemetry,
             reload,
             metrics_path,
             ready: AtomicBool::new(false),
         }
+    }
+
+    /// The same with the store of the monitor, where it keeps one: the changes are read from there.
+    #[must_use]
+    pub fn with_store(self, store: Option<SharedStore>) -> Self {
+        Self { store, ..self }
     }
 
     /// Shows a snapshot. One task calls this, in the order of the snapshots; it takes a millisecond where little changed, and
@@ -88,6 +99,12 @@ impl App {
         }
         let path = request.uri().path();
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        if let Some(about) = About::of(path) {
+            return match reads {
+                true => self.changes(about, request.uri().query().unwrap_or_default()).await,
+                false => not_allowed("GET, HEAD"),
+            };
+        }
         match path {
             path if path == self.metrics_path.0 && reads => self.metrics().await,
             "/" if reads => html(landing::page(&self.snapshot.load(), &self.metrics_path.0)),
@@ -102,6 +119,14 @@ impl App {
             path if path == self.metrics_path.0 => not_allowed("GET, HEAD"),
             _ => plain(StatusCode::NOT_FOUND, "There is nothing here. The start page is at /.\n"),
         }
+    }
+
+    async fn changes(&self, about: About<'_>, query: &str) -> Response<Pieces> {
+        if !self.ready.load(Ordering::Acquire) {
+            return response(StatusCode::SERVICE_UNAVAILABLE, JSON, [Bytes::from_static(NOT_READY)]);
+        }
+        let answer = about.answer(query, &self.snapshot.load_full(), self.store.as_ref()).await;
+        response(answer.status, JSON, [answer.body.into()])
     }
 
     async fn metrics(self: Arc<Self>) -> Response<Pieces> {

@@ -1,7 +1,8 @@
-//! The web server: metrics, a landing page, and the endpoints of health and reload.
+//! The web server: metrics, a landing page, the log of changes, and the endpoints of health and reload.
 
 mod app;
 mod body;
+mod changes;
 mod landing;
 mod listen;
 mod server;

@@ -11,6 +11,7 @@
 mod any_bytes;
 mod architecture;
 mod certificate_corpus;
+mod changes;
 mod check;
 mod corpus;
 mod dane;
