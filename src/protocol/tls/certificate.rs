@@ -281,8 +281,8 @@ mod tests {
 
     #[test]
     fn only_a_sequence_is_a_certificate_or_a_key() {
-        let key = KeyPair::generate().unwrap();
-        let mut der = CertificateParams::default().self_signed(&key).unwrap().der().to_vec();
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut der = rcgen::CertificateParams::default().self_signed(&key).unwrap().der().to_vec();
         let mut info = public_key_info(&der).unwrap().to_vec();
         assert!(read_certificate(&der).is_ok() && read_public_key_info(&info).is_ok());
         for tag in [0x10, 0x31, 0xd0] {
