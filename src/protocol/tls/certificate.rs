@@ -34,9 +34,6 @@ const ATTRIBUTES: [(&str, &str); 12] = [
     ("1.2.840.113549.1.9.1", "emailAddress"),
 ];
 
-/// The tag of a SEQUENCE, with its bit for constructed (X.690 §8.9).
-const SEQUENCE: u8 = 0x30;
-
 const COMMON_NAME: &str = "2.5.4.3";
 const ORGANIZATION: &str = "2.5.4.10";
 
@@ -78,7 +75,6 @@ const CURVES: [(&str, u32); 3] = [("1.2.840.10045.3.1.7", 256), ("1.3.132.0.34",
 /// # Errors
 /// Says in words why the bytes are no X.509 certificate.
 pub fn read_certificate(der: &[u8]) -> Result<CertificateFacts, String> {
-    is_sequence(der)?;
     let (rest, certificate) = X509Certificate::from_der(der).map_err(|error| error.to_string())?;
     if !rest.is_empty() {
         return Err(format!("{} bytes follow the certificate", rest.len()));
@@ -114,20 +110,11 @@ pub fn public_key_info(der: &[u8]) -> Option<&[u8]> {
 /// # Errors
 /// Says in words why the bytes are none.
 pub fn read_public_key_info(der: &[u8]) -> Result<KeyFacts, String> {
-    is_sequence(der)?;
     let (rest, info) = SubjectPublicKeyInfo::from_der(der).map_err(|error| error.to_string())?;
     if !rest.is_empty() {
         return Err(format!("{} bytes follow the key", rest.len()));
     }
     Ok(key(&info))
-}
-
-/// The library reads what is inside whatever the tag says; others would not take it for a certificate.
-fn is_sequence(der: &[u8]) -> Result<(), String> {
-    match der.first() {
-        Some(&SEQUENCE) => Ok(()),
-        _ => Err("it is no SEQUENCE (X.690 §8.9)".to_owned()),
-    }
 }
 
 /// What a DER SEQUENCE holds, without its own tag and length.
@@ -277,18 +264,6 @@ mod tests {
         params.not_before = date_time_ymd(2026, 1, 2);
         params.not_after = date_time_ymd(2026, 4, 2);
         params
-    }
-
-    #[test]
-    fn only_a_sequence_is_a_certificate_or_a_key() {
-        let key = rcgen::KeyPair::generate().unwrap();
-        let mut der = rcgen::CertificateParams::default().self_signed(&key).unwrap().der().to_vec();
-        let mut info = public_key_info(&der).unwrap().to_vec();
-        assert!(read_certificate(&der).is_ok() && read_public_key_info(&info).is_ok());
-        for tag in [0x10, 0x31, 0xd0] {
-            (der[0], info[0]) = (tag, tag);
-            assert!(read_certificate(&der).is_err() && read_public_key_info(&info).is_err(), "{tag:#x}");
-        }
     }
 
     #[test]
