@@ -70,6 +70,11 @@ const KEYS: [(&str, &str, u32); 6] = [
 /// Sizes of the curves of RFC 5480 §2.1.1.1: the encoded point of P-521 is longer than its field.
 const CURVES: [(&str, u32); 3] = [("1.2.840.10045.3.1.7", 256), ("1.3.132.0.34", 384), ("1.3.132.0.35", 521)];
 
+/// The first byte of a SEQUENCE (X.690 §8.9, §8.14): universal class, constructed, number 16.
+const SEQUENCE: u8 = 0x30;
+
+const NO_SEQUENCE: &str = "another tag stands where a SEQUENCE begins";
+
 /// Reads one DER certificate.
 ///
 /// # Errors
@@ -78,6 +83,9 @@ pub fn read_certificate(der: &[u8]) -> Result<CertificateFacts, String> {
     let (rest, certificate) = X509Certificate::from_der(der).map_err(|error| error.to_string())?;
     if !rest.is_empty() {
         return Err(format!("{} bytes follow the certificate", rest.len()));
+    }
+    if ![der, certificate.tbs_certificate.as_ref(), certificate.public_key().raw].into_iter().all(is_sequence) {
+        return Err(NO_SEQUENCE.to_owned());
     }
     let subject = certificate.subject();
     let issuer = certificate.issuer();
@@ -114,7 +122,15 @@ pub fn read_public_key_info(der: &[u8]) -> Result<KeyFacts, String> {
     if !rest.is_empty() {
         return Err(format!("{} bytes follow the key", rest.len()));
     }
+    if !is_sequence(der) {
+        return Err(NO_SEQUENCE.to_owned());
+    }
     Ok(key(&info))
+}
+
+/// The parser looks at the number of a tag alone: it takes `[APPLICATION 16]` and `[PRIVATE 16]` for a SEQUENCE too.
+fn is_sequence(der: &[u8]) -> bool {
+    der.first() == Some(&SEQUENCE)
 }
 
 /// What a DER SEQUENCE holds, without its own tag and length.
@@ -297,6 +313,26 @@ mod tests {
             let facts = read_certificate(params().self_signed(&key).unwrap().der()).unwrap();
             assert_eq!(facts.key.to_string(), name);
             assert_eq!(facts.signature_algorithm, signature);
+        }
+    }
+
+    /// OpenSSL reads no such certificate, so no sender would find that a record with all of it matches.
+    #[test]
+    fn a_sequence_is_one_by_its_class_too() {
+        let der = params().self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec();
+        let key = public_key_info(&der).unwrap().to_vec();
+        let key_at = der.windows(key.len()).position(|window| window == key).unwrap();
+        assert!(read_certificate(&der).is_ok() && read_public_key_info(&key).is_ok());
+        // Primitive, then the classes application, context-specific, private.
+        for tag in [0x10, 0x70, 0xb0, 0xf0, 0xd0] {
+            // The certificate, tbsCertificate behind a length of two bytes, subjectPublicKeyInfo.
+            for place in [0, 4, key_at] {
+                let mut changed = der.clone();
+                changed[place] = tag;
+                assert!(read_certificate(&changed).is_err(), "{tag:#04x} at {place}");
+            }
+            let changed = [&[tag], &key[1..]].concat();
+            assert!(read_public_key_info(&changed).is_err(), "{tag:#04x}");
         }
     }
 

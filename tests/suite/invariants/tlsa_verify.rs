@@ -83,12 +83,13 @@ fn is_of(record: &TlsaRecord, der: &[u8]) -> bool {
 /// The subjectPublicKeyInfo of a certificate (RFC 5280 §4.1): the field after the subject.
 fn key(der: &[u8]) -> &[u8] {
     let (certificate, _) = value(der);
-    let (mut fields, _) = value(certificate);
+    let mut fields = value(certificate).0;
     // A version, where there is one; then serialNumber, signature, issuer, validity, subject.
     let before = if fields[0] == 0xa0 { 6 } else { 5 };
     for _ in 0..before {
         fields = value(fields).1;
     }
+    assert_eq!((der[0], certificate[0], fields[0]), (0x30, 0x30, 0x30), "each is a SEQUENCE");
     &fields[..fields.len() - value(fields).1.len()]
 }
 
