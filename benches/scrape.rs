@@ -180,7 +180,6 @@ fn assessment(domain: &PolicyDomain, mx: Vec<MxAssessment>) -> Assessment {
             usable: Some(true),
             ..TlsRptAssessment::default()
         },
-        history: HistoryAssessment::default(),
         own_side: false,
         unseen: Vec::new(),
     }
