@@ -5,7 +5,11 @@ use std::time::Duration;
 use super::text::{Page, Role};
 use crate::{
     protocol::dane::RecordSight,
-    verdict::{AddressAssessment, Assessment, CertificateAssessment, MxAssessment, PathAssessment, SenderState},
+    terms::{PolicyId, Timestamp},
+    verdict::{
+        AddressAssessment, Assessment, CertificateAssessment, HeldPolicy, HistoryAssessment, MxAssessment,
+        PathAssessment, SenderState,
+    },
 };
 
 const TITLE: usize = 2;
@@ -16,6 +20,7 @@ const VALUE: usize = 16;
 pub(super) fn all(page: &mut Page, assessment: &Assessment) {
     senders(page, assessment);
     policy_host(page, assessment);
+    history(page, &assessment.history);
     for mx in &assessment.mx {
         for address in &mx.addresses {
             title(page, &format!("{} [{}]", mx.target, address.path.address));
@@ -85,6 +90,30 @@ fn policy_host(page: &mut Page, assessment: &Assessment) {
         for (number, line) in body.lines().enumerate() {
             field(page, if number == 0 { "policy" } else { "" }, line);
         }
+    }
+}
+
+/// What follows from the past, to the second.
+fn history(page: &mut Page, history: &HistoryAssessment) {
+    let (Some(known), Some(certainty)) = (history.known_since, history.certainty) else { return };
+    title(page, "What senders may hold");
+    field(page, "known since", &format!("{known} ({})", certainty.as_str()));
+    for held in &history.held {
+        let ids: Vec<&str> = held.ids.iter().map(PolicyId::as_str).collect();
+        let (mode, age, HeldPolicy { first, last, expires, .. }) = (held.policy.mode, held.policy.max_age, held);
+        field(page, "policy", &format!("{mode}, max_age {age}, id {}", ids.join(", ")));
+        field(page, "", &format!("seen from {first} to {last}"));
+        field(page, "", &format!("held until {expires}"));
+    }
+    optional(page, "lost from", history.protected_until);
+    optional(page, "forgotten", history.cache_expiry);
+    optional(page, "removal", history.safe_to_remove.map(|safe| safe.at));
+    for planned in &history.planned {
+        let at = |time: Option<Timestamp>| time.map_or_else(|| "not yet".to_owned(), |time| time.to_string());
+        let (practice, certain) = (at(planned.in_practice), at(planned.certainly));
+        field(page, "planned", planned.host.as_str());
+        field(page, "", &format!("in practice {practice}"));
+        field(page, "", &format!("certainly {certain}"));
     }
 }
 

@@ -484,43 +484,8 @@ mod tests {
     }
 
     #[test]
-    fn one_look_tells_no_readiness() {
-        let mut assessment = fixture::almost_ready("example.com");
-        assessment.history.known_since = Some(fixture::NOW);
-        let text = shown(&assessment);
-        assert!(text.contains("enforce   – readiness cannot be told from one look"), "{text}");
-        assert!(!text.contains("policy-stable"), "{text}");
-    }
-
-    #[test]
     fn withdrawn() {
         insta::assert_snapshot!(shown(&fixture::withdrawn("example.com")));
-    }
-
-    #[test]
-    fn findings_say_since_when_and_that_they_come_and_go() {
-        let about = |since: &[(u64, u32)]| {
-            let findings: Vec<Finding> = since
-                .iter()
-                .map(|(hours, times)| Finding {
-                    since: Some(fixture::NOW - std::time::Duration::from_secs(hours * 3600)),
-                    times: *times,
-                    ..fixture::finding(Code::MxCname, Severity::Warning, Subject::Mx("mx".into()), "It is so.", "")
-                })
-                .collect();
-            timeline::since(&findings.iter().collect::<Vec<_>>(), fixture::NOW)
-        };
-        let told = |since: &[(u64, u32)]| about(since).unwrap();
-        assert_eq!(told(&[(72, 1)]), "For 3 days (since 20 Nov).");
-        assert_eq!(told(&[(5, 4)]), "For 5 hours (since 23 Nov); it comes and goes, 4 times so far.");
-        assert_eq!(told(&[(0, 2)]), "It comes and goes, 2 times so far.");
-        assert_eq!(told(&[(72, 1), (24, 3)]), "The oldest for 3 days (since 20 Nov); they come and go.");
-        assert_eq!(about(&[(0, 1)]), None, "it is new");
-        let mut known = fixture::finding(Code::MxCname, Severity::Warning, Subject::Monitor, "It is so.", "");
-        assert_eq!(timeline::since(&[&known], fixture::NOW), None, "there is no history");
-        known.since = Some(fixture::NOW - std::time::Duration::from_secs(7_200));
-        known.detail = "It expired 3 days ago (20 Nov).".into();
-        assert_eq!(timeline::since(&[&known], fixture::NOW), None, "the detail tells it");
     }
 
     #[test]

@@ -212,3 +212,62 @@ pub(super) fn forgotten(assessment: &Assessment, now: Timestamp) -> Option<Strin
         )
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        present::{Look, fixture, human::domain},
+        verdict::{Code, Severity, Subject},
+    };
+
+    const PLAIN: Look = Look { colour: false, unicode: true, verbose: false };
+
+    #[test]
+    fn findings_say_since_when_and_that_they_come_and_go() {
+        let about = |standing: &[(u64, u32)]| {
+            let findings: Vec<Finding> = standing
+                .iter()
+                .map(|(hours, times)| Finding {
+                    since: Some(fixture::NOW - Duration::from_secs(hours * 3600)),
+                    times: *times,
+                    ..fixture::finding(Code::MxCname, Severity::Warning, Subject::Mx("mx".into()), "It is so.", "")
+                })
+                .collect();
+            since(&findings.iter().collect::<Vec<_>>(), fixture::NOW)
+        };
+        let told = |standing: &[(u64, u32)]| about(standing).unwrap();
+        assert_eq!(told(&[(72, 1)]), "For 3 days (since 20 Nov).");
+        assert_eq!(told(&[(5, 4)]), "For 5 hours (since 23 Nov); it comes and goes, 4 times so far.");
+        assert_eq!(told(&[(0, 2)]), "It comes and goes, 2 times so far.");
+        assert_eq!(told(&[(72, 1), (24, 3)]), "The oldest for 3 days (since 20 Nov); they come and go.");
+        assert_eq!(about(&[(0, 1)]), None, "it is new");
+        let mut known = fixture::finding(Code::MxCname, Severity::Warning, Subject::Monitor, "It is so.", "");
+        assert_eq!(since(&[&known], fixture::NOW), None, "there is no history");
+        known.since = Some(fixture::NOW - Duration::from_secs(7_200));
+        known.detail = "It expired 3 days ago (20 Nov).".into();
+        assert_eq!(since(&[&known], fixture::NOW), None, "the detail tells it");
+    }
+
+    #[test]
+    fn the_past_to_the_second() {
+        let text = domain(&fixture::moved("example.com"), fixture::NOW, Look { verbose: true, ..PLAIN });
+        for told in [
+            "known since 2026-05-07T20:00:00Z (as-far-as-seen)",
+            "held until 2026-11-30T20:00:00Z",
+            "in practice 2026-11-24T20:00:00Z",
+            "certainly 2026-11-30T20:00:00Z",
+        ] {
+            assert!(text.contains(told), "{told}: {text}");
+        }
+    }
+
+    #[test]
+    fn one_look_tells_no_readiness() {
+        let mut assessment = fixture::almost_ready("example.com");
+        assessment.history.known_since = Some(fixture::NOW);
+        let text = domain(&assessment, fixture::NOW, PLAIN);
+        assert!(text.contains("enforce   – readiness cannot be told from one look"), "{text}");
+        assert!(!text.contains("mx-covered"), "{text}");
+    }
+}
