@@ -84,7 +84,7 @@ async fn only_those_about_a_domain_and_its_hosts_and_since_a_time() {
         (about("b.example", &[]), &[1]),
         (about("c.example", &["mx3.example"]), &[]),
         (PageWanted { since: Some(at(2)), ..about("a.example", &["mx.example", "b.example"]) }, &[2, 3]),
-        (PageWanted { since: Some(at(4)), ..self::wanted(10) }, &[4, 5]),
+        (PageWanted { since: Some(at(4)), ..wanted(10) }, &[4, 5]),
     ] {
         let page = store.page(&wanted).await.unwrap();
         assert_eq!((numbers(&page).as_slice(), page.more), (expected, false), "{wanted:?}");
