@@ -199,7 +199,7 @@ mod tests {
                 if domains.iter().any(|domain| domain.as_str() == "no-engine.example") {
                     return Err("no resolver is configured".to_owned());
                 }
-                Ok(domains.iter().map(|domain| fixture::backup_expired(domain.as_str())).collect())
+                Ok(domains.iter().map(|domain| fixture::backup_expired(domain.as_str())).collect::<Vec<_>>())
             }
         };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
