@@ -154,7 +154,7 @@ mod tests {
             changes.into_iter().enumerate().map(|(id, change)| StoredChange { id: i64::try_from(id).unwrap(), change });
         let page = store::Page { changes: changes.collect(), next: Some(Cursor { id: 2, at: AT }), more: true };
         let text = page_json(&page).unwrap();
-        assert!(text.bytes().filter(|byte| byte.is_ascii_control()).eq([b'\n']), "{text}");
+        assert!(text.bytes().filter(u8::is_ascii_control).eq([b'\n']), "{text}");
         let at = "2026-09-21T14:13:20Z";
         let expected = serde_json::json!({
             "changes": [

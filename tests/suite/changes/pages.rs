@@ -18,7 +18,7 @@ async fn write(store: &dyn Store, changes: Vec<Change>) {
 }
 
 fn numbers(page: &Page) -> Vec<usize> {
-    let text = |change: &Change| change.after.clone().or(change.before.clone()).unwrap();
+    let text = |change: &Change| change.after.clone().or_else(|| change.before.clone()).unwrap();
     page.changes.iter().map(|stored| text(&stored.change).parse().unwrap()).collect()
 }
 
