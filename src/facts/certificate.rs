@@ -81,6 +81,7 @@ pub struct ChainFacts {
     /// What else was sent, in order. Those that could not be read are left out and counted in `unreadable`.
     pub others: Vec<CertificateFacts>,
     /// The certificates of `leaf` and `others` as sent, in the same order: DANE compares and verifies the very bytes.
+    #[serde(with = "hexadecimal")]
     pub der: Vec<Octets>,
     /// How many of the other certificates could not be read.
     pub unreadable: usize,
@@ -191,6 +192,66 @@ impl fmt::Display for TlsFailure {
             Self::Closed(how) => write!(f, "the server closed the connection ({how})"),
             Self::BadSignature(what) => write!(f, "the handshake signature is wrong ({what})"),
             Self::Other(what) => f.write_str(what),
+        }
+    }
+}
+
+/// Certificates as hexadecimal text: it packs to hardly more than their bytes, and escaped text packs worse.
+mod hexadecimal {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    use super::Octets;
+
+    pub(super) fn serialize<S: Serializer>(all: &[Octets], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(all.iter().map(|one| {
+            let digits = one.as_bytes().iter().flat_map(|byte| [byte >> 4, byte & 15]);
+            digits.filter_map(|digit| char::from_digit(u32::from(digit), 16)).collect::<String>()
+        }))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Octets>, D::Error> {
+        let all = Vec::<String>::deserialize(deserializer)?;
+        let read = |text: &String| {
+            let pairs = text.as_bytes().chunks(2).map(|pair| {
+                let digits =
+                    std::str::from_utf8(pair).ok().filter(|digits| digits.len() == 2 && !digits.starts_with('+'))?;
+                u8::from_str_radix(digits, 16).ok()
+            });
+            pairs.collect::<Option<Vec<u8>>>().map(Octets)
+        };
+        all.iter().map(|text| read(text).ok_or_else(|| de::Error::custom("no hexadecimal text"))).collect()
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use proptest::prelude::*;
+
+        use super::*;
+
+        fn read(text: &str) -> Result<Vec<Octets>, serde_json::Error> {
+            deserialize(&mut serde_json::Deserializer::from_str(text))
+        }
+
+        proptest! {
+            #[test]
+            fn any_bytes_come_back(all: Vec<Vec<u8>>) {
+                let all: Vec<Octets> = all.into_iter().map(Octets).collect();
+                let mut text = Vec::new();
+                serialize(&all, &mut serde_json::Serializer::new(&mut text)).unwrap();
+                prop_assert_eq!(read(std::str::from_utf8(&text).unwrap()).unwrap(), all);
+            }
+
+            #[test]
+            fn any_text_is_an_answer(text: String) {
+                let _ = read(&serde_json::to_string(&[text]).unwrap());
+            }
+        }
+
+        #[test]
+        fn what_is_no_hexadecimal_is_refused() {
+            for text in ["[\"abc\"]", "[\"zz\"]", "[\"+1\"]", "[\"é\"]"] {
+                assert!(read(text).is_err(), "{text}");
+            }
         }
     }
 }

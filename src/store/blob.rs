@@ -7,7 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 /// The first byte of a blob that is read and written here.
 const VERSION: u8 = 1;
 
-/// Higher levels save a twentieth of the bytes and take twice the time (docs/reliability.md).
+/// The library's own default; measured beside deflate in docs/reliability.md.
 const LEVEL: i32 = 3;
 
 /// The largest text behind a blob. The largest observation that the limits of the probes allow lies far below it; a damaged
