@@ -91,7 +91,11 @@ async fn monitor(
     );
     let app = Arc::new(app.with_store(monitor.store()));
     let stop = CancellationToken::new();
-    let publisher = tokio::spawn(publish(monitor.snapshots(), Arc::clone(&app), stop.clone()));
+    let mut snapshots = monitor.snapshots();
+    // Before anybody is answered: the first scrape after a restart shows what was stored.
+    let stored = Arc::clone(&snapshots.borrow_and_update());
+    show(&app, stored).await;
+    let publisher = tokio::spawn(publish(snapshots, Arc::clone(&app), stop.clone()));
     let server = tokio::spawn(serve(listeners, app, stop.clone(), Limits::default()));
     loop {
         tokio::select! {
@@ -125,22 +129,27 @@ impl Signals {
     }
 }
 
-/// Shows each snapshot as it comes. Rendering is work for a thread that nobody waits for.
+/// Shows each snapshot as it comes.
 async fn publish(
     mut snapshots: tokio::sync::watch::Receiver<Arc<crate::monitor::Snapshot>>,
     app: Arc<App>,
     stop: CancellationToken,
 ) {
     loop {
-        let snapshot = Arc::clone(&snapshots.borrow_and_update());
-        let shown = Arc::clone(&app);
-        if let Err(error) = tokio::task::spawn_blocking(move || shown.publish(snapshot)).await {
-            tracing::error!(%error, "a snapshot could not be shown");
-        }
         tokio::select! {
             () = stop.cancelled() => return,
             changed = snapshots.changed() => if changed.is_err() { return },
         }
+        let snapshot = Arc::clone(&snapshots.borrow_and_update());
+        show(&app, snapshot).await;
+    }
+}
+
+/// Rendering is work for a thread that nobody waits for.
+async fn show(app: &Arc<App>, snapshot: Arc<crate::monitor::Snapshot>) {
+    let app = Arc::clone(app);
+    if let Err(error) = tokio::task::spawn_blocking(move || app.publish(snapshot)).await {
+        tracing::error!(%error, "a snapshot could not be shown");
     }
 }
 
