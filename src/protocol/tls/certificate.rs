@@ -76,7 +76,7 @@ const CURVES: [(&str, u32); 3] = [("1.2.840.10045.3.1.7", 256), ("1.3.132.0.34",
 /// The first byte of a SEQUENCE (X.690 §8.9, §8.14): universal class, constructed, number 16.
 const SEQUENCE: u8 = 0x30;
 
-const NO_SEQUENCE: &str = "another tag stands where a SEQUENCE begins";
+const NO_SEQUENCE: &str = "a SEQUENCE has another tag or more fields than it may have";
 
 /// Reads one DER certificate.
 ///
@@ -125,15 +125,16 @@ pub fn read_public_key_info(der: &[u8]) -> Result<KeyFacts, String> {
     if !rest.is_empty() {
         return Err(format!("{} bytes follow the key", rest.len()));
     }
-    if !is_sequence(der) {
+    if !is_sequence(info.raw) {
         return Err(NO_SEQUENCE.to_owned());
     }
     Ok(key(&info))
 }
 
-/// The parser looks at the number of a tag alone: it takes `[APPLICATION 16]` and `[PRIVATE 16]` for a SEQUENCE too.
+/// Whether this is one whole SEQUENCE. The parser looks at the number of a tag alone and takes `[APPLICATION 16]` for one too; and
+/// it passes over what follows the last field, so that what it read may be a part.
 fn is_sequence(der: &[u8]) -> bool {
-    der.first() == Some(&SEQUENCE)
+    der.first() == Some(&SEQUENCE) && inside_sequence(der).is_some()
 }
 
 /// What a DER SEQUENCE holds, without its own tag and length.
@@ -341,6 +342,24 @@ mod tests {
             let changed = [&[tag], &key[1..]].concat();
             assert!(read_public_key_info(&changed).is_err(), "{tag:#04x}");
         }
+    }
+
+    /// Else the digest of a key would be that of a part of it.
+    #[test]
+    fn nothing_follows_the_key_inside_its_sequence() {
+        let der = params().self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec();
+        let key = public_key_info(&der).unwrap().to_vec();
+        let key_at = der.windows(key.len()).position(|window| window == key).unwrap();
+        let longer = [&[SEQUENCE, key[1] + 2], &key[2..], b"\x05\0"].concat();
+        assert!(read_public_key_info(&longer).is_err());
+
+        let mut changed = [&der[..key_at], &longer, &der[key_at + key.len()..]].concat();
+        // Of the certificate and of tbsCertificate, each in two bytes.
+        for place in [2, 6] {
+            let length = u16::from_be_bytes([der[place], der[place + 1]]) + 2;
+            changed[place..place + 2].copy_from_slice(&length.to_be_bytes());
+        }
+        assert!(read_certificate(&changed).is_err());
     }
 
     /// Runs itself once more: what a library prints is seen only from outside.
