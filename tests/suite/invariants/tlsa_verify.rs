@@ -85,7 +85,8 @@ fn key(der: &[u8]) -> &[u8] {
     let (certificate, _) = value(der);
     let mut fields = value(certificate).0;
     // A version, where there is one; then serialNumber, signature, issuer, validity, subject.
-    let before = if fields[0] == 0xa0 { 6 } else { 5 };
+    // The parser takes a [0] that is not marked as constructed, which says nothing about the key.
+    let before = if matches!(fields[0], 0x80 | 0xa0) { 6 } else { 5 };
     for _ in 0..before {
         fields = value(fields).1;
     }
