@@ -171,7 +171,7 @@ impl Files {
         let ca_file = folder.path().join("root.pem");
         fs::write(&ca_file, &town.root_pem).expect("the root is written");
         let text = format!(
-            "resolver: {{servers: [\"{}\"]}}\n\
+            "resolver: {{servers: [\"{}\"], dnssec: off}}\n\
              probe: {{smtp_port: {}, https_port: {}, ca_file: {}, allow_private_addresses: true, legacy_tls: false}}\n",
             town.dns,
             town.smtp_port,
