@@ -312,6 +312,49 @@ fn a_key_is_rolled_over() {
     assert_eq!(left.stretches(Code::DaneRecordStale), [(51, 55, Severity::Info)]);
 }
 
+/// Certificates of ninety days (warning 22.5 days before the end, error 3): the first is replaced late, the second in time, the
+/// third not at all. What is found of it goes with the renewal, and each renewal is one change with both ends.
+#[test]
+fn certificates_are_renewed_late_in_time_and_never() {
+    let lasting = ending(certificate(&["mta-sts.example.com"]), 800 * DAY, 900 * DAY);
+    let ends_on = |day: u32, mark: &'static str| {
+        enforce(&ONE, "1").policy_chain(&lasting).chain(A1, move |chain| {
+            let mut chain = ending(chain, day * DAY, 90 * DAY);
+            chain.leaf.fingerprint_sha256 = mark.repeat(32);
+            chain
+        })
+    };
+    let script = [(0, ends_on(90, "a1")), (88 * 24, ends_on(178, "b2")), (148 * 24, ends_on(238, "c3"))];
+    let months = Months::run(&script, 240 * 24, 1);
+    assert_eq!(
+        months.stretches(Code::CertificateExpiring),
+        [
+            (67 * 24 + 13, 87 * 24 + 1, Severity::Warning),
+            (87 * 24 + 1, 88 * 24, Severity::Error),
+            (215 * 24 + 13, 235 * 24 + 1, Severity::Warning),
+            (235 * 24 + 1, 238 * 24 + 1, Severity::Error),
+        ]
+    );
+    assert_eq!(months.stretches(Code::CertificateExpired), [(238 * 24 + 1, 240 * 24, Severity::Error)]);
+    let changes = months.changes(ChangeKind::Certificate);
+    assert_eq!(changes.len(), 2, "{changes:?}");
+    for ((before, after), marks) in changes.into_iter().zip([["a1a1", "b2b2"], ["b2b2", "c3c3"]]) {
+        assert!(before.unwrap().contains(marks[0]) && after.unwrap().contains(marks[1]), "{before:?} {after:?}");
+    }
+}
+
+/// The key changes first and the record a day after: in between, senders that apply DANE deliver nothing.
+#[test]
+fn a_key_is_rolled_over_before_its_record() {
+    let (old, new): (&[u8], &[u8]) = (b"old certificate", b"new certificate");
+    let script = [(0, with_tlsa(old, &[old])), (240, with_tlsa(new, &[old])), (264, with_tlsa(new, &[new]))];
+    let months = Months::run(&script, 480, 1);
+    assert_eq!(months.stretches(Code::DaneMismatch), [(240, 264, Severity::Error)]);
+    assert_eq!(months.stretches(Code::DaneRecordStale), []);
+    let delivery = months.changes(ChangeKind::Delivery);
+    assert_eq!(delivery, [(Some("protected"), Some("blocked")), (Some("blocked"), Some("protected"))]);
+}
+
 #[test]
 fn a_finding_knows_since_when_and_how_often() {
     let good = enforce(&ONE, "1");
