@@ -19,7 +19,7 @@ pub(super) const LABEL: usize = 2;
 /// Where what they label begins.
 pub(super) const VALUE: usize = 12;
 
-/// Three lines for a domain that needs no more.
+/// Three lines for a domain that needs no more, and one for each mail host that is to come.
 pub(super) fn brief(page: &mut Page, assessment: &Assessment, now: Timestamp) {
     let id = assessment.sts_record.id.as_ref().map(|id| format!("id {id}"));
     let policy = assessment.policy.current.as_ref();
@@ -29,6 +29,7 @@ pub(super) fn brief(page: &mut Page, assessment: &Assessment, now: Timestamp) {
     let parts = if parts.is_empty() { "none".to_owned() } else { parts.join(", ") };
     page.labelled(LABEL, "MTA-STS", VALUE, None, &parts);
     page.labelled(LABEL, "MX", VALUE, None, &mx_summary(assessment, now));
+    timeline::planned(page, &assessment.history, now);
     page.labelled(LABEL, "TLSRPT", VALUE, None, &tlsrpt(assessment).1);
 }
 

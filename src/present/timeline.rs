@@ -64,6 +64,11 @@ pub(super) fn all(page: &mut Page, assessment: &Assessment, now: Timestamp) {
     if let Some(enforce) = &history.enforce {
         readiness(page, assessment, enforce, now);
     }
+    planned(page, history, now);
+}
+
+/// From when each planned mail host may get mail.
+pub(super) fn planned(page: &mut Page, history: &HistoryAssessment, now: Timestamp) {
     for (number, planned) in history.planned.iter().enumerate() {
         let (glyph, text) = planned_host(planned, history, now);
         page.labelled(LABEL, if number == 0 { "planned" } else { "" }, VALUE, Some(glyph), &text);
@@ -260,6 +265,15 @@ mod tests {
         ] {
             assert!(text.contains(told), "{told}: {text}");
         }
+    }
+
+    #[test]
+    fn a_planned_host_is_told_of_where_all_is_well() {
+        let mut assessment = fixture::healthy("example.com");
+        assert!(!domain(&assessment, fixture::NOW, PLAIN).contains("planned"));
+        assessment.history.planned = fixture::moved("example.com").history.planned;
+        let text = domain(&assessment, fixture::NOW, PLAIN);
+        assert!(!text.contains("Evidence") && text.contains("planned   "), "{text}");
     }
 
     #[test]
