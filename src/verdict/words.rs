@@ -10,6 +10,18 @@ pub(crate) fn day(at: Timestamp) -> String {
     text.split('T').next().unwrap_or(&text).to_owned()
 }
 
+/// The minute from which something holds, rounded up: `2026-11-28, 03:12 UTC`. The day alone would be hours too early.
+pub(crate) fn minute(at: Timestamp) -> String {
+    const MINUTE: Duration = Duration::from_secs(60);
+    let below = at.unix_milliseconds().rem_euclid(60_000).unsigned_abs();
+    let up = if below == 0 { at } else { at + (MINUTE - Duration::from_millis(below)) };
+    let text = up.to_string();
+    match text.split_once('T').and_then(|(day, time)| Some((day, time.get(..5)?))) {
+        Some((day, time)) => format!("{day}, {time} UTC"),
+        None => text,
+    }
+}
+
 /// A length of time as a person says it: days, else hours, else minutes.
 pub(crate) fn length(duration: Duration) -> String {
     const MINUTE: u64 = 60;
@@ -65,6 +77,14 @@ mod tests {
         assert_eq!(ago(now - Duration::from_secs(3 * 86_400), now), "3 days ago (2026-11-20)");
         assert_eq!(ahead(now + Duration::from_secs(90_000), now), "in 25 hours (2026-11-24)");
         assert_eq!(length(Duration::from_secs(1)), "1 second");
+    }
+
+    #[test]
+    fn a_minute_is_never_too_early() {
+        let at = Timestamp::from_unix_seconds(1_795_464_000);
+        assert_eq!(minute(at), "2026-11-23, 20:00 UTC");
+        assert_eq!(minute(at + Duration::from_millis(1)), "2026-11-23, 20:01 UTC");
+        assert_eq!(minute(at + Duration::from_secs(4 * 3600 - 1)), "2026-11-24, 00:00 UTC");
     }
 
     #[test]

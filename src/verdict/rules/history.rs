@@ -312,7 +312,7 @@ pub(super) fn removal_words(outlook: &HistoryAssessment) -> String {
         false => format!(
             "Keep record and policy until {}: until then senders may hold an older policy in enforce{known}. Then delete the TXT \
              record first, and the policy host after the TTL of the record.",
-            words::day(safe.at)
+            words::minute(safe.at)
         ),
     }
 }
