@@ -41,12 +41,6 @@ pub struct Checked {
     pub changed: Vec<Changed>,
 }
 
-impl From<Vec<Assessment>> for Checked {
-    fn from(assessments: Vec<Assessment>) -> Self {
-        Self { assessments, changed: Vec::new() }
-    }
-}
-
 /// Checks the domains of the arguments with `engine`, writes the result, and returns the exit status.
 ///
 /// The engine gets each domain once, in the order asked, and gives the assessments back in that order when all are done. What
@@ -54,11 +48,10 @@ impl From<Vec<Assessment>> for Checked {
 ///
 /// # Errors
 /// Wrong usage or configuration, or that the result cannot be written, as a text for the user.
-pub async fn run_with<E, F, C>(arguments: &Check, look: Look, out: &mut impl Write, engine: E) -> Result<u8, String>
+pub async fn run_with<E, F>(arguments: &Check, look: Look, out: &mut impl Write, engine: E) -> Result<u8, String>
 where
     E: FnOnce(Vec<PolicyDomain>, Ended) -> F,
-    F: Future<Output = Result<C, String>>,
-    C: Into<Checked>,
+    F: Future<Output = Result<Checked, String>>,
 {
     let mut domains = arguments.domains.clone();
     if let Some(path) = &arguments.file {
@@ -69,7 +62,7 @@ where
     let bar = progress.clone();
     let result = engine(domains, Arc::new(move |domain: &PolicyDomain| bar.ended(domain))).await;
     progress.clear();
-    let Checked { assessments, changed } = result?.into();
+    let Checked { assessments, changed } = result?;
     let text = match arguments.format {
         Format::Human => {
             let mut text = human::report(&assessments, ended_at(&assessments), look);
@@ -199,7 +192,8 @@ mod tests {
                 if domains.iter().any(|domain| domain.as_str() == "no-engine.example") {
                     return Err("no resolver is configured".to_owned());
                 }
-                Ok(domains.iter().map(|domain| fixture::backup_expired(domain.as_str())).collect::<Vec<_>>())
+                let assessments = domains.iter().map(|domain| fixture::backup_expired(domain.as_str())).collect();
+                Ok(Checked { assessments, ..Checked::default() })
             }
         };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
