@@ -13,19 +13,19 @@ import random
 import sys
 
 HERE = pathlib.Path(__file__).parent
-# Less than the five minutes for which Prometheus looks back, and few enough steps for a minute of promtool.
-STEP = 4
+# The five minutes for which Prometheus looks back: with shorter steps promtool takes long, with longer ones series would end.
+STEP = 5
 HOUR, DAY = 60, 1440
 STEPS = 30 * DAY // STEP
 JOB = 'job="smtptls", instance="m:10461"'
 # The look at a domain and at an address of a host, in minutes: the defaults of the monitor.
 DOMAIN_LOOK, HOST_LOOK = 10, 30
 RESTARTS = [3 * DAY + 90, 7 * DAY + 300, 11 * DAY + 10 * HOUR, 14 * DAY + 48, 19 * DAY + 900, 23 * DAY, 27 * DAY + 200]
-UPGRADE = (17 * DAY + 13 * HOUR, 8)
+UPGRADE = (17 * DAY + 13 * HOUR, 10)
 RESOLVER_OUTAGE = (9 * DAY + 11 * HOUR, 2 * HOUR)
 PORT_SHUT = (21 * DAY + 2 * HOUR, 3 * HOUR)
-RELOAD_REFUSED = (5 * DAY + 7 * HOUR, 8)
-QUIET = 6
+RELOAD_REFUSED = (5 * DAY + 7 * HOUR, 5)
+QUIET = 4
 PAGES = 'ALERTS{alertstate="firing", severity="critical"}'
 
 
@@ -143,7 +143,7 @@ def noise_of_domain(world, name, chance):
             tries = 1
             while chance.random() < 0.03:
                 tries += 1
-            world.put("smtptls_sts_policy_fetch_success", f'domain="{name}"', 0, at(look), at(look) + 2 * tries)
+            world.put("smtptls_sts_policy_fetch_success", f'domain="{name}"', 0, at(look), at(look) + tries)
 
 
 def noise_of_host(world, name, users, renewal, chance, dane):
@@ -236,6 +236,16 @@ class Fault:
     @property
     def promised(self):
         return self.lead + self.look + self.wait + 2 * STEP
+
+    @property
+    def first(self):
+        """The evaluation by which it has to page."""
+        return math.ceil((self.begins + self.promised) / STEP) * STEP
+
+    @property
+    def last(self):
+        """The evaluation by which the page has to be over."""
+        return math.ceil((self.ends + self.look + KEEP + 2 * STEP) / STEP) * STEP
 
     def labels(self):
         return f'mx="{self.host}"' if self.of == "mx" else f'domain="{self.users[0]}"'
@@ -378,6 +388,18 @@ def quieten(world, fault):
             world.put("smtptls_sts_policy_fetch_success", f'domain="{user}"', 1, start, end)
 
 
+def windows():
+    """The month in parts of about a day, cut where no fault is about to page or to be over."""
+    first, last = 0, 0
+    while last < 30 * DAY - STEP:
+        last = min(first + DAY, 30 * DAY - STEP)
+        while any(fault.first - fault.promised <= last <= fault.first or fault.ends <= last <= fault.last for fault in FAULTS if fault.lead == 0) or any(
+                fault.begins + fault.lead - HOUR <= last <= fault.first or fault.ends <= last <= fault.last for fault in FAULTS if fault.lead):
+            last += STEP
+        yield first, last
+        first = last
+
+
 def sample(labels, value=1):
     return f"          - {{labels: '{{{labels}}}', value: {value}}}\n"
 
@@ -411,24 +433,27 @@ def month_file():
     firing = f"count by (alertname, mx, domain) ({PAGES})"
     checks = []
     for fault in FAULTS:
-        due = math.ceil((fault.begins + fault.promised) / STEP) * STEP
-        over = math.ceil((fault.ends + fault.look + KEEP + 2 * STEP) / STEP) * STEP
         of = f"{PAGES[:-1]}, {fault.labels()}}}"
         labels = f'alertname="{fault.alert}", {fault.labels()}'
         of = f"count by (alertname, mx, domain) ({of})"
         checks.append((fault.begins // STEP * STEP, of, []))
-        checks.append((due, of, [sample(labels)]))
-        checks.append((over, of, []))
+        checks.append((fault.first, of, [sample(labels)]))
+        checks.append((fault.last, of, []))
     # In the middle of what happens to the monitor nothing is told of mail but the faults of that day.
     for start, length in [RESOLVER_OUTAGE, PORT_SHUT, UPGRADE]:
         standing = [fault for fault in FAULTS if fault.begins + fault.promised <= start and start + length <= fault.ends]
         assert not standing, "a fault would hide the outage"
         checks.append(((start + length) // STEP * STEP, firing, []))
     end = 30 * DAY - STEP
-    # Every evaluation of the month counts here: nothing else ever paged, and each page began once.
-    starts = f"({PAGES} unless {PAGES} offset {STEP}m)[30d:{STEP}m]"
-    labels = sorted(f'alertname="{fault.alert}", {fault.labels()}' for fault in FAULTS)
-    checks.append((end, f"sum by (alertname, mx, domain) (count_over_time({starts}))", [sample(one) for one in labels]))
+    # Every evaluation of the month counts here: window by window nothing else paged.
+    for first, last in windows():
+        paged = sorted(f'alertname="{fault.alert}", {fault.labels()}' for fault in FAULTS if fault.first <= last and fault.ends > first)
+        checks.append((last, f"count by (alertname, mx, domain) (count_over_time({PAGES}[{last - first}m]))", [sample(one) for one in paged]))
+    # And each page began once.
+    for fault in FAULTS:
+        one = f"{PAGES[:-1]}, {fault.labels()}}}"
+        starts = f"({one} unless {one} offset {STEP}m)[{fault.last - fault.first + 2 * HOUR}m:{STEP}m]"
+        checks.append((fault.last + HOUR, f"sum by (alertname) (count_over_time({starts}))", [sample(f'alertname="{fault.alert}"')]))
     # And what was told of the quiet domains: nothing, not even as a ticket.
     quiet = 'ALERTS{alertstate="firing", mx=~"mx[.]quiet.*"}[30d]', 'ALERTS{alertstate="firing", domain=~"quiet.*"}[30d]'
     checks += [(end, f"count_over_time({one})", []) for one in quiet]
