@@ -8,6 +8,7 @@ mod certificate;
 mod lookup;
 mod observation;
 mod policy;
+mod report;
 mod survey;
 mod vantage;
 
@@ -19,5 +20,6 @@ pub use lookup::{
 };
 pub use observation::{DomainObservation, HostObservation, MxFacts, Observation};
 pub use policy::{FetchFailure, FetchPhase, FetchTimes, HttpResponse, PolicyFetch, PolicyHostObservation};
+pub use report::{Authentication, Provenance, Reporter, Transport};
 pub use survey::{Handshake, Offer, TlsSurvey};
 pub use vantage::{AnsweredHosts, ConnectFailure, DnssecSight, Family, Vantage};

@@ -7,6 +7,7 @@ mod blob;
 mod failure;
 mod folder;
 mod page;
+mod reports;
 mod schema;
 mod sqlite;
 
@@ -26,6 +27,7 @@ use self::sqlite::SqliteStore;
 pub use self::{
     failure::StoreError,
     page::{Cursor, CursorError, Page, PageError, PageWanted},
+    reports::{DayTotal, Filed, Filing, IncomingReport, IntakeCounters, ReportBatch, ReportsWanted, StoredReport},
 };
 use crate::{
     facts::{AddressObservation, DomainObservation, HostObservation, TlsSurvey},

@@ -17,6 +17,7 @@ mod path;
 mod policy_view;
 mod reach;
 mod readiness;
+mod reports;
 mod rules;
 mod severity;
 mod table;
@@ -46,6 +47,11 @@ pub use path::{PathContext, assess_path};
 pub use policy_view::discovered_policy;
 pub use reach::Reach;
 pub use readiness::{EnforceCondition, EnforceReadiness};
+pub use reports::{
+    Cell, Contribution, Counter, CounterKey, Counters, DAYS_KEPT, DomainReports, Measure, NEWBORN_FOR,
+    POLICIES_OF_A_DAY_MOST, REPORTERS_OF_A_DAY_MOST, ReporterDay, SessionTally, excess, increments, policy_print,
+    session_tally,
+};
 pub use severity::Severity;
 pub use table::{Code, Row};
 

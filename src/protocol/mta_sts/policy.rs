@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, fmt};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 use super::MxPattern;
@@ -79,6 +80,19 @@ impl Policy {
     pub fn same_meaning(&self, other: &Self) -> bool {
         let patterns = |policy: &Self| -> BTreeSet<MxPattern> { policy.mx.iter().cloned().collect() };
         self.mode == other.mode && self.max_age == other.max_age && patterns(self) == patterns(other)
+    }
+
+    /// A number that two policies have in common exactly if they mean the same (but for one chance in 2^64). It stays the same over
+    /// versions of the program, so that it can be stored.
+    pub fn print(&self) -> u64 {
+        let patterns: BTreeSet<String> = self.mx.iter().map(|pattern| pattern.as_str().to_ascii_lowercase()).collect();
+        let mut text = format!("{} {}", self.mode.as_str(), self.max_age.0);
+        for pattern in patterns {
+            text.push(' ');
+            text.push_str(pattern.strip_suffix('.').unwrap_or(&pattern));
+        }
+        let digest = digest(&SHA256, text.as_bytes());
+        digest.as_ref().iter().take(8).fold(0, |print, byte| print << 8 | u64::from(*byte))
     }
 }
 

@@ -1,0 +1,139 @@
+//! What is kept of TLS reports: each as it came, the sessions by day, and the counters of the metrics.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    facts::{Provenance, Transport},
+    protocol::tls_rpt::PolicyType,
+    protocol::tls_rpt::{Quirk, RefusalReason, ReportedPolicy, TlsReport},
+    terms::{PolicyDomain, Timestamp},
+    verdict::{Contribution, CounterKey, Counters, Measure},
+};
+
+/// A report, ready to be filed.
+#[derive(Clone, Debug)]
+pub struct IncomingReport {
+    /// The report.
+    pub report: TlsReport,
+    /// Where it comes from.
+    pub provenance: Provenance,
+    /// The label under which its reporter counts: its name, `unverified` or `other`.
+    pub label: String,
+    /// The configured domains that it is about, with the policies that belong to each. Never empty.
+    pub shares: Vec<(PolicyDomain, Vec<ReportedPolicy>)>,
+    /// Its day ended too long before it came: it is kept, and is in no counter of sessions.
+    pub late: bool,
+}
+
+/// What is filed together: all of it, or nothing.
+#[derive(Clone, Debug, Default)]
+pub struct ReportBatch {
+    /// The reports. Two of them may be the same.
+    pub reports: Vec<IncomingReport>,
+    /// What was refused meanwhile, by reason.
+    pub refused: BTreeMap<RefusalReason, u64>,
+    /// Policies about domains that are not configured, in reports that were taken.
+    pub foreign_policies: u64,
+    /// Reporters that have a label of their own from now on.
+    pub labels: BTreeSet<String>,
+}
+
+/// What became of one report of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filed {
+    /// It is new, at least for one of its domains.
+    New,
+    /// The same sender sent another report under the same id before: what this one has more was added.
+    Corrected,
+    /// It was there already.
+    Duplicate,
+}
+
+/// What a batch changed.
+#[derive(Clone, Debug, Default)]
+pub struct Filing {
+    /// One for each report, in the order of the batch.
+    pub outcomes: Vec<Filed>,
+    /// What is new, to be added to what is known of the domains.
+    pub contributions: Vec<Contribution>,
+    /// The counters of the domains that changed, as they stand now.
+    pub counters: BTreeMap<PolicyDomain, Counters>,
+    /// The counters of the intake, as they stand now.
+    pub intake: IntakeCounters,
+}
+
+/// What the intake counted since the state folder was new.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct IntakeCounters {
+    /// Reports that were taken, duplicates not among them.
+    pub reports: BTreeMap<Transport, u64>,
+    /// What was refused.
+    pub refused: BTreeMap<RefusalReason, u64>,
+    /// Reports that were there already.
+    pub duplicates: u64,
+    /// Reports that came too late for the counters of sessions.
+    pub late: u64,
+    /// Departures from the specification, once a report.
+    pub quirks: BTreeMap<Quirk, u64>,
+    /// Policies about domains that are not configured, in reports that were taken.
+    pub foreign_policies: u64,
+}
+
+/// A report about one domain as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredReport {
+    /// The number: the later it was filed, the larger.
+    pub id: i64,
+    /// Which domain.
+    pub domain: PolicyDomain,
+    /// Where it comes from.
+    pub provenance: Provenance,
+    /// The report; its policies are only those that belong to the domain.
+    pub report: TlsReport,
+    /// It came too late for the counters.
+    pub late: bool,
+}
+
+/// Which reports are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReportsWanted {
+    /// About which domain.
+    pub domain: PolicyDomain,
+    /// Only those whose time begins at this time or later.
+    pub since: Option<Timestamp>,
+    /// Only those with failed sessions.
+    pub failing: bool,
+    /// Only those with a smaller number: where the page before ended.
+    pub before: Option<i64>,
+    /// How many at most.
+    pub most: usize,
+}
+
+/// Sessions of one day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DayTotal {
+    /// Days since 1970.
+    pub day: i64,
+    /// Who reported.
+    pub reporter: String,
+    /// Under which kind of policy.
+    pub policy_type: PolicyType,
+    /// Which number.
+    pub measure: Measure,
+    /// The number.
+    pub sessions: u64,
+}
+
+/// A counter as it is written down.
+pub(super) fn counter_words(key: &CounterKey) -> [&str; 3] {
+    match key {
+        CounterKey::Sessions(policy_type) => ["sessions", policy_type.as_str(), ""],
+        CounterKey::Failed(policy_type) => ["failed", policy_type.as_str(), ""],
+        CounterKey::Detail(policy_type, result_type) => ["detail", policy_type.as_str(), result_type.as_str()],
+        CounterKey::ReporterSessions(reporter) => ["reporter-sessions", reporter, ""],
+        CounterKey::ReporterFailed(reporter) => ["reporter-failed", reporter, ""],
+    }
+}

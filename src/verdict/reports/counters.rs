@@ -1,0 +1,76 @@
+//! What the metrics count of reports: kept in the store, never falling.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Measure, SessionTally};
+use crate::{
+    protocol::tls_rpt::{PolicyType, ResultType},
+    terms::Timestamp,
+};
+
+/// So long a counter that is new is shown at 0 before it rises: `increase()` sees a rise only behind a first sample, and every
+/// scrape interval in use is shorter, because Prometheus forgets a series after five minutes.
+pub const NEWBORN_FOR: Duration = Duration::from_secs(300);
+
+/// A counter of a domain.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum CounterKey {
+    /// Sessions under a kind of policy.
+    Sessions(PolicyType),
+    /// Those that failed.
+    Failed(PolicyType),
+    /// Those that failed in one way, by the details.
+    Detail(PolicyType, ResultType),
+    /// Sessions that a reporter tells of: of its kinds of policy the one with the most, because one session can stand under two.
+    ReporterSessions(String),
+    /// Those that failed, likewise.
+    ReporterFailed(String),
+}
+
+/// A number that only rises.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counter {
+    /// The number.
+    pub value: u64,
+    /// When it was counted for the first time.
+    pub born_at: Option<Timestamp>,
+}
+
+/// The counters of a domain.
+pub type Counters = BTreeMap<CounterKey, Counter>;
+
+impl Counter {
+    /// What a scrape shows at `now`: 0 while the counter is new.
+    pub fn shown(&self, now: Timestamp) -> u64 {
+        match self.born_at {
+            Some(born) if now.since(born) < NEWBORN_FOR => 0,
+            _ => self.value,
+        }
+    }
+}
+
+/// What a tally adds to the counters of a domain. `reporter`: the label under which its reporter counts.
+pub fn increments(tally: &SessionTally, reporter: &str) -> BTreeMap<CounterKey, u64> {
+    let mut increments = BTreeMap::new();
+    let mut most = [0_u64; 2];
+    for (cell, sessions) in tally {
+        let key = match &cell.measure {
+            Measure::Sessions => {
+                most[0] = most[0].max(*sessions);
+                CounterKey::Sessions(cell.policy_type)
+            }
+            Measure::Failed => {
+                most[1] = most[1].max(*sessions);
+                CounterKey::Failed(cell.policy_type)
+            }
+            Measure::Detail(result_type, _) => CounterKey::Detail(cell.policy_type, *result_type),
+        };
+        let sum: &mut u64 = increments.entry(key).or_default();
+        *sum = sum.saturating_add(*sessions);
+    }
+    increments.insert(CounterKey::ReporterSessions(reporter.to_owned()), most[0]);
+    increments.insert(CounterKey::ReporterFailed(reporter.to_owned()), most[1]);
+    increments
+}

@@ -1,0 +1,108 @@
+//! What TLS reports say of a domain over time, and what follows from it.
+//!
+//! Everything here is a pure fold: a filed report adds a [`Contribution`]; nothing is taken back, only forgotten by days.
+
+mod counters;
+mod tally;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+pub use self::{
+    counters::{Counter, CounterKey, Counters, NEWBORN_FOR, increments},
+    tally::{Cell, Measure, SessionTally, excess, session_tally},
+};
+use crate::{
+    protocol::mta_sts::read_policy,
+    terms::{PolicyDomain, Timestamp},
+};
+
+/// So many days of reports are remembered beside the present one: the 30 that a new failure is compared with, and the days in which a
+/// report may come late.
+pub const DAYS_KEPT: i64 = 35;
+
+/// So many reporters of a domain are told apart on one day; the others are one (`other`). Large senders are a dozen.
+pub const REPORTERS_OF_A_DAY_MOST: usize = 100;
+
+/// So many versions of a policy are remembered of one reporter on one day: more is no cache that lags behind.
+pub const POLICIES_OF_A_DAY_MOST: usize = 8;
+
+/// What one filed report adds to what is known of one domain: only what was not counted before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contribution {
+    /// Which domain.
+    pub domain: PolicyDomain,
+    /// The UTC day in which the reported time begins, in days since 1970; that of its arrival, where the report has no dates.
+    pub day: i64,
+    /// [`Reporter::as_str`](crate::facts::Reporter::as_str).
+    pub reporter: String,
+    /// Sessions by cell.
+    pub tally: SessionTally,
+    /// The policies of MTA-STS by which it was made: [`policy_print`] of each.
+    pub policies: BTreeSet<u64>,
+    /// When it came in.
+    pub arrived_at: Timestamp,
+    /// The end of the reported time.
+    pub end: Option<Timestamp>,
+    /// It came too late for the counters, and is only remembered.
+    pub late: bool,
+}
+
+/// What reports say of one domain.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DomainReports {
+    /// By day (days since 1970), then by reporter.
+    pub days: BTreeMap<i64, BTreeMap<String, ReporterDay>>,
+    /// When the last report came in.
+    pub last_arrived_at: Option<Timestamp>,
+    /// The latest end of a reported time.
+    pub last_end: Option<Timestamp>,
+    /// What the metrics count.
+    pub counters: Counters,
+}
+
+/// What one reporter says of one day.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReporterDay {
+    /// Sessions by cell.
+    pub tally: SessionTally,
+    /// The policies of MTA-STS by which it reports.
+    pub policies: BTreeSet<u64>,
+}
+
+impl DomainReports {
+    /// Takes in what a filed report adds to the days. The counters are the store's answer, and are set apart.
+    pub fn add(&mut self, contribution: &Contribution) {
+        let reporters = self.days.entry(contribution.day).or_default();
+        let known = reporters.contains_key(&contribution.reporter) || reporters.len() < REPORTERS_OF_A_DAY_MOST;
+        let name = if known { contribution.reporter.as_str() } else { crate::facts::Reporter::OTHER };
+        let day = reporters.entry(name.to_owned()).or_default();
+        for (cell, sessions) in &contribution.tally {
+            let sum = day.tally.entry(cell.clone()).or_default();
+            *sum = sum.saturating_add(*sessions);
+        }
+        for policy in &contribution.policies {
+            if day.policies.len() < POLICIES_OF_A_DAY_MOST {
+                day.policies.insert(*policy);
+            }
+        }
+        self.last_arrived_at = self.last_arrived_at.max(Some(contribution.arrived_at));
+        self.last_end = self.last_end.max(contribution.end);
+    }
+
+    /// Forgets the days that are too old.
+    pub fn forget_before(&mut self, day: i64) {
+        self.days = self.days.split_off(&day);
+    }
+}
+
+/// The [`print`](crate::protocol::mta_sts::Policy::print) of the policy that the lines of a `policy-string` make; nothing where they make none.
+pub fn policy_print(lines: &[String]) -> Option<u64> {
+    let mut body = String::new();
+    for line in lines {
+        body.push_str(line);
+        body.push_str("\r\n");
+    }
+    read_policy(body.as_bytes()).value.map(|policy| policy.print())
+}
