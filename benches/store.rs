@@ -98,7 +98,7 @@ fn report(number: usize) -> IncomingReport {
     let begin = case::NOW - case::DAY * u32::try_from(day).expect("few days");
     let name = format!("d{domain}.example");
     let sessions = noise(number as u64 + 1, 2);
-    let failed = if number % 10 == 0 { u64::from(sessions[1] % 5) + 1 } else { 0 };
+    let failed = if number.is_multiple_of(10) { u64::from(sessions[1] % 5) + 1 } else { 0 };
     let failure = FailureDetail {
         result_type: ResultType::CertificateExpired,
         sessions: failed,

@@ -70,7 +70,8 @@ fn deliveries() -> impl Strategy<Value = Vec<Delivery>> {
 /// Sessions and failed ones of a domain: of all that a sender tells under one id of one day the largest counts, and the sum of
 /// these. What has no id stands for itself.
 fn model(deliveries: &[Delivery], domain: usize) -> [u64; 2] {
-    let mut largest: BTreeMap<(usize, Option<u8>, Option<(u8, u8)>, bool), [u64; 2]> = BTreeMap::new();
+    type Key = (usize, Option<u8>, Option<(u8, u8)>, bool);
+    let mut largest: BTreeMap<Key, [u64; 2]> = BTreeMap::new();
     for delivery in deliveries {
         let Some((successful, failed)) = delivery.numbers[domain] else { continue };
         let own = if delivery.id.is_none() { Some((successful, failed)) } else { None };
