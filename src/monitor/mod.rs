@@ -6,6 +6,7 @@ mod engine;
 mod fleet;
 mod politeness;
 mod probe;
+mod rua;
 mod schedule;
 mod scribe;
 mod snapshot;
