@@ -15,6 +15,7 @@ mod changes;
 mod check;
 mod corpus;
 mod dane;
+mod dashboards;
 mod history;
 mod invariants;
 mod misbehaviours;
