@@ -24,24 +24,7 @@ pub(super) struct Metric {
 /// Metrics by name, as Prometheus stores them.
 pub(super) type Known = BTreeMap<String, Metric>;
 
-/// Families that the catalogue of metrics promises, with their labels, while the registry does not hold them yet.
-/// `nothing_is_promised_that_is_there` fails as soon as it does: then the line goes.
-pub(super) const PROMISED: &[(&str, &[&str])] = &[
-    ("smtptls_tlsrpt_sessions_total", &["domain", "policy_type"]),
-    ("smtptls_tlsrpt_failed_sessions_total", &["domain", "policy_type"]),
-    ("smtptls_tlsrpt_failure_details_total", &["domain", "policy_type", "result_type"]),
-    ("smtptls_tlsrpt_reporter_sessions_total", &["domain", "reporter"]),
-    ("smtptls_tlsrpt_reporter_failed_sessions_total", &["domain", "reporter"]),
-    ("smtptls_tlsrpt_reports_total", &["transport"]),
-    ("smtptls_tlsrpt_reports_rejected_total", &["reason"]),
-    ("smtptls_tlsrpt_reports_duplicate_total", &[]),
-    ("smtptls_tlsrpt_reports_late_total", &[]),
-    ("smtptls_tlsrpt_report_quirks_total", &["quirk"]),
-    ("smtptls_tlsrpt_last_report_timestamp_seconds", &["domain"]),
-    ("smtptls_tlsrpt_last_report_end_timestamp_seconds", &["domain"]),
-];
-
-/// Those that catalogue and registry name, and those that Prometheus itself makes.
+/// Those of the registry, and those that Prometheus itself makes.
 pub(super) fn known() -> Known {
     let mut known = Known::new();
     for family in families() {
@@ -53,11 +36,6 @@ pub(super) fn known() -> Known {
             }
             known.insert(format!("{}{suffix}", family.name), Metric { level: family.level, labels: Some(labels) });
         }
-    }
-    for (name, labels) in PROMISED {
-        let labels = labels.iter().map(|label| (*label).to_owned()).collect();
-        // Of these, the alerts need the sessions and the time of the last report.
-        known.insert((*name).to_owned(), Metric { level: Level::Summary, labels: Some(labels) });
     }
     known.insert("up".to_owned(), Metric { level: Level::Summary, labels: Some(BTreeSet::new()) });
     known.insert("ALERTS".to_owned(), Metric { level: Level::Summary, labels: None });
