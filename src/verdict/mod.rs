@@ -48,9 +48,9 @@ pub use policy_view::discovered_policy;
 pub use reach::Reach;
 pub use readiness::{EnforceCondition, EnforceReadiness};
 pub use reports::{
-    Cell, Contribution, Counter, CounterKey, Counters, DAYS_KEPT, DomainReports, Measure, NEWBORN_FOR,
-    POLICIES_OF_A_DAY_MOST, REPORTERS_OF_A_DAY_MOST, ReporterDay, SessionTally, excess, increments, policy_print,
-    session_tally,
+    Advice, Cell, Contribution, Counter, CounterKey, Counters, DAYS_KEPT, DomainReports, Measure, NEWBORN_FOR,
+    POLICIES_OF_A_DAY_MOST, REPORTERS_OF_A_DAY_MOST, ReporterDay, SessionTally, advice, excess, increments,
+    policy_print, session_tally,
 };
 pub use severity::Severity;
 pub use table::{Code, Row};

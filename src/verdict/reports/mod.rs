@@ -2,6 +2,7 @@
 //!
 //! Everything here is a pure fold: a filed report adds a [`Contribution`]; nothing is taken back, only forgotten by days.
 
+mod advice;
 mod counters;
 mod tally;
 
@@ -10,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    advice::{Advice, advice},
     counters::{Counter, CounterKey, Counters, NEWBORN_FOR, increments},
     tally::{Cell, Measure, SessionTally, excess, session_tally},
 };
