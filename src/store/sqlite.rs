@@ -1,8 +1,10 @@
 //! The store in one file of SQLite.
 
 mod page;
+mod reports;
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     path::{Path, PathBuf},
     sync::Arc,
@@ -20,15 +22,16 @@ use sqlx::{
 use tokio::sync::Mutex;
 
 use super::{
-    Batch, Bounds, CHANGES_MOST, CHANGES_OF_ONE_MOST, ChangesWanted, FORMER_MOST, Page, PageError, PageWanted, Store,
-    StoreError, StoredChange, StoredDomain, StoredHost, blob,
+    Batch, Bounds, CHANGES_MOST, CHANGES_OF_ONE_MOST, ChangesWanted, DayTotal, FORMER_MOST, Filing, IntakeCounters,
+    Page, PageError, PageWanted, ReportBatch, ReportsWanted, Store, StoreError, StoredChange, StoredDomain, StoredHost,
+    StoredReport, blob,
     failure::{code, primary, told},
     folder::Folder,
     schema,
 };
 use crate::{
     terms::{MxHost, PolicyDomain, Timestamp},
-    verdict::{Change, ChangeKind, ChangeSubject},
+    verdict::{Change, ChangeKind, ChangeSubject, DomainReports},
 };
 
 /// How long a statement waits for a reader that is in its way.
@@ -195,6 +198,35 @@ impl Store for SqliteStore {
 
     fn write(&self, batch: Arc<Batch>, now: Timestamp) -> BoxFuture<'_, Result<(), StoreError>> {
         self.write_all(batch, now).boxed()
+    }
+
+    fn file_reports(&self, batch: Arc<ReportBatch>, now: Timestamp) -> BoxFuture<'_, Result<Filing, StoreError>> {
+        self.file_all(batch, now).boxed()
+    }
+
+    fn domain_reports<'a>(
+        &'a self,
+        names: &'a [PolicyDomain],
+        since_day: i64,
+    ) -> BoxFuture<'a, Result<Vec<(PolicyDomain, DomainReports)>, StoreError>> {
+        self.domain_reports_of(names, since_day).boxed()
+    }
+
+    fn intake_counters(&self) -> BoxFuture<'_, Result<(IntakeCounters, BTreeSet<String>), StoreError>> {
+        self.intake().boxed()
+    }
+
+    fn reports<'a>(&'a self, wanted: &'a ReportsWanted) -> BoxFuture<'a, Result<Vec<StoredReport>, StoreError>> {
+        self.reports_of(wanted).boxed()
+    }
+
+    fn day_totals<'a>(
+        &'a self,
+        domain: &'a PolicyDomain,
+        since_day: i64,
+        until_day: i64,
+    ) -> BoxFuture<'a, Result<Vec<DayTotal>, StoreError>> {
+        self.day_totals_of(domain, since_day, until_day).boxed()
     }
 
     fn trim(&self, bounds: Bounds, now: Timestamp) -> BoxFuture<'_, Result<(), StoreError>> {
