@@ -21,6 +21,8 @@ const FAILURES_MOST: usize = 100;
 pub struct Listing<'a> {
     /// Which.
     pub domain: &'a PolicyDomain,
+    /// A way for reports to come in is configured.
+    pub receiving: bool,
     /// The first day of the sums, in days since 1970.
     pub since_day: i64,
     /// The last one.
@@ -35,7 +37,7 @@ pub struct Listing<'a> {
 
 /// The listing as a JSON document, one line:
 ///
-/// `{"domain","totals":{"since","until","policy_types":[{"type","sessions","failed_sessions","days":[],"reporters":[],"failures":[]}]},
+/// `{"domain","receiving","totals":{"since","until","policy_types":[{"type","sessions","failed_sessions","days":[],"reporters":[],"failures":[]}]},
 /// "reports":[],"next"}`. What is unknown is null and never left out. Kinds of policy are never added up: one session can stand under two.
 ///
 /// # Errors
@@ -43,6 +45,7 @@ pub struct Listing<'a> {
 pub fn listing_json(listing: &Listing<'_>) -> serde_json::Result<String> {
     let view = ListingView {
         domain: listing.domain.as_str(),
+        receiving: listing.receiving,
         totals: TotalsView {
             since: date(listing.since_day),
             until: date(listing.until_day),
@@ -100,6 +103,7 @@ fn sums(totals: &[DayTotal]) -> BTreeMap<PolicyType, Sums<'_>> {
 #[derive(Serialize)]
 struct ListingView<'a> {
     domain: &'a str,
+    receiving: bool,
     totals: TotalsView<'a>,
     reports: Vec<StoredView<'a>>,
     next: Option<String>,

@@ -18,7 +18,7 @@ use crate::{
 /// A report that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShownReport {
-    /// The file it stood in, and which message of it, where it holds several.
+    /// The file in which it stood, and which message of it, where it holds several.
     pub source: String,
     /// What proves who sent it.
     pub authentication: Authentication,

@@ -1,101 +1,90 @@
-//! What a failure that senders report means, and what to do about it: one table for every place that shows it.
+//! What a failure in a report means, and what to do about it: for findings, and for whoever reads reports.
 
 use crate::protocol::tls_rpt::{PolicyType, ResultType};
 
-/// What a person needs to know of a kind of failure.
+/// A failure in words. `DOMAIN` in them stands for the policy domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Advice {
-    /// What the senders saw, as a sentence.
+    /// What the sender met and what became of the mail, in one or two sentences.
     pub meaning: &'static str,
-    /// What to do, as a sentence behind "To do:".
+    /// What to do, in one or two sentences.
     pub fix: &'static str,
 }
 
-/// The advice on a result type (RFC 8460 §4.3) under a kind of policy.
-pub const fn advice(result_type: ResultType, policy_type: PolicyType) -> Advice {
-    let dane = matches!(policy_type, PolicyType::Tlsa);
-    let (meaning, fix) = match result_type {
-        ResultType::StarttlsNotSupported => (
-            "The mail host did not offer STARTTLS, or did not take it.",
-            "See that each address of the host offers STARTTLS to everybody, and that no firewall or spam filter before it \
-             takes it out of the greeting.",
-        ),
-        ResultType::CertificateHostMismatch if dane => (
-            "A TLSA record with usage 2 asks for a certificate with the name of the host, and it has another one.",
-            "Renew the certificate with the name of the MX host among its names, or publish \"3 1 1\" records, which need no name.",
-        ),
-        ResultType::CertificateHostMismatch => (
-            "The certificate is for another name than that of the mail host.",
-            "Renew it with the name of the MX host among its names; if only some addresses fail, one of them serves an old one.",
-        ),
-        ResultType::CertificateExpired => (
-            "The certificate of the mail host was past its end.",
-            "Renew it and reload the mail server: often the new file is there, and the server still serves the old one.",
-        ),
-        ResultType::CertificateNotTrusted if dane => (
-            "The chain of the mail host leads to no certificate that a TLSA record names.",
-            "Send the whole chain, with the certificate that the TLSA record with usage 2 names.",
-        ),
-        ResultType::CertificateNotTrusted => (
-            "The chain of the mail host leads to no root that the senders trust.",
-            "Serve the full chain with its intermediate certificates, from a public CA; a self-signed one does not do under MTA-STS.",
-        ),
-        ResultType::ValidationFailure => (
-            "The session failed in a way that has no word of its own: a broken handshake, no common TLS version, or an MX that the \
-             policy does not list.",
-            "Read the reason that is told, compare the mx lines of the policy with the MX records, and check the domain now.",
-        ),
-        ResultType::TlsaInvalid => (
-            "No TLSA record matched the certificate of the mail host.",
-            "Publish a record for the certificate in use at once, and take the stale ones out later; before the next renewal publish the \
-             new record first.",
-        ),
-        ResultType::DnssecInvalid => (
-            "The DNSSEC signatures of the domain or of its mail host did not validate.",
-            "Check the zone with a DNSSEC debugger: signatures past their end, a DS record that does not fit, a server with an old zone.",
-        ),
-        ResultType::DaneRequired => (
-            "The sender insists on DANE, and the mail host has no usable TLSA records.",
-            "Sign the zone and publish TLSA records, or ask the sender to take this destination out of its own rule.",
-        ),
-        ResultType::StsPolicyFetchError => (
-            "The record announces a policy, and the senders could not fetch it.",
-            "See that https://mta-sts.DOMAIN/.well-known/mta-sts.txt answers 200 without a redirect from everywhere: a filter against bots \
-             often stands before it.",
-        ),
-        ResultType::StsPolicyInvalid => (
-            "The policy was fetched, and the senders could not use it.",
-            "Correct the policy file, then publish a new id; smtptls-exporter check shows the line that is wrong.",
-        ),
-        ResultType::StsWebpkiInvalid => (
-            "The certificate of the policy host mta-sts.DOMAIN did not validate.",
-            "Renew the certificate of the policy host, with that name and the full chain.",
-        ),
-        ResultType::Other => (
-            "The report gives a result that the registry does not know, or none.",
-            "Read the reason that is told, and check the domain now.",
-        ),
-    };
+const fn says(meaning: &'static str, fix: &'static str) -> Advice {
     Advice { meaning, fix }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_result_has_its_own_sentences() {
-        for policy_type in PolicyType::ALL {
-            let mut seen = std::collections::BTreeSet::new();
-            for result_type in ResultType::ALL {
-                let Advice { meaning, fix } = advice(result_type, policy_type);
-                assert!(meaning.ends_with('.') && fix.ends_with('.') && meaning.is_ascii() && fix.is_ascii());
-                assert!(seen.insert(meaning), "{result_type:?}: {meaning}");
-            }
-        }
-        // What helps under MTA-STS may not under DANE: a public CA means nothing there (RFC 7672 §3.1.1).
-        for result_type in [ResultType::CertificateHostMismatch, ResultType::CertificateNotTrusted] {
-            assert_ne!(advice(result_type, PolicyType::Sts), advice(result_type, PolicyType::Tlsa), "{result_type:?}");
-        }
+/// What a result type (RFC 8460 §4.3) means under a kind of policy.
+pub const fn advice(result_type: ResultType, policy_type: PolicyType) -> Advice {
+    use PolicyType::Tlsa;
+    match (result_type, policy_type) {
+        (ResultType::StarttlsNotSupported, _) => says(
+            "The mail host did not offer STARTTLS, or refused it: senders that enforce do not deliver to it.",
+            "Switch STARTTLS on at every address of the host. If it is on, look for a firewall or proxy before the host that takes it \
+             out of the EHLO answer.",
+        ),
+        (ResultType::CertificateHostMismatch, Tlsa) => says(
+            "The certificate is for another name than the TLSA base domain, where the TLSA record (usage 2) asks for the name: senders \
+             that apply DANE do not deliver.",
+            "Issue a certificate that names the host, or publish 3 1 1 records, which ask for no name.",
+        ),
+        (ResultType::CertificateHostMismatch, _) => says(
+            "The certificate does not name the mail host, or the policy does not list the host: senders that enforce do not deliver to \
+             it.",
+            "Issue a certificate with the host's name among its DNS names, and compare the mx lines of the policy with the MX records.",
+        ),
+        (ResultType::CertificateExpired, Tlsa) => says(
+            "The certificate has expired, where the TLSA record (usage 2) asks for its dates: senders that apply DANE do not deliver.",
+            "Renew the certificate and reload the mail server; or publish 3 1 1 records, which ask for no dates.",
+        ),
+        (ResultType::CertificateExpired, _) => says(
+            "The certificate of the mail host has expired: senders that enforce do not deliver to it.",
+            "Renew the certificate and reload the mail server: often the new one lies on the disk and the old one is in use.",
+        ),
+        (ResultType::CertificateNotTrusted, Tlsa) => says(
+            "The certificate leads to none of the CAs that the TLSA records name: senders that apply DANE do not deliver.",
+            "Send the whole chain, and publish a TLSA record for a CA that is in it, or 3 1 1 records for the host's own key.",
+        ),
+        (ResultType::CertificateNotTrusted, _) => says(
+            "The certificate of the mail host leads to no CA that the sender trusts: senders that enforce do not deliver to it.",
+            "Install a certificate of a public CA with its intermediates; a missing intermediate is the usual cause.",
+        ),
+        (ResultType::ValidationFailure, _) => says(
+            "The sender could not set up TLS as the policy asks, for a reason that has no word of its own: senders that enforce do not \
+             deliver.",
+            "Read the failure reason in the report. The usual ones: a mail host that the policy does not list, no TLS version or cipher \
+             in common, a TLS alert.",
+        ),
+        (ResultType::TlsaInvalid, _) => says(
+            "No TLSA record matches what the mail host presents: senders that apply DANE do not deliver to it.",
+            "Publish a TLSA record for the certificate in use beside the old one; take the old one out after two TTLs.",
+        ),
+        (ResultType::DnssecInvalid, _) => says(
+            "The sender's resolver got no answer that validates by DNSSEC: senders that validate do not deliver.",
+            "Look for expired signatures, a DS record without its key, and name servers that do not prove what is absent.",
+        ),
+        (ResultType::DaneRequired, _) => says(
+            "The sender insists on DANE for this domain, and the mail host has no usable TLSA records: it does not deliver.",
+            "Publish TLSA records in a signed zone, or ask that sender to drop its rule.",
+        ),
+        (ResultType::StsPolicyFetchError, _) => says(
+            "The sender could not fetch the MTA-STS policy: without an older one it delivers unprotected, with one it keeps to that.",
+            "Fetch https://mta-sts.DOMAIN/.well-known/mta-sts.txt from elsewhere: it has to answer 200 without a redirect, as text/plain, \
+             and to robots too.",
+        ),
+        (ResultType::StsPolicyInvalid, _) => says(
+            "The sender fetched the MTA-STS policy and cannot use it: it delivers unprotected, or keeps to an older one.",
+            "Check the policy file line by line: version, mode, mx and max_age, each on a line of its own.",
+        ),
+        (ResultType::StsWebpkiInvalid, _) => says(
+            "The certificate of the policy host is not valid for mta-sts.DOMAIN: the sender takes no policy from it, and delivers \
+             unprotected or keeps to an older one.",
+            "Renew the certificate of the policy host, for exactly that name and with its intermediates.",
+        ),
+        (ResultType::Other, _) => says(
+            "The sender names a failure that RFC 8460 does not know.",
+            "Read the failure reason in the report, and compare with what this monitor sees of the host.",
+        ),
     }
 }
