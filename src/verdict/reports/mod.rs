@@ -20,7 +20,7 @@ pub use self::{
     counters::{Counter, CounterKey, Counters, NEWBORN_FOR, increments},
     days::Sessions,
     novelty::{NewFailure, Novelty},
-    tally::{Cell, Measure, SessionTally, excess, session_tally},
+    tally::{Cell, Measure, SESSIONS_MOST, SessionTally, excess, largest, session_tally},
 };
 pub(crate) use self::{
     assess::{assess, is_missed},

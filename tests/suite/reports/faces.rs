@@ -18,7 +18,13 @@ const VERBOSE: Look = Look { verbose: true, ..PLAIN };
 
 /// One policy of a report: its kind, its domain, mode of the policy, sessions that succeeded and failed, and the failures as (result type,
 /// sessions, MX host, reason).
-pub(super) fn policy(kind: &str, domain: &str, mode: &str, sessions: [u64; 2], failures: &[(&str, u64, &str, &str)]) -> Value {
+pub(super) fn policy(
+    kind: &str,
+    domain: &str,
+    mode: &str,
+    sessions: [u64; 2],
+    failures: &[(&str, u64, &str, &str)],
+) -> Value {
     let lines = match kind {
         "sts" => json!(["version: STSv1", format!("mode: {mode}"), "mx: *.example.com", "max_age: 604800"]),
         _ => json!([]),
@@ -55,7 +61,12 @@ fn digest(reports: &[Value]) -> Digest {
 }
 
 fn healthy() -> Value {
-    report("Google Inc.", 20, "2026-11-20T00:00:00Z_example.com", &[policy("sts", "example.com", "enforce", [1204, 0], &[])])
+    report(
+        "Google Inc.",
+        20,
+        "2026-11-20T00:00:00Z_example.com",
+        &[policy("sts", "example.com", "enforce", [1204, 0], &[])],
+    )
 }
 
 /// Two reporters: an expired certificate at one host in enforce, seen by both, TLSA records of one of them, and a domain in testing.
@@ -76,8 +87,20 @@ fn failing() -> Vec<Value> {
             22,
             "2026-11-22T00:00:00Z_example.com",
             &[
-                policy("sts", "example.com", "enforce", [198, 2], &[("certificate-expired", 2, "mx2.example.com", "expired")]),
-                policy("sts", "example.org", "testing", [0, 500], &[("certificate-host-mismatch", 400, "mx1.example.com", "")]),
+                policy(
+                    "sts",
+                    "example.com",
+                    "enforce",
+                    [198, 2],
+                    &[("certificate-expired", 2, "mx2.example.com", "expired")],
+                ),
+                policy(
+                    "sts",
+                    "example.org",
+                    "testing",
+                    [0, 500],
+                    &[("certificate-host-mismatch", 400, "mx1.example.com", "")],
+                ),
             ],
         ),
     ]
@@ -96,7 +119,10 @@ fn failures_of_two_reporters() {
     assert!(place("certificate-expired") < place("tlsa-invalid"), "{text}");
     assert!(place("tlsa-invalid") < place("certificate-host-mismatch"), "{text}");
     assert!(text.contains("32 sessions, from 20 Nov to 22 Nov: Google Inc. and Microsoft Corporation"), "{text}");
-    assert!(text.contains("1,700 sessions, 532 failed (31.2 %)") && text.contains("1,000 sessions, 10 failed (1.0 %)"), "{text}");
+    assert!(
+        text.contains("1,700 sessions, 532 failed (31.2 %)") && text.contains("1,000 sessions, 10 failed (1.0 %)"),
+        "{text}"
+    );
     // Of Microsoft's 1,000 sessions under both kinds there were 1,000, not 2,000.
     assert!(text.contains("30 failed of 1,000 sessions"), "{text}");
     // 100 of the 500 are in no detail.
@@ -113,7 +139,10 @@ fn a_thousand_reports_are_one_page() {
         let failures = [("starttls-not-supported", failed, mx.as_str(), "")];
         let failures = if failed > 0 { &failures[..] } else { &[] };
         let policy = policy("sts", &format!("d{}.example", number % 50), "enforce", [99, failed], failures);
-        digest.add(&shown("x", &report(&format!("Sender {}", number % 40), 1 + number % 20, &number.to_string(), &[policy])));
+        digest.add(&shown(
+            "x",
+            &report(&format!("Sender {}", number % 40), 1 + number % 20, &number.to_string(), &[policy]),
+        ));
     }
     let text = summary(&digest, NOW, PLAIN);
     assert!(text.contains("1,000 reports"), "{text}");
@@ -200,7 +229,8 @@ fn json_is_what_the_interface_says() {
     let failing = shown("a.json", &reports.remove(0));
     let mut document = Document::default();
     let mut text = document.report(&failing).unwrap();
-    text += &document.report(&shown("b.json", &json!({"policies": [], "report-id": "x", "contact-info": null}))).unwrap();
+    text +=
+        &document.report(&shown("b.json", &json!({"policies": [], "report-id": "x", "contact-info": null}))).unwrap();
     let mut digest = Digest::default();
     digest.add_duplicate();
     let refusal = Refusal::new(RefusalReason::BadJson, "not \"JSON\"\u{1b}");

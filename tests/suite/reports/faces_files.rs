@@ -34,7 +34,8 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 fn json(number: u64) -> String {
-    report("Sender", 20, &format!("r{number}"), &[policy("sts", "example.com", "enforce", [number, 0], &[])]).to_string()
+    report("Sender", 20, &format!("r{number}"), &[policy("sts", "example.com", "enforce", [number, 0], &[])])
+        .to_string()
 }
 
 fn mail(number: u64) -> String {
@@ -54,7 +55,8 @@ fn mbox(numbers: &[u64]) -> String {
 /// What lies ready for the monitor, with its content.
 fn incoming(state: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let Ok(entries) = fs::read_dir(state.join("incoming")) else { return Vec::new() };
-    let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+    let mut files: Vec<_> =
+        entries.map(|entry| entry.unwrap().path()).map(|path| (path.clone(), fs::read(path).unwrap())).collect();
     files.sort();
     files
 }
@@ -91,7 +93,10 @@ fn every_kind_of_file_is_shown_and_each_report_once() {
     let shown = text(&output.stdout);
     assert!(shown.starts_with("TLS reports   NO SESSION FAILED"), "{shown}");
     assert!(shown.contains("2 copies of reports that were read before"), "{shown}");
-    assert!(output.stderr.is_empty() && !shown.contains('\u{1b}'), "no bar and no colour without a terminal: {output:?}");
+    assert!(
+        output.stderr.is_empty() && !shown.contains('\u{1b}'),
+        "no bar and no colour without a terminal: {output:?}"
+    );
 }
 
 #[test]
@@ -183,12 +188,14 @@ fn what_cannot_be_written_now_is_asked_for_again() {
     // A configuration that somebody is at work on must not bounce the mail.
     let config = folder.path().join("config.yml");
     fs::write(&config, "domains: [\n").unwrap();
-    let output = program(&["report", "ingest", "--config.file", config.to_str().unwrap(), "-"], Some(mail(1).as_bytes()));
+    let output =
+        program(&["report", "ingest", "--config.file", config.to_str().unwrap(), "-"], Some(mail(1).as_bytes()));
     assert_eq!(status(&output), 75, "{output:?}");
     // And where it is whole, its folder is the one.
     let dir = folder.path().join("kept");
     fs::write(&config, format!("domains: [example.com]\nstate: {{dir: {}}}\n", dir.display())).unwrap();
-    let output = program(&["report", "ingest", "--config.file", config.to_str().unwrap(), "-"], Some(mail(1).as_bytes()));
+    let output =
+        program(&["report", "ingest", "--config.file", config.to_str().unwrap(), "-"], Some(mail(1).as_bytes()));
     assert_eq!(status(&output), 0, "{output:?}");
     assert_eq!(incoming(&dir).len(), 1);
 }
