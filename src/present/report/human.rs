@@ -100,6 +100,10 @@ fn failures(page: &mut Page, digest: &Digest, now: Timestamp) {
         if explained.insert((key.result_type, key.policy_type)) {
             let Advice { meaning, fix } = what_to_do(key);
             page.paragraph(EXPLANATION, Role::Plain, meaning);
+            let fix = match digest.domains.first().filter(|_| digest.domains.len() == 1) {
+                Some(domain) => fix.replace("DOMAIN", domain),
+                None => fix.to_owned(),
+            };
             page.paragraph(EXPLANATION, Role::Plain, &format!("To do: {fix}"));
         } else {
             page.paragraph(EXPLANATION, Role::Faint, "What it means and what to do: as above.");
@@ -137,12 +141,14 @@ fn failure(page: &mut Page, key: &FailureKey, sum: &FailureSum, now: Timestamp) 
         }
         page.paragraph(EXPLANATION, Role::Plain, &format!("Reason told: {}", reasons.join(", ")));
     }
-    page.paragraph(EXPLANATION, Role::Plain, effect(harm, key));
+    if let Some(effect) = effect(harm, key) {
+        page.paragraph(EXPLANATION, Role::Plain, effect);
+    }
 }
 
-/// What it does to mail.
-const fn effect(harm: Harm, key: &FailureKey) -> &'static str {
-    match (harm, key.policy_type, key.result_type) {
+/// What it does to mail, where the meaning of the failure does not say it.
+const fn effect(harm: Harm, key: &FailureKey) -> Option<&'static str> {
+    Some(match (harm, key.policy_type, key.result_type) {
         (Harm::Notice, ..) => "No session failed by it: it is a notice.",
         (Harm::Refused, PolicyType::Sts, _) => "These sessions delivered no mail: the policy was in enforce.",
         (Harm::Refused, ..) => "These sessions delivered no mail.",
@@ -151,12 +157,12 @@ const fn effect(harm: Harm, key: &FailureKey) -> &'static str {
             Harm::Delivered,
             _,
             Some(ResultType::StsPolicyFetchError | ResultType::StsPolicyInvalid | ResultType::StsWebpkiInvalid),
-        ) => "A sender that holds no older policy delivers all the same, without protection.",
+        ) => return None,
         (Harm::Delivered, PolicyType::Sts, _) => {
             "The mail was delivered all the same: the policy was not in enforce. In enforce it would not be."
         }
         (Harm::Delivered, ..) => "The mail was delivered all the same: no policy asks for TLS.",
-    }
+    })
 }
 
 fn what_to_do(key: &FailureKey) -> Advice {
@@ -246,12 +252,12 @@ fn rejected(page: &mut Page, digest: &Digest) {
 /// What helps.
 const fn hint(reason: RefusalReason) -> &'static str {
     match reason {
-        RefusalReason::TooLarge => "no sender makes reports of this size: look at the file before anything opens it.",
-        RefusalReason::BadEncoding => "see that the file is whole: fetch it from the mailbox again, as it came.",
-        RefusalReason::BadJson => "if it came from a reporter, tell them; the file stays as it is.",
-        RefusalReason::UnknownDomain => "add the domain to the configuration, if it is yours.",
-        RefusalReason::Unauthenticated => "if the mail is genuine, see that it was stored unchanged, with its header.",
-        RefusalReason::RateLimited => "send it again later.",
+        RefusalReason::TooLarge => "No sender makes reports of this size: look at the file before anything opens it.",
+        RefusalReason::BadEncoding => "See that the file is whole: fetch it from the mailbox again, as it came.",
+        RefusalReason::BadJson => "If it came from a reporter, tell them; the file stays as it is.",
+        RefusalReason::UnknownDomain => "Add the domain to the configuration, if it is yours.",
+        RefusalReason::Unauthenticated => "If the mail is genuine, see that it was stored unchanged, with its header.",
+        RefusalReason::RateLimited => "Send it again later.",
     }
 }
 
