@@ -146,15 +146,18 @@ fn failure(page: &mut Page, key: &FailureKey, sum: &FailureSum, now: Timestamp) 
         }
         say(page, EXPLANATION, Role::Plain, &format!("Reason told: {}", reasons.join(", ")));
     }
-    if let Some(effect) = effect(harm, key) {
+    if let Some(effect) = effect(harm, key, sum.modes.len()) {
         say(page, EXPLANATION, Role::Plain, effect);
     }
 }
 
 /// What it does to mail, where the meaning of the failure does not say it.
-const fn effect(harm: Harm, key: &FailureKey) -> Option<&'static str> {
+const fn effect(harm: Harm, key: &FailureKey, modes: usize) -> Option<&'static str> {
     Some(match (harm, key.policy_type, key.result_type) {
         (Harm::Notice, ..) => "No session failed by it: it is a notice.",
+        (Harm::Refused, PolicyType::Sts, _) if modes > 1 => {
+            "Those under a policy in enforce delivered no mail; it was in another mode for some."
+        }
         (Harm::Refused, PolicyType::Sts, _) => "These sessions delivered no mail: the policy was in enforce.",
         (Harm::Refused, ..) => "These sessions delivered no mail.",
         (Harm::Unknown, ..) => "The report does not show the policy: in enforce these sessions delivered no mail.",
