@@ -2,6 +2,7 @@
 
 mod authenticity;
 mod destination;
+mod envelope;
 mod record;
 mod report;
 
@@ -10,7 +11,11 @@ pub use authenticity::{
     organizational_domain, signature_claims,
 };
 pub use destination::{Destination, Scheme};
+pub use envelope::{
+    Declared, MAIL_MOST, MailPart, MailReport, ReportMail, ReportReader, Shape, open_mail, read_mail, sniff, split_mbox,
+};
 pub use record::{TlsRptRecord, read_tlsrpt_records};
 pub use report::{
-    FailureDetail, PolicyType, Quirk, Quirks, Refusal, RefusalReason, ReportedPolicy, ResultType, TEXT_MOST, TlsReport,
+    DETAILS_MOST, FailureDetail, JSON_MOST, LINES_MOST, POLICIES_MOST, PolicyType, Quirk, Quirks, Refusal,
+    RefusalReason, ReportedPolicy, ResultType, TEXT_MOST, TlsReport, read_report,
 };
