@@ -13,7 +13,9 @@ use mail_auth::{
     AuthenticatedMessage, DkimResult as Checked, DnsError, Error, MX, MessageAuthenticator, Parameters, RecordSet,
     ResolverCache, Txt,
     common::{crypto::Algorithm, parse::TxtRecordParser, verify::DomainKey},
-    hickory_resolver::{TokioResolver, config::ResolverConfig, net::runtime::TokioRuntimeProvider, proto::op::ResponseCode},
+    hickory_resolver::{
+        TokioResolver, config::ResolverConfig, net::runtime::TokioRuntimeProvider, proto::op::ResponseCode,
+    },
 };
 use tokio::time::timeout;
 
@@ -91,7 +93,9 @@ impl Key {
                 let why = error.map_or_else(|| "there is none".to_owned(), |error| error.to_string());
                 Self::Missing(format!("no usable key at {}: {why}", lookup.name))
             }
-            LookupOutcome::NoData | LookupOutcome::NxDomain => Self::Missing(format!("there is no key at {}", lookup.name)),
+            LookupOutcome::NoData | LookupOutcome::NxDomain => {
+                Self::Missing(format!("there is no key at {}", lookup.name))
+            }
             LookupOutcome::Failed(failure) => Self::Unknown(format!("{}: {failure}", lookup.name)),
         }
     }
@@ -175,9 +179,13 @@ fn hold(mail: &[u8], claims: &[&SignatureClaim], keys: &KnownKeys) -> Result<Vec
                     DkimOutcome::Fail("the key has less than 1024 bits (RFC 8301 §3.2)".to_owned())
                 }
                 (_, Checked::Pass) => return DkimOutcome::Pass,
-                (_, Checked::Fail(error) | Checked::Neutral(error) | Checked::PermError(error) | Checked::TempError(error)) => {
-                    DkimOutcome::Fail(error.to_string())
-                }
+                (
+                    _,
+                    Checked::Fail(error)
+                    | Checked::Neutral(error)
+                    | Checked::PermError(error)
+                    | Checked::TempError(error),
+                ) => DkimOutcome::Fail(error.to_string()),
                 (_, Checked::None) => continue,
             };
         }
