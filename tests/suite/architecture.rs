@@ -29,7 +29,7 @@ const MEANS: [(&[&str], &[&str]); 15] = [
     // `config` reads URLs.
     (&["http"], &["net", "web", "config"]),
     (&["webpki", "x509_parser", "rustls_pki_types"], &["protocol", "net"]),
-    (&["rand"], &["net", "monitor"]),
+    (&["rand"], &["net", "monitor", "cli"]),
     (&["Command"], &["cli"]),
 ];
 
