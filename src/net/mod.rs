@@ -11,6 +11,7 @@ mod roots;
 mod starttls;
 mod survey;
 mod tls_client;
+mod tls_server;
 
 pub use clock::now;
 pub use dial::{DialOptions, Dialer};
@@ -19,3 +20,4 @@ pub use policy_fetch::{Endpoint, FetchOptions, FetchTimeouts, HTTPS_PORT, MAX_BO
 pub use roots::{RootChoice, RootsError, load_roots};
 pub use starttls::{SMTP_PORT, SmtpOptions, SmtpProber, SmtpTimeouts};
 pub use tls_client::{TlsClient, TlsSetupError};
+pub use tls_server::{ServedTls, ServerCertificate, ServerCertificateError};
