@@ -180,11 +180,14 @@ mod tests {
     #[test]
     fn ten_thousand_organizations_get_few_labels() {
         let mut labels = Labels::default();
-        for day in 100..110 {
-            let all: Vec<_> = (0..10_000_u64).map(|n| contribution(&format!("r{n}-{day}.test"), day, n)).collect();
+        for day in 100..110_i64 {
+            // Each day others, and larger ones.
+            let sessions = |n: u64| n + day.unsigned_abs() * 1_000_000;
+            let all: Vec<_> =
+                (0..1_000_u64).map(|n| contribution(&format!("r{n}-{day}.test"), day, sessions(n))).collect();
             labels.note(&all, day);
             let again: Vec<_> =
-                (0..10_000_u64).map(|n| contribution(&format!("r{n}-{day}.test"), day + 1, n)).collect();
+                (0..1_000_u64).map(|n| contribution(&format!("r{n}-{day}.test"), day + 1, sessions(n))).collect();
             labels.note(&again, day + 1);
         }
         assert!(labels.ranked.len() <= RANKED_MOST);

@@ -1,5 +1,10 @@
 //! TLS reports (RFC 8460): from the bytes to the counters.
 
+mod intake;
+mod intake_attack;
+mod intake_dkim;
+mod intake_folders;
+mod intake_posts;
 mod made;
 mod reader;
 mod reader_corpus;
@@ -7,3 +12,4 @@ mod reader_limits;
 mod reader_mail;
 mod reader_quirks;
 mod reader_vectors;
+mod signing;
