@@ -3,6 +3,7 @@
 mod chain_cache;
 mod clock;
 mod dial;
+mod dkim;
 mod legacy_hello;
 mod policy_fetch;
 pub mod resolver;
@@ -10,10 +11,13 @@ mod roots;
 mod starttls;
 mod survey;
 mod tls_client;
+mod tls_server;
 
 pub use clock::now;
 pub use dial::{DialOptions, Dialer};
+pub use dkim::check_signatures;
 pub use policy_fetch::{Endpoint, FetchOptions, FetchTimeouts, HTTPS_PORT, MAX_BODY, PolicyFetcher};
 pub use roots::{RootChoice, RootsError, load_roots};
 pub use starttls::{SMTP_PORT, SmtpOptions, SmtpProber, SmtpTimeouts};
 pub use tls_client::{TlsClient, TlsSetupError};
+pub use tls_server::{ServedTls, ServerCertificate, ServerCertificateError};

@@ -3,6 +3,11 @@
 mod faces;
 mod faces_api;
 mod faces_files;
+mod intake;
+mod intake_attack;
+mod intake_dkim;
+mod intake_folders;
+mod intake_posts;
 mod made;
 mod reader;
 mod reader_corpus;
@@ -10,3 +15,4 @@ mod reader_limits;
 mod reader_mail;
 mod reader_quirks;
 mod reader_vectors;
+mod signing;
