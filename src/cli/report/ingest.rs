@@ -15,12 +15,10 @@ use crate::{
         complain, print,
         settings::{Source, colour, refused},
     },
+    monitor::INCOMING,
     net::now,
     protocol::tls_rpt::{Shape, sniff, split_mbox},
 };
-
-/// The folder below the state folder from which the monitor takes reports.
-const INCOMING: &str = "incoming";
 
 /// The status by which a program asks an MTA to try again (`EX_TEMPFAIL` of sysexits.h; Postfix's pipe(8) and others).
 const TRY_AGAIN: u8 = 75;
