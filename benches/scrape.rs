@@ -6,7 +6,7 @@
 #![allow(clippy::print_stdout, clippy::expect_used, reason = "a program for the person at the terminal")]
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::Arc,
     time::{Duration, Instant},
@@ -114,6 +114,8 @@ fn snapshot(domains: usize) -> Snapshot {
             due_at: None,
             assessment: Some(Arc::new(assessment(&domain, mx))),
             last_success_at: Some(NOW),
+            reports: None,
+            shown: BTreeMap::new(),
         };
         snapshot.domains.insert(domain, Arc::new(state));
     }

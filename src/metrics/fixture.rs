@@ -1,6 +1,6 @@
 //! A small world for tests: a healthy domain, a broken one, one that this side cannot see, and one not probed yet.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use crate::{
     facts::{
@@ -521,6 +521,8 @@ pub(crate) fn domain_state(name: &str, assessment: Option<Assessment>) -> Arc<Do
         due_at: None,
         assessment: assessment.map(Arc::new),
         last_success_at: success.then_some(NOW),
+        reports: None,
+        shown: BTreeMap::new(),
     })
 }
 
@@ -569,5 +571,6 @@ pub(crate) fn snapshot() -> Snapshot {
         hosts: hosts.into_iter().map(|state| (state.host.clone(), state)).collect(),
         vantage: Arc::new(Vantage { dnssec: DnssecSight::Validating, ip6_route: false, ..Vantage::default() }),
         canaries: vec![(host("canary.example"), Some(true)), (host("young.example"), None)],
+        intake: None,
     }
 }

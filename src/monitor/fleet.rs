@@ -23,8 +23,9 @@ use crate::{
         AddressLookup, AddressObservation, DnssecSight, DomainObservation, HostObservation, PolicyHostObservation,
         SmtpOutcome, Vantage,
     },
+    store::IntakeCounters,
     terms::{MxHost, PolicyDomain, Timestamp},
-    verdict::{Change, DomainHistory, HostHistory, discovered_policy},
+    verdict::{Change, DomainHistory, DomainReports, HostHistory, discovered_policy},
 };
 
 /// How long the series of an address that is no longer in the DNS stay, so that rotating pools do not churn.
@@ -73,6 +74,8 @@ struct Domain {
     policy_failures: u32,
     last_success_at: Option<Timestamp>,
     due_at: Option<Timestamp>,
+    /// What reports say; nothing where no report source is configured.
+    reports: Option<Arc<DomainReports>>,
 }
 
 #[derive(Debug)]
@@ -114,6 +117,8 @@ pub(crate) struct Fleet {
     changed: bool,
     /// What changed since [`Fleet::take_changes`].
     changes: Vec<Change>,
+    /// What the intake of reports counted; nothing where no report source is configured.
+    intake: Option<Arc<IntakeCounters>>,
     snapshot: Arc<Snapshot>,
     unsaved: Unsaved,
 }
@@ -133,6 +138,7 @@ impl Fleet {
             changed_hosts: BTreeSet::new(),
             changed: true,
             changes: Vec::new(),
+            intake: None,
             snapshot: Arc::default(),
             unsaved: Unsaved::default(),
         };
@@ -375,7 +381,8 @@ impl Fleet {
             hosts.insert(name.clone(), Arc::new(self.host_state(name, host, &domains, now)));
         }
         let canaries = self.canaries.iter().map(|(name, canary)| (name.clone(), canary.reached)).collect();
-        self.snapshot = Arc::new(Snapshot { domains, hosts, vantage: Arc::clone(&self.vantage), canaries });
+        let (vantage, intake) = (Arc::clone(&self.vantage), self.intake.clone());
+        self.snapshot = Arc::new(Snapshot { domains, hosts, vantage, canaries, intake });
         Some(Arc::clone(&self.snapshot))
     }
 
@@ -445,6 +452,7 @@ impl Domain {
             policy_failures: 0,
             last_success_at: None,
             due_at: None,
+            reports: None,
         }
     }
 

@@ -27,6 +27,7 @@ pub use host::{HostHistory, SeenTlsa};
 use crate::{
     facts::{AddressLookup, Lookup},
     terms::{MxHost, Timestamp},
+    verdict::DomainReports,
 };
 
 /// What is remembered of one question to the DNS.
@@ -54,6 +55,8 @@ pub struct History {
     pub domain: DomainHistory,
     /// Of its hosts.
     pub hosts: BTreeMap<MxHost, Arc<HostHistory>>,
+    /// What reports say; nothing where no report source is configured.
+    pub reports: Option<Arc<DomainReports>>,
 }
 
 impl Tally {

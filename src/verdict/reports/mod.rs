@@ -91,6 +91,11 @@ impl DomainReports {
         self.last_end = self.last_end.max(contribution.end);
     }
 
+    /// The counters as a scrape shows them at `now`.
+    pub fn shown(&self, now: Timestamp) -> BTreeMap<CounterKey, u64> {
+        self.counters.iter().map(|(key, counter)| (key.clone(), counter.shown(now))).collect()
+    }
+
     /// Forgets the days that are too old.
     pub fn forget_before(&mut self, day: i64) {
         self.days = self.days.split_off(&day);
