@@ -3,6 +3,7 @@
 mod chain_cache;
 mod clock;
 mod dial;
+mod imap;
 mod legacy_hello;
 mod policy_fetch;
 pub mod resolver;
@@ -13,6 +14,9 @@ mod tls_client;
 
 pub use clock::now;
 pub use dial::{DialOptions, Dialer};
+pub use imap::{
+    Fetched, IMAPS_PORT, ImapAccount, ImapConnector, ImapError, ImapLogin, ImapSession, ImapTimeouts, Uid,
+};
 pub use policy_fetch::{FetchOptions, FetchTimeouts, HTTPS_PORT, MAX_BODY, PolicyFetcher};
 pub use roots::{RootChoice, RootsError, load_roots};
 pub use starttls::{SMTP_PORT, SmtpOptions, SmtpProber, SmtpTimeouts};

@@ -11,7 +11,7 @@ const ROOMS: [&str; 12] =
     ["terms", "facts", "protocol", "verdict", "config", "net", "store", "monitor", "present", "metrics", "web", "cli"];
 
 /// Words with the rooms that may have them. What stands in no row is free.
-const MEANS: [(&[&str], &[&str]); 15] = [
+const MEANS: [(&[&str], &[&str]); 16] = [
     (&["async", "tokio", "tokio_util", "futures_util"], &["net", "store", "monitor", "web", "cli"]),
     (&["UdpSocket", "socket2"], &["net", "web"]),
     // `healthcheck` asks the own server.
@@ -29,6 +29,7 @@ const MEANS: [(&[&str], &[&str]); 15] = [
     // `config` reads URLs.
     (&["http"], &["net", "web", "config"]),
     (&["webpki", "x509_parser", "rustls_pki_types"], &["protocol", "net"]),
+    (&["async_imap"], &["net"]),
     (&["rand"], &["net", "monitor"]),
     (&["Command"], &["cli"]),
 ];
