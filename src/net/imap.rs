@@ -49,8 +49,6 @@ pub const IMAPS_PORT: u16 = 993;
 const SEARCH_WINDOW: u32 = 5000;
 /// So many of the newest messages of a mailbox are looked at in all: the reports of ten years to a thousand domains.
 const MOST_SEARCHED: u32 = 1_000_000;
-/// A search ends once it has found so many: they are handled before it goes on.
-const MOST_FOUND: usize = 5000;
 /// Addresses of a server that are tried.
 const MAX_ADDRESSES: usize = 8;
 /// The largest file of a password or token, in bytes: tokens have a few kilobytes.
@@ -122,7 +120,6 @@ pub struct ImapSession {
     exists: u32,
     /// The value of the mailbox; a server without it keeps no number from one session to the next.
     uid_validity: Option<u32>,
-    read_only: bool,
     keeps_keywords: bool,
 }
 
@@ -177,6 +174,9 @@ pub enum ImapError {
         /// It would work if the folder were there (RFC 3501 §7.1, TRYCREATE).
         try_create: bool,
     },
+    /// Nothing could be moved or marked, so that all of it would be read again and again.
+    #[error("the folder {0:?} can be read and not be changed")]
+    ReadOnly(String),
     /// A deadline passed.
     #[error("no answer in time to {0}")]
     Timeout(&'static str),
@@ -244,14 +244,17 @@ impl ImapConnector {
             .map_err(|_| ImapError::Tls("the server's name cannot be sent as SNI".into()))?;
         let deadline = Instant::now() + self.timeouts.greeting;
         let tls = timeout_at(deadline, self.tls.connect(name, tcp)).await;
-        let tls = tls.map_err(|_| ImapError::Timeout("the TLS handshake"))?.map_err(|error| ImapError::Tls(words(&error)))?;
+        let tls =
+            tls.map_err(|_| ImapError::Timeout("the TLS handshake"))?.map_err(|error| ImapError::Tls(words(&error)))?;
         let mut client = Client::new(Guard::new(tls));
         let greeting = timeout_at(deadline, client.read_response()).await;
         let greeting = greeting.map_err(|_| ImapError::Timeout("the connection"))?.map_err(|error| broken(&error))?;
         match greeting.as_ref().map(|greeting| greeting.parsed()) {
             // Where the server knows the user already it refuses the login, and says so.
             Some(Response::Data { status: Status::Ok | Status::PreAuth, .. }) => {}
-            Some(Response::Data { outcome, .. }) => return Err(ImapError::Closed(said(outcome.information.as_deref()))),
+            Some(Response::Data { outcome, .. }) => {
+                return Err(ImapError::Closed(said(outcome.information.as_deref())));
+            }
             Some(_) => return Err(ImapError::Protocol("it does not begin with a greeting".into())),
             None => return Err(ImapError::Closed("without a greeting".into())),
         }
@@ -264,7 +267,6 @@ impl ImapConnector {
             extensions: Extensions::default(),
             exists: 0,
             uid_validity: None,
-            read_only: false,
             keeps_keywords: false,
         };
         session.look_around().await?;
@@ -291,14 +293,12 @@ impl ImapConnector {
 }
 
 impl ImapSession {
+    /// A search ends once it has found so many: they are handled before it goes on.
+    pub const MOST_FOUND: usize = 5000;
+
     /// How long what a [`Uid`] names stays the same.
     pub const fn uid_validity(&self) -> Option<u32> {
         self.uid_validity
-    }
-
-    /// Whether what was handled can be told from what was not after this session, too.
-    pub const fn remembers(&self) -> bool {
-        !self.read_only
     }
 
     /// Whether the server tells of new messages by itself (RFC 2177).
@@ -306,7 +306,7 @@ impl ImapSession {
         self.extensions.idle
     }
 
-    /// The messages that were not handled yet, the oldest first; not more than [`MOST_FOUND`] at a time.
+    /// The messages that were not handled yet; not all of them where there are more than [`MOST_FOUND`](Self::MOST_FOUND).
     ///
     /// # Errors
     /// [`ImapError`]; the session is of no use then.
@@ -321,7 +321,7 @@ impl ImapSession {
         let mut found = BTreeSet::new();
         let last = self.exists;
         let mut first = last.saturating_sub(MOST_SEARCHED.saturating_sub(1)).max(1);
-        while first <= last && found.len() < MOST_FOUND {
+        while first <= last && found.len() < Self::MOST_FOUND {
             let end = first.saturating_add(SEARCH_WINDOW.saturating_sub(1)).min(last);
             let search = format!("UID SEARCH {first}:{end} {which}");
             self.command("UID SEARCH", &search, |response| {
@@ -381,7 +381,7 @@ impl ImapSession {
     /// # Errors
     /// [`ImapError`]; what was asked may be done in part.
     pub async fn acknowledge(&mut self, uids: &[Uid]) -> Result<(), ImapError> {
-        if uids.is_empty() || self.read_only {
+        if uids.is_empty() {
             return Ok(());
         }
         let set = uids.iter().map(Uid::to_string).collect::<Vec<_>>().join(",");
@@ -462,8 +462,8 @@ impl ImapSession {
             }
         })
         .await?;
-        (self.uid_validity, self.keeps_keywords, self.read_only) = (uid_validity, keeps_keywords, read_only);
-        Ok(())
+        (self.uid_validity, self.keeps_keywords) = (uid_validity, keeps_keywords);
+        if read_only { Err(ImapError::ReadOnly(folder.to_owned())) } else { Ok(()) }
     }
 
     async fn put_away(&mut self, set: &str, folder: &str) -> Result<(), ImapError> {
@@ -629,7 +629,8 @@ impl Authenticator for Once {
 
 async fn read_secret(login: &ImapLogin) -> Result<String, ImapError> {
     let (ImapLogin::Password(path) | ImapLogin::Xoauth2(path)) = login;
-    let unusable = |reason: &dyn fmt::Display| ImapError::Secret { path: path.display().to_string(), reason: reason.to_string() };
+    let unusable =
+        |reason: &dyn fmt::Display| ImapError::Secret { path: path.display().to_string(), reason: reason.to_string() };
     let text = read_small(path).await.map_err(|error| unusable(&error))?;
     let secret = text.trim_end_matches(['\r', '\n']);
     match secret {
@@ -659,7 +660,9 @@ fn refusal(command: &'static str, text: String, code: Option<&ResponseCode<'_>>)
 fn failed(command: &'static str, error: async_imap::error::Error) -> ImapError {
     use async_imap::error::Error;
     match error {
-        Error::No(text) | Error::Bad(text) => ImapError::Refused { command, text: said(Some(&text)), try_create: false },
+        Error::No(text) | Error::Bad(text) => {
+            ImapError::Refused { command, text: said(Some(&text)), try_create: false }
+        }
         Error::Io(error) => broken(&error),
         Error::ConnectionLost => ImapError::Closed(format!("before the answer to {command}")),
         other => ImapError::Protocol(words(&other)),
@@ -709,7 +712,10 @@ mod tests {
         let told = ImapError::Login("no, pa\\ss is wrong".into());
         assert!(!told.clone().without("pa\\ss").to_string().contains("ss is"));
         assert_eq!(told.clone().without("other"), told);
-        let escaped = ImapError::Protocol(words(&"LOGIN a pä"));
-        assert!(!escaped.without("pä").to_string().contains('p'.to_string().repeat(2).as_str()));
+        let escaped = ImapError::Protocol(words(&"not pä, I fear"));
+        assert_eq!(
+            escaped.without("pä").to_string(),
+            "the answer cannot be read: (words that have the secret in them)"
+        );
     }
 }

@@ -1,5 +1,7 @@
 //! Where TLS reports come in (RFC 8460 §5): every way in hands its bytes to the [`Intake`], and acknowledges only by the [`Receipt`].
 
+mod imap;
+
 use bytes::Bytes;
 
 use crate::{
@@ -8,6 +10,8 @@ use crate::{
     store::{Filed, StoreError},
     terms::Timestamp,
 };
+
+pub use imap::{MailboxPace, watch_mailbox};
 
 /// What a way in has: a mail, a bare report, or an mbox, not looked into.
 #[derive(Clone, Debug)]

@@ -190,7 +190,14 @@ mod tests {
 
     #[test]
     fn a_text_hides_no_literal() {
-        for text in ["* OK x {30}\r\n", "* NO x {30}\r\n", "* BYE {30}\r\n", "* PREAUTH {30}\r\n", "+ x {30}\r\n", "A1 OK {30}\r\n"] {
+        for text in [
+            "* OK x {30}\r\n",
+            "* NO x {30}\r\n",
+            "* BYE {30}\r\n",
+            "* PREAUTH {30}\r\n",
+            "+ x {30}\r\n",
+            "A1 OK {30}\r\n",
+        ] {
             let hidden = format!("{text}* 1 FETCH (BODY[] {{500000000}}\r\n");
             assert!(scan(1000, hidden.as_bytes()).is_err(), "{text}");
         }
