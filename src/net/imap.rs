@@ -118,6 +118,8 @@ pub struct ImapSession {
     extensions: Extensions,
     /// How many messages the mailbox has.
     exists: u32,
+    /// The server told of messages since the last search began.
+    news: bool,
     /// The value of the mailbox; a server without it keeps no number from one session to the next.
     uid_validity: Option<u32>,
     keeps_keywords: bool,
@@ -266,6 +268,7 @@ impl ImapConnector {
             move_to: account.move_to.clone(),
             extensions: Extensions::default(),
             exists: 0,
+            news: false,
             uid_validity: None,
             keeps_keywords: false,
         };
@@ -313,6 +316,7 @@ impl ImapSession {
     pub async fn unhandled(&mut self) -> Result<BTreeSet<Uid>, ImapError> {
         // Brings the number of messages up to date.
         self.command("NOOP", "NOOP", |_| ()).await?;
+        self.news = false;
         let which = match (&self.move_to, self.keeps_keywords) {
             (Some(_), _) => "UNDELETED".to_owned(),
             (None, true) => format!("UNDELETED UNKEYWORD {KEYWORD}"),
@@ -399,12 +403,14 @@ impl ImapSession {
     /// # Errors
     /// [`ImapError`]; the session is of no use then.
     pub async fn idle(&mut self, longest: Duration) -> Result<(), ImapError> {
+        if self.news {
+            return Ok(());
+        }
         self.session.get_mut().allow(0);
         let tag = self.send("IDLE", Instant::now() + self.timeouts.command).await?;
         let until = Instant::now() + longest;
-        let known = self.exists;
         let mut idles = false;
-        while !(idles && self.exists > known) {
+        while !(idles && self.news) {
             // Until it idles the server owes an answer.
             let deadline = if idles { until } else { until.min(Instant::now() + self.timeouts.command) };
             let response = match timeout_at(deadline, self.session.read_response()).await {
@@ -542,7 +548,10 @@ impl ImapSession {
     /// Keeps what the server tells of the mailbox unasked (RFC 3501 §7.3).
     fn note(&mut self, response: &Response<'_>) -> Result<(), ImapError> {
         match response {
-            Response::MailboxData(MailboxDatum::Exists(exists)) => self.exists = *exists,
+            Response::MailboxData(MailboxDatum::Exists(exists)) => {
+                self.exists = *exists;
+                self.news = true;
+            }
             Response::Expunge(_) => self.exists = self.exists.saturating_sub(1),
             // Before the answer to LOGOUT it is as it should be; whoever waits for another one waits in vain.
             Response::Data { status: Status::Bye, outcome } => {

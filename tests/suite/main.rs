@@ -16,6 +16,7 @@ mod check;
 mod corpus;
 mod dane;
 mod history;
+mod imap;
 mod invariants;
 mod misbehaviours;
 mod monitor;

@@ -3,7 +3,11 @@
 //! Which messages were handled stands on the server: those that were moved away or marked are not found again. What is not settled
 //! there counts once all the same, for the store knows what it has.
 
-use std::{collections::HashMap, panic::AssertUnwindSafe, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    panic::AssertUnwindSafe,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::{FutureExt, future::join_all};
@@ -15,11 +19,12 @@ use crate::{
     facts::Transport,
     monitor::schedule::{backed_off, jittered},
     net::{Fetched, ImapAccount, ImapConnector, ImapError, ImapSession, Uid, now},
+    protocol::tls_rpt::MAIL_MOST,
     terms::Timestamp,
 };
 
 /// So much of a message is read, in bytes: one more than the intake takes, so that it says itself what is too large.
-const MOST_READ: usize = 32 * 1024 * 1024 + 1;
+const MOST_READ: usize = MAIL_MOST + 1;
 /// So many messages are handed in at once, and acknowledged by one command.
 const BATCH: usize = 50;
 /// No more messages are read into a batch that has so many bytes.
@@ -33,6 +38,8 @@ pub struct MailboxPace {
     /// At most between two looks where it does. RFC 2177 ends after 29 minutes; gateways forget a silent connection earlier, and
     /// one that is dead shows at its next command.
     pub idle: Duration,
+    /// After the server told of something: what comes together is read together, and who tells without end is not heard more often.
+    pub settle: Duration,
     /// After a first failure; doubled with each one that follows.
     pub retry: Duration,
     /// The longest time after a failure.
@@ -44,6 +51,7 @@ impl Default for MailboxPace {
         Self {
             poll: Duration::from_secs(60),
             idle: Duration::from_secs(9 * 60),
+            settle: Duration::from_secs(1),
             retry: Duration::from_secs(5),
             longest_retry: Duration::from_secs(600),
         }
@@ -102,7 +110,16 @@ enum Known {
     /// It is stored or refused; the server may not have heard of it.
     Handled,
     /// It was tried, and has to wait.
-    Waiting { since: Timestamp, tries: u32, again: Instant },
+    Waiting(Waiting),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    since: Timestamp,
+    tries: u32,
+    again: Instant,
+    /// It could be read the last time. Else the session may have ended because of it.
+    readable: bool,
 }
 
 /// Something that never is.
@@ -131,8 +148,13 @@ impl<F: Future<Output = Receipt>, S: Fn(RawReport) -> F> Watch<S> {
             }
             let longest = if session.can_idle() { self.pace.idle } else { self.pace.poll };
             let wait = self.next_try().map_or(longest, |again| longest.min(again.duration_since(Instant::now())));
+            // One message that waits is not looked after more often than this, whatever else is due.
+            let wait = wait.max(self.pace.retry);
             match session.can_idle() {
-                true => session.idle(wait).await?,
+                true => {
+                    session.idle(wait).await?;
+                    sleep(self.pace.settle).await;
+                }
                 false => sleep(wait).await,
             }
         }
@@ -147,12 +169,8 @@ impl<F: Future<Output = Receipt>, S: Fn(RawReport) -> F> Watch<S> {
             session.acknowledge(uids).await?;
         }
         let mut look = Look { found: found.len(), handled: 0 };
-        let started = Instant::now();
-        // Who made trouble comes last: it keeps nothing from the others.
-        let new = found.iter().filter(|uid| !self.known.contains_key(uid));
-        let waiting = found.iter().filter(|uid| self.is_due(**uid, started));
-        let mut due = new.chain(waiting).copied().collect::<Vec<Uid>>().into_iter();
-        while due.len() > 0 {
+        let mut due: VecDeque<Uid> = self.due(&found, Instant::now()).into();
+        while !due.is_empty() {
             let batch = self.read_batch(session, &mut due).await?;
             let uids: Vec<Uid> = batch.iter().map(|(uid, _)| *uid).collect();
             let receipts = join_all(batch.into_iter().map(|(_, raw)| (self.submit)(raw))).await;
@@ -173,16 +191,26 @@ impl<F: Future<Output = Receipt>, S: Fn(RawReport) -> F> Watch<S> {
     async fn read_batch(
         &mut self,
         session: &mut ImapSession,
-        due: &mut impl Iterator<Item = Uid>,
+        due: &mut VecDeque<Uid>,
     ) -> Result<Vec<(Uid, RawReport)>, ImapError> {
         let (mut batch, mut bytes) = (Vec::new(), 0_usize);
         while batch.len() < BATCH && bytes < BATCH_BYTES {
-            let Some(uid) = due.next() else { break };
-            // Beforehand: a message whose reading breaks the connection comes after the others the next time.
-            let since = self.tried(uid);
-            let Fetched::Message(message) = session.fetch(uid, MOST_READ).await? else {
-                continue;
-            };
+            let Some(uid) = due.pop_front() else { break };
+            let before = self.waiting(uid);
+            let is_feared = before.is_some_and(|before| !before.readable);
+            if is_feared && !batch.is_empty() {
+                // The others are stored first.
+                due.push_front(uid);
+                break;
+            }
+            let tries = before.map_or(1, |before| before.tries.saturating_add(1));
+            let delay = backed_off(self.pace.retry, tries, self.pace.longest_retry);
+            let again = Instant::now() + jittered(delay, rand::random());
+            let since = before.map_or_else(now, |before| before.since);
+            // Beforehand: where its reading ends the session, it comes last the next time.
+            self.known.insert(uid, Known::Waiting(Waiting { since, tries, again, readable: false }));
+            let Fetched::Message(message) = session.fetch(uid, MOST_READ).await? else { continue };
+            self.known.insert(uid, Known::Waiting(Waiting { since, tries, again, readable: true }));
             bytes = bytes.saturating_add(message.len());
             let raw = RawReport {
                 bytes: Bytes::from(message),
@@ -193,36 +221,41 @@ impl<F: Future<Output = Receipt>, S: Fn(RawReport) -> F> Watch<S> {
                 waiting_since: Some(since),
             };
             batch.push((uid, raw));
+            if is_feared {
+                break;
+            }
         }
         Ok(batch)
     }
 
-    /// Notes a try; says since when the message waits.
-    fn tried(&mut self, uid: Uid) -> Timestamp {
-        let (since, tries) = match self.known.get(&uid) {
-            Some(Known::Waiting { since, tries, .. }) => (*since, tries.saturating_add(1)),
-            _ => (now(), 1),
-        };
-        let delay = backed_off(self.pace.retry, tries, self.pace.longest_retry);
-        let again = Instant::now() + jittered(delay, rand::random());
-        self.known.insert(uid, Known::Waiting { since, tries, again });
-        since
+    /// What is to be read of what was found: what is new, then what waited long enough, and last what could not be read, so that
+    /// it keeps nothing from the others.
+    fn due(&self, found: &BTreeSet<Uid>, at: Instant) -> Vec<Uid> {
+        let mut due: Vec<(bool, u32, Uid)> = found
+            .iter()
+            .filter_map(|uid| match self.known.get(uid) {
+                None => Some((false, 0, *uid)),
+                Some(Known::Waiting(one)) if one.again <= at => Some((!one.readable, one.tries, *uid)),
+                Some(_) => None,
+            })
+            .collect();
+        due.sort_unstable();
+        due.into_iter().map(|(_, _, uid)| uid).collect()
+    }
+
+    fn waiting(&self, uid: Uid) -> Option<Waiting> {
+        match self.known.get(&uid) {
+            Some(Known::Waiting(waiting)) => Some(*waiting),
+            _ => None,
+        }
     }
 
     fn is_handled(&self, uid: Uid) -> bool {
         matches!(self.known.get(&uid), Some(Known::Handled))
     }
 
-    fn is_due(&self, uid: Uid, at: Instant) -> bool {
-        matches!(self.known.get(&uid), Some(Known::Waiting { again, .. }) if *again <= at)
-    }
-
     fn next_try(&self) -> Option<Instant> {
-        let waiting = |known: &Known| match known {
-            Known::Handled => None,
-            Known::Waiting { again, .. } => Some(*again),
-        };
-        self.known.values().filter_map(waiting).min()
+        self.known.keys().filter_map(|uid| self.waiting(*uid)).map(|waiting| waiting.again).min()
     }
 
     fn works(&mut self) {
