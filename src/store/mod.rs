@@ -5,6 +5,7 @@
 
 mod blob;
 mod failure;
+mod filing;
 mod folder;
 mod page;
 mod reports;
@@ -26,6 +27,10 @@ use serde::{Deserialize, Serialize};
 use self::sqlite::SqliteStore;
 pub use self::{
     failure::StoreError,
+    filing::{
+        HOSTS_OF_A_DAY_MOST, PROVEN_KEPT, REPORTS_OF_A_REPORTER_MOST, REPORTS_OF_THE_REST_MOST, UNPROVEN_KEPT,
+        VERSIONS_MOST,
+    },
     page::{Cursor, CursorError, Page, PageError, PageWanted},
     reports::{
         DayTotal, Filed, Filing, IncomingReport, IntakeCounters, MovedDay, ReportBatch, ReportsWanted, StoredReport,
@@ -46,6 +51,10 @@ pub const CHANGES_OF_ONE_MOST: usize = 750;
 
 /// How many changes are kept in all, the latest first: about 200 MB.
 pub const CHANGES_MOST: usize = 1_000_000;
+
+/// A report is known again for at least this time, whatever the retention is and however many there are: senders try again for a
+/// day (RFC 8460 §5.5), mail waits for a week, and what came later than 72 hours after its day is in no counter.
+pub const REMEMBERED_FOR: Duration = Duration::from_secs(30 * 86_400);
 
 /// What is kept of a domain.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -55,6 +55,8 @@ pub(super) struct SqliteStore {
     /// Nothing where the store was opened to be read.
     writer: Mutex<Option<SqliteConnection>>,
     readers: SqlitePool,
+    /// Nothing is known of reports in a file of version 1 that is read as it is.
+    has_reports: bool,
     /// Held until the store is closed.
     lock: Mutex<Option<File>>,
 }
@@ -94,7 +96,8 @@ impl SqliteStore {
             Err(error) => return Err(error),
         };
         let readers = readers(&path, false);
-        Ok((Self { folder, writer: Mutex::new(Some(writer)), readers, lock: Mutex::new(Some(lock)) }, damaged))
+        let lock = Mutex::new(Some(lock));
+        Ok((Self { folder, writer: Mutex::new(Some(writer)), readers, has_reports: true, lock }, damaged))
     }
 
     /// What [`super::read_only`] says.
@@ -110,11 +113,12 @@ impl SqliteStore {
         let unreadable = |error: &sqlx::Error| unreadable(error, &path);
         let mut connection =
             options(&path).read_only(true).immutable(still).connect().await.map_err(|e| unreadable(&e))?;
-        let found = marks(&mut connection).await.map_err(|e| unreadable(&e))?;
+        let found @ [_, version, _] = marks(&mut connection).await.map_err(|e| unreadable(&e))?;
         judge_marks(found, &path, schema::STEPS)?;
         let _ = connection.close().await;
         let readers = readers(&path, still);
-        Ok(Some(Self { folder, writer: Mutex::new(None), readers, lock: Mutex::new(lock) }))
+        let has_reports = version >= schema::WITH_REPORTS;
+        Ok(Some(Self { folder, writer: Mutex::new(None), readers, has_reports, lock: Mutex::new(lock) }))
     }
 
     async fn blobs<T: DeserializeOwned>(&self, table: &str, names: Vec<&str>) -> Result<Vec<T>, StoreError> {
@@ -490,6 +494,7 @@ async fn trim(writer: &mut SqliteConnection, bounds: Bounds, now: Timestamp) -> 
         .bind(number(CHANGES_MOST))
         .execute(&mut *transaction)
         .await?;
+    reports::trim_reports(&mut transaction, bounds, now).await?;
     transaction.commit().await?;
     // Each row of its answer gives one page back.
     let mut freed = sqlx::query("PRAGMA incremental_vacuum").fetch(writer);

@@ -49,8 +49,8 @@ pub use reach::Reach;
 pub use readiness::{EnforceCondition, EnforceReadiness};
 pub use reports::{
     Cell, Contribution, Counter, CounterKey, Counters, DAYS_KEPT, DomainReports, Measure, NEWBORN_FOR,
-    POLICIES_OF_A_DAY_MOST, REPORTERS_OF_A_DAY_MOST, ReporterDay, SessionTally, excess, increments, policy_print,
-    session_tally,
+    POLICIES_OF_A_DAY_MOST, REPORTERS_OF_A_DAY_MOST, ReporterDay, SESSIONS_MOST, SessionTally, excess, increments,
+    largest, policy_print, session_tally,
 };
 pub use severity::Severity;
 pub use table::{Code, Row};

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     counters::{Counter, CounterKey, Counters, NEWBORN_FOR, increments},
-    tally::{Cell, Measure, SessionTally, excess, session_tally},
+    tally::{Cell, Measure, SESSIONS_MOST, SessionTally, excess, largest, session_tally},
 };
 use crate::{
     protocol::mta_sts::read_policy,
