@@ -143,6 +143,7 @@ fn as_path_of_domain(path: &Arc<PathAssessment>) -> AddressAssessment {
 fn assessment(domain: &PolicyDomain, mx: Vec<MxAssessment>) -> Assessment {
     let paths = |outcome| SenderState::from_paths([outcome; 4].into_iter().collect());
     Assessment {
+        reports: None,
         history: HistoryAssessment::default(),
         domain: domain.clone(),
         checked_at: NOW,

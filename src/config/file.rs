@@ -20,11 +20,8 @@ use crate::{
 };
 
 /// Keys that are read and checked, and have no effect in this version. The warnings and the reference read this list.
-pub(super) const NOT_YET: [&str; 14] = [
+pub(super) const NOT_YET: [&str; 11] = [
     "probe.allow_any_target",
-    "thresholds.reports_failing",
-    "thresholds.reports_new_after",
-    "thresholds.reports_silent",
     "domain_files",
     "http_sd",
     "reports",
@@ -181,10 +178,12 @@ section! {
         publication_grace: HumanDuration,
         /// From this share of failed sessions on, reports raise a finding.
         reports_failing: Share,
-        /// A failure is new if so long a time did not show it.
+        /// A failure in reports is new if so long a time did not show it. About five weeks are remembered.
         reports_new_after: HumanDuration,
-        /// A reporter is silent after so long.
+        /// A reporter that sent regularly is silent after so long.
         reports_silent: HumanDuration,
+        /// A note is made when this share of sessions comes by way of other reporters than in the four weeks before.
+        reports_shift: Share,
         /// What has to hold before enforce is advised.
         enforce: Enforce,
     }

@@ -294,6 +294,7 @@ impl Resolver<'_, '_> {
             reports_failing: or(written.reports_failing, default.reports_failing),
             reports_new_after: self.duration(written.reports_new_after, default.reports_new_after, CALENDAR),
             reports_silent: self.duration(written.reports_silent, default.reports_silent, CALENDAR),
+            reports_shift: or(written.reports_shift, default.reports_shift),
             enforce: EnforceThresholds {
                 policy_stable: self.duration(enforce.policy_stable, default.enforce.policy_stable, CALENDAR),
                 testing: self.duration(enforce.testing, default.enforce.testing, CALENDAR),

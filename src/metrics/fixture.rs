@@ -282,6 +282,7 @@ pub(crate) fn dark(name: &str) -> Assessment {
         mx_records: None,
         mx: Vec::new(),
         tlsrpt: TlsRptAssessment::default(),
+        reports: None,
         history: HistoryAssessment::default(),
         own_side: true,
         unseen: vec!["the resolver answers nothing".into()],

@@ -2,7 +2,10 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use super::politeness::{Limits, Politeness};
+use super::{
+    politeness::{Limits, Politeness},
+    rua::Destinations,
+};
 use crate::{
     config::{DnssecMode, RootSource, ServerSetting, Settings},
     facts::AddressObservation,
@@ -22,6 +25,8 @@ pub struct Edges {
     pub(crate) smtp: SmtpProber,
     canary: SmtpProber,
     pub(crate) policy: PolicyFetcher,
+    /// What is known of the destinations of reports.
+    pub(crate) destinations: Arc<Destinations>,
     pub(crate) politeness: Arc<Politeness>,
     pub(crate) families: Families,
     pub(crate) max_mx: usize,
@@ -96,6 +101,7 @@ impl Edges {
                     timeouts: fetch_timeouts(probe.timeout),
                 },
             ),
+            destinations: Arc::default(),
             politeness: Arc::new(Politeness::new(limits(settings))),
             families: Families { ip4: probe.families.ip4, ip6: probe.families.ip6 },
             max_mx: probe.max_mx,
@@ -105,8 +111,10 @@ impl Edges {
         })
     }
 
-    /// Takes over the connections that are counted at the edges before these, where the limits stay: their probes go on.
+    /// Takes over what is known of the destinations of reports, and the connections that are counted at the edges before these,
+    /// where the limits stay: their probes go on.
     pub(crate) fn succeed(&mut self, before: &Self, settings: &Settings) {
+        self.destinations = Arc::clone(&before.destinations);
         if before.politeness.keeps_to(limits(settings)) {
             self.politeness = Arc::clone(&before.politeness);
         }

@@ -7,6 +7,7 @@ mod fleet;
 mod intake;
 mod politeness;
 mod probe;
+mod rua;
 mod schedule;
 mod scribe;
 mod snapshot;

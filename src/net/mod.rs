@@ -15,7 +15,7 @@ mod tls_client;
 pub use clock::now;
 pub use dial::{DialOptions, Dialer};
 pub use imap::{Fetched, IMAPS_PORT, ImapAccount, ImapConnector, ImapError, ImapLogin, ImapSession, ImapTimeouts, Uid};
-pub use policy_fetch::{FetchOptions, FetchTimeouts, HTTPS_PORT, MAX_BODY, PolicyFetcher};
+pub use policy_fetch::{Endpoint, FetchOptions, FetchTimeouts, HTTPS_PORT, MAX_BODY, PolicyFetcher};
 pub use roots::{RootChoice, RootsError, load_roots};
 pub use starttls::{SMTP_PORT, SmtpOptions, SmtpProber, SmtpTimeouts};
 pub use tls_client::{TlsClient, TlsSetupError};

@@ -9,6 +9,7 @@ mod domain;
 mod evidence;
 mod findings;
 mod host;
+mod rua;
 mod sighting;
 mod texts;
 
@@ -23,6 +24,7 @@ pub use evidence::{DomainEvidence, FetchDay, Streak};
 pub use findings::FindingMemory;
 pub(crate) use host::last_addresses;
 pub use host::{HostHistory, SeenTlsa};
+pub use rua::RuaHistory;
 
 use crate::{
     facts::{AddressLookup, Lookup},

@@ -11,8 +11,8 @@ use smtptls_exporter::{
     facts::{
         AddressLookup, AddressObservation, CertificateFacts, ChainFacts, DomainObservation, FetchFailure, FetchTimes,
         HostObservation, HttpResponse, KeyFacts, Lookup, LookupFailure, LookupOutcome, MxFacts, MxRecord, MxTarget,
-        Observation, PathToRoot, PhaseTimes, PolicyFetch, PolicyHostObservation, Security, SmtpOutcome, TlsFacts,
-        TlsVersion, Vantage,
+        Observation, PathToRoot, PhaseTimes, PolicyFetch, PolicyHostObservation, RuaObservation, RuaOutcome, Security,
+        SmtpOutcome, TlsFacts, TlsVersion, Vantage,
     },
     terms::{MxHost, Octets, PolicyDomain, Timestamp},
     verdict::{
@@ -175,6 +175,11 @@ pub(crate) fn fetch(address: &str, body: &str) -> PolicyFetch {
     }
 }
 
+/// A look at a destination of reports.
+pub(crate) fn rua(destination: &str, outcome: RuaOutcome) -> RuaObservation {
+    RuaObservation { destination: destination.to_owned(), at: NOW, outcome }
+}
+
 /// All that a judgement is made of.
 #[derive(Clone, Debug)]
 pub(crate) struct World {
@@ -210,6 +215,7 @@ impl World {
                 fetches: vec![fetch("192.0.2.80", &policy_body(mode, &[MX1]))],
                 skipped: 0,
             },
+            rua: vec![rua("mailto:t@reports.example", RuaOutcome::HasMx)],
             resolver_healthy: true,
             dnssec_healthy: true,
         };

@@ -87,6 +87,7 @@ fn each_code_is_raised_with_its_severity() {
                     Subject::Mx(_) => SubjectKind::Mx,
                     Subject::MxAddress(..) => SubjectKind::MxAddress,
                     Subject::TlsRpt(_) => SubjectKind::TlsRpt,
+                    Subject::Reports(_) => SubjectKind::Reports,
                     Subject::Monitor => SubjectKind::Monitor,
                 };
                 let expected = pair.code.row().subject;
