@@ -16,7 +16,7 @@ use http::{
 };
 use hyper::body::{Body, Bytes};
 
-use super::{body::Pieces, changes::About, landing};
+use super::{api, body::Pieces, changes::About, landing, reports};
 use crate::{
     metrics::{Exposition, Page},
     monitor::{SharedStore, Snapshot, Telemetry},
@@ -105,6 +105,12 @@ impl App {
                 false => not_allowed("GET, HEAD"),
             };
         }
+        if let Some(name) = api::domain_of(path, "reports") {
+            return match reads {
+                true => self.reports(name, request.uri().query().unwrap_or_default()).await,
+                false => not_allowed("GET, HEAD"),
+            };
+        }
         match path {
             path if path == self.metrics_path.0 && reads => self.metrics().await,
             "/" if reads => html(landing::page(&self.snapshot.load(), &self.metrics_path.0)),
@@ -126,6 +132,14 @@ impl App {
             return response(StatusCode::SERVICE_UNAVAILABLE, JSON, [Bytes::from_static(NOT_READY)]);
         }
         let answer = about.answer(query, &self.snapshot.load_full(), self.store.as_ref()).await;
+        response(answer.status, JSON, [answer.body.into()])
+    }
+
+    async fn reports(&self, name: &str, query: &str) -> Response<Pieces> {
+        if !self.ready.load(Ordering::Acquire) {
+            return response(StatusCode::SERVICE_UNAVAILABLE, JSON, [Bytes::from_static(NOT_READY)]);
+        }
+        let answer = reports::answer(name, query, &self.snapshot.load_full(), self.store.as_ref()).await;
         response(answer.status, JSON, [answer.body.into()])
     }
 

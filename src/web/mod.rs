@@ -1,10 +1,12 @@
 //! The web server: metrics, a landing page, the log of changes, and the endpoints of health and reload.
 
+mod api;
 mod app;
 mod body;
 mod changes;
 mod landing;
 mod listen;
+mod reports;
 mod server;
 
 #[cfg(test)]

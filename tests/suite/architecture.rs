@@ -30,7 +30,7 @@ const MEANS: [(&[&str], &[&str]); 16] = [
     (&["http"], &["net", "web", "config"]),
     (&["webpki", "x509_parser", "rustls_pki_types"], &["protocol", "net"]),
     (&["async_imap"], &["net"]),
-    (&["rand"], &["net", "monitor"]),
+    (&["rand"], &["net", "monitor", "cli"]),
     (&["Command"], &["cli"]),
 ];
 
