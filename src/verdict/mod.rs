@@ -50,8 +50,8 @@ pub use readiness::{EnforceCondition, EnforceReadiness};
 pub use reports::{
     Advice, CELLS_OF_A_DAY_MOST, Cell, Contribution, Counter, CounterKey, Counters, DAYS_KEPT, DomainReports,
     HeldVersion, Measure, NEWBORN_FOR, NewFailure, Novelty, OwnView, POLICIES_OF_A_DAY_MOST, REPORTERS_OF_A_DAY_MOST,
-    ReportedFailure, ReporterDay, ReporterStanding, ReportsAssessment, SESSIONS_MOST, SessionTally, Sessions, advice, excess,
-    increments, largest, policy_print, session_tally,
+    ReportedFailure, ReporterDay, ReporterStanding, ReportsAssessment, SESSIONS_MOST, SessionTally, Sessions, advice,
+    excess, increments, largest, policy_print, session_tally,
 };
 pub use severity::Severity;
 pub use table::{Code, Row};

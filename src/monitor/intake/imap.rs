@@ -16,9 +16,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{RawReport, Receipt};
 use crate::{
+    config::{ImapAuth, Settings, file::Imap},
     facts::Transport,
     monitor::schedule::{backed_off, jittered},
-    net::{Fetched, ImapAccount, ImapConnector, ImapError, ImapSession, Uid, now},
+    net::{Fetched, IMAPS_PORT, ImapAccount, ImapConnector, ImapError, ImapLogin, ImapSession, Uid, now},
     protocol::tls_rpt::MAIL_MOST,
     terms::Timestamp,
 };
@@ -56,6 +57,27 @@ impl Default for MailboxPace {
             longest_retry: Duration::from_secs(600),
         }
     }
+}
+
+/// The mailboxes of the configuration, which has seen to it that each names a file for its kind of login.
+pub fn mailboxes(settings: &Settings) -> Vec<ImapAccount> {
+    let written = settings.reports.imap.iter().flat_map(|list| &list.value).map(|at| &at.value);
+    let account = |one: &Imap| {
+        let xoauth2 = one.auth.as_ref().is_some_and(|auth| auth.value == ImapAuth::Xoauth2);
+        let login = match xoauth2 {
+            true => ImapLogin::Xoauth2(one.token_file.as_ref()?.value.clone()),
+            false => ImapLogin::Password(one.password_file.as_ref()?.value.clone()),
+        };
+        Some(ImapAccount {
+            server: one.server.as_ref()?.value.clone(),
+            port: one.port.as_ref().map_or(IMAPS_PORT, |port| port.value.port()),
+            user: one.user.as_ref()?.value.clone(),
+            login,
+            folder: one.folder.as_ref().map_or_else(|| "INBOX".to_owned(), |folder| folder.value.clone()),
+            move_to: one.move_to.as_ref().map(|folder| folder.value.clone()),
+        })
+    };
+    written.filter_map(account).collect()
 }
 
 /// Watches a mailbox until it is told to stop, and hands each message to `submit`: that of an [`Intake`](super::Intake). Errors end a

@@ -11,7 +11,7 @@ use crate::{
     terms::Timestamp,
 };
 
-pub use imap::{MailboxPace, watch_mailbox};
+pub use imap::{MailboxPace, mailboxes, watch_mailbox};
 
 /// What a way in has: a mail, a bare report, or an mbox, not looked into.
 #[derive(Clone, Debug)]
