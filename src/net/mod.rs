@@ -3,6 +3,7 @@
 mod chain_cache;
 mod clock;
 mod dial;
+mod dkim;
 mod imap;
 mod legacy_hello;
 mod policy_fetch;
@@ -14,6 +15,7 @@ mod tls_client;
 
 pub use clock::now;
 pub use dial::{DialOptions, Dialer};
+pub use dkim::check_signatures;
 pub use imap::{Fetched, IMAPS_PORT, ImapAccount, ImapConnector, ImapError, ImapLogin, ImapSession, ImapTimeouts, Uid};
 pub use policy_fetch::{Endpoint, FetchOptions, FetchTimeouts, HTTPS_PORT, MAX_BODY, PolicyFetcher};
 pub use roots::{RootChoice, RootsError, load_roots};

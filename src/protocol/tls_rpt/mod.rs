@@ -1,10 +1,15 @@
 //! TLSRPT (RFC 8460): the record and the reports.
 
+mod authenticity;
 mod destination;
 mod envelope;
 mod record;
 mod report;
 
+pub use authenticity::{
+    Claim, DkimOutcome, DkimResult, Proof, SignatureClaim, judge_signatures, judge_trusted_header,
+    organizational_domain, signature_claims,
+};
 pub use destination::{Destination, Scheme};
 pub use envelope::{
     Declared, MAIL_MOST, MailPart, MailReport, ReportMail, ReportReader, Shape, open_mail, read_mail, sniff, split_mbox,

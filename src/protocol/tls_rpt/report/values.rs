@@ -127,7 +127,7 @@ impl Reading {
         Some(Name { canonical: name.as_str() == text, text: name.as_str().to_owned() })
     }
 
-    /// The lines of a policy, or records: `policy-string`. `take` gets each; it says whether it was kept.
+    /// The lines of a policy, or records: `policy-string`.
     pub(super) fn lines(&mut self, value: Scalar<'_>, list: &mut Vec<String>) {
         match value {
             Scalar::Null => {}
@@ -188,14 +188,13 @@ impl Reading {
 
     /// Errors in a policy are kept as they were found (FLD-10), blanks at its beginning among them.
     fn line(&mut self, line: &str, list: &mut Vec<String>) {
-        if line.trim().is_empty() {
-            return;
-        }
         let (line, cut) = clean(line);
         if cut {
             self.quirks.add(Quirk::Truncated);
         }
-        self.keep_line(line, list);
+        if !line.trim().is_empty() {
+            self.keep_line(line, list);
+        }
     }
 
     /// Patterns of `mx-host`.
