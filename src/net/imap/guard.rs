@@ -9,7 +9,7 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The longest line, in bytes, its literals not counted. The numbers of [`SEARCH_WINDOW`](super::SEARCH_WINDOW) messages fit in.
+/// The longest line, in bytes, its literals not counted. The numbers of [`SEARCH_WINDOW`](super::session::SEARCH_WINDOW) messages fit in.
 const MAX_LINE: usize = 128 * 1024;
 /// The most opening parentheses of a line. What is asked for here has four; each may be one more call on the parser's stack.
 const MAX_PARENTHESES: usize = 32;
