@@ -9,6 +9,7 @@ from checks import CheckStage
 from dane_rows import survey_rows
 from expectations import domain_rows, host_rows, monitor_rows
 from report import Report
+from report_intake import ReportsStage
 from rows import ABSENT, Row, problem
 from world.dane_proof import (
     destinations, prove_addresses, prove_dane, prove_old_tls, prove_postfix, prove_tlsa, prove_zone,
@@ -312,6 +313,11 @@ class Stages:
         expect("delivery", result["delivery"], "unknown")
         errors = [finding["code"] for finding in result["findings"] if finding["severity"] == "error"]
         expect("errors", errors, [])
+
+    def reports(self) -> None:
+        """TLS reports, with a monitor that begins anew."""
+        self.exporter.stop()
+        ReportsStage(self.report, self.world, self.exporter, self.poll).run()
 
     def stop(self) -> None:
         """SIGTERM."""
