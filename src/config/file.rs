@@ -20,11 +20,10 @@ use crate::{
 };
 
 /// Keys that are read and checked, and have no effect in this version. The warnings and the reference read this list.
-pub(super) const NOT_YET: [&str; 11] = [
+pub(super) const NOT_YET: [&str; 10] = [
     "probe.allow_any_target",
     "domain_files",
     "http_sd",
-    "reports",
     "metrics.level",
     "metrics.addresses",
     "metrics.max_series",
@@ -265,16 +264,20 @@ section! {
 section! {
     /// Where TLS reports (RFC 8460) come in.
     Reports {
-        /// By HTTPS POST.
+        /// By HTTPS POST; on the listener of the web page, unless it has its own.
         http: ReportsHttp,
-        /// Maildir folders.
+        /// Maildirs, and folders of report files. A mail that is stored is moved to `cur` and marked as seen, and one that is
+        /// marked so is left alone; a file in a folder that is no maildir is deleted once it is stored.
         #[schemars(with = "Option<Vec<String>>")]
         maildir: Vec<At<PathBuf>>,
         /// IMAP mailboxes.
         imap: Vec<At<Imap>>,
         /// How reports that come by mail prove their sender: dkim, trusted-header or none.
         authentication: ReportAuthentication,
-        /// Reporters that get their own metrics.
+        /// With `authentication: trusted-header`: the name (authserv-id) that the own mail server puts into its
+        /// Authentication-Results field. It has to take away such fields that come from outside (RFC 8601 §5).
+        authserv_id: String,
+        /// Reporters that get their own metrics, besides the largest.
         reporters: Vec<At<PolicyDomain>>,
     }
 }
@@ -282,11 +285,11 @@ section! {
 section! {
     /// Reports by HTTPS POST (RFC 8460 §5.4).
     ReportsHttp {
-        /// The path.
+        /// The path; /tlsrpt if null.
         path: String,
         /// An own listener; that of the web page if null.
         listen: ListenAddress,
-        /// The certificate of the own listener.
+        /// The certificate of the own listener. Without it something in front of it has to speak TLS.
         tls: ServerTls,
     }
 }

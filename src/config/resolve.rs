@@ -256,7 +256,7 @@ impl Resolver<'_, '_> {
         families
     }
 
-    fn readable_file(&mut self, at: At<PathBuf>) -> Option<PathBuf> {
+    pub(super) fn readable_file(&mut self, at: At<PathBuf>) -> Option<PathBuf> {
         let path = self.base.join(at.value);
         let read = fs::metadata(&path).and_then(|metadata| match metadata.is_file() {
             true => fs::File::open(&path).map(drop),
@@ -352,21 +352,8 @@ impl Resolver<'_, '_> {
         entries.into_iter().map(|at| at.value).collect()
     }
 
-    fn reports(&mut self, written: file::Reports, default: &file::Reports) -> file::Reports {
-        if let Some(http) = &written.http {
-            match &http.value.path {
-                Some(path) if !path.value.starts_with('/') => {
-                    let message = format!("{:?} is no path of a URL", path.value);
-                    self.reader.unexpected(path.mark, message, "a path that starts with /", None);
-                }
-                _ => {}
-            }
-            if let Some(tls) = &http.value.tls
-                && tls.value.cert_file.is_some() != tls.value.key_file.is_some()
-            {
-                self.reader.error(tls.mark, "`cert_file` and `key_file` go together", None);
-            }
-        }
+    fn reports(&mut self, mut written: file::Reports, default: &file::Reports) -> file::Reports {
+        self.ways_in(&mut written);
         for imap in written.imap.iter().flat_map(|list| &list.value) {
             let xoauth2 = imap.value.auth.is_some_and(|auth| auth.value == super::values::ImapAuth::Xoauth2);
             let (given, key) = match xoauth2 {

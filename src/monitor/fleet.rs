@@ -11,7 +11,7 @@ use std::{
 
 pub(super) use self::keeping::Due;
 pub(super) use self::surveys::{SURVEY_INTERVAL, SURVEY_RETRY, Spread};
-use self::{keeping::Unsaved, surveys::Surveys};
+use self::{keeping::Unsaved, reporting::Reporting, surveys::Surveys};
 use super::{
     Snapshot,
     schedule::backed_off,
@@ -120,6 +120,7 @@ pub(crate) struct Fleet {
     /// What the intake of reports counted; nothing where no report source is configured.
     intake: Option<Arc<IntakeCounters>>,
     snapshot: Arc<Snapshot>,
+    reporting: Reporting,
     unsaved: Unsaved,
 }
 
@@ -140,6 +141,7 @@ impl Fleet {
             changes: Vec::new(),
             intake: None,
             snapshot: Arc::default(),
+            reporting: Reporting::default(),
             unsaved: Unsaved::default(),
         };
         fleet.configure(settings, dnssec);
@@ -188,6 +190,7 @@ impl Fleet {
         }
         self.settings = settings;
         self.dnssec = dnssec;
+        self.configure_reports();
         // Thresholds, severities and what is accepted may have changed: everything is judged again.
         self.changed_domains.extend(self.domains.keys().cloned());
         self.changed_hosts.extend(self.hosts.keys().cloned());
@@ -557,6 +560,7 @@ fn address_again(failures: u32, latest: Option<&AddressObservation>, probe: &Pro
 
 mod judging;
 mod keeping;
+mod reporting;
 mod surveys;
 #[cfg(test)]
 mod tests;

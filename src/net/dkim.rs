@@ -10,8 +10,7 @@ use std::{borrow::Borrow, borrow::Cow, collections::HashMap, hash::Hash, time::D
 use bytes::Bytes;
 use futures_util::{FutureExt, future::join_all};
 use mail_auth::{
-    AuthenticatedMessage, DkimResult as Checked, DnsError, Error, MX, MessageAuthenticator, Parameters, RecordSet,
-    ResolverCache, Txt,
+    AuthenticatedMessage, DkimResult as Checked, DnsError, Error, MessageAuthenticator, Parameters, ResolverCache, Txt,
     common::{crypto::Algorithm, parse::TxtRecordParser, verify::DomainKey},
     hickory_resolver::{
         TokioResolver, config::ResolverConfig, net::runtime::TokioRuntimeProvider, proto::op::ResponseCode,

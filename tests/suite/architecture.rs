@@ -19,10 +19,11 @@ const MEANS: [(&[&str], &[&str]); 16] = [
     (&["SystemTime::now"], &["net"]),
     // How long something took; what time it is comes from `net`.
     (&["Instant::now"], &["net", "store", "monitor", "metrics", "cli"]),
-    (&["fs"], &["config", "net", "store", "cli"]),
+    // `monitor` watches folders of reports.
+    (&["fs"], &["config", "net", "store", "monitor", "cli"]),
     (&["sqlx", "rusqlite"], &["store"]),
     (&["zstd"], &["store"]),
-    (&["hickory_resolver", "tokio_rustls", "rustls", "rustls_native_certs", "webpki_roots"], &["net"]),
+    (&["hickory_resolver", "mail_auth", "tokio_rustls", "rustls", "rustls_native_certs", "webpki_roots"], &["net"]),
     // `metrics` hands out its pages as `Bytes`, which hyper names.
     (&["hyper"], &["net", "web", "metrics"]),
     (&["hyper_util", "http_body_util"], &["net", "web"]),

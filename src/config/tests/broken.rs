@@ -191,8 +191,7 @@ const BROKEN: &[(&str, &str)] = &[
     ),
     (
         "reports: {http: {path: tlsrpt, listen: '10461', tls: {cert_file: a}}, imap: [{server: a.example}], authentication: DKIM}",
-        "1:1 warning: `reports` is not built yet and has no effect | this version checks its form and does nothing else with it\n\
-         1:24 error: \"tlsrpt\" is no path of a URL | a path that starts with /\n\
+        "1:24 error: \"tlsrpt\" is no path of a URL for reports | a path that starts with /, as /tlsrpt\n\
          1:40 error: \"10461\" is no address to listen on | :port, IP:port or [IP6]:port\n\
          1:54 error: `cert_file` and `key_file` go together\n\
          1:78 error: `user` is missing here | a map with `user`\n\

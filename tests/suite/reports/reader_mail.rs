@@ -114,7 +114,8 @@ fn nested_mails_come_to_an_end() {
 #[test]
 fn encodings_may_be_odd() {
     let odd_lines = base64(&packed()).replace("\r\n", "").as_bytes().chunks(7).fold(String::new(), |text, line| {
-        text + std::str::from_utf8(line).unwrap() + if text.len() % 2 == 0 { " \n" } else { "\r\r\n" }
+        let end = if text.len() % 2 == 0 { " \n" } else { "\r\r\n" };
+        text + std::str::from_utf8(line).unwrap() + end
     });
     let stray = base64(&packed()).replacen('A', "!A*", 1);
     for body in [odd_lines, stray, base64(&packed()).replace('=', ""), base64(&packed()).replace("\r\n", "\n")] {

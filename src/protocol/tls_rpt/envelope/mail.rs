@@ -74,6 +74,8 @@ pub struct MailReport {
     pub report_domain: Option<String>,
     /// [`ReportMail::message_id`].
     pub message_id: Option<String>,
+    /// The name of the attachment.
+    pub file_name: Option<String>,
 }
 
 impl MailPart {
@@ -150,7 +152,7 @@ pub fn read_mail(reader: &mut ReportReader, raw: &[u8]) -> Result<Vec<MailReport
                 let print = report.fingerprint();
                 if !prints.contains(&print) {
                     prints.push(print);
-                    reports.push(mail.with(report));
+                    reports.push(MailReport { file_name: part.file_name.clone(), ..mail.with(report) });
                 }
             }
             Err(refusal) => {
@@ -186,6 +188,7 @@ impl ReportMail {
             submitter: self.submitter.clone(),
             report_domain: self.report_domain.clone(),
             message_id: self.message_id.clone(),
+            file_name: None,
         }
     }
 }

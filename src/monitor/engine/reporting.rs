@@ -1,0 +1,117 @@
+//! The keeper and the intake of reports: what was filed goes into the fleet, and the ways in follow the configuration.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tokio::{
+    sync::mpsc,
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{GRACE, Keeper};
+use crate::{
+    config::Settings,
+    monitor::{
+        Intake,
+        intake::{INCOMING, IntakeNews, watch_folder},
+    },
+    net::now,
+};
+
+/// The keeper's end of the intake.
+pub(super) struct Desk {
+    pub(super) intake: Intake,
+    pub(super) news: mpsc::Receiver<IntakeNews>,
+    pub(super) filer: JoinHandle<()>,
+    pub(super) sources: Sources,
+}
+
+/// The ways in that are watched from here.
+pub(super) struct Sources {
+    state: Option<PathBuf>,
+    stop: CancellationToken,
+    running: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Sources {
+    pub(super) fn start(intake: &Intake, settings: &Settings, state: Option<&Path>, stop: &CancellationToken) -> Self {
+        let mut sources = Self {
+            state: state.map(Path::to_owned),
+            stop: stop.clone(),
+            running: stop.child_token(),
+            tasks: TaskTracker::new(),
+        };
+        sources.begin(intake, settings);
+        sources
+    }
+
+    /// Ends those of the settings before, and begins those of the new ones. What was under way and is not acknowledged is taken up
+    /// again, and counts once.
+    pub(super) fn renew(&mut self, intake: &Intake, settings: &Settings) {
+        self.running.cancel();
+        self.running = self.stop.child_token();
+        self.begin(intake, settings);
+    }
+
+    fn begin(&mut self, intake: &Intake, settings: &Settings) {
+        let configured = settings.reports.folders().into_iter().map(Path::to_owned);
+        let incoming = self.state.iter().map(|state| state.join(INCOMING));
+        for folder in configured.chain(incoming) {
+            self.tasks.spawn(watch_folder(intake.clone(), folder, self.running.clone()));
+        }
+    }
+}
+
+impl Desk {
+    /// Waits until nothing is filed any more. The keeper listens no longer: what is filed now is in the store, and shown by the next
+    /// run.
+    pub(super) async fn close(self) {
+        drop(self.news);
+        self.sources.tasks.close();
+        let ended = timeout(GRACE, async {
+            self.sources.tasks.wait().await;
+            self.filer.await
+        });
+        match ended.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the intake of reports did not stop cleanly"),
+            Err(_) => tracing::debug!("a report was cut short; it stays where it came from"),
+        }
+    }
+}
+
+impl Keeper {
+    pub(super) fn told(&mut self, news: IntakeNews) {
+        match news {
+            IntakeNews::Filed(filing) => self.fleet.reports_filed(*filing, now()),
+            IntakeNews::Restored(kept) => self.fleet.restore_reports(kept.domains, kept.intake, now()),
+        }
+        self.publish_soon();
+    }
+
+    /// When a counter that is new may be shown.
+    pub(super) fn next_grown_up(&self) -> Option<Instant> {
+        let at = self.fleet.next_grown_up()?;
+        // A little later, so that the clocks agree that it is time.
+        Some(Instant::now() + at.since(now()) + Duration::from_millis(10))
+    }
+
+    pub(super) fn grow_up(&mut self) {
+        self.fleet.grow_up(now());
+        self.publish_soon();
+    }
+
+    /// Hands new settings to the intake.
+    pub(super) fn configure_intake(&mut self, before: &Settings) {
+        let Some(desk) = &mut self.desk else { return };
+        desk.intake.configure(&self.settings, self.edges.resolver.clone());
+        if before.reports != self.settings.reports {
+            desk.sources.renew(&desk.intake, &self.settings);
+        }
+    }
+}
