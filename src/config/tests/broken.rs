@@ -200,8 +200,7 @@ const BROKEN: &[(&str, &str)] = &[
     ),
     (
         "reports: {imap: [{server: a.example, user: a, password_file: a, port: 143, folder: Entw\u{fc}rfe, move_to: ''}]}",
-        "1:1 warning: `reports` is not built yet and has no effect | this version checks its form and does nothing else with it\n\
-         1:71 error: port 143 begins without TLS, and STARTTLS is not spoken here | the port of IMAP over TLS, mostly 993\n\
+        "1:71 error: port 143 begins without TLS, and STARTTLS is not spoken here | the port of IMAP over TLS, mostly 993\n\
          1:84 error: \"Entw\u{fc}rfe\" is no name of an IMAP folder | ASCII: other letters in modified UTF-7 (RFC 3501 section 5.1.3)\n\
          1:103 error: \"\" is no name of an IMAP folder | ASCII: other letters in modified UTF-7 (RFC 3501 section 5.1.3)\n",
     ),

@@ -19,12 +19,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub use self::imap::{MailboxPace, mailboxes, watch_mailbox};
 use self::{
     filer::{Filer, Item},
     labels::Labels,
     shared::{Plan, Shared},
 };
-pub use self::imap::{MailboxPace, mailboxes, watch_mailbox};
 pub(super) use self::{
     filer::{IntakeNews, KeptReports},
     folder::watch as watch_folder,
