@@ -26,8 +26,8 @@ pub(super) struct Guard<S> {
 /// Where in an answer the last byte was.
 #[derive(Debug)]
 struct Scanner {
-    max_literal: usize,
-    /// What may still come before the next command.
+    /// What may still come before the next command: in literals, and beside them.
+    literals_left: usize,
     left: usize,
     line: usize,
     parentheses: usize,
@@ -52,20 +52,19 @@ enum Place {
 impl<S> Guard<S> {
     pub(super) const fn new(inner: S) -> Self {
         let scanner =
-            Scanner { max_literal: 0, left: MAX_ANSWER, line: 0, parentheses: 0, is_text: false, place: Place::Line };
+            Scanner { literals_left: 0, left: MAX_ANSWER, line: 0, parentheses: 0, is_text: false, place: Place::Line };
         Self { inner, scanner }
     }
 
     /// A command is about to be sent; in its answer no literal may be longer than this, and all of them together neither.
     pub(super) const fn allow(&mut self, max_literal: usize) {
-        self.scanner.max_literal = max_literal;
-        self.scanner.left = MAX_ANSWER.saturating_add(max_literal);
+        self.scanner.literals_left = max_literal;
+        self.scanner.left = MAX_ANSWER;
     }
 }
 
 impl Scanner {
     fn read(&mut self, mut bytes: &[u8]) -> Result<(), &'static str> {
-        self.left = self.left.checked_sub(bytes.len()).ok_or("the server sends without end")?;
         while let Some((&byte, rest)) = bytes.split_first() {
             if let Place::Literal(to_come) = self.place {
                 let taken = to_come.min(bytes.len());
@@ -80,6 +79,7 @@ impl Scanner {
     }
 
     fn step(&mut self, byte: u8) -> Result<(), &'static str> {
+        self.left = self.left.checked_sub(1).ok_or("the server sends without end")?;
         match self.line {
             // Everything that is not `* ` is a continuation or a tagged end.
             0 => self.is_text = byte != b'*',
@@ -100,12 +100,13 @@ impl Scanner {
             (Place::Announced(number), b'\r') => Place::AnnouncedCr(number),
             (Place::AnnouncedCr(number), b'\n') => {
                 // In a text it is none, yet parts of a text may be read as one.
-                if number > self.max_literal {
-                    return Err("the server announces a literal that is too large");
-                }
-                match self.is_text {
-                    true => Place::Line,
-                    false => Place::Literal(number),
+                let left = self.literals_left.checked_sub(number);
+                let left = left.ok_or("the server announces a literal that is too large")?;
+                if self.is_text {
+                    Place::Line
+                } else {
+                    self.literals_left = left;
+                    Place::Literal(number)
                 }
             }
             (_, b'(') => {
@@ -180,6 +181,8 @@ mod tests {
         assert_eq!(scan(10, answer), Ok(()));
         assert_eq!(scan(9, answer), Err("the server announces a literal that is too large"));
         assert!(scan(10, b"* 1 FETCH (BODY[] {99999999999999999999999}\r\n").is_err());
+        let twice = b"* 1 FETCH (BODY[] {3}\r\nabc)\r\n* 1 FETCH (BODY[] {3}\r\nabc)\r\n";
+        assert_eq!((scan(6, twice).is_ok(), scan(5, twice).is_ok()), (true, false));
     }
 
     #[test]
