@@ -12,6 +12,7 @@ mod roots;
 mod starttls;
 mod survey;
 mod tls_client;
+mod tls_server;
 
 pub use clock::now;
 pub use dial::{DialOptions, Dialer};
@@ -21,3 +22,4 @@ pub use policy_fetch::{Endpoint, FetchOptions, FetchTimeouts, HTTPS_PORT, MAX_BO
 pub use roots::{RootChoice, RootsError, load_roots};
 pub use starttls::{SMTP_PORT, SmtpOptions, SmtpProber, SmtpTimeouts};
 pub use tls_client::{TlsClient, TlsSetupError};
+pub use tls_server::{ServedTls, ServerCertificate, ServerCertificateError};

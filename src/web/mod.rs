@@ -4,8 +4,10 @@ mod api;
 mod app;
 mod body;
 mod changes;
+mod door;
 mod landing;
 mod listen;
+mod own_listener;
 mod reports;
 mod server;
 
@@ -13,5 +15,7 @@ mod server;
 mod tests;
 
 pub use app::{App, MetricsPath, MetricsPathError, Reload};
+pub use door::ReportDoor;
 pub use listen::{BindError, DEFAULT_PORT, ListenAddress, ListenAddressError, bind};
+pub use own_listener::{EntranceError, Prepared, ReportEntrance};
 pub use server::{Limits, serve};

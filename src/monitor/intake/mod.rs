@@ -7,15 +7,22 @@ mod imap;
 mod labels;
 mod open;
 mod quarantine;
+mod rate;
 mod shared;
 mod submission;
 
-use std::{path::Path, sync::Arc};
+use std::{
+    net::IpAddr,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -23,13 +30,14 @@ pub use self::imap::{MailboxPace, mailboxes, watch_mailbox};
 use self::{
     filer::{Filer, Item},
     labels::Labels,
+    rate::Rates,
     shared::{Plan, Shared},
 };
 pub(super) use self::{
     filer::{IntakeNews, KeptReports},
     folder::watch as watch_folder,
 };
-use super::{SharedStore, Snapshot, Telemetry};
+use super::{SharedStore, Snapshot, Telemetry, politeness::network_of};
 use crate::{
     config::Settings,
     facts::Transport,
@@ -105,6 +113,7 @@ pub struct Intake {
     queue: mpsc::Sender<Item>,
     store: Option<SharedStore>,
     shared: Arc<Shared>,
+    rates: Arc<Mutex<Rates>>,
 }
 
 /// What the intake needs of the monitor.
@@ -141,7 +150,11 @@ impl Intake {
         let filer =
             Filer { inbox, shared: Arc::clone(&shared), store: store.clone(), known, labels, news, telemetry, stop };
         let filer = tokio::spawn(filer.run());
-        Started { intake: Self { queue, store, shared }, news: receiver, filer }
+        Started {
+            intake: Self { queue, store, shared, rates: Arc::new(Mutex::new(Rates::new(Instant::now()))) },
+            news: receiver,
+            filer,
+        }
     }
 
     /// Takes new settings.
@@ -164,6 +177,14 @@ impl Intake {
     /// Whether there is a store that takes reports: without one, nothing needs to be read or sent here.
     pub fn is_open(&self) -> bool {
         self.store.as_ref().is_some_and(|store| store.borrow().is_some())
+    }
+
+    /// Lets one more report of this peer be posted.
+    ///
+    /// # Errors
+    /// It may come again after this time: too many came from its network (/24, /48), or from all together.
+    pub fn admit(&self, peer: IpAddr) -> Result<(), Duration> {
+        self.rates.lock().unwrap_or_else(PoisonError::into_inner).admit(network_of(peer), Instant::now())
     }
 
     /// Counts what a way in refused by itself, before it had it all.
