@@ -169,9 +169,9 @@ fn what_is_no_report_is_refused_with_its_place() {
         ("{}", "policies"),
         ("{\"policies\":7}", "policies"),
         ("{\"policy\":{},\"version\":1}", "policies"),
-        ("{\"report-id\":\"r1\",\n \"policies\":[}", "line 2 column 15"),
+        ("{\"report-id\":\"r1\",\n \"policies\":[}", "line 2 column 14"),
         ("{\"report-id\":\"r1\"", "line 1 column 17"),
-        ("{\"report-id\":\"r\n1\",}", "line 1 column 16"),
+        ("{\"report-id\":\"r\n1\",}", "line 1 column 15"),
     ] {
         let refusal = read_report(json.as_bytes()).unwrap_err();
         assert_eq!(refusal.reason, RefusalReason::BadJson, "{json}");

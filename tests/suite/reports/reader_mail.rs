@@ -113,10 +113,13 @@ fn nested_mails_come_to_an_end() {
 
 #[test]
 fn encodings_may_be_odd() {
-    let odd_lines = base64(&packed()).replace("\r\n", "").as_bytes().chunks(7).fold(String::new(), |text, line| {
-        let end = if text.len() % 2 == 0 { " \n" } else { "\r\r\n" };
-        text + std::str::from_utf8(line).unwrap() + end
-    });
+    let letters = base64(&packed()).replace("\r\n", "");
+    let odd_lines: String = letters
+        .as_bytes()
+        .chunks(7)
+        .zip([" \n", "\r\r\n", "\t\r\n"].into_iter().cycle())
+        .flat_map(|(line, end)| [std::str::from_utf8(line).unwrap(), end])
+        .collect();
     let stray = base64(&packed()).replacen('A', "!A*", 1);
     for body in [odd_lines, stray, base64(&packed()).replace('=', ""), base64(&packed()).replace("\r\n", "\n")] {
         let raw = format!("Content-Type: {GZIP_TYPE}\r\nContent-Transfer-Encoding: BASE64\r\n\r\n{body}\r\n");

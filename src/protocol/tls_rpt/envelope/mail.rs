@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use mail_parser::{
-    HeaderName, HeaderValue, Message, MessageParser, MimeHeaders,
+    HeaderName, Message, MessageParser, MimeHeaders,
     decoders::{base64::base64_decode, quoted_printable::quoted_printable_decode},
 };
 
@@ -111,7 +111,7 @@ pub fn open_mail(raw: &[u8]) -> Result<ReportMail, Refusal> {
     let parser = parser();
     let mut walk = Walk { parser: &parser, parts: Vec::new(), seen: Vec::new() };
     let (header, _) = split_entity(raw);
-    let header = parser.parse_headers(header);
+    let header = parsed(&parser, header);
     walk.entity(raw, 0)?;
     let mut mail = ReportMail { parts: walk.parts, ..ReportMail::default() };
     if mail.parts.is_empty() {
@@ -211,6 +211,11 @@ fn parser() -> MessageParser {
         .header_text(HeaderName::Other("TLS-Report-Submitter".into()))
 }
 
+/// The header of a mail or a part; nothing where there is no field in it. The library takes a message without parts for impossible.
+fn parsed<'a>(parser: &MessageParser, header: &'a [u8]) -> Option<Message<'a>> {
+    parser.parse_headers(header).filter(|header| !header.parts.is_empty())
+}
+
 fn header_text(message: &Message<'_>, name: &str) -> Option<String> {
     let header = message.headers().iter().find(|header| header.name().eq_ignore_ascii_case(name))?;
     header.value().as_text().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
@@ -253,8 +258,8 @@ impl Walk<'_> {
             return Err(Refusal::new(RefusalReason::TooLarge, detail));
         }
         let (header, body) = split_entity(raw);
-        let header = self.parser.parse_headers(header).unwrap_or_default();
-        let content_type = header.content_type();
+        let header = parsed(self.parser, header);
+        let content_type = header.as_ref().and_then(MimeHeaders::content_type);
         let word = |text: Option<&str>| clean(text.unwrap_or_default()).0.to_ascii_lowercase();
         let media_type = content_type
             .map(|content_type| format!("{}/{}", word(Some(content_type.ctype())), word(content_type.subtype())));
@@ -272,16 +277,15 @@ impl Walk<'_> {
                 return Ok(());
             }
         }
-        let encoding = match header.header(HeaderName::ContentTransferEncoding) {
-            Some(HeaderValue::Text(encoding)) => encoding.trim().to_ascii_lowercase(),
-            _ => String::new(),
-        };
+        let encoding = header.as_ref().and_then(MimeHeaders::content_transfer_encoding).unwrap_or_default();
+        let encoding = encoding.trim().to_ascii_lowercase();
         let bytes = decode(&encoding, body);
         if matches!(media_type.as_deref(), Some("message/rfc822" | "message/global")) {
             return self.entity(&bytes, nested + 1);
         }
         let name = content_type.and_then(|content_type| content_type.attribute("name"));
-        let disposition = header.content_disposition().and_then(|content_type| content_type.attribute("filename"));
+        let disposition = header.as_ref().and_then(MimeHeaders::content_disposition);
+        let disposition = disposition.and_then(|content_type| content_type.attribute("filename"));
         let file_name = disposition.or(name).map(|name| clean(name.trim()).0);
         let part = MailPart { bytes: Vec::new(), media_type, file_name };
         if part.is_called_report() || matches!(sniff(&bytes), Shape::Json | Shape::Gzip | Shape::Zip) {
