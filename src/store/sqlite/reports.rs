@@ -24,7 +24,7 @@ use crate::{
         reports::counter_words,
     },
     terms::{PolicyDomain, Timestamp},
-    verdict::Measure,
+    verdict::{Cell, Measure},
 };
 
 /// So many rows go into one statement: far below the number of values that SQLite takes in one.
@@ -246,18 +246,21 @@ type Statement = (&'static str, Vec<serde_json::Value>);
 fn sums(filed: &Filed, intake: &IntakeCounters, now: Timestamp) -> Vec<Statement> {
     let mut statements = Vec::new();
     let milliseconds = |time: Option<Timestamp>| time.map(Timestamp::unix_milliseconds);
-    let days = filed.days.iter().map(|((domain, day, reporter), reports)| json!([domain, day, reporter, reports]));
+    // What is less is no insertion: a row that is not there would begin below 0.
+    let (less, more): (Vec<_>, Vec<_>) = filed.days.iter().partition(|(_, reports)| **reports < 0);
+    let days = |days: Vec<(&DayOf, &i64)>| {
+        days.into_iter().map(|((domain, day, reporter), reports)| json!([domain, day, reporter, reports])).collect()
+    };
     statements.push((
         "INSERT INTO report_days (domain, day, reporter, reports) \
-         SELECT value ->> 0, value ->> 1, value ->> 2, max(0, value ->> 3) FROM json_each(?) WHERE true \
-         ON CONFLICT (domain, day, reporter) DO UPDATE SET reports = max(0, reports + excluded.reports)",
-        (days.clone().filter(|row| row.get(3).and_then(serde_json::Value::as_i64) >= Some(0))).collect(),
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?) WHERE true \
+         ON CONFLICT (domain, day, reporter) DO UPDATE SET reports = reports + excluded.reports",
+        days(more),
     ));
-    // A negative number cannot come by way of an insertion: it would be cut at 0 before it is added.
     statements.push((
         "UPDATE report_days SET reports = max(0, reports + (less.value ->> 3)) FROM json_each(?) AS less \
          WHERE domain = less.value ->> 0 AND day = less.value ->> 1 AND reporter = less.value ->> 2",
-        (days.filter(|row| row.get(3).and_then(serde_json::Value::as_i64) < Some(0))).collect(),
+        days(less),
     ));
     let totals = || filed.totals.iter().flat_map(|(day_of, cells)| cells.iter().map(move |cell| total(day_of, cell)));
     statements.push((
@@ -265,13 +268,13 @@ fn sums(filed: &Filed, intake: &IntakeCounters, now: Timestamp) -> Vec<Statement
          SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 \
          FROM json_each(?) WHERE true \
          ON CONFLICT (domain, day, reporter, policy_type, measure, mx) DO UPDATE SET sessions = sessions + excluded.sessions",
-        (totals().filter(|(_, change)| *change > 0).map(|(row, _)| row)).collect(),
+        totals().filter(|(_, change)| *change > 0).map(|(row, _)| row).collect(),
     ));
     statements.push((
         "UPDATE report_totals SET sessions = max(0, sessions + (less.value ->> 6)) FROM json_each(?) AS less \
          WHERE domain = less.value ->> 0 AND day = less.value ->> 1 AND reporter = less.value ->> 2 \
          AND policy_type = less.value ->> 3 AND measure = less.value ->> 4 AND mx = less.value ->> 5",
-        (totals().filter(|(_, change)| *change < 0).map(|(row, _)| row)).collect(),
+        totals().filter(|(_, change)| *change < 0).map(|(row, _)| row).collect(),
     ));
     let policies = filed.policies.iter().flat_map(|((domain, day, reporter), policies)| {
         policies.iter().map(move |policy| json!([domain, day, reporter, policy.cast_signed()]))
@@ -279,7 +282,7 @@ fn sums(filed: &Filed, intake: &IntakeCounters, now: Timestamp) -> Vec<Statement
     statements.push((
         "INSERT INTO report_policies (domain, day, reporter, policy) \
          SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?) WHERE true ON CONFLICT DO NOTHING",
-        (policies).collect(),
+        policies.collect(),
     ));
     let domains = filed.domains.iter().map(|(domain, of_domain)| {
         let [unproven, proven] = of_domain.reports;
@@ -293,7 +296,7 @@ fn sums(filed: &Filed, intake: &IntakeCounters, now: Timestamp) -> Vec<Statement
          filed_at = max(filed_at, excluded.filed_at), last_arrived_at = max(last_arrived_at, excluded.last_arrived_at), \
          last_end_at = coalesce(max(last_end_at, excluded.last_end_at), last_end_at, excluded.last_end_at), \
          proven = max(0, proven + excluded.proven), unproven = max(0, unproven + excluded.unproven)",
-        (domains).collect(),
+        domains.collect(),
     ));
     let counters = filed.domains.iter().flat_map(|(domain, of_domain)| {
         of_domain.counters.iter().map(move |(key, value)| {
@@ -305,7 +308,7 @@ fn sums(filed: &Filed, intake: &IntakeCounters, now: Timestamp) -> Vec<Statement
         "INSERT INTO report_counters (domain, family, first, second, value, born_at) \
          SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(?) WHERE true \
          ON CONFLICT (domain, family, first, second) DO UPDATE SET value = value + excluded.value",
-        (counters).collect(),
+        counters.collect(),
     ));
     statements.push((
         "INSERT INTO intake_counters (family, label, value) \
@@ -324,7 +327,7 @@ async fn run(writer: &mut SqliteConnection, (statement, rows): Statement) -> Res
     Ok(())
 }
 
-fn total((domain, day, reporter): &DayOf, (cell, change): (&crate::verdict::Cell, &i64)) -> (serde_json::Value, i64) {
+fn total((domain, day, reporter): &DayOf, (cell, change): (&Cell, &i64)) -> (serde_json::Value, i64) {
     let (measure, mx) = match &cell.measure {
         Measure::Sessions => (reading::SESSIONS, ""),
         Measure::Failed => (reading::FAILED, ""),
