@@ -20,6 +20,8 @@ from world.report_mail import IMAP_RECIPIENT, RECIPIENT, REPORTER, mail, report
 NEWBORN = 300
 # How many mails lie in the maildir while the monitor is killed again and again.
 MAILS = 20
+# They come in portions of so many.
+PORTION = 4
 # So that a run can be repeated: the moments of death come from this.
 SEED = 20261126
 # Deaths are over once all is stored; more than this means that it never is.
@@ -135,30 +137,35 @@ class ReportsStage:
         """Between the store's commit and the acknowledgement, before and after: nobody knows when it dies."""
         moments = random.Random(SEED)
         expect("exit", self.exporter.stop(), 0)
+        deaths, died_within = 0, 0
+        # In portions, so that it dies more often than once.
         for number in range(MAILS):
             self.deliver(self.signed("shared2.test", f"killed-{number}", 10, 1))
-        wait_until(lambda: len(self.waiting(self.maildir / "new")) == MAILS, "all delivered", 30)
-        deaths, died_within = 0, 0
-        while self.waiting(self.maildir / "new"):
-            deaths += 1
-            if deaths > MOST_DEATHS:
-                raise Failure(f"{len(self.waiting(self.maildir / 'new'))} mails are still there")
-            before = len(self.waiting(self.maildir / "new"))
-            self.exporter.daemon.start(lambda: True)
-            # Towards the moment when the mails are read.
-            if moments.random() < 0.7:
-                deadline = time.monotonic() + 20
-                while len(self.waiting(self.maildir / "new")) == before and time.monotonic() < deadline:
-                    time.sleep(0.0005)
-                time.sleep(moments.uniform(0, 0.01))
-            else:
-                time.sleep(moments.uniform(0.05, 1.5))
-            self.exporter.kill()
-            died_within += 0 < len(self.waiting(self.maildir / "new")) < before
-        self.report.note(f"killed {deaths} times, {died_within} of them with some mails stored and some not")
+            if (number + 1) % PORTION:
+                continue
+            wait_until(lambda: len(self.waiting(self.maildir / "new")) == PORTION, "all delivered", 30)
+            while before := len(self.waiting(self.maildir / "new")):
+                deaths += 1
+                if deaths > MOST_DEATHS:
+                    raise Failure(f"{before} mails are still there after {deaths} deaths")
+                self.exporter.daemon.start(lambda: True)
+                self.wait_for_a_moment(moments, before)
+                self.exporter.kill()
+                died_within += 0 < len(self.waiting(self.maildir / "new")) < before
+        self.report.note(f"killed {deaths} times, {died_within} of them with some mails of a portion moved and some not")
         self.exporter.start(keep_state=True)
         # What was stored and not acknowledged came again, and counted as a duplicate.
         self.hold(Row("sum(smtptls_tlsrpt_reports_total)", 5 + MAILS))
+
+    def wait_for_a_moment(self, moments: random.Random, before: int) -> None:
+        """Mostly that in which the first mail of a portion is moved, or a little later or earlier."""
+        if moments.random() < 0.3:
+            time.sleep(moments.uniform(0.05, 1.5))
+            return
+        deadline = time.monotonic() + 20
+        while len(self.waiting(self.maildir / "new")) == before and time.monotonic() < deadline:
+            time.sleep(0.0005)
+        time.sleep(moments.uniform(0, 0.01))
 
     def after_a_restart(self) -> None:
         expect("exit", self.exporter.stop(), 0)

@@ -21,6 +21,7 @@ mod invariants;
 mod misbehaviours;
 mod monitor;
 mod policy_fetch;
+mod report_destinations;
 mod reports;
 mod resolver;
 mod resolver_dnssec;
