@@ -1,5 +1,8 @@
-//! TLS reports (RFC 8460): from the bytes to the counters.
+//! TLS reports (RFC 8460): from the bytes to the counters, and to those who ask.
 
+mod faces;
+mod faces_api;
+mod faces_files;
 mod made;
 mod reader;
 mod reader_corpus;
