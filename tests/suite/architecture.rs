@@ -85,7 +85,9 @@ fn no_program_is_ever_started() {
 fn starts_programs(words: &[String]) -> bool {
     let after = |place: usize| words.get(place + 1..place + 3).unwrap_or_default();
     let harmless = |place: usize| [["::", "ExitCode"], ["::", "id"]].iter().any(|known| after(place) == known);
-    words.iter().enumerate().any(|(place, word)| word == "process" && !harmless(place))
+    // The trait of the IMAP library that answers a challenge has a function of that name.
+    let is_defined = |place: usize| place > 0 && words[place - 1] == "fn";
+    words.iter().enumerate().any(|(place, word)| word == "process" && !harmless(place) && !is_defined(place))
 }
 
 #[test]

@@ -214,7 +214,7 @@ mod tests {
         assert_eq!(scan(0, &long), Err("the server sends a line without end"));
         let many = b"* 1 EXISTS\r\n".repeat(MAX_ANSWER / 12 + 1);
         assert_eq!(scan(0, &many).err(), Some("the server sends without end"));
-        assert!(scan(0, &vec![b'('; MAX_PARENTHESES]).is_ok());
-        assert_eq!(scan(0, &vec![b'('; MAX_PARENTHESES + 1]), Err("the server sends parentheses without end"));
+        assert!(scan(0, &[b'('; MAX_PARENTHESES]).is_ok());
+        assert_eq!(scan(0, &[b'('; MAX_PARENTHESES + 1]), Err("the server sends parentheses without end"));
     }
 }
