@@ -130,10 +130,12 @@ impl ImapSession {
         let mut size = None;
         self.command("UID FETCH", &format!("UID FETCH {uid} (RFC822.SIZE)"), |response| {
             let Response::Fetch(_, attributes) = response else { return };
-            size = size.or(attributes.iter().find_map(|attribute| match attribute {
-                AttributeValue::Rfc822Size(size) => Some(*size),
-                _ => None,
-            }));
+            size = size.or_else(|| {
+                attributes.iter().find_map(|attribute| match attribute {
+                    AttributeValue::Rfc822Size(size) => Some(*size),
+                    _ => None,
+                })
+            });
         })
         .await?;
         let Some(size) = size else { return Ok(Fetched::Gone) };
