@@ -10,6 +10,7 @@ from dane_rows import survey_rows
 from dashboards import look
 from expectations import domain_rows, host_rows, monitor_rows
 from report import Report
+from report_intake import ReportsStage
 from rows import ABSENT, Row, problem
 from world.dane_proof import (
     destinations, prove_addresses, prove_dane, prove_old_tls, prove_postfix, prove_tlsa, prove_zone,
@@ -328,6 +329,11 @@ class Stages:
             time.sleep(2)
         expect("queries without data", wrong, [])
         self.report.note(f"{count} queries; {len(excused)} find nothing for a reason that dashboards.py states")
+
+    def reports(self) -> None:
+        """TLS reports, with a monitor that begins anew."""
+        self.exporter.stop()
+        ReportsStage(self.report, self.world, self.exporter, self.poll).run()
 
     def stop(self) -> None:
         """SIGTERM."""

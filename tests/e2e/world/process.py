@@ -26,6 +26,8 @@ PROGRAMS = {
     "ldns-signzone": "ldnsutils",
     "ldns-dane": "ldnsutils",
     "openssl": "openssl",
+    "dovecot": "dovecot-imapd",
+    "curl": "curl",
 }
 
 
