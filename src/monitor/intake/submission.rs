@@ -138,7 +138,7 @@ async fn read(intake: &Intake, raw: &RawReport, from_mbox: bool) -> Result<Read,
 }
 
 /// Who sent a mail: in whose name it counts, or why it is refused; an error where that cannot be told now.
-async fn prove(plan: &Plan, raw: &RawReport, claim: &Claim) -> Result<Proof, Postponed> {
+async fn prove(plan: &Plan, raw: &RawReport, claim: &Claim) -> Result<Standing, Postponed> {
     let proof = match plan.authentication {
         ReportAuthentication::None => Proof::Given(Authentication::None, claim.taken_on_trust()),
         ReportAuthentication::TrustedHeader => judge_trusted_header(claim, &raw.bytes, &plan.authserv_id),
@@ -161,10 +161,10 @@ async fn prove(plan: &Plan, raw: &RawReport, claim: &Claim) -> Result<Proof, Pos
 }
 
 /// In whose name a report counts, or why it does not.
-type Proof = Result<(Authentication, Reporter), Refusal>;
+type Standing = Result<(Authentication, Reporter), Refusal>;
 
 /// Files what was proven, and refuses the rest. One report that is taken makes the whole taken.
-async fn settle(intake: &Intake, raw: &RawReport, reports: Vec<(Placed, Proof)>) -> Receipt {
+async fn settle(intake: &Intake, raw: &RawReport, reports: Vec<(Placed, Standing)>) -> Receipt {
     let arrived_at = now();
     let (mut waiting, mut refused) = (Vec::new(), Vec::new());
     for (Placed { report, attribution }, proof) in reports {
