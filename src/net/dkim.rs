@@ -83,7 +83,7 @@ impl Key {
             LookupOutcome::Records { records, .. } => {
                 let mut error = None;
                 for record in records {
-                    let text: Vec<u8> = record.iter().flat_map(|string| string.as_bytes()).copied().collect();
+                    let text: Vec<u8> = record.iter().flat_map(Octets::as_bytes).copied().collect();
                     match DomainKey::parse(&text) {
                         Ok(key) => return Self::Found(Txt::DomainKey(key.into())),
                         Err(found) => error = error.or(Some(found)),

@@ -181,7 +181,7 @@ impl Filer {
             Err(error) => {
                 self.telemetry.state_write_failed(1);
                 tracing::warn!(%error, "reports cannot be stored for now; they stay where they came from");
-                self.shared.give_back_refused(refused);
+                self.shared.give_back_refused(&refused);
                 let postponed = Postponed::from(error);
                 for done in waiting {
                     let _ = done.send(Err(postponed.clone()));

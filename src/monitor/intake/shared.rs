@@ -143,8 +143,8 @@ impl Shared {
         std::mem::take(&mut *self.refused.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(super) fn give_back_refused(&self, refused: BTreeMap<RefusalReason, u64>) {
-        add(&mut self.refused.lock().unwrap_or_else(PoisonError::into_inner), &refused);
+    pub(super) fn give_back_refused(&self, refused: &BTreeMap<RefusalReason, u64>) {
+        add(&mut self.refused.lock().unwrap_or_else(PoisonError::into_inner), refused);
     }
 }
 
