@@ -15,7 +15,7 @@ use self::{keeping::Unsaved, reporting::Reporting, surveys::Surveys};
 use super::{
     Snapshot,
     schedule::backed_off,
-    vantage::{Attempts, NETWORKS_TO_BLAME},
+    vantage::{Attempts, Doubt, NETWORKS_TO_BLAME},
 };
 use crate::{
     config::{DomainSettings, ProbeSettings, Settings},
@@ -110,6 +110,7 @@ pub(crate) struct Fleet {
     hosts: BTreeMap<MxHost, Host>,
     canaries: BTreeMap<MxHost, Canary>,
     vantage: Arc<Vantage>,
+    doubt: Doubt,
     dnssec: DnssecSight,
     resolver_failing: bool,
     changed_domains: BTreeSet<PolicyDomain>,
@@ -133,6 +134,7 @@ impl Fleet {
             hosts: BTreeMap::new(),
             canaries: BTreeMap::new(),
             vantage: Arc::default(),
+            doubt: Doubt::default(),
             dnssec,
             resolver_failing: false,
             changed_domains: BTreeSet::new(),
@@ -302,10 +304,28 @@ impl Fleet {
         if wanted.again.is_some() && probe.legacy_tls {
             wanted.spread.extend(address.surveys.plan(&observation, hosts));
         }
-        address.latest = Some(observation);
+        address.latest = Some(Arc::clone(&observation));
         self.note_host(&name, news);
         self.host_changed(&name);
+        self.ask_witnesses(&observation, &mut wanted);
         wanted
+    }
+
+    /// Where port 25 may have been shut off here, those that answered last are asked now.
+    fn ask_witnesses(&mut self, observation: &AddressObservation, wanted: &mut Wanted) {
+        let hosts = &self.hosts;
+        let healthy = || {
+            let all =
+                hosts.values().flat_map(|host| host.addresses.values()).filter(|one| one.unlisted_since.is_none());
+            let mut through: Vec<&Arc<AddressObservation>> =
+                all.filter_map(|one| one.latest.as_ref()).filter(|latest| latest.connected()).collect();
+            through.sort_unstable_by_key(|latest| std::cmp::Reverse(latest.at));
+            through.into_iter().map(|latest| latest.address).collect()
+        };
+        for witness in self.doubt.note(observation, healthy, self.settings.probe.retry_interval) {
+            let of = |(name, host): (&MxHost, &Host)| host.addresses.contains_key(&witness).then(|| name.clone());
+            wanted.now.extend(hosts.iter().find_map(of).map(|name| Target::Address(name, witness)));
+        }
     }
 
     /// A canary was probed.
@@ -403,6 +423,7 @@ impl Fleet {
         let canaries: Vec<(MxHost, Option<bool>)> =
             self.canaries.iter().map(|(name, canary)| (name.clone(), canary.reached)).collect();
         let mut vantage = attempts.vantage(&canaries, NETWORKS_TO_BLAME);
+        vantage.smtp_blocked |= self.doubt.is_certain() && !canaries.iter().any(|(_, reached)| *reached == Some(true));
         vantage.resolver_failing = self.resolver_failing;
         vantage.dnssec = self.dnssec;
         if !vantage.sees_alike(&self.vantage) {

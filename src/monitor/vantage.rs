@@ -1,6 +1,6 @@
 //! What this side can see, from what was tried: pure.
 
-use std::{collections::HashSet, net::IpAddr};
+use std::{collections::HashSet, net::IpAddr, time::Duration};
 
 use super::politeness::network_of;
 use crate::{
@@ -11,6 +11,9 @@ use crate::{
 /// In how many networks every mail host has to fail before port 25 counts as shut off here, while the monitor runs: one dead
 /// provider is no proof. A single `check` has no second look and decides by what it tried.
 pub(crate) const NETWORKS_TO_BLAME: usize = 3;
+
+/// So many hosts in different networks are asked whether port 25 still works from here: one of them may fail on its own.
+const WITNESSES: usize = 2;
 
 /// Gathers what was tried, and says what it means.
 #[derive(Clone, Debug, Default)]
@@ -36,8 +39,7 @@ impl Attempts {
         match &observation.outcome {
             SmtpOutcome::ConnectFailed(ConnectFailure::NoRoute) => mark(&mut self.no_route),
             SmtpOutcome::ConnectFailed(ConnectFailure::PrivateAddress | ConnectFailure::Local(_)) => {}
-            SmtpOutcome::ConnectFailed(ConnectFailure::Timeout | ConnectFailure::HostUnreachable)
-            | SmtpOutcome::Timeout(Phase::Connect) => {
+            outcome if is_shut(outcome) => {
                 self.shut.insert(network_of(observation.address));
             }
             SmtpOutcome::ConnectFailed(_) => {
@@ -71,5 +73,80 @@ impl Attempts {
         self.vantage.ip4_route = available(Family::Ip4);
         self.vantage.ip6_route = available(Family::Ip6);
         self.vantage
+    }
+}
+
+/// A port that is shut off swallows packets or says unreachable.
+const fn is_shut(outcome: &SmtpOutcome) -> bool {
+    matches!(
+        outcome,
+        SmtpOutcome::ConnectFailed(ConnectFailure::Timeout | ConnectFailure::HostUnreachable)
+            | SmtpOutcome::Timeout(Phase::Connect)
+    )
+}
+
+/// Whether a try got through to the peer, or to what answers in its place. Nothing where this side could not try.
+const fn is_through(outcome: &SmtpOutcome) -> bool {
+    match outcome {
+        SmtpOutcome::ConnectFailed(
+            ConnectFailure::NoRoute | ConnectFailure::PrivateAddress | ConnectFailure::Local(_),
+        ) => false,
+        outcome => !is_shut(outcome),
+    }
+}
+
+/// The doubt whether port 25 was just shut off here, long before every host has been tried again: where hosts in several networks fail
+/// and nobody has got through since, some that answered last are asked at once. If they do not answer either, it is this side.
+///
+/// Without it the hosts of a fleet would seem to fail one by one, over a whole interval.
+#[derive(Debug, Default)]
+pub(crate) struct Doubt {
+    /// Addresses that failed since anybody got through.
+    shut: HashSet<IpAddr>,
+    /// Who was asked, and whether it failed since.
+    witnesses: Vec<(IpAddr, bool)>,
+    asked_at: Option<Timestamp>,
+}
+
+impl Doubt {
+    /// Notes a probe. Returns whom to ask now: of `healthy`, those whose last probe got through, the latest first. At most once in
+    /// `pause`, so that hosts that do answer are not asked more and more where others stay dead.
+    pub(crate) fn note(
+        &mut self,
+        observation: &AddressObservation,
+        healthy: impl FnOnce() -> Vec<IpAddr>,
+        pause: Duration,
+    ) -> Vec<IpAddr> {
+        let (address, at) = (observation.address, observation.at);
+        if is_through(&observation.outcome) {
+            *self = Self { asked_at: self.asked_at, ..Self::default() };
+            return Vec::new();
+        }
+        if !is_shut(&observation.outcome) {
+            return Vec::new();
+        }
+        self.shut.insert(address);
+        for (witness, failed) in &mut self.witnesses {
+            *failed |= *witness == address;
+        }
+        let asked_lately = self.asked_at.is_some_and(|asked| at.since(asked) < pause);
+        if self.is_certain() || asked_lately || self.networks() < NETWORKS_TO_BLAME {
+            return Vec::new();
+        }
+        self.asked_at = Some(at);
+        let mut networks = HashSet::new();
+        let apart = healthy().into_iter().filter(|witness| networks.insert(network_of(*witness)));
+        let witnesses: Vec<IpAddr> = apart.take(WITNESSES).collect();
+        self.witnesses = witnesses.iter().map(|witness| (*witness, false)).collect();
+        witnesses
+    }
+
+    /// All that were asked failed as well.
+    pub(crate) fn is_certain(&self) -> bool {
+        !self.witnesses.is_empty() && self.witnesses.iter().all(|(_, failed)| *failed)
+    }
+
+    fn networks(&self) -> usize {
+        self.shut.iter().map(|address| network_of(*address)).collect::<HashSet<_>>().len()
     }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    AddressAssessment, MxAssessment, Outcome, ReporterDay,
+    AddressAssessment, DAYS_KEPT, MxAssessment, Outcome, ReporterDay,
     case::Case,
     outlook::stale_id,
     reports::{Days, ON_TIME, is_one, is_verified},
@@ -339,7 +339,8 @@ fn refusals(said: &ReporterDay) -> u64 {
 }
 
 fn whole_days(window: Duration) -> i64 {
-    i64::try_from(window.as_secs() / DAY.as_secs()).unwrap_or(i64::from(u32::MAX)).min(i64::from(u32::MAX))
+    // More than are kept are not there to be looked at.
+    i64::try_from(window.as_secs() / DAY.as_secs()).map_or(DAYS_KEPT, |days| days.min(DAYS_KEPT))
 }
 
 /// Reports that prove nothing are held against the domain, and never count for it.

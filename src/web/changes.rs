@@ -82,7 +82,8 @@ fn parameters(query: &str) -> Result<PageWanted, String> {
             "since" => wanted.since = Some(api::time(text)?),
             "limit" => wanted.most = api::number(text, LIMIT_MOST)?,
             _ => {
-                wanted.after = Some(text.parse::<Cursor>().map_err(|_| "the \"next\" of an answer before".to_owned())?)
+                let cursor = text.parse::<Cursor>();
+                wanted.after = Some(cursor.map_err(|_| "the \"next\" of an answer before".to_owned())?);
             }
         }
         Ok(())

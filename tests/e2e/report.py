@@ -3,7 +3,7 @@
 import time
 
 
-STAGES = ("world", "check", "scrape", "connections", "faults", "reload", "resolver", "stop")
+STAGES = ("world", "check", "scrape", "connections", "faults", "reload", "resolver", "dashboards", "stop")
 
 
 class Report:

@@ -15,12 +15,10 @@ use crate::{
         complain, print,
         settings::{Source, colour, refused},
     },
+    monitor::INCOMING,
     net::now,
     protocol::tls_rpt::{Shape, sniff, split_mbox},
 };
-
-/// The folder below the state folder from which the monitor takes reports.
-const INCOMING: &str = "incoming";
 
 /// The status by which a program asks an MTA to try again (`EX_TEMPFAIL` of sysexits.h; Postfix's pipe(8) and others).
 const TRY_AGAIN: u8 = 75;
@@ -178,8 +176,8 @@ fn entrust(file: &File, (user, group): (u32, u32)) -> io::Result<()> {
 /// A name that no other file has: the time, the process, a number and chance, because processes of two containers can have the
 /// same number. The old name stands at its end.
 fn unique_name(of: &str, number: usize) -> String {
-    let (time, process, chance) = (now().unix_milliseconds(), std::process::id(), rand::random::<u64>());
-    format!("{time}.{process}.{number}.{chance:016x}-{}", harmless(of))
+    let (time, own, chance) = (now().unix_milliseconds(), std::process::id(), rand::random::<u64>());
+    format!("{time}.{own}.{number}.{chance:016x}-{}", harmless(of))
 }
 
 /// The end of a name with only what stands in names that RFC 8460 §5.1 makes, and a few more.

@@ -141,7 +141,6 @@ const BROKEN: &[(&str, &str)] = &[
     (
         "thresholds: {certificate_warning: 10d, certificate_error: 20d, reports_failing: 5, publication_grace: 11y}",
         "1:59 error: a certificate would be an error before it is a warning, at 10d | no more than certificate_warning\n\
-         1:64 warning: `thresholds.reports_failing` is not built yet and has no effect | this version checks its form and does nothing else with it\n\
          1:81 error: found the number 5 | a share as 5% | if it is meant as text, write it in quotes\n\
          1:103 error: 11y is too long | at most 10y\n",
     ),

@@ -267,6 +267,72 @@ fn dead_networks_are_this_side_only_when_they_are_three_and_nobody_answers() {
     assert!(!blocked(&mut fleet));
 }
 
+fn shut() -> SmtpOutcome {
+    SmtpOutcome::Timeout(crate::facts::Phase::Connect)
+}
+
+/// Five hosts in five networks, all of which answered.
+fn five_that_answered(fleet: &mut Fleet) {
+    look(fleet, "a.example", &["mx.a.example"]);
+    let addresses = ["192.0.2.1", "198.51.100.1", "203.0.113.1", "192.88.99.1", "198.18.0.1"];
+    look_up(fleet, "mx.a.example", &addresses, NOW);
+    for address in addresses {
+        assert_eq!(probe(fleet, "mx.a.example", address, SmtpOutcome::Done).now, []);
+    }
+}
+
+#[test]
+fn who_answered_last_is_asked_at_once_where_port_25_may_be_shut_off() {
+    let mut fleet = fleet(TWO);
+    five_that_answered(&mut fleet);
+    let at = |address: &str| Target::Address(host("mx.a.example"), ip(address));
+    let blocked = |fleet: &mut Fleet| fleet.refresh(NOW).unwrap().vantage.smtp_blocked;
+    assert_eq!(probe(&mut fleet, "mx.a.example", "192.0.2.1", shut()).now, []);
+    assert_eq!(probe(&mut fleet, "mx.a.example", "198.51.100.1", shut()).now, []);
+    let asked = probe(&mut fleet, "mx.a.example", "203.0.113.1", shut()).now;
+    assert_eq!(asked.len(), 2);
+    assert!(asked.contains(&at("192.88.99.1")) && asked.contains(&at("198.18.0.1")), "{asked:?}");
+    assert!(!blocked(&mut fleet), "nobody who was asked has failed yet");
+    assert_eq!(probe(&mut fleet, "mx.a.example", "192.88.99.1", shut()).now, []);
+    assert!(!blocked(&mut fleet), "one host may fail on its own");
+    probe(&mut fleet, "mx.a.example", "198.18.0.1", shut());
+    assert!(blocked(&mut fleet));
+    probe(&mut fleet, "mx.a.example", "198.51.100.1", SmtpOutcome::Done);
+    assert!(!blocked(&mut fleet), "whoever answers ends it");
+}
+
+#[test]
+fn a_provider_that_dies_in_three_networks_is_not_this_side() {
+    let mut fleet = fleet(TWO);
+    five_that_answered(&mut fleet);
+    let dead = ["192.0.2.1", "198.51.100.1", "203.0.113.1"];
+    for address in dead {
+        probe(&mut fleet, "mx.a.example", address, shut());
+    }
+    probe(&mut fleet, "mx.a.example", "198.18.0.1", SmtpOutcome::Done);
+    assert!(!fleet.refresh(NOW).unwrap().vantage.smtp_blocked);
+    // They go on failing: those that answer are not asked each time.
+    for address in dead {
+        assert_eq!(probe(&mut fleet, "mx.a.example", address, shut()).now, []);
+    }
+    assert!(!fleet.refresh(NOW).unwrap().vantage.smtp_blocked);
+}
+
+#[test]
+fn a_refusal_and_a_rejection_come_from_the_peer_and_end_the_doubt() {
+    for outcome in [
+        SmtpOutcome::ConnectFailed(ConnectFailure::Refused),
+        SmtpOutcome::Rejected { phase: crate::facts::Phase::Banner, code: 421, text: Octets(b"busy".to_vec()) },
+    ] {
+        let mut fleet = fleet(TWO);
+        five_that_answered(&mut fleet);
+        probe(&mut fleet, "mx.a.example", "192.0.2.1", shut());
+        probe(&mut fleet, "mx.a.example", "198.51.100.1", shut());
+        probe(&mut fleet, "mx.a.example", "192.88.99.1", outcome);
+        assert_eq!(probe(&mut fleet, "mx.a.example", "203.0.113.1", shut()).now, []);
+    }
+}
+
 #[test]
 fn a_resolver_that_answers_nobody_is_this_side() {
     let mut fleet = fleet(TWO);

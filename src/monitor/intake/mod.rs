@@ -46,7 +46,7 @@ use crate::{
 };
 
 /// The folder below the state folder in which `report ingest` puts what is to be taken up.
-pub(super) const INCOMING: &str = "incoming";
+pub const INCOMING: &str = "incoming";
 /// Reports that wait to be filed; whoever brings more waits.
 const QUEUE: usize = 1024;
 /// What waits for the keeper.

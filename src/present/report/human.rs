@@ -58,14 +58,14 @@ fn verdict(page: &mut Page, digest: &Digest, now: Timestamp) {
     line.right(Role::Faint, &number_of(digest.reports, "report"));
     page.end(&line);
     if digest.reports == 0 {
-        page.paragraph(2, Role::Plain, "Nothing of what was read is a TLS report.");
+        say(page, 2, Role::Plain, "Nothing of what was read is a TLS report.");
         return;
     }
     let reporters = number_of(len(digest.reporters.len()), "reporter");
     let verb = if digest.reporters.len() == 1 { "tells" } else { "tell" };
     let domains: Vec<&String> = digest.domains.iter().collect();
     let domains = if domains.is_empty() { "domains that it does not name".to_owned() } else { list(&domains) };
-    page.paragraph(2, Role::Plain, &format!("{reporters} {verb} of mail to {domains}, {}.", days(digest.days, now)));
+    say(page, 2, Role::Plain, &format!("{reporters} {verb} of mail to {domains}, {}.", days(digest.days, now)));
     for (policy_type, sessions) in &digest.sessions {
         let glyph = match sessions.failed {
             0 => Glyph::Good,
@@ -75,8 +75,13 @@ fn verdict(page: &mut Page, digest: &Digest, now: Timestamp) {
     }
     if digest.sessions.contains_key(&PolicyType::Sts) && digest.sessions.contains_key(&PolicyType::Tlsa) {
         let text = "A session can stand under MTA-STS and under DANE: the two are not to be added up.";
-        page.paragraph(4, Role::Faint, text);
+        say(page, 4, Role::Faint, text);
     }
+}
+
+/// A text on lines of its own. Line breaks of a peer's text in it are blanks: nothing of theirs begins a line.
+fn say(page: &mut Page, indent: usize, role: Role, text: &str) {
+    page.paragraph(indent, role, &text.split_whitespace().collect::<Vec<_>>().join(" "));
 }
 
 fn heading(page: &mut Page, title: &str) {
@@ -99,10 +104,14 @@ fn failures(page: &mut Page, digest: &Digest, now: Timestamp) {
         // What several hosts or domains share is explained once.
         if explained.insert((key.result_type, key.policy_type)) {
             let Advice { meaning, fix } = what_to_do(key);
-            page.paragraph(EXPLANATION, Role::Plain, meaning);
-            page.paragraph(EXPLANATION, Role::Plain, &format!("To do: {fix}"));
+            say(page, EXPLANATION, Role::Plain, meaning);
+            let fix = match digest.domains.first().filter(|_| digest.domains.len() == 1) {
+                Some(domain) => fix.replace("DOMAIN", domain),
+                None => fix.to_owned(),
+            };
+            say(page, EXPLANATION, Role::Plain, &format!("To do: {fix}"));
         } else {
-            page.paragraph(EXPLANATION, Role::Faint, "What it means and what to do: as above.");
+            say(page, EXPLANATION, Role::Faint, "What it means and what to do: as above.");
         }
     }
     more(page, failures.len().saturating_sub(shown), "failure");
@@ -126,24 +135,29 @@ fn failure(page: &mut Page, key: &FailureKey, sum: &FailureSum, now: Timestamp) 
         Some(mx) => format!("{domain}, at {mx}"),
         None => format!("{domain}, no mail host named"),
     };
-    page.paragraph(EXPLANATION, Role::Plain, &place);
+    say(page, EXPLANATION, Role::Plain, &place);
     let who: Vec<&String> = sum.reporters.iter().collect();
     let sessions = number_of(sum.sessions, "session");
-    page.paragraph(EXPLANATION, Role::Plain, &format!("{sessions}, {}: {}", days(sum.days, now), list(&who)));
+    say(page, EXPLANATION, Role::Plain, &format!("{sessions}, {}: {}", days(sum.days, now), list(&who)));
     if !sum.reasons.is_empty() {
         let mut reasons: Vec<String> = sum.reasons.iter().map(|reason| quoted(reason)).collect();
         if sum.more_reasons {
             reasons.push("and others".to_owned());
         }
-        page.paragraph(EXPLANATION, Role::Plain, &format!("Reason told: {}", reasons.join(", ")));
+        say(page, EXPLANATION, Role::Plain, &format!("Reason told: {}", reasons.join(", ")));
     }
-    page.paragraph(EXPLANATION, Role::Plain, effect(harm, key));
+    if let Some(effect) = effect(harm, key, sum.modes.len()) {
+        say(page, EXPLANATION, Role::Plain, effect);
+    }
 }
 
-/// What it does to mail.
-const fn effect(harm: Harm, key: &FailureKey) -> &'static str {
-    match (harm, key.policy_type, key.result_type) {
+/// What it does to mail, where the meaning of the failure does not say it.
+const fn effect(harm: Harm, key: &FailureKey, modes: usize) -> Option<&'static str> {
+    Some(match (harm, key.policy_type, key.result_type) {
         (Harm::Notice, ..) => "No session failed by it: it is a notice.",
+        (Harm::Refused, PolicyType::Sts, _) if modes > 1 => {
+            "Those under a policy in enforce delivered no mail; it was in another mode for some."
+        }
         (Harm::Refused, PolicyType::Sts, _) => "These sessions delivered no mail: the policy was in enforce.",
         (Harm::Refused, ..) => "These sessions delivered no mail.",
         (Harm::Unknown, ..) => "The report does not show the policy: in enforce these sessions delivered no mail.",
@@ -151,12 +165,12 @@ const fn effect(harm: Harm, key: &FailureKey) -> &'static str {
             Harm::Delivered,
             _,
             Some(ResultType::StsPolicyFetchError | ResultType::StsPolicyInvalid | ResultType::StsWebpkiInvalid),
-        ) => "A sender that holds no older policy delivers all the same, without protection.",
+        ) => return None,
         (Harm::Delivered, PolicyType::Sts, _) => {
             "The mail was delivered all the same: the policy was not in enforce. In enforce it would not be."
         }
         (Harm::Delivered, ..) => "The mail was delivered all the same: no policy asks for TLS.",
-    }
+    })
 }
 
 fn what_to_do(key: &FailureKey) -> Advice {
@@ -192,7 +206,7 @@ fn reporters(page: &mut Page, digest: &Digest, now: Timestamp) {
         line.push(role, &sessions);
         page.end(&line);
         if page.look().verbose {
-            page.paragraph(EXPLANATION, Role::Faint, &days(sum.days, now));
+            say(page, EXPLANATION, Role::Faint, &days(sum.days, now));
         }
     }
     more(page, reporters.len().saturating_sub(shown), "reporter");
@@ -235,9 +249,9 @@ fn rejected(page: &mut Page, digest: &Digest) {
             line.right(Role::Faint, refusal.reason.as_str());
         }
         page.end(&line);
-        page.paragraph(EXPLANATION, Role::Plain, &refusal.detail);
+        say(page, EXPLANATION, Role::Plain, &refusal.detail);
         if hinted.insert(refusal.reason) {
-            page.paragraph(EXPLANATION, Role::Plain, &format!("To do: {}", hint(refusal.reason)));
+            say(page, EXPLANATION, Role::Plain, &format!("To do: {}", hint(refusal.reason)));
         }
     }
     more(page, digest.rejected.len().saturating_sub(shown), "rejected one");
@@ -246,18 +260,18 @@ fn rejected(page: &mut Page, digest: &Digest) {
 /// What helps.
 const fn hint(reason: RefusalReason) -> &'static str {
     match reason {
-        RefusalReason::TooLarge => "no sender makes reports of this size: look at the file before anything opens it.",
-        RefusalReason::BadEncoding => "see that the file is whole: fetch it from the mailbox again, as it came.",
-        RefusalReason::BadJson => "if it came from a reporter, tell them; the file stays as it is.",
-        RefusalReason::UnknownDomain => "add the domain to the configuration, if it is yours.",
-        RefusalReason::Unauthenticated => "if the mail is genuine, see that it was stored unchanged, with its header.",
-        RefusalReason::RateLimited => "send it again later.",
+        RefusalReason::TooLarge => "No sender makes reports of this size: look at the file before anything opens it.",
+        RefusalReason::BadEncoding => "See that the file is whole: fetch it from the mailbox again, as it came.",
+        RefusalReason::BadJson => "If it came from a reporter, tell them; the file stays as it is.",
+        RefusalReason::UnknownDomain => "Add the domain to the configuration, if it is yours.",
+        RefusalReason::Unauthenticated => "If the mail is genuine, see that it was stored unchanged, with its header.",
+        RefusalReason::RateLimited => "Send it again later.",
     }
 }
 
 fn more(page: &mut Page, number: usize, one: &str) {
     if number > 0 {
-        page.paragraph(FAILURE, Role::Faint, &format!("and {} more: --verbose shows all", count(number, one)));
+        say(page, FAILURE, Role::Faint, &format!("and {} more: --verbose shows all", count(number, one)));
     }
 }
 
@@ -311,7 +325,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

@@ -225,5 +225,5 @@ impl<'a> StoredView<'a> {
 fn date(day: i64) -> String {
     const DAY: i64 = 86_400;
     let midnight = Timestamp::from_unix_seconds(day.saturating_mul(DAY)).to_string();
-    midnight.split_once('T').map_or(midnight.clone(), |(date, _)| date.to_owned())
+    midnight.split('T').next().unwrap_or_default().to_owned()
 }

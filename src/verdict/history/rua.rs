@@ -41,7 +41,7 @@ pub(super) fn note(known: &mut BTreeMap<String, RuaHistory>, observation: &Domai
         let now = RuaHistory {
             outcome: outcome.clone(),
             at: *at,
-            reached_at: reached.or(before.and_then(|before| before.reached_at)),
+            reached_at: reached.or_else(|| before?.reached_at),
             failures_in_a_row: if reachable == Some(false) { failures.saturating_add(1) } else { 0 },
         };
         known.insert(destination.clone(), now);

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{
     NewFailure, ReporterDay,
     days::{Days, ON_TIME, PATIENT, Sessions, is_one, is_verified},
-    novelty::new_failures,
+    novelty::{new_after, new_failures},
     own_view::own_view,
 };
 use crate::{
@@ -139,8 +139,6 @@ pub(crate) fn assess(case: &Case<'_>) -> Option<ReportsAssessment> {
     let reports = case.history.reports.as_deref()?;
     let days = Days::new(reports, case.now, ON_TIME);
     let week = days.last(WEEK);
-    let window =
-        i64::try_from(case.context.thresholds.reports_new_after.as_secs() / 86_400).unwrap_or(i64::from(u32::MAX));
     let known = &case.history.domain.new_failures;
     let sessions = PolicyType::ALL.map(|policy_type| {
         let all = days.of(week.clone()).map(|(_, _, said)| said.sessions(policy_type));
@@ -154,7 +152,7 @@ pub(crate) fn assess(case: &Case<'_>) -> Option<ReportsAssessment> {
         sessions: sessions.to_vec(),
         failures: failures(case, days),
         reporters: reporters(case, days),
-        new_failures: new_failures(days, known, window.clamp(1, i64::from(u32::MAX))),
+        new_failures: new_failures(days, known, new_after(case.context.thresholds)),
     })
 }
 

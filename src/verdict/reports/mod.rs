@@ -25,6 +25,7 @@ pub use self::{
 pub(crate) use self::{
     assess::{assess, is_missed},
     days::{Days, ON_TIME, is_one, is_verified},
+    novelty::new_after,
 };
 use crate::{
     facts::Reporter,
@@ -32,9 +33,9 @@ use crate::{
     terms::{PolicyDomain, Timestamp},
 };
 
-/// So many days of reports are remembered beside the present one: the five weeks over which a shift shows, and the days until one is
-/// complete. The 30 days that a new failure is compared with lie within them.
-pub const DAYS_KEPT: i64 = 38;
+/// So many days of reports are remembered beside the present one: the five weeks over which a shift shows, and the five days within
+/// which the reports of a day come.
+pub const DAYS_KEPT: i64 = 40;
 
 /// So many reporters of a domain are told apart on one day; the others are one (`other`). Large senders are a dozen.
 pub const REPORTERS_OF_A_DAY_MOST: usize = 100;

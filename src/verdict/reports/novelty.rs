@@ -4,13 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::days::{Days, is_one, is_verified};
-use crate::protocol::tls_rpt::{PolicyType, ResultType};
+use super::{
+    DAYS_KEPT,
+    days::{Days, is_one, is_verified},
+};
+use crate::{
+    protocol::tls_rpt::{PolicyType, ResultType},
+    verdict::Thresholds,
+};
 
 /// A failure is over after so many complete days without it.
 const OVER_AFTER: i64 = 7;
 /// Nothing is new before reports of so many days were there to compare with: where reports begin, everything would be.
 const COMPARED_WITH: i64 = 7;
+/// Reports of a day come within so many days; what it is compared with has to be remembered until then.
+const COMES_WITHIN: i64 = 5;
 /// So many new failures are remembered: every result type under every kind of policy, and a dozen reporters.
 const MOST: usize = 64;
 
@@ -33,6 +41,12 @@ pub struct NewFailure {
     pub what: Novelty,
     /// The first day of it (days since 1970).
     pub since: i64,
+}
+
+/// How many days before a failure must not have shown it: as the configuration says, as far as days are remembered.
+pub(crate) fn new_after(thresholds: &Thresholds) -> i64 {
+    let configured = i64::try_from(thresholds.reports_new_after.as_secs() / 86_400).unwrap_or(i64::MAX);
+    configured.clamp(1, DAYS_KEPT - COMES_WITHIN)
 }
 
 /// The failures that are new. `known`: those of the judgement before, which last until they were gone for [`OVER_AFTER`] complete days.
@@ -79,7 +93,9 @@ pub(super) fn new_failures(days: Days<'_>, known: &[NewFailure], window: i64) ->
                 .is_some_and(|proven| proven.range(since - window..since).next().is_some()),
             Novelty::Type(..) | Novelty::Reporter(_) => false,
         };
-        let begun = beginning(on, window).filter(|since| compared(*since) && !shown_before(*since));
+        // Once a part of the window is forgotten, what is not known to be new is not found to be.
+        let decided = |since: i64| since - window >= days.today - DAYS_KEPT;
+        let begun = beginning(on, window).filter(|since| decided(*since) && compared(*since) && !shown_before(*since));
         found.extend(begun.map(|since| NewFailure { what: what.clone(), since }));
     }
     found.truncate(MOST);

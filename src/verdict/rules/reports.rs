@@ -13,7 +13,7 @@ use crate::{
     verdict::{
         Code, Novelty, OwnView, ReportedFailure, ReporterStanding, ReportsAssessment, Sessions, Severity, Subject,
         case::Case,
-        reports::{Days, HeldVersion, ON_TIME, advice, is_missed, is_verified},
+        reports::{Days, HeldVersion, ON_TIME, advice, is_missed, is_verified, new_after},
         words,
     },
 };
@@ -214,8 +214,8 @@ fn new_failures(case: &Case<'_>, said: &ReportsAssessment, raised: &mut Raised) 
         Code::ReportsNewFailure,
         subject(case),
         format!(
-            "Reports tell of failures that the {} before did not show: {}.",
-            words::length(case.context.thresholds.reports_new_after),
+            "Reports tell of failures that the {} days before did not show: {}.",
+            new_after(case.context.thresholds),
             words::list(&told, MOST)
         ),
         match first {

@@ -1,5 +1,8 @@
-//! TLS reports (RFC 8460): from the bytes to the counters.
+//! TLS reports (RFC 8460): from whoever sends them, over the bytes and the counters, to those who ask.
 
+mod faces;
+mod faces_api;
+mod faces_files;
 mod intake;
 mod intake_attack;
 mod intake_dkim;

@@ -1,8 +1,11 @@
 //! What a report says is read as it stands there, whatever it comes in.
 
-use smtptls_exporter::protocol::tls_rpt::{
-    Declared, FailureDetail, PolicyType, Quirk, Quirks, RefusalReason, ReportReader, ReportedPolicy, ResultType,
-    TlsReport, read_report,
+use smtptls_exporter::{
+    protocol::tls_rpt::{
+        Declared, FailureDetail, PolicyType, Quirk, Quirks, RefusalReason, ReportReader, ReportedPolicy, ResultType,
+        TlsReport, read_report,
+    },
+    terms::PolicyDomain,
 };
 
 use super::made::{REPORT, gzip, with, zip};
@@ -320,6 +323,6 @@ fn the_submitter_is_the_domain_of_the_contact() {
         ("https://sender.test/", None),
     ] {
         let report = read(&with("tls@sender.test", contact));
-        assert_eq!(report.submitter_domain().as_ref().map(|domain| domain.as_str()), domain, "{contact}");
+        assert_eq!(report.submitter_domain().as_ref().map(PolicyDomain::as_str), domain, "{contact}");
     }
 }

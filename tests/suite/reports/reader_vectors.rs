@@ -117,7 +117,7 @@ fn reports() {
                 let reason = outcome.map_err(|refusal| refusal.reason);
                 assert_eq!(reason, Err(RefusalReason::TooLarge), "{id}: only the nesting bomb");
             }
-            verdict => assert_taken(&id, verdict, outcome.unwrap(), expected_quirk, &expect),
+            verdict => assert_taken(&id, verdict, &outcome.unwrap(), expected_quirk, &expect),
         }
         judged.insert(id);
     }
@@ -128,7 +128,7 @@ fn reports() {
     }
 }
 
-fn assert_taken(id: &str, verdict: &str, report: TlsReport, expected_quirk: Option<Quirk>, expect: &Expect) {
+fn assert_taken(id: &str, verdict: &str, report: &TlsReport, expected_quirk: Option<Quirk>, expect: &Expect) {
     match verdict {
         "accept" => assert!(report.quirks.is_empty(), "{id}: {:?}", report.quirks),
         "accept-with-quirk" => {

@@ -62,11 +62,7 @@ fn utc(date_time: DateTime) -> Option<Timestamp> {
 fn is_rfc_3339(text: &str) -> bool {
     let bytes = text.as_bytes();
     let at = |place: usize| bytes.get(place).copied().unwrap_or_default();
-    let zone = match bytes {
-        [.., b'Z' | b'z'] => true,
-        [.., b'+' | b'-', _, _, b':', _, _] => true,
-        _ => false,
-    };
+    let zone = matches!(bytes, [.., b'Z' | b'z'] | [.., b'+' | b'-', _, _, b':', _, _]);
     let seconds = at(17).is_ascii_digit() && at(18).is_ascii_digit();
     let date = at(4) == b'-' && at(7) == b'-' && matches!(at(10), b'T' | b't');
     zone && seconds && date && at(13) == b':' && at(16) == b':'

@@ -120,11 +120,16 @@ impl Reading {
         if text.is_empty() {
             return None;
         }
-        let Ok(name) = PolicyDomain::parse(text) else {
-            self.quirks.add(invalid);
-            return None;
-        };
-        Some(Name { canonical: name.as_str() == text, text: name.as_str().to_owned() })
+        let [last, canonical] = &mut self.last_name;
+        if last != text {
+            let Ok(name) = PolicyDomain::parse(text) else {
+                self.quirks.add(invalid);
+                return None;
+            };
+            text.clone_into(last);
+            name.as_str().clone_into(canonical);
+        }
+        Some(Name { canonical: canonical == text, text: canonical.clone() })
     }
 
     /// The lines of a policy, or records: `policy-string`.
@@ -135,7 +140,7 @@ impl Reading {
                 each_element(array, &mut |raw| match scalar(raw) {
                     Scalar::Text(text) => self.policy_text(&text, list),
                     other => {
-                        if let Some(line) = self.odd_element(other) {
+                        if let Some(line) = self.odd_element(&other) {
                             self.keep_line(line, list);
                         }
                     }
@@ -205,7 +210,7 @@ impl Reading {
                 each_element(array, &mut |raw| match scalar(raw) {
                     Scalar::Text(text) => self.hosts(&text, list),
                     other => {
-                        if let Some(text) = self.odd_element(other) {
+                        if let Some(text) = self.odd_element(&other) {
                             self.hosts(&text, list);
                         }
                     }
@@ -250,7 +255,7 @@ impl Reading {
         }
     }
 
-    fn odd_element(&mut self, value: Scalar<'_>) -> Option<String> {
+    fn odd_element(&mut self, value: &Scalar<'_>) -> Option<String> {
         self.quirks.add(Quirk::ValueType);
         match value {
             Scalar::Bare(text) => self.clean(text),
