@@ -73,14 +73,23 @@ class Postfix:
         (self.folder / "data").mkdir()
         shutil.chown(self.folder / "data", "postfix")
         (self.settings / "main.cf").write_text(MAIN.format(folder=self.folder))
-        lines = [self.service(host, address) for host in self.world.served_hosts() for address in host.addresses]
-        (self.settings / "master.cf").write_text(MASTER + "\n".join(lines) + "\n")
+        self.write_services()
         for host in self.world.served_hosts():
             if host.certificate != "none":
                 self.install(host.name, host.certificate)
         run("postfix", "-c", self.settings, "start")
         addresses = [address for host in self.world.served_hosts() for address in host.addresses]
         wait_until(lambda: all(listens(address, 25) for address in addresses), "postfix ready")
+
+    def write_services(self) -> None:
+        """master.cf, from the table of the world."""
+        lines = [self.service(host, address) for host in self.world.served_hosts() for address in host.addresses]
+        (self.settings / "master.cf").write_text(MASTER + "\n".join(lines) + "\n")
+
+    def refresh(self) -> None:
+        """Offer what the table says now."""
+        self.write_services()
+        self.reload()
 
     def service(self, host: MailHost, address: str) -> str:
         """The line of one address. The log names the mail host in the place of `postfix`."""
