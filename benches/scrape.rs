@@ -6,7 +6,7 @@
 #![allow(clippy::print_stdout, clippy::expect_used, reason = "a program for the person at the terminal")]
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::Arc,
     time::{Duration, Instant},
@@ -114,6 +114,8 @@ fn snapshot(domains: usize) -> Snapshot {
             due_at: None,
             assessment: Some(Arc::new(assessment(&domain, mx))),
             last_success_at: Some(NOW),
+            reports: None,
+            shown: BTreeMap::new(),
         };
         snapshot.domains.insert(domain, Arc::new(state));
     }
@@ -141,6 +143,7 @@ fn as_path_of_domain(path: &Arc<PathAssessment>) -> AddressAssessment {
 fn assessment(domain: &PolicyDomain, mx: Vec<MxAssessment>) -> Assessment {
     let paths = |outcome| SenderState::from_paths([outcome; 4].into_iter().collect());
     Assessment {
+        reports: None,
         history: HistoryAssessment::default(),
         domain: domain.clone(),
         checked_at: NOW,

@@ -3,6 +3,9 @@
 //! A year of domains that have a mail host with one address and a policy host each, at the default intervals, with a renewal of
 //! each certificate every sixty days: bytes on the disk, CPU time a probe, and what a start takes. The store writes as the monitor
 //! does: what shows nothing new four times a day, a survey once a day, what is new at once.
+//!
+//! Then reports, in batches: how many a second are on the disk and counted, where all are new and where half of them are there
+//! already; and what they take on the disk. `cargo bench --bench store -- reports` does that alone.
 #![allow(clippy::print_stdout, clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)]
 #![allow(clippy::panic, clippy::cast_precision_loss, dead_code, reason = "a program for the person at the terminal")]
 
@@ -13,8 +16,9 @@ use std::{
 };
 
 use smtptls_exporter::{
-    facts::{ChainFacts, Handshake, Offer, TlsSurvey, Vantage},
-    store::{self, Batch, Bounds, StoredAddress, StoredDomain, StoredHost},
+    facts::{Authentication, ChainFacts, Handshake, Offer, Provenance, Reporter, TlsSurvey, Transport, Vantage},
+    protocol::tls_rpt::{FailureDetail, PolicyType, ReportedPolicy, ResultType, TlsReport},
+    store::{self, Batch, Bounds, Filed, IncomingReport, ReportBatch, StoredAddress, StoredDomain, StoredHost},
     terms::{MxHost, Octets, PolicyDomain, Timestamp},
     verdict::{Change, DomainHistory, HostHistory},
 };
@@ -30,12 +34,113 @@ const DAYS: u32 = 365;
 const ROUNDS: u32 = 4;
 /// A domain and its host every ten minutes, the address every thirty, a survey.
 const PROBES_A_DAY: u32 = 144 + 144 + 48 + 1;
+/// Reports: in a batch, batches, domains that they are about, and senders.
+const BATCH: usize = 500;
+const BATCHES: usize = 100;
+const REPORT_DOMAINS: usize = 100;
+const REPORTERS: usize = 50;
 /// A leaf and an intermediate as they are seen today, and a root on top.
 const CHAIN: [usize; 3] = [1300, 1300, 1400];
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a thread");
-    runtime.block_on(year());
+    if !std::env::args().any(|argument| argument == "reports") {
+        runtime.block_on(year());
+    }
+    for again in [false, true] {
+        runtime.block_on(reports(again));
+    }
+}
+
+/// Files reports of many senders about many domains, a batch after the other; with `again`, each batch brings half of the one
+/// before once more.
+async fn reports(again: bool) {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let store = store::open(folder.path(), case::NOW).await.expect("a store").store;
+    let (mut filing, mut slowest, mut new) = (Duration::ZERO, Duration::ZERO, 0);
+    let began = cpu();
+    let mut making = Duration::ZERO;
+    for batch in 0..BATCHES {
+        let begin = cpu();
+        let fresh = if again { BATCH / 2 } else { BATCH };
+        let numbers = (batch * fresh..(batch + 1) * fresh).chain(if again && batch > 0 {
+            (batch - 1) * fresh..batch * fresh
+        } else {
+            0..0
+        });
+        let reports = ReportBatch { reports: numbers.map(report).collect(), ..ReportBatch::default() };
+        making += cpu() - begin;
+        let start = Instant::now();
+        let filed = store.file_reports(Arc::new(reports), case::NOW).await.expect("filed");
+        filing += start.elapsed();
+        slowest = slowest.max(start.elapsed());
+        new += filed.outcomes.iter().filter(|outcome| **outcome == Filed::New).count();
+        assert!(filed.outcomes.iter().all(|outcome| matches!(outcome, Filed::New | Filed::Duplicate)));
+    }
+    let worked = cpu() - began - making;
+    let handed = if again { BATCHES * BATCH - BATCH / 2 } else { BATCHES * BATCH };
+    assert_eq!(new, if again { BATCHES * BATCH / 2 } else { handed });
+    store.close().await;
+    let size = fs::metadata(folder.path().join("state.db")).map_or(0, |file| file.len()) as f64;
+    println!();
+    println!("{handed} reports in batches of {BATCH}, {new} of them new");
+    println!("filed a second, each batch durable  {:8.0}", handed as f64 / filing.as_secs_f64());
+    println!("CPU a report, microseconds          {:8.1}", worked.as_secs_f64() * 1e6 / handed as f64);
+    println!("slowest batch, ms                   {:8.1}", slowest.as_secs_f64() * 1e3);
+    println!("bytes on the disk a report          {:8.0}", size / new as f64);
+    println!("MB a year of a domain, {REPORTERS} senders   {:8.1}", size / new as f64 * (REPORTERS * 365) as f64 / 1e6);
+}
+
+/// A report of one of the senders about one of the domains, a day each: as Google's, with a policy and a failure in one of ten.
+fn report(number: usize) -> IncomingReport {
+    let (domain, sender) = (number % REPORT_DOMAINS, number / REPORT_DOMAINS % REPORTERS);
+    let day = number / REPORT_DOMAINS / REPORTERS;
+    let begin = case::NOW - case::DAY * u32::try_from(day).expect("few days");
+    let name = format!("d{domain}.example");
+    let sessions = noise(number as u64 + 1, 2);
+    let failed = if number.is_multiple_of(10) { u64::from(sessions[1] % 5) + 1 } else { 0 };
+    let failure = FailureDetail {
+        result_type: ResultType::CertificateExpired,
+        sessions: failed,
+        sending_ip: Some(std::net::Ipv4Addr::new(192, 0, 2, sessions[0]).into()),
+        receiving_mx: Some(format!("mx.{name}")),
+        ..FailureDetail::default()
+    };
+    let lines = ["version: STSv1", "mode: enforce", "max_age: 604800"].map(str::to_owned).into_iter();
+    let policy = ReportedPolicy {
+        policy_type: PolicyType::Sts,
+        domain: Some(name.clone()),
+        mx: vec![format!("mx.{name}")],
+        policy_string: lines.chain([format!("mx: mx.{name}")]).collect(),
+        successful: u64::from(sessions[0]),
+        failed,
+        failures: if failed > 0 { vec![failure] } else { Vec::new() },
+    };
+    let reporter = PolicyDomain::parse(&format!("s{sender}.example")).unwrap();
+    let report = TlsReport {
+        organization: Some(format!("Sender {sender} Inc.")),
+        contact: Some(format!("smtp-tls-reporting@s{sender}.example")),
+        report_id: Some(format!("{begin}_{name}")),
+        begin: Some(begin),
+        end: Some(begin + case::DAY),
+        policies: vec![policy.clone()],
+        quirks: Default::default(),
+    };
+    let provenance = Provenance {
+        transport: Transport::Mail,
+        authentication: Authentication::Dkim,
+        reporter: Reporter::Verified(reporter),
+        arrived_at: case::NOW,
+        source: format!("<{number}.{sender}@s{sender}.example>"),
+    };
+    let label = if sender < 20 { format!("s{sender}.example") } else { Reporter::OTHER.to_owned() };
+    IncomingReport {
+        report,
+        provenance,
+        label,
+        shares: vec![(PolicyDomain::parse(&name).unwrap(), vec![policy])],
+        late: false,
+    }
 }
 
 async fn year() {

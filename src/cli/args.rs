@@ -7,6 +7,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, 
 use super::{
     config::ConfigCommand,
     logging::{Format as LogFormat, Level},
+    report::ReportCommand,
 };
 use crate::{
     present::explain,
@@ -75,6 +76,12 @@ pub enum Command {
     Serve(Serve),
     /// Check domains once, now, and say what happens to their mail
     Check(Check),
+    /// Show TLS reports (RFC 8460), or hand them to the monitor
+    Report {
+        /// What with them.
+        #[command(subcommand)]
+        command: ReportCommand,
+    },
     /// Validate or show the configuration
     Config {
         /// What about it.
@@ -205,6 +212,7 @@ fn domain(text: &str) -> Result<PolicyDomain, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::report::{ReportFormat, Show};
 
     fn read(line: &str) -> Result<Invocation, clap::Error> {
         parse(std::iter::once("smtptls-exporter").chain(line.split_whitespace()).map(OsString::from))
@@ -261,6 +269,18 @@ mod tests {
     }
 
     #[test]
+    fn report_reads_its_flags() {
+        let Command::Report { command } = read("report show a.json - --format json -v").unwrap().command else {
+            panic!()
+        };
+        let show = Show { inputs: vec!["a.json".into(), "-".into()], format: ReportFormat::Json, verbose: true };
+        assert_eq!(command, ReportCommand::Show(show));
+        let after = read("report ingest - --state.dir /s").unwrap();
+        assert_eq!(after, read("--state.dir /s report ingest -").unwrap());
+        assert_eq!(after.common.state_dir, Some("/s".into()));
+    }
+
+    #[test]
     fn what_is_wrong_exits_with_2() {
         for line in [
             "check",
@@ -276,6 +296,10 @@ mod tests {
             "--web.telemetry-path metrics",
             "--log.level loud",
             "config",
+            "report",
+            "report show",
+            "report ingest",
+            "report show a.json --format yaml",
             "nonsense",
         ] {
             let error = read(line).expect_err(line);
@@ -299,5 +323,10 @@ mod tests {
         insta::assert_snapshot!("help", definition.render_help().to_string());
         let check = definition.find_subcommand_mut("check").unwrap();
         insta::assert_snapshot!("help_check", check.clone().term_width(100).render_help().to_string());
+        let report = definition.find_subcommand_mut("report").unwrap();
+        for name in ["show", "ingest"] {
+            let command = report.find_subcommand_mut(name).unwrap().clone().term_width(100);
+            insta::assert_snapshot!(format!("help_report_{name}"), command.clone().render_help().to_string());
+        }
     }
 }

@@ -58,9 +58,9 @@ where
         domains.extend(list::read(path)?);
     }
     let domains = list::distinct(domains)?;
-    let progress = Progress::new(domains.len(), look.unicode);
+    let progress = Progress::new("checking", domains.len(), look.unicode);
     let bar = progress.clone();
-    let result = engine(domains, Arc::new(move |domain: &PolicyDomain| bar.ended(domain))).await;
+    let result = engine(domains, Arc::new(move |domain: &PolicyDomain| bar.ended(domain.as_str()))).await;
     progress.clear();
     let Checked { assessments, changed } = result?;
     let text = match arguments.format {

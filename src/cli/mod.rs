@@ -6,6 +6,7 @@ pub mod config;
 pub mod list;
 pub mod logging;
 pub mod progress;
+pub mod report;
 pub mod terminal;
 
 mod healthcheck;
@@ -51,6 +52,7 @@ fn dispatch(invocation: Invocation) -> u8 {
     match command {
         Command::Serve(serve) => serve::run(&serve, &common),
         Command::Config { command } => config::run(command, common.config_file),
+        Command::Report { command } => report::run(&command, &common),
         Command::Healthcheck(healthcheck) => healthcheck::run(&healthcheck),
         Command::Check(check) => {
             let look = terminal::look(check.verbose);

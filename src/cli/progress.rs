@@ -1,28 +1,26 @@
-//! The progress bar of a check of several domains.
+//! The progress bar of a command with much to do.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::terms::PolicyDomain;
-
-/// A bar on standard error. It shows only on a terminal, and only where there is more than one domain to wait for.
+/// A bar on standard error. It shows only on a terminal, and only where there is more than one thing to wait for.
 #[derive(Clone, Debug)]
 pub struct Progress(ProgressBar);
 
 impl Progress {
-    /// A bar for so many domains.
-    pub fn new(domains: usize, unicode: bool) -> Self {
+    /// A bar for so many things. `doing`: what is done with each.
+    pub fn new(doing: &str, things: usize, unicode: bool) -> Self {
         // indicatif draws nothing where standard error is no terminal.
-        let target = if domains > 1 { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(u64::try_from(domains).ok(), target);
-        let style = ProgressStyle::with_template("checking {bar:30} {pos} of {len}  {wide_msg}")
+        let target = if things > 1 { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(u64::try_from(things).ok(), target);
+        let style = ProgressStyle::with_template(&format!("{doing} {{bar:30}} {{pos}} of {{len}}  {{wide_msg}}"))
             .unwrap_or_else(|_| ProgressStyle::default_bar());
         bar.set_style(style.progress_chars(if unicode { "━╸─" } else { "=>-" }));
         Self(bar)
     }
 
-    /// One domain more is done.
-    pub fn ended(&self, domain: &PolicyDomain) {
-        self.0.set_message(domain.to_string());
+    /// One more is done. The name stands beside the bar: it must be harmless on a terminal.
+    pub fn ended(&self, name: &str) {
+        self.0.set_message(name.to_owned());
         self.0.inc(1);
     }
 
@@ -38,10 +36,10 @@ mod tests {
 
     #[test]
     fn counts_what_ended() {
-        let progress = Progress::new(2, true);
-        progress.ended(&PolicyDomain::parse("example.com").unwrap());
+        let progress = Progress::new("checking", 2, true);
+        progress.ended("example.com");
         assert_eq!((progress.0.position(), progress.0.length()), (1, Some(2)));
         progress.clear();
-        assert!(Progress::new(1, false).0.is_hidden());
+        assert!(Progress::new("checking", 1, false).0.is_hidden());
     }
 }

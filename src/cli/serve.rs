@@ -19,7 +19,7 @@ use crate::{
     metrics::{Exposition, Level},
     monitor::{Monitor, Reconfigurer, Telemetry},
     net::now,
-    web::{App, Limits, Reload, bind, serve},
+    web::{App, Limits, Reload, ReportDoor, ReportEntrance, bind, serve},
 };
 
 /// Runs the monitor; returns when it was told to stop, or could not start.
@@ -75,22 +75,32 @@ async fn monitor(
         }
     }
     let telemetry = Telemetry::new().map_err(|error| own_side(&error))?;
+    let settings = Arc::new(settings);
     let domains = settings.domains.len();
     let folder = common.state_dir.clone().unwrap_or_else(|| settings.state_dir().to_owned());
-    let monitor = Monitor::start(Arc::new(settings), telemetry.clone(), Some(&folder));
+    let monitor = Monitor::start(Arc::clone(&settings), telemetry.clone(), Some(&folder));
     let monitor = monitor.await.map_err(|error| unusable(&error))?;
     telemetry.config_reloaded(true, now());
     tracing::info!(domains, state = %folder.display(), "monitoring");
 
-    let reloader = Arc::new(Reloader { source, monitor: monitor.reconfigurer(), telemetry: telemetry.clone() });
+    let stop = CancellationToken::new();
+    let door = Arc::new(ReportDoor::new(monitor.intake()));
+    let entrance = Arc::new(ReportEntrance::new(Arc::clone(&door), Limits::default(), stop.clone()));
+    let prepared = entrance.prepare(&settings).await.map_err(|error| unusable(&error))?;
+    entrance.open(prepared).await;
+    let reloader = Arc::new(Reloader {
+        source,
+        monitor: monitor.reconfigurer(),
+        telemetry: telemetry.clone(),
+        entrance: Arc::clone(&entrance),
+    });
     let app = App::new(
         Exposition::new(Level::default()),
         telemetry,
         arguments.telemetry_path.clone().unwrap_or_default(),
         on_request(Arc::clone(&reloader)),
     );
-    let app = Arc::new(app.with_store(monitor.store()));
-    let stop = CancellationToken::new();
+    let app = Arc::new(app.with_store(monitor.store()).with_reports(door));
     let mut snapshots = monitor.snapshots();
     // Before anybody is answered: the first scrape after a restart shows what was stored.
     let stored = Arc::clone(&snapshots.borrow_and_update());
@@ -109,7 +119,7 @@ async fn monitor(
     }
     tracing::info!("stopping");
     stop.cancel();
-    let (_, server, publisher) = tokio::join!(monitor.stop(), server, publisher);
+    let ((), (), server, publisher) = tokio::join!(monitor.stop(), entrance.closed(), server, publisher);
     server.and(publisher).map_err(|error| own_side(&error))
 }
 
@@ -158,6 +168,7 @@ struct Reloader {
     source: Source,
     monitor: Reconfigurer,
     telemetry: Telemetry,
+    entrance: Arc<ReportEntrance>,
 }
 
 impl Reloader {
@@ -183,7 +194,11 @@ impl Reloader {
         let LoadedSettings { settings, warnings } = loaded.map_err(|errors| refused(&errors, false))?;
         settings.require_domains().map_err(|none| none.to_string())?;
         tell(&warnings);
-        self.monitor.apply(Arc::new(settings)).await.map_err(|error| error.to_string())
+        // What cannot be opened leaves all as it was.
+        let prepared = self.entrance.prepare(&settings).await.map_err(|error| error.to_string())?;
+        let change = self.monitor.apply(Arc::new(settings)).await.map_err(|error| error.to_string())?;
+        self.entrance.open(prepared).await;
+        Ok(change)
     }
 }
 

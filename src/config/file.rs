@@ -20,14 +20,10 @@ use crate::{
 };
 
 /// Keys that are read and checked, and have no effect in this version. The warnings and the reference read this list.
-pub(super) const NOT_YET: [&str; 14] = [
+pub(super) const NOT_YET: [&str; 10] = [
     "probe.allow_any_target",
-    "thresholds.reports_failing",
-    "thresholds.reports_new_after",
-    "thresholds.reports_silent",
     "domain_files",
     "http_sd",
-    "reports",
     "metrics.level",
     "metrics.addresses",
     "metrics.max_series",
@@ -181,10 +177,12 @@ section! {
         publication_grace: HumanDuration,
         /// From this share of failed sessions on, reports raise a finding.
         reports_failing: Share,
-        /// A failure is new if so long a time did not show it.
+        /// A failure in reports is new if so long a time did not show it. About five weeks are remembered.
         reports_new_after: HumanDuration,
-        /// A reporter is silent after so long.
+        /// A reporter that sent regularly is silent after so long.
         reports_silent: HumanDuration,
+        /// A note is made when this share of sessions comes by way of other reporters than in the four weeks before.
+        reports_shift: Share,
         /// What has to hold before enforce is advised.
         enforce: Enforce,
     }
@@ -266,16 +264,20 @@ section! {
 section! {
     /// Where TLS reports (RFC 8460) come in.
     Reports {
-        /// By HTTPS POST.
+        /// By HTTPS POST; on the listener of the web page, unless it has its own.
         http: ReportsHttp,
-        /// Maildir folders.
+        /// Maildirs, and folders of report files. A mail that is stored is moved to `cur` and marked as seen, and one that is
+        /// marked so is left alone; a file in a folder that is no maildir is deleted once it is stored.
         #[schemars(with = "Option<Vec<String>>")]
         maildir: Vec<At<PathBuf>>,
         /// IMAP mailboxes.
         imap: Vec<At<Imap>>,
         /// How reports that come by mail prove their sender: dkim, trusted-header or none.
         authentication: ReportAuthentication,
-        /// Reporters that get their own metrics.
+        /// With `authentication: trusted-header`: the name (authserv-id) that the own mail server puts into its
+        /// Authentication-Results field. It has to take away such fields that come from outside (RFC 8601 §5).
+        authserv_id: String,
+        /// Reporters that get their own metrics, besides the largest.
         reporters: Vec<At<PolicyDomain>>,
     }
 }
@@ -283,11 +285,11 @@ section! {
 section! {
     /// Reports by HTTPS POST (RFC 8460 §5.4).
     ReportsHttp {
-        /// The path.
+        /// The path; /tlsrpt if null.
         path: String,
         /// An own listener; that of the web page if null.
         listen: ListenAddress,
-        /// The certificate of the own listener.
+        /// The certificate of the own listener. Without it something in front of it has to speak TLS.
         tls: ServerTls,
     }
 }
@@ -307,23 +309,25 @@ section! {
 section! {
     /// An IMAP mailbox that receives reports.
     Imap requires server requires user {
-        /// The server.
+        /// The server; its certificate has to be for this name.
         #[schemars(required)]
         server: MxHost,
+        /// The port, of IMAP over TLS; 993 if null. A port that begins without TLS (143) is of no use.
+        port: Port,
         /// The user.
         #[schemars(required)]
         user: String,
         /// How to log in: password or xoauth2.
         auth: ImapAuth,
-        /// The file that holds the password.
+        /// The file that holds the password; read at each login.
         #[schemars(with = "Option<String>")]
         password_file: PathBuf,
-        /// The file that holds the token.
+        /// The file that holds the access token; read at each login.
         #[schemars(with = "Option<String>")]
         token_file: PathBuf,
-        /// The folder.
+        /// The folder; INBOX if null. As the server spells it: with other letters than ASCII in modified UTF-7.
         folder: String,
-        /// Where a report goes once it is read.
+        /// The folder where a message goes once it is stored; it is made if it is missing. If null, it stays and is marked.
         move_to: String,
     }
 }

@@ -58,6 +58,9 @@ pub(super) fn shown(duration: Duration) -> HumanDuration {
     HumanDuration(duration)
 }
 
+/// RFC 3501 §2.1.
+const IMAP_WITHOUT_TLS: u16 = 143;
+
 impl Resolver<'_, '_> {
     pub(super) fn settings(&mut self, file: File) -> Settings {
         let defaults = Settings::default();
@@ -253,7 +256,7 @@ impl Resolver<'_, '_> {
         families
     }
 
-    fn readable_file(&mut self, at: At<PathBuf>) -> Option<PathBuf> {
+    pub(super) fn readable_file(&mut self, at: At<PathBuf>) -> Option<PathBuf> {
         let path = self.base.join(at.value);
         let read = fs::metadata(&path).and_then(|metadata| match metadata.is_file() {
             true => fs::File::open(&path).map(drop),
@@ -294,6 +297,7 @@ impl Resolver<'_, '_> {
             reports_failing: or(written.reports_failing, default.reports_failing),
             reports_new_after: self.duration(written.reports_new_after, default.reports_new_after, CALENDAR),
             reports_silent: self.duration(written.reports_silent, default.reports_silent, CALENDAR),
+            reports_shift: or(written.reports_shift, default.reports_shift),
             enforce: EnforceThresholds {
                 policy_stable: self.duration(enforce.policy_stable, default.enforce.policy_stable, CALENDAR),
                 testing: self.duration(enforce.testing, default.enforce.testing, CALENDAR),
@@ -348,21 +352,8 @@ impl Resolver<'_, '_> {
         entries.into_iter().map(|at| at.value).collect()
     }
 
-    fn reports(&mut self, written: file::Reports, default: &file::Reports) -> file::Reports {
-        if let Some(http) = &written.http {
-            match &http.value.path {
-                Some(path) if !path.value.starts_with('/') => {
-                    let message = format!("{:?} is no path of a URL", path.value);
-                    self.reader.unexpected(path.mark, message, "a path that starts with /", None);
-                }
-                _ => {}
-            }
-            if let Some(tls) = &http.value.tls
-                && tls.value.cert_file.is_some() != tls.value.key_file.is_some()
-            {
-                self.reader.error(tls.mark, "`cert_file` and `key_file` go together", None);
-            }
-        }
+    fn reports(&mut self, mut written: file::Reports, default: &file::Reports) -> file::Reports {
+        self.ways_in(&mut written);
         for imap in written.imap.iter().flat_map(|list| &list.value) {
             let xoauth2 = imap.value.auth.is_some_and(|auth| auth.value == super::values::ImapAuth::Xoauth2);
             let (given, key) = match xoauth2 {
@@ -372,8 +363,26 @@ impl Resolver<'_, '_> {
             if !given {
                 self.reader.error(imap.mark, format!("`{key}` is missing here"), None);
             }
+            if let Some(port) = imap.value.port.filter(|port| port.value.port() == IMAP_WITHOUT_TLS) {
+                let message = "port 143 begins without TLS, and STARTTLS is not spoken here";
+                self.reader.unexpected(port.mark, message.to_owned(), "the port of IMAP over TLS, mostly 993", None);
+            }
+            for folder in imap.value.folder.iter().chain(&imap.value.move_to) {
+                let is_plain = !folder.value.is_empty() && folder.value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+                if !is_plain {
+                    let message = format!("{:?} is no name of an IMAP folder", folder.value);
+                    let expected = "ASCII: other letters in modified UTF-7 (RFC 3501 section 5.1.3)";
+                    self.reader.unexpected(folder.mark, message, expected, None);
+                }
+            }
         }
-        file::Reports { authentication: written.authentication.or(default.authentication), ..written }
+        let mut imap = written.imap;
+        for one in imap.iter_mut().flat_map(|list| &mut list.value) {
+            for path in [&mut one.value.password_file, &mut one.value.token_file].into_iter().flatten() {
+                path.value = self.base.join(&path.value);
+            }
+        }
+        file::Reports { authentication: written.authentication.or(default.authentication), imap, ..written }
     }
 
     fn state(&mut self, written: file::State, default: file::State) -> file::State {

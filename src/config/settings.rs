@@ -38,7 +38,7 @@ pub struct Settings {
     pub domain_files: Vec<String>,
     /// URLs that list more domains. Without effect yet.
     pub http_sd: Vec<file::HttpSd>,
-    /// Where reports come in. Without effect yet.
+    /// Where reports come in.
     pub reports: file::Reports,
     /// Which metrics are told. Without effect yet.
     pub metrics: file::Metrics,

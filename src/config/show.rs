@@ -109,6 +109,7 @@ fn thresholds(thresholds: &Thresholds) -> file::Thresholds {
         reports_failing: at(thresholds.reports_failing),
         reports_new_after: at(HumanDuration(thresholds.reports_new_after)),
         reports_silent: at(HumanDuration(thresholds.reports_silent)),
+        reports_shift: at(thresholds.reports_shift),
         enforce: at(file::Enforce {
             policy_stable: at(HumanDuration(thresholds.enforce.policy_stable)),
             testing: at(HumanDuration(thresholds.enforce.testing)),

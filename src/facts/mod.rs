@@ -9,6 +9,7 @@ mod lookup;
 mod observation;
 mod policy;
 mod report;
+mod rua;
 mod survey;
 mod vantage;
 
@@ -21,5 +22,6 @@ pub use lookup::{
 pub use observation::{DomainObservation, HostObservation, MxFacts, Observation};
 pub use policy::{FetchFailure, FetchPhase, FetchTimes, HttpResponse, PolicyFetch, PolicyHostObservation};
 pub use report::{Authentication, Provenance, Reporter, Transport};
+pub use rua::{Nowhere, RuaObservation, RuaOutcome};
 pub use survey::{Handshake, Offer, TlsSurvey};
 pub use vantage::{AnsweredHosts, ConnectFailure, DnssecSight, Family, Vantage};

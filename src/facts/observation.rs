@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{AddressLookup, AddressObservation, Lookup, MxRecord, PolicyHostObservation, TlsSurvey, TlsaObservation};
+use super::{
+    AddressLookup, AddressObservation, Lookup, MxRecord, PolicyHostObservation, RuaObservation, TlsSurvey,
+    TlsaObservation,
+};
 use crate::terms::{MxHost, Octets, PolicyDomain, Timestamp};
 
 /// What is looked up for a domain alone: records, policy, MX list.
@@ -26,6 +29,10 @@ pub struct DomainObservation {
     pub implicit: Option<AddressLookup>,
     /// The policy host and what it serves.
     pub policy: PolicyHostObservation,
+    /// The destinations of reports that the record names, in its order; empty where there is none, and in what was stored before
+    /// they were looked at.
+    #[serde(default)]
+    pub rua: Vec<RuaObservation>,
     /// Whether the resolver answered anything while this was looked up: else its failures are on this side.
     pub resolver_healthy: bool,
     /// Whether a name known to be signed validated in the same minute: else a failed validation may be this side's.

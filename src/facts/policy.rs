@@ -1,6 +1,6 @@
 //! What the policy host served.
 
-use std::{net::IpAddr, time::Duration};
+use std::{fmt, net::IpAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -113,6 +113,18 @@ pub enum FetchFailure {
     },
     /// The body is larger than 64 kB (RFC 8461 §3.3); reading stopped.
     TooLarge,
+}
+
+impl fmt::Display for FetchFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect(failure) => failure.fmt(f),
+            Self::Timeout(phase) => write!(f, "no progress in time ({})", phase.label()),
+            Self::Tls(failure) => write!(f, "the TLS handshake failed: {failure}"),
+            Self::Http { what, .. } => write!(f, "no readable HTTP answer: {what}"),
+            Self::TooLarge => f.write_str("the body is over 64 kB"),
+        }
+    }
 }
 
 impl FetchPhase {

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     facts::Vantage,
     monitor::{DomainState, HostState, Snapshot, Telemetry},
+    store::IntakeCounters,
     terms::MxHost,
 };
 
@@ -82,6 +83,7 @@ struct Published {
     hosts: Vec<Arc<Block<HostState>>>,
     vantage: Arc<Vantage>,
     canaries: Vec<(MxHost, Option<bool>)>,
+    intake: Option<Arc<IntakeCounters>>,
     series: usize,
     update: Duration,
     joined: OnceLock<Joined>,
@@ -138,6 +140,7 @@ impl Exposition {
             hosts,
             vantage: Arc::clone(&snapshot.vantage),
             canaries: snapshot.canaries.clone(),
+            intake: snapshot.intake.clone(),
             series,
             update: began.elapsed(),
             joined: OnceLock::new(),
@@ -160,10 +163,11 @@ impl Exposition {
                 render: published.update + joined.took,
                 bytes: joined.text.len(),
                 series: published.series,
+                intake: published.intake.as_deref(),
             }),
         };
         let mut own = Vec::new();
-        for row in own::ROWS.iter().filter(|row| row.family.level <= self.level) {
+        for row in own::rows().filter(|row| row.family.level <= self.level) {
             row.write(&view, self.level, &mut own);
         }
         let subjects = joined.map_or_else(Bytes::new, |joined| joined.text.clone());

@@ -1,26 +1,27 @@
 //! A small world for tests: a healthy domain, a broken one, one that this side cannot see, and one not probed yet.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use crate::{
     facts::{
         AddressLookup, AddressObservation, CertificateFacts, ChainFacts, ConnectFailure, DnssecSight, FetchFailure,
         FetchTimes, Handshake, HostObservation, KeyFacts, Lookup, LookupFailure, LookupOutcome, Offer, PathToRoot,
         Phase, PhaseTimes, PolicyFetch, PolicyHostObservation, Security, SignatureFacts, SmtpOutcome, TlsFacts,
-        TlsSurvey, TlsVersion, TlsaLookup, TlsaObservation, TlsaRecord, Vantage,
+        TlsSurvey, TlsVersion, TlsaLookup, TlsaObservation, TlsaRecord, Transport, Vantage,
     },
     monitor::{DomainState, HostState, Snapshot},
     protocol::{
         dane::{DaneResult, RecordSight, Verification},
         mta_sts::{Mode, MxPattern, Policy},
-        tls_rpt::{Destination, Scheme},
+        tls_rpt::{Destination, PolicyType, Quirk, RefusalReason, ResultType, Scheme},
     },
+    store::IntakeCounters,
     terms::{MaxAge, MxHost, Octets, PolicyDomain, PolicyId, Timestamp},
     verdict::{
-        AddressAssessment, Assessment, Certainty, CertificateAssessment, Code, DnssecStates, EnforceCondition,
-        EnforceReadiness, Finding, HistoryAssessment, HostDane, MxAssessment, Outcome, PathAssessment,
-        PolicyAssessment, Reach, RecordAssessment, SafeToRemove, SeenMode, SenderState, Senders, Severity,
-        StarttlsState, State, Subject, Tally, TlsRptAssessment,
+        AddressAssessment, Assessment, Certainty, CertificateAssessment, Code, Counter, CounterKey, Counters,
+        DnssecStates, DomainReports, EnforceCondition, EnforceReadiness, Finding, HistoryAssessment, HostDane,
+        MxAssessment, NEWBORN_FOR, Outcome, PathAssessment, PolicyAssessment, Reach, RecordAssessment, SafeToRemove,
+        SeenMode, SenderState, Senders, Severity, StarttlsState, State, Subject, Tally, TlsRptAssessment,
     },
 };
 
@@ -282,6 +283,7 @@ pub(crate) fn dark(name: &str) -> Assessment {
         mx_records: None,
         mx: Vec::new(),
         tlsrpt: TlsRptAssessment::default(),
+        reports: None,
         history: HistoryAssessment::default(),
         own_side: true,
         unseen: vec!["the resolver answers nothing".into()],
@@ -521,6 +523,8 @@ pub(crate) fn domain_state(name: &str, assessment: Option<Assessment>) -> Arc<Do
         due_at: None,
         assessment: assessment.map(Arc::new),
         last_success_at: success.then_some(NOW),
+        reports: None,
+        shown: BTreeMap::new(),
     })
 }
 
@@ -537,16 +541,54 @@ fn host_state(name: &str, lookup: Arc<HostObservation>, paths: Vec<PathAssessmen
     })
 }
 
+/// The same with what reports say of it, as of [`NOW`].
+pub(crate) fn reported(state: DomainState, reports: DomainReports) -> DomainState {
+    DomainState { shown: reports.shown(NOW), reports: Some(Arc::new(reports)), ..state }
+}
+
+/// Counters of a domain: old ones, and one that is new at [`NOW`].
+pub(crate) fn reports() -> DomainReports {
+    let counter = |value, age| Counter { value, born_at: Some(NOW - age) };
+    DomainReports {
+        last_arrived_at: Some(NOW - Duration::from_secs(3600)),
+        last_end: Some(NOW - DAY),
+        counters: Counters::from([
+            (CounterKey::Sessions(PolicyType::Sts), counter(1200, DAY)),
+            (CounterKey::Failed(PolicyType::Sts), counter(7, DAY)),
+            (CounterKey::Detail(PolicyType::Sts, ResultType::CertificateExpired), counter(7, DAY)),
+            (CounterKey::Detail(PolicyType::Sts, ResultType::ValidationFailure), counter(3, NEWBORN_FOR / 2)),
+            (CounterKey::ReporterSessions("google.com".into()), counter(1000, DAY)),
+            (CounterKey::ReporterSessions("other".into()), counter(200, DAY)),
+            (CounterKey::ReporterFailed("google.com".into()), counter(7, DAY)),
+            (CounterKey::ReporterFailed("other".into()), counter(0, DAY)),
+        ]),
+        ..DomainReports::default()
+    }
+}
+
+fn intake() -> IntakeCounters {
+    IntakeCounters {
+        reports: [(Transport::Mail, 12)].into(),
+        refused: [(RefusalReason::BadJson, 2)].into(),
+        duplicates: 3,
+        late: 1,
+        quirks: [(Quirk::ContactInfoNull, 5)].into(),
+        foreign_policies: 4,
+    }
+}
+
 pub(crate) fn snapshot() -> Snapshot {
     let expected = Assessment { expectations: vec![("mode", true), ("issuer", false)], ..healthy() };
     let healthy_state =
         DomainState { group: "a \"b\"\\\n<i>".into(), ..(*domain_state("example.com", Some(expected))).clone() };
+    let healthy_state = reported(healthy_state, DomainReports::default());
+    let tested = reported((*domain_state("testing.example", Some(testing()))).clone(), reports());
     let domains = [
         Arc::new(healthy_state),
         domain_state("broken.example", Some(broken())),
         domain_state("dark.example", Some(dark("dark.example"))),
         domain_state("new.example", None),
-        domain_state("testing.example", Some(testing())),
+        Arc::new(tested),
         domain_state("withdrawn.example", Some(withdrawn())),
     ];
     let healthy_paths = vec![good_path("mx1.example.com", "192.0.2.1"), good_path("mx1.example.com", "2001:db8::1")];
@@ -569,5 +611,6 @@ pub(crate) fn snapshot() -> Snapshot {
         hosts: hosts.into_iter().map(|state| (state.host.clone(), state)).collect(),
         vantage: Arc::new(Vantage { dnssec: DnssecSight::Validating, ip6_route: false, ..Vantage::default() }),
         canaries: vec![(host("canary.example"), Some(true)), (host("young.example"), None)],
+        intake: Some(Arc::new(intake())),
     }
 }

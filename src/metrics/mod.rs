@@ -6,6 +6,7 @@
 mod domain;
 mod exposition;
 mod host;
+mod intake;
 mod own;
 mod registry;
 mod text;

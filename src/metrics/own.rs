@@ -6,6 +6,7 @@ use prometheus::proto::{Metric, MetricFamily, MetricType};
 
 use super::{
     exposition::BuildInfo,
+    intake,
     registry::{
         Family,
         Kind::{self, Counter, Gauge, Histogram},
@@ -17,6 +18,7 @@ use super::{
 use crate::{
     facts::{DnssecSight, Family as AddressFamily, Vantage},
     monitor::DnsCounters,
+    store::IntakeCounters,
     terms::MxHost,
 };
 
@@ -39,6 +41,8 @@ pub(super) struct Seen<'a> {
     pub(super) render: Duration,
     pub(super) bytes: usize,
     pub(super) series: usize,
+    /// Nothing where no report source is configured.
+    pub(super) intake: Option<&'a IntakeCounters>,
 }
 
 /// Takes the samples of one row.
@@ -61,7 +65,7 @@ const NEVER: &str = "never";
 const NO_SNAPSHOT: &str = "until the first snapshot is published";
 const KIND: &[&str] = &["kind"];
 
-const fn row(
+pub(super) const fn row(
     level: Level,
     kind: Kind,
     name: &'static str,
@@ -71,6 +75,11 @@ const fn row(
     samples: Source,
 ) -> Row<Source> {
     Row { family: Family { name, kind, level, labels, help, absent }, samples }
+}
+
+/// All rows, in the order of the text.
+pub(super) fn rows() -> impl Iterator<Item = &'static Row<Source>> {
+    ROWS.iter().chain(intake::ROWS)
 }
 
 /// The table.

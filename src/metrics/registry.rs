@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
-    domain, host, own,
+    domain, host, intake, own,
     text::{self, Value},
 };
 use crate::facts::{DnssecSight, Vantage};
@@ -148,16 +148,18 @@ impl<'a> Samples<'a> {
 pub fn families() -> impl Iterator<Item = &'static Family> {
     let domain = domain::rows().map(|row| &row.family);
     let host = host::ROWS.iter().map(|row| &row.family);
-    let own = own::ROWS.iter().map(|row| &row.family);
+    let own = own::rows().map(|row| &row.family);
     domain.chain(host).chain(own)
 }
 
 /// The text of docs/metrics.md.
 pub fn documentation() -> String {
     let mut page = INTRODUCTION.to_owned();
-    let chapters: [(&str, Vec<&Family>); 3] = [
-        ("Domain", domain::rows().map(|row| &row.family).collect()),
+    let reported = domain::reported().map(|row| &row.family).chain(intake::ROWS.iter().map(|row| &row.family));
+    let chapters: [(&str, Vec<&Family>); 4] = [
+        ("Domain", domain::probed().map(|row| &row.family).collect()),
         ("Mail host and address", host::ROWS.iter().map(|row| &row.family).collect()),
+        ("TLS-RPT reports", reported.collect()),
         ("The exporter itself", own::ROWS.iter().map(|row| &row.family).collect()),
     ];
     for (title, families) in chapters {
@@ -188,6 +190,7 @@ What `/metrics` exports. Probes run on a schedule of their own: a scrape starts 
 - \"Could not look\" is not \"is not there\": what is not known is absent, and never 0. A lookup that fails leaves the last known answer.
 - 0 or 1 means no or yes. A state set exports only the state that holds, with value 1.
 - A series goes when its subject goes.
+- Counters of reports never fall. One that is new is shown at 0 for five minutes before it first rises, so that `increase()` sees the rise.
 - Level S (summary) is what alerts need, N (normal) is the default, F (full) is all. Each holds the ones before it.
 ";
 

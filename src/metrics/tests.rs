@@ -12,6 +12,7 @@ use super::{Exposition, Family, Kind, Level, documentation, families, fixture};
 use crate::{
     facts::{Phase, ProtocolFault, SmtpOutcome, Vantage},
     monitor::{DnsCounters, HostState, ProbeKind, Snapshot, Telemetry},
+    protocol::tls_rpt::Quirk,
     verdict::{Assessment, Code, HostDane, PathAssessment, Reach, Severity, StarttlsState, Subject},
 };
 
@@ -466,4 +467,56 @@ fn promtool_finds_nothing_to_say() {
     let output = promtool.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.trim().is_empty(), "{said}");
+}
+
+#[test]
+fn reports_are_counted_from_zero_on() {
+    let series = |family: &str, domain: &str, labels: &str| format!("{family}{{domain=\"{domain}\"{labels}}}");
+    let sessions = |domain, policy_type| {
+        series("smtptls_tlsrpt_sessions_total", domain, &format!(",policy_type=\"{policy_type}\""))
+    };
+    let normal = scrape(&fixture::snapshot(), Level::Normal);
+    let summary = scrape(&fixture::snapshot(), Level::Summary);
+    for policy_type in ["sts", "tlsa", "no-policy-found", "other"] {
+        assert_eq!(find(&normal, &sessions("example.com", policy_type)), Some(0.0), "never reported on");
+        assert_eq!(find(&summary, &sessions("example.com", policy_type)), None, "a zero that no alert needs");
+        let expected = if policy_type == "sts" { 1200.0 } else { 0.0 };
+        for text in [&normal, &summary] {
+            assert_eq!(find(text, &sessions("testing.example", policy_type)), Some(expected));
+        }
+        assert_eq!(find(&normal, &sessions("dark.example", policy_type)), None, "no source is configured");
+    }
+    let detail = |result_type: &str| {
+        let labels = format!(",policy_type=\"sts\",result_type=\"{result_type}\"");
+        find(&normal, &series("smtptls_tlsrpt_failure_details_total", "testing.example", &labels))
+    };
+    assert_eq!((detail("certificate-expired"), detail("validation-failure")), (Some(7.0), Some(0.0)), "one is new");
+    assert_eq!(detail("tlsa-invalid"), None);
+    let old = fixture::reports().shown(fixture::NOW + Duration::from_secs(300));
+    assert_eq!(old.values().sum::<u64>(), 1200 + 7 + 7 + 3 + 1000 + 200 + 7, "and counts five minutes later");
+    let last = series("smtptls_tlsrpt_last_report_timestamp_seconds", "testing.example", "");
+    assert_eq!(find(&summary, &last), Some((fixture::NOW.unix_seconds() - 3600) as f64));
+}
+
+#[test]
+fn every_value_of_the_intake_is_there_from_the_start() {
+    let mut snapshot = fixture::snapshot();
+    let count = |text: &str, family: &str| text.lines().filter(|line| line.starts_with(&format!("{family}{{"))).count();
+    let labelled = [
+        ("smtptls_tlsrpt_reports_total", 3),
+        ("smtptls_tlsrpt_reports_rejected_total", 6),
+        ("smtptls_tlsrpt_report_quirks_total", Quirk::ALL.len()),
+    ];
+    snapshot.intake = Some(Arc::default());
+    let text = scrape(&snapshot, Level::Normal);
+    for (family, values) in labelled {
+        assert_eq!(count(&text, family), values, "{family}");
+    }
+    assert_eq!(find(&text, "smtptls_tlsrpt_reports_duplicate_total"), Some(0.0));
+    assert_eq!(find(&text, "smtptls_tlsrpt_reports_late_total"), Some(0.0));
+    let counted = scrape(&fixture::snapshot(), Level::Normal);
+    assert_eq!(find(&counted, "smtptls_tlsrpt_reports_total{transport=\"mail\"}"), Some(12.0));
+    assert_eq!(find(&counted, "smtptls_tlsrpt_reports_rejected_total{reason=\"bad-json\"}"), Some(2.0));
+    snapshot.intake = None;
+    assert!(!scrape(&snapshot, Level::Full).contains("smtptls_tlsrpt_report_quirks_total"));
 }

@@ -221,7 +221,7 @@ fn enforcing_domains(seen: &[Seen]) -> BTreeSet<PolicyDomain> {
 fn judge_once(domain: Seen, before: &Before, context: &Context<'_>) -> Looked {
     let Seen { observation, hosts, skipped_hosts } = domain;
     let (remembered, at) = before.domains.get(&observation.domain).cloned().unwrap_or_default();
-    let mut history = History { domain: remembered, hosts: BTreeMap::new() };
+    let mut history = History { domain: remembered, ..History::default() };
     let mut changes = history.domain.observe(&observation, context.interval);
     let mut facts = BTreeMap::new();
     for seen in &hosts {

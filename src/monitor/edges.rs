@@ -2,13 +2,16 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use super::politeness::{Limits, Politeness};
+use super::{
+    politeness::{Limits, Politeness},
+    rua::Destinations,
+};
 use crate::{
     config::{DnssecMode, RootSource, ServerSetting, Settings},
     facts::AddressObservation,
     net::{
-        DialOptions, FetchOptions, FetchTimeouts, PolicyFetcher, RootChoice, RootsError, SmtpOptions, SmtpProber,
-        SmtpTimeouts, TlsClient, TlsSetupError, load_roots,
+        DialOptions, FetchOptions, FetchTimeouts, ImapConnector, ImapTimeouts, PolicyFetcher, RootChoice, RootsError,
+        SmtpOptions, SmtpProber, SmtpTimeouts, TlsClient, TlsSetupError, load_roots,
         resolver::{DnssecChoice, Families, Resolver, ResolverOptions, ResolverSetupError, ServerChoice, TrustAnchors},
     },
     terms::MxHost,
@@ -22,6 +25,10 @@ pub struct Edges {
     pub(crate) smtp: SmtpProber,
     canary: SmtpProber,
     pub(crate) policy: PolicyFetcher,
+    /// To the mailboxes that receive reports.
+    pub(crate) imap: ImapConnector,
+    /// What is known of the destinations of reports.
+    pub(crate) destinations: Arc<Destinations>,
     pub(crate) politeness: Arc<Politeness>,
     pub(crate) families: Families,
     pub(crate) max_mx: usize,
@@ -73,7 +80,10 @@ impl Edges {
             RootSource::System => RootChoice::System,
             RootSource::None => RootChoice::None,
         };
-        let tls = Arc::new(TlsClient::new(load_roots(choice, probe.ca_file.as_deref())?)?);
+        let roots = load_roots(choice, probe.ca_file.as_deref())?;
+        let families = Families { ip4: probe.families.ip4, ip6: probe.families.ip6 };
+        let imap = ImapConnector::new(resolver.clone(), families, &roots, ImapTimeouts::default())?;
+        let tls = Arc::new(TlsClient::new(roots)?);
         let dial = DialOptions { allow_private_addresses: probe.allow_private_addresses };
         let smtp = SmtpOptions {
             port: probe.smtp_port,
@@ -96,8 +106,10 @@ impl Edges {
                     timeouts: fetch_timeouts(probe.timeout),
                 },
             ),
+            destinations: Arc::default(),
             politeness: Arc::new(Politeness::new(limits(settings))),
-            families: Families { ip4: probe.families.ip4, ip6: probe.families.ip6 },
+            imap,
+            families,
             max_mx: probe.max_mx,
             max_addresses: probe.max_addresses,
             surveys: probe.legacy_tls,
@@ -105,8 +117,10 @@ impl Edges {
         })
     }
 
-    /// Takes over the connections that are counted at the edges before these, where the limits stay: their probes go on.
+    /// Takes over what is known of the destinations of reports, and the connections that are counted at the edges before these,
+    /// where the limits stay: their probes go on.
     pub(crate) fn succeed(&mut self, before: &Self, settings: &Settings) {
+        self.destinations = Arc::clone(&before.destinations);
         if before.politeness.keeps_to(limits(settings)) {
             self.politeness = Arc::clone(&before.politeness);
         }

@@ -10,9 +10,11 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::reporting::{Desk, Sources};
 use super::{
-    DnsCounters, Edges, EdgesError, ProbeKind, Snapshot, Telemetry,
+    DnsCounters, Edges, EdgesError, Intake, ProbeKind, Snapshot, Telemetry,
     fleet::{Due, Fleet, SURVEY_INTERVAL, SURVEY_RETRY, Target, Wanted},
+    intake::{Around, IntakeNews, Started},
     probe,
     schedule::{Schedule, first_delay, jittered},
     scribe::{Kept, Outcome, Scribe, SharedStore},
@@ -47,6 +49,7 @@ pub struct Monitor {
     commands: mpsc::Sender<Reconfigure>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     store: Option<SharedStore>,
+    intake: Intake,
     stop: CancellationToken,
     keeper: JoinHandle<()>,
 }
@@ -119,8 +122,21 @@ impl Monitor {
         let stop = CancellationToken::new();
         let mut fleet = Fleet::new(Arc::clone(&settings), edges.resolver.dnssec_sight());
         let due = fleet.restore(kept.domains, kept.hosts);
+        fleet.restore_reports(kept.reports.domains.clone(), kept.reports.intake.clone(), now());
         let first = fleet.refresh(now()).unwrap_or_default();
         let (publisher, snapshots) = watch::channel(first);
+        let Started { intake, news, filer } = Intake::start(Around {
+            settings: &settings,
+            resolver: edges.resolver.clone(),
+            snapshots: snapshots.clone(),
+            store: store.clone(),
+            known: kept.of,
+            kept: &kept.reports,
+            state,
+            telemetry: telemetry.clone(),
+            stop: stop.clone(),
+        });
+        let sources = Sources::start(&intake, &settings, &edges.imap, state, &stop);
         let mut keeper = Keeper {
             fleet,
             schedule: Schedule::default(),
@@ -130,6 +146,7 @@ impl Monitor {
             publisher,
             publish_at: None,
             scribe,
+            desk: Some(Desk { intake: intake.clone(), news, filer, sources }),
             stop: stop.clone(),
             telemetry,
             edges,
@@ -139,7 +156,7 @@ impl Monitor {
         keeper.tell_intervals();
         keeper.begin_all(due);
         let keeper = tokio::spawn(keeper.run(inbox, results));
-        Ok(Self { commands, snapshots, store, stop, keeper })
+        Ok(Self { commands, snapshots, store, intake, stop, keeper })
     }
 
     /// The snapshots as they are published.
@@ -155,6 +172,11 @@ impl Monitor {
     /// Where what is known is kept; nothing where nothing is.
     pub fn store(&self) -> Option<SharedStore> {
         self.store.clone()
+    }
+
+    /// Where reports come in.
+    pub fn intake(&self) -> Intake {
+        self.intake.clone()
     }
 
     /// Stops probing and waits until running probes have ended or the grace is over.
@@ -237,6 +259,7 @@ struct Keeper {
     publisher: watch::Sender<Arc<Snapshot>>,
     publish_at: Option<Instant>,
     scribe: Option<Scribe>,
+    desk: Option<Desk>,
     telemetry: Telemetry,
     stop: CancellationToken,
 }
@@ -251,6 +274,7 @@ impl Keeper {
             let due = self.schedule.next().filter(|_| room).unwrap_or(idle);
             let publish = self.publish_at.unwrap_or(idle);
             let save = self.scribe.as_ref().and_then(Scribe::next);
+            let grown_up = self.next_grown_up();
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
@@ -258,6 +282,8 @@ impl Keeper {
                 () = sleep_until(publish), if self.publish_at.is_some() => self.publish(),
                 outcome = outcome(&mut self.scribe) => self.saved(outcome),
                 () = sleep_until(save.unwrap_or(idle)), if save.is_some() => self.save(),
+                Some(news) = news(&mut self.desk) => self.told(news),
+                () = sleep_until(grown_up.unwrap_or(idle)), if grown_up.is_some() => self.grow_up(),
                 Some(done) = results.recv() => self.take(done),
                 () = sleep_until(due) => self.begin_due(),
             }
@@ -268,6 +294,9 @@ impl Keeper {
         tokio::select! {
             () = self.probes.wait() => {}
             () = sleep(GRACE) => tracing::debug!("probes were cut short"),
+        }
+        if let Some(desk) = self.desk.take() {
+            desk.close().await;
         }
         // What was seen last is judged, so that what follows from it is kept too.
         self.publish();
@@ -389,11 +418,13 @@ impl Keeper {
         let change = Change::between(&self.settings, &settings);
         edges.succeed(&self.edges, &settings);
         self.edges = Arc::new(edges);
-        self.settings = Arc::clone(&settings);
+        let before = std::mem::replace(&mut self.settings, Arc::clone(&settings));
+        self.configure_intake(&before);
         let wanted = self.fleet.configure(settings, self.edges.resolver.dnssec_sight());
         self.watch_resolver();
         self.tell_intervals();
         let due = self.fleet.restore(kept.domains, kept.hosts);
+        self.fleet.restore_domain_reports(kept.reports.domains, now());
         self.follow_configuration(wanted);
         self.begin(due, now());
         self.hurry();
@@ -454,6 +485,14 @@ impl Keeper {
 async fn outcome(scribe: &mut Option<Scribe>) -> Outcome {
     match scribe {
         Some(scribe) => scribe.outcome().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for news of the intake; for ever where there is none.
+async fn news(desk: &mut Option<Desk>) -> Option<IntakeNews> {
+    match desk {
+        Some(desk) => desk.news.recv().await,
         None => std::future::pending().await,
     }
 }
@@ -551,4 +590,5 @@ fn address_failure(observation: &AddressObservation) -> Option<&'static str> {
     }
 }
 
+mod reporting;
 mod saving;

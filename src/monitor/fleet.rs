@@ -11,7 +11,7 @@ use std::{
 
 pub(super) use self::keeping::Due;
 pub(super) use self::surveys::{SURVEY_INTERVAL, SURVEY_RETRY, Spread};
-use self::{keeping::Unsaved, surveys::Surveys};
+use self::{keeping::Unsaved, reporting::Reporting, surveys::Surveys};
 use super::{
     Snapshot,
     schedule::backed_off,
@@ -23,8 +23,9 @@ use crate::{
         AddressLookup, AddressObservation, DnssecSight, DomainObservation, HostObservation, PolicyHostObservation,
         SmtpOutcome, Vantage,
     },
+    store::IntakeCounters,
     terms::{MxHost, PolicyDomain, Timestamp},
-    verdict::{Change, DomainHistory, HostHistory, discovered_policy},
+    verdict::{Change, DomainHistory, DomainReports, HostHistory, discovered_policy},
 };
 
 /// How long the series of an address that is no longer in the DNS stay, so that rotating pools do not churn.
@@ -73,6 +74,8 @@ struct Domain {
     policy_failures: u32,
     last_success_at: Option<Timestamp>,
     due_at: Option<Timestamp>,
+    /// What reports say; nothing where no report source is configured.
+    reports: Option<Arc<DomainReports>>,
 }
 
 #[derive(Debug)]
@@ -115,7 +118,10 @@ pub(crate) struct Fleet {
     changed: bool,
     /// What changed since [`Fleet::take_changes`].
     changes: Vec<Change>,
+    /// What the intake of reports counted; nothing where no report source is configured.
+    intake: Option<Arc<IntakeCounters>>,
     snapshot: Arc<Snapshot>,
+    reporting: Reporting,
     unsaved: Unsaved,
 }
 
@@ -135,7 +141,9 @@ impl Fleet {
             changed_hosts: BTreeSet::new(),
             changed: true,
             changes: Vec::new(),
+            intake: None,
             snapshot: Arc::default(),
+            reporting: Reporting::default(),
             unsaved: Unsaved::default(),
         };
         fleet.configure(settings, dnssec);
@@ -184,6 +192,7 @@ impl Fleet {
         }
         self.settings = settings;
         self.dnssec = dnssec;
+        self.configure_reports();
         // Thresholds, severities and what is accepted may have changed: everything is judged again.
         self.changed_domains.extend(self.domains.keys().cloned());
         self.changed_hosts.extend(self.hosts.keys().cloned());
@@ -395,7 +404,8 @@ impl Fleet {
             hosts.insert(name.clone(), Arc::new(self.host_state(name, host, &domains, now)));
         }
         let canaries = self.canaries.iter().map(|(name, canary)| (name.clone(), canary.reached)).collect();
-        self.snapshot = Arc::new(Snapshot { domains, hosts, vantage: Arc::clone(&self.vantage), canaries });
+        let (vantage, intake) = (Arc::clone(&self.vantage), self.intake.clone());
+        self.snapshot = Arc::new(Snapshot { domains, hosts, vantage, canaries, intake });
         Some(Arc::clone(&self.snapshot))
     }
 
@@ -466,6 +476,7 @@ impl Domain {
             policy_failures: 0,
             last_success_at: None,
             due_at: None,
+            reports: None,
         }
     }
 
@@ -570,6 +581,7 @@ fn address_again(failures: u32, latest: Option<&AddressObservation>, probe: &Pro
 
 mod judging;
 mod keeping;
+mod reporting;
 mod surveys;
 #[cfg(test)]
 mod tests;

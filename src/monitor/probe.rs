@@ -2,15 +2,15 @@
 
 use std::{net::IpAddr, time::Instant};
 
-use super::Edges;
+use super::{Edges, rua};
 use crate::{
     facts::{
-        AddressLookup, AddressObservation, DnssecSight, DomainObservation, HostObservation, LookupOutcome, MxTarget,
-        PolicyHostObservation, TlsSurvey, TlsaLookup, TlsaObservation,
+        AddressLookup, AddressObservation, DnssecSight, DomainObservation, HostObservation, Lookup, LookupOutcome,
+        MxTarget, PolicyHostObservation, RuaObservation, TlsSurvey, TlsaLookup, TlsaObservation,
     },
     net::now,
     protocol::dane::{Question, next_question},
-    terms::{MxHost, PolicyDomain},
+    terms::{MxHost, Octets, PolicyDomain},
 };
 
 /// Looks at records, policy and MX list of a domain.
@@ -24,9 +24,9 @@ pub(crate) async fn domain(
 ) -> DomainObservation {
     let (started_at, started) = (now(), Instant::now());
     let (sts_name, tlsrpt_name) = (domain.sts_record_name(), domain.tlsrpt_record_name());
-    let (sts_record, tlsrpt_record, (mx, implicit), policy) = tokio::join!(
+    let (sts_record, (tlsrpt_record, rua), (mx, implicit), policy) = tokio::join!(
         edges.resolver.txt(&sts_name),
-        edges.resolver.txt(&tlsrpt_name),
+        reports(edges, &tlsrpt_name),
         mail_exchangers(edges, domain),
         policy_host(edges, domain, kept),
     );
@@ -48,13 +48,21 @@ pub(crate) async fn domain(
         mx,
         implicit,
         policy,
+        rua,
     }
+}
+
+/// The `_smtp._tls` record, and whether the places that it names take reports.
+async fn reports(edges: &Edges, name: &str) -> (Lookup<Vec<Octets>>, Vec<RuaObservation>) {
+    let record = edges.resolver.txt(name).await;
+    let rua = rua::look(edges, &record).await;
+    (record, rua)
 }
 
 async fn mail_exchangers(
     edges: &Edges,
     domain: &PolicyDomain,
-) -> (crate::facts::Lookup<crate::facts::MxRecord>, Option<AddressLookup>) {
+) -> (Lookup<crate::facts::MxRecord>, Option<AddressLookup>) {
     let mx = edges.resolver.mx(domain.as_str()).await;
     // RFC 5321 §5.1: only where there is no MX record do the domain's own addresses take mail.
     let implicit = match mx.outcome {

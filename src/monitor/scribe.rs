@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{Telemetry, schedule::backed_off};
+use super::{Telemetry, intake::KeptReports, schedule::backed_off};
 use crate::{
     net::now,
     store::{self, Batch, Bounds, Store, StoreError, StoredDomain, StoredHost},
@@ -40,6 +40,10 @@ pub struct Kept {
     pub domains: Vec<StoredDomain>,
     /// Their mail hosts.
     pub hosts: Vec<StoredHost>,
+    /// What reports say of them.
+    pub(super) reports: KeptReports,
+    /// The store that all of it is from.
+    pub(super) of: Option<Arc<dyn Store>>,
 }
 
 impl Kept {
@@ -48,11 +52,12 @@ impl Kept {
     /// # Errors
     /// [`StoreError`] where it cannot be read.
     pub async fn load(store: &dyn Store, domains: &[PolicyDomain]) -> Result<Self, StoreError> {
+        let reports = KeptReports::load(store, domains).await?;
         let domains = store.domains(domains).await?;
         let mut hosts: Vec<MxHost> = domains.iter().flat_map(|domain| domain.hosts.iter().cloned()).collect();
         hosts.sort();
         hosts.dedup();
-        Ok(Self { hosts: store.hosts(&hosts).await?, domains })
+        Ok(Self { hosts: store.hosts(&hosts).await?, domains, reports, of: None })
     }
 }
 
@@ -110,7 +115,10 @@ impl Scribe {
         let opened = desk.open().await;
         let failing = opened.is_err();
         let kept = match (opened, &desk.store) {
-            (Ok(_), Some(store)) => Kept::load(store.as_ref(), domains).await?,
+            (Ok(_), Some(store)) => {
+                let of = Some(Arc::clone(store));
+                Kept { of, ..Kept::load(store.as_ref(), domains).await? }
+            }
             (Ok(_), None) => Kept::default(),
             (Err(error), _) if error.passes() => {
                 telemetry.state_write_failed(1);

@@ -8,8 +8,9 @@ use std::{
 
 use crate::{
     facts::{HostObservation, Vantage},
+    store::IntakeCounters,
     terms::{MxHost, PolicyDomain, Timestamp},
-    verdict::{Assessment, Code, HostDane, PathAssessment},
+    verdict::{Assessment, Code, CounterKey, DomainReports, HostDane, PathAssessment},
 };
 
 /// What is known of every domain and every mail host.
@@ -25,6 +26,8 @@ pub struct Snapshot {
     pub vantage: Arc<Vantage>,
     /// The configured canaries, with whether the last probe of each reached it.
     pub canaries: Vec<(MxHost, Option<bool>)>,
+    /// What the intake of reports counted; nothing where no report source is configured.
+    pub intake: Option<Arc<IntakeCounters>>,
 }
 
 /// What is known of one configured domain.
@@ -42,6 +45,11 @@ pub struct DomainState {
     pub assessment: Option<Arc<Assessment>>,
     /// The last probe in which every lookup was answered.
     pub last_success_at: Option<Timestamp>,
+    /// What reports say; nothing where no report source is configured.
+    pub reports: Option<Arc<DomainReports>>,
+    /// The counters of [`reports`](Self::reports) as a scrape shows them: those that are new at 0 (`Counter::shown`), as of the
+    /// publication of this state.
+    pub shown: BTreeMap<CounterKey, u64>,
 }
 
 /// What is known of one mail host, once for all domains that use it.

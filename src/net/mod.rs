@@ -3,6 +3,8 @@
 mod chain_cache;
 mod clock;
 mod dial;
+mod dkim;
+mod imap;
 mod legacy_hello;
 mod policy_fetch;
 pub mod resolver;
@@ -10,10 +12,14 @@ mod roots;
 mod starttls;
 mod survey;
 mod tls_client;
+mod tls_server;
 
 pub use clock::now;
 pub use dial::{DialOptions, Dialer};
-pub use policy_fetch::{FetchOptions, FetchTimeouts, HTTPS_PORT, MAX_BODY, PolicyFetcher};
+pub use dkim::check_signatures;
+pub use imap::{Fetched, IMAPS_PORT, ImapAccount, ImapConnector, ImapError, ImapLogin, ImapSession, ImapTimeouts, Uid};
+pub use policy_fetch::{Endpoint, FetchOptions, FetchTimeouts, HTTPS_PORT, MAX_BODY, PolicyFetcher};
 pub use roots::{RootChoice, RootsError, load_roots};
 pub use starttls::{SMTP_PORT, SmtpOptions, SmtpProber, SmtpTimeouts};
 pub use tls_client::{TlsClient, TlsSetupError};
+pub use tls_server::{ServedTls, ServerCertificate, ServerCertificateError};

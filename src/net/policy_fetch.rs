@@ -92,6 +92,17 @@ pub struct PolicyFetcher {
     options: FetchOptions,
 }
 
+/// Something that is asked whether it answers HTTPS at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoint<'a> {
+    /// A name, or an address as text without brackets.
+    pub host: &'a str,
+    /// The port, where the URI names one.
+    pub port: Option<u16>,
+    /// Path and query.
+    pub path: &'a str,
+}
+
 impl Default for FetchTimeouts {
     fn default() -> Self {
         Self {
@@ -146,6 +157,40 @@ impl PolicyFetcher {
         PolicyHostObservation { host: host.to_owned(), addresses, resolve, fetches, skipped }
     }
 
+    /// Asks an endpoint at one address whether it answers: any HTTP answer will do, to a request that changes nothing there, and
+    /// whatever the certificate. Returns the status.
+    ///
+    /// # Errors
+    /// [`FetchFailure`] where no answer came.
+    pub async fn answer(&self, endpoint: Endpoint<'_>, address: IpAddr) -> Result<u16, FetchFailure> {
+        let Endpoint { host, port, path } = endpoint;
+        let timeouts = &self.options.timeouts;
+        let overall = Instant::now() + timeouts.total;
+        let by = |limit: Duration| overall.min(Instant::now() + limit);
+        let port = port.unwrap_or(self.options.port);
+        let connected = self.dialer.connect(SocketAddr::new(address, port), by(timeouts.connect)).await;
+        let tcp = connected.map_err(unconnected)?;
+        let literal = host.parse::<IpAddr>();
+        let handshake = match literal {
+            Ok(literal) => self.tls.handshake_without_sni(tcp, literal, by(timeouts.tls)).await,
+            Err(_) => self.tls.handshake(tcp, host, by(timeouts.tls)).await,
+        };
+        let (stream, _) = handshake.map_err(unshaken)?;
+        let name = if matches!(literal, Ok(IpAddr::V6(_))) { format!("[{host}]") } else { host.to_owned() };
+        let authority = if port == HTTPS_PORT { name } else { format!("{name}:{port}") };
+        let request = Request::head(path)
+            .header(header::HOST, authority)
+            .header(header::USER_AGENT, self.user_agent.clone())
+            .header(header::CONNECTION, HeaderValue::from_static("close"))
+            .body(Empty::new())
+            .map_err(|error| broken(FetchPhase::Processing, &error))?;
+        match timeout_at(by(timeouts.processing), ask(stream, request)).await {
+            Ok(Ok((response, _))) => Ok(response.status().as_u16()),
+            Ok(Err(error)) => Err(broken(FetchPhase::Processing, &error)),
+            Err(_) => Err(FetchFailure::Timeout(FetchPhase::Processing)),
+        }
+    }
+
     async fn fetch_from(&self, host: &str, address: IpAddr) -> PolicyFetch {
         let started = Instant::now();
         let mut fetch = Fetch {
@@ -172,17 +217,11 @@ impl PolicyFetcher {
         let socket = SocketAddr::new(fetch.seen.address, self.options.port);
         let connected = self.dialer.connect(socket, fetch.deadline(timeouts.connect)).await;
         fetch.seen.times.connect = fetch.lap();
-        let tcp = connected.map_err(|failure| match failure {
-            ConnectFailure::Timeout => FetchFailure::Timeout(FetchPhase::Connect),
-            other => FetchFailure::Connect(other),
-        })?;
+        let tcp = connected.map_err(unconnected)?;
 
         let handshake = self.tls.handshake(tcp, host, fetch.deadline(timeouts.tls)).await;
         fetch.seen.times.tls = fetch.lap();
-        let (stream, facts) = handshake.map_err(|failure| match failure {
-            HandshakeFailure::Timeout => FetchFailure::Timeout(FetchPhase::Tls),
-            HandshakeFailure::Failed { failure, .. } => FetchFailure::Tls(failure),
-        })?;
+        let (stream, facts) = handshake.map_err(unshaken)?;
         fetch.seen.tls = Some(facts);
 
         let deadline = fetch.deadline(timeouts.processing);
@@ -313,6 +352,20 @@ fn user_agent(contact: Option<&str>) -> HeaderValue {
     contact
         .and_then(|contact| HeaderValue::from_str(&format!("{PRODUCT} (+{contact})")).ok())
         .unwrap_or(HeaderValue::from_static(PRODUCT))
+}
+
+fn unconnected(failure: ConnectFailure) -> FetchFailure {
+    match failure {
+        ConnectFailure::Timeout => FetchFailure::Timeout(FetchPhase::Connect),
+        other => FetchFailure::Connect(other),
+    }
+}
+
+fn unshaken(failure: HandshakeFailure) -> FetchFailure {
+    match failure {
+        HandshakeFailure::Timeout => FetchFailure::Timeout(FetchPhase::Tls),
+        HandshakeFailure::Failed { failure, .. } => FetchFailure::Tls(failure),
+    }
 }
 
 /// An error of HTTP with all that caused it, escaped: parts of it may be the peer's words.

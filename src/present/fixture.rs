@@ -324,6 +324,7 @@ pub(crate) fn healthy(name: &str) -> Assessment {
             rua: vec![destination(&format!("mailto:tls@{name}"))],
             txt: vec![format!("v=TLSRPTv1; rua=mailto:tls@{name}")],
         },
+        reports: None,
         history: HistoryAssessment::default(),
         own_side: false,
         unseen: Vec::new(),

@@ -1,10 +1,13 @@
 //! The JSON of `check` and of the API. What is not known is `null`, and no key is ever left out.
 
+mod reports;
+
 use std::{io, net::IpAddr};
 
 use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter};
 
+use self::reports::ReportsView;
 use super::text::is_dangerous;
 use crate::{
     facts::{AddressObservation, Offer, SmtpOutcome, TlsSurvey, TlsVersion},
@@ -30,6 +33,8 @@ pub struct DomainView<'a> {
     /// `null` where no MX answer is known.
     mx: Option<Vec<MxView<'a>>>,
     tlsrpt: TlsRptView<'a>,
+    /// `null` where no report source is configured.
+    reports: Option<ReportsView<'a>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -179,6 +184,7 @@ pub fn assessment(assessment: &Assessment) -> DomainView<'_> {
         sts: StsView { record: record(assessment), policy: policy(assessment) },
         mx: mx_known.then(|| assessment.mx.iter().map(mx).collect()),
         tlsrpt: tlsrpt(assessment),
+        reports: reports::reports(assessment),
     }
 }
 
@@ -465,6 +471,7 @@ mod tests {
             "sts",
             "mx",
             "tlsrpt",
+            "reports",
         ];
         assert_eq!(keys("    "), vec![top.map(str::to_owned).to_vec(); all.len()]);
     }

@@ -4,6 +4,7 @@ pub mod changes;
 pub mod explain;
 pub mod human;
 pub mod json;
+pub mod report;
 
 mod details;
 mod evidence;

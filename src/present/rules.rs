@@ -2,6 +2,7 @@
 
 /// By id, sorted.
 const RULES: &[(&str, &str)] = &[
+    ("APP-02", "RFC 8461 §5.1"),
     ("APP-03", "RFC 8461 §5"),
     ("APP-06", "RFC 8461 §4.1, appendix B"),
     ("APP-08", "RFC 8461 §4.1"),
@@ -40,6 +41,9 @@ const RULES: &[(&str, &str)] = &[
     ("FET-12", "RFC 8461 §3.3"),
     ("FET-13", "RFC 8461 §3.3"),
     ("FET-18", "RFC 8461 §8.2"),
+    ("FLD-14", "RFC 8460 §4.4"),
+    ("FLD-17", "RFC 8460 §4.3"),
+    ("FLD-18", "RFC 8460 §4.4"),
     ("MXT-01", "RFC 5321 §5.1"),
     ("MXT-02", "RFC 5321 §5.1"),
     ("MXT-03", "RFC 7505 §3"),
@@ -94,6 +98,7 @@ const RULES: &[(&str, &str)] = &[
     ("REC-20", "RFC 8461 §3"),
     ("REC-21", "RFC 8461 §8.1"),
     ("REC-22", "RFC 8461 §8.2"),
+    ("REP-02", "RFC 8460 §4.1"),
     ("REP-14", "RFC 8460 §3, §5.3.1"),
     ("RPT-01", "RFC 8460 §3"),
     ("RPT-02", "RFC 8460 §3"),
@@ -106,6 +111,7 @@ const RULES: &[(&str, &str)] = &[
     ("RPT-10", "RFC 8460 §3"),
     ("RPT-11", "RFC 8460 §7"),
     ("RPT-13", "RFC 8460 §7"),
+    ("RPT-15", "RFC 8460 §3"),
 ];
 
 /// The clause of a rule; nothing for a rule that is not in the table.

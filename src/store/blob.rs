@@ -31,14 +31,26 @@ pub(super) enum BlobError {
     Text(#[from] serde_json::Error),
 }
 
+/// Packs one state after the other: what the library sets up for a frame is larger than a small state, and is set up once.
+pub(super) struct Packer(zstd::bulk::Compressor<'static>);
+
+impl Packer {
+    pub(super) fn new() -> Result<Self, BlobError> {
+        Ok(Self(zstd::bulk::Compressor::new(LEVEL)?))
+    }
+
+    pub(super) fn pack(&mut self, state: &impl Serialize) -> Result<Vec<u8>, BlobError> {
+        let packed = self.0.compress(&serde_json::to_vec(state)?)?;
+        let mut blob = Vec::with_capacity(packed.len() + 1);
+        blob.push(VERSION);
+        blob.extend(packed);
+        Ok(blob)
+    }
+}
+
 /// Packs a state.
 pub(super) fn pack(state: &impl Serialize) -> Result<Vec<u8>, BlobError> {
-    let text = serde_json::to_vec(state)?;
-    let packed = zstd::bulk::compress(&text, LEVEL)?;
-    let mut blob = Vec::with_capacity(packed.len() + 1);
-    blob.push(VERSION);
-    blob.extend(packed);
-    Ok(blob)
+    Packer::new()?.pack(state)
 }
 
 /// Unpacks a state. Any bytes may come: what is no state of this version is an error.

@@ -5,6 +5,7 @@
 
 mod blob;
 mod failure;
+mod filing;
 mod folder;
 mod page;
 mod reports;
@@ -12,7 +13,7 @@ mod schema;
 mod sqlite;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     net::IpAddr,
     path::{Path, PathBuf},
@@ -26,13 +27,19 @@ use serde::{Deserialize, Serialize};
 use self::sqlite::SqliteStore;
 pub use self::{
     failure::StoreError,
+    filing::{
+        HOSTS_OF_A_DAY_MOST, PROVEN_KEPT, REPORTS_OF_A_REPORTER_MOST, REPORTS_OF_THE_REST_MOST, UNPROVEN_KEPT,
+        VERSIONS_MOST,
+    },
     page::{Cursor, CursorError, Page, PageError, PageWanted},
-    reports::{DayTotal, Filed, Filing, IncomingReport, IntakeCounters, ReportBatch, ReportsWanted, StoredReport},
+    reports::{
+        DayTotal, Filed, Filing, IncomingReport, IntakeCounters, MovedDay, ReportBatch, ReportsWanted, StoredReport,
+    },
 };
 use crate::{
     facts::{AddressObservation, DomainObservation, HostObservation, TlsSurvey},
     terms::{MxHost, PolicyDomain, Timestamp},
-    verdict::{Change, DomainHistory, HostHistory},
+    verdict::{Change, DomainHistory, DomainReports, HostHistory},
 };
 
 /// How many domains, and how many hosts, that no configured domain concerns any more are kept, the latest first. A name that
@@ -44,6 +51,10 @@ pub const CHANGES_OF_ONE_MOST: usize = 750;
 
 /// How many changes are kept in all, the latest first: about 200 MB.
 pub const CHANGES_MOST: usize = 1_000_000;
+
+/// A report is known again for at least this time, whatever the retention is and however many there are: senders try again for a
+/// day (RFC 8460 §5.5), mail waits for a week, and what came later than 72 hours after its day is in no counter.
+pub const REMEMBERED_FOR: Duration = Duration::from_secs(30 * 86_400);
 
 /// What is kept of a domain.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -211,6 +222,48 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`StoreError`]; then nothing of the batch is kept.
     fn write(&self, batch: Arc<Batch>, now: Timestamp) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Files reports as of `now` and counts what is new in them. When this returns, all of it outlives the process and the power,
+    /// and filing the same again changes nothing but the count of duplicates.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing of the batch is kept or counted.
+    fn file_reports(&self, batch: Arc<ReportBatch>, now: Timestamp) -> BoxFuture<'_, Result<Filing, StoreError>>;
+
+    /// What reports say of these domains: the days from `since_day` on (days since 1970), and the counters. A domain without a
+    /// report is left out.
+    ///
+    /// # Errors
+    /// [`StoreError`] where nothing can be read.
+    fn domain_reports<'a>(
+        &'a self,
+        names: &'a [PolicyDomain],
+        since_day: i64,
+    ) -> BoxFuture<'a, Result<Vec<(PolicyDomain, DomainReports)>, StoreError>>;
+
+    /// What the intake counted, and the reporters that have a label of their own.
+    ///
+    /// # Errors
+    /// [`StoreError`] where nothing can be read.
+    fn intake_counters(&self) -> BoxFuture<'_, Result<(IntakeCounters, BTreeSet<String>), StoreError>>;
+
+    /// Reports as they are kept, the latest first. One that cannot be read any more is left out.
+    ///
+    /// # Errors
+    /// [`StoreError`] where nothing can be read.
+    fn reports<'a>(&'a self, wanted: &'a ReportsWanted) -> BoxFuture<'a, Result<Vec<StoredReport>, StoreError>>;
+
+    /// Sessions of a domain by day, from `since_day` to `until_day`, both among them (days since 1970); in the order of the
+    /// days. Late reports are in them.
+    ///
+    /// # Errors
+    /// [`StoreError`] where nothing can be read.
+    fn day_totals<'a>(
+        &'a self,
+        domain: &'a PolicyDomain,
+        since_day: i64,
+        until_day: i64,
+    ) -> BoxFuture<'a, Result<Vec<DayTotal>, StoreError>>;
 
     /// Takes away what is older or more than the bounds allow, and gives its room back.
     ///

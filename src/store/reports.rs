@@ -6,10 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     facts::{Provenance, Transport},
-    protocol::tls_rpt::PolicyType,
-    protocol::tls_rpt::{Quirk, RefusalReason, ReportedPolicy, TlsReport},
+    protocol::tls_rpt::{PolicyType, Quirk, RefusalReason, ReportedPolicy, TlsReport},
     terms::{PolicyDomain, Timestamp},
-    verdict::{Contribution, CounterKey, Counters, Measure},
+    verdict::{Contribution, CounterKey, Counters, Measure, ReporterDay},
 };
 
 /// A report, ready to be filed.
@@ -49,6 +48,8 @@ pub enum Filed {
     Corrected,
     /// It was there already.
     Duplicate,
+    /// Nothing of it was filed: there are too many of its kind.
+    Refused(RefusalReason),
 }
 
 /// What a batch changed.
@@ -58,10 +59,24 @@ pub struct Filing {
     pub outcomes: Vec<Filed>,
     /// What is new, to be added to what is known of the domains.
     pub contributions: Vec<Contribution>,
+    /// Days in which sessions went over from `unverified` to a reporter that proved itself later: each as it stands now, with
+    /// the contributions in it, to take the place of what is known of the day.
+    pub moved: Vec<MovedDay>,
     /// The counters of the domains that changed, as they stand now.
     pub counters: BTreeMap<PolicyDomain, Counters>,
     /// The counters of the intake, as they stand now.
     pub intake: IntakeCounters,
+}
+
+/// A day of a domain in which sessions changed their reporter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MovedDay {
+    /// Which domain.
+    pub domain: PolicyDomain,
+    /// Days since 1970.
+    pub day: i64,
+    /// All that is known of it.
+    pub reporters: BTreeMap<String, ReporterDay>,
 }
 
 /// What the intake counted since the state folder was new.

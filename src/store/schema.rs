@@ -8,7 +8,8 @@ pub(super) const APPLICATION: i64 = 0x736d_7478;
 /// Each step leads from the schema version of its place to the next. A step that was released is never changed.
 ///
 /// A change never gets the number of one that was taken away (`AUTOINCREMENT`): readers go on behind the last number they saw.
-pub(super) const STEPS: &[&str] = &["
+pub(super) const STEPS: &[&str] = &[
+    "
     CREATE TABLE domains (
         name TEXT NOT NULL PRIMARY KEY,
         saved_at INTEGER NOT NULL,
@@ -33,7 +34,80 @@ pub(super) const STEPS: &[&str] = &["
     ) STRICT;
     CREATE INDEX changes_by_name ON changes (name, id);
     CREATE INDEX changes_by_time ON changes (at);
-"];
+",
+    "
+    CREATE TABLE reports (
+        id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+        domain TEXT NOT NULL,
+        key BLOB NOT NULL,
+        content BLOB NOT NULL UNIQUE,
+        reporter TEXT NOT NULL,
+        day INTEGER NOT NULL,
+        arrived_at INTEGER NOT NULL,
+        begin_at INTEGER,
+        end_at INTEGER,
+        failed INTEGER NOT NULL,
+        late INTEGER NOT NULL,
+        body BLOB NOT NULL
+    ) STRICT;
+    CREATE INDEX reports_by_key ON reports (key);
+    CREATE INDEX reports_by_domain ON reports (domain, id);
+    CREATE TABLE report_domains (
+        domain TEXT NOT NULL PRIMARY KEY,
+        filed_at INTEGER NOT NULL,
+        last_arrived_at INTEGER NOT NULL,
+        last_end_at INTEGER,
+        proven INTEGER NOT NULL,
+        unproven INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE report_days (
+        domain TEXT NOT NULL,
+        day INTEGER NOT NULL,
+        reporter TEXT NOT NULL,
+        reports INTEGER NOT NULL,
+        PRIMARY KEY (domain, day, reporter)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE report_totals (
+        domain TEXT NOT NULL,
+        day INTEGER NOT NULL,
+        reporter TEXT NOT NULL,
+        policy_type TEXT NOT NULL,
+        measure TEXT NOT NULL,
+        mx TEXT NOT NULL,
+        sessions INTEGER NOT NULL,
+        PRIMARY KEY (domain, day, reporter, policy_type, measure, mx)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE report_policies (
+        domain TEXT NOT NULL,
+        day INTEGER NOT NULL,
+        reporter TEXT NOT NULL,
+        policy INTEGER NOT NULL,
+        PRIMARY KEY (domain, day, reporter, policy)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE report_counters (
+        domain TEXT NOT NULL,
+        family TEXT NOT NULL,
+        first TEXT NOT NULL,
+        second TEXT NOT NULL,
+        value INTEGER NOT NULL,
+        born_at INTEGER NOT NULL,
+        PRIMARY KEY (domain, family, first, second)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE intake_counters (
+        family TEXT NOT NULL,
+        label TEXT NOT NULL,
+        value INTEGER NOT NULL,
+        PRIMARY KEY (family, label)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE reporter_labels (
+        label TEXT NOT NULL PRIMARY KEY,
+        since INTEGER NOT NULL
+    ) STRICT;
+",
+];
+
+/// The schema version from which on there are reports.
+pub(super) const WITH_REPORTS: i64 = 2;
 
 /// The schema version of this program.
 pub(super) fn known(steps: &[&str]) -> i64 {

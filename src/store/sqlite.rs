@@ -1,8 +1,10 @@
 //! The store in one file of SQLite.
 
 mod page;
+mod reports;
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     path::{Path, PathBuf},
     sync::Arc,
@@ -20,15 +22,16 @@ use sqlx::{
 use tokio::sync::Mutex;
 
 use super::{
-    Batch, Bounds, CHANGES_MOST, CHANGES_OF_ONE_MOST, ChangesWanted, FORMER_MOST, Page, PageError, PageWanted, Store,
-    StoreError, StoredChange, StoredDomain, StoredHost, blob,
+    Batch, Bounds, CHANGES_MOST, CHANGES_OF_ONE_MOST, ChangesWanted, DayTotal, FORMER_MOST, Filing, IntakeCounters,
+    Page, PageError, PageWanted, ReportBatch, ReportsWanted, Store, StoreError, StoredChange, StoredDomain, StoredHost,
+    StoredReport, blob,
     failure::{code, primary, told},
     folder::Folder,
     schema,
 };
 use crate::{
     terms::{MxHost, PolicyDomain, Timestamp},
-    verdict::{Change, ChangeKind, ChangeSubject},
+    verdict::{Change, ChangeKind, ChangeSubject, DomainReports},
 };
 
 /// How long a statement waits for a reader that is in its way.
@@ -52,6 +55,8 @@ pub(super) struct SqliteStore {
     /// Nothing where the store was opened to be read.
     writer: Mutex<Option<SqliteConnection>>,
     readers: SqlitePool,
+    /// Nothing is known of reports in a file of version 1 that is read as it is.
+    has_reports: bool,
     /// Held until the store is closed.
     lock: Mutex<Option<File>>,
 }
@@ -91,7 +96,8 @@ impl SqliteStore {
             Err(error) => return Err(error),
         };
         let readers = readers(&path, false);
-        Ok((Self { folder, writer: Mutex::new(Some(writer)), readers, lock: Mutex::new(Some(lock)) }, damaged))
+        let lock = Mutex::new(Some(lock));
+        Ok((Self { folder, writer: Mutex::new(Some(writer)), readers, has_reports: true, lock }, damaged))
     }
 
     /// What [`super::read_only`] says.
@@ -107,11 +113,12 @@ impl SqliteStore {
         let unreadable = |error: &sqlx::Error| unreadable(error, &path);
         let mut connection =
             options(&path).read_only(true).immutable(still).connect().await.map_err(|e| unreadable(&e))?;
-        let found = marks(&mut connection).await.map_err(|e| unreadable(&e))?;
+        let found @ [_, version, _] = marks(&mut connection).await.map_err(|e| unreadable(&e))?;
         judge_marks(found, &path, schema::STEPS)?;
         let _ = connection.close().await;
         let readers = readers(&path, still);
-        Ok(Some(Self { folder, writer: Mutex::new(None), readers, lock: Mutex::new(lock) }))
+        let has_reports = version >= schema::WITH_REPORTS;
+        Ok(Some(Self { folder, writer: Mutex::new(None), readers, has_reports, lock: Mutex::new(lock) }))
     }
 
     async fn blobs<T: DeserializeOwned>(&self, table: &str, names: Vec<&str>) -> Result<Vec<T>, StoreError> {
@@ -195,6 +202,35 @@ impl Store for SqliteStore {
 
     fn write(&self, batch: Arc<Batch>, now: Timestamp) -> BoxFuture<'_, Result<(), StoreError>> {
         self.write_all(batch, now).boxed()
+    }
+
+    fn file_reports(&self, batch: Arc<ReportBatch>, now: Timestamp) -> BoxFuture<'_, Result<Filing, StoreError>> {
+        self.file_all(batch, now).boxed()
+    }
+
+    fn domain_reports<'a>(
+        &'a self,
+        names: &'a [PolicyDomain],
+        since_day: i64,
+    ) -> BoxFuture<'a, Result<Vec<(PolicyDomain, DomainReports)>, StoreError>> {
+        self.domain_reports_of(names, since_day).boxed()
+    }
+
+    fn intake_counters(&self) -> BoxFuture<'_, Result<(IntakeCounters, BTreeSet<String>), StoreError>> {
+        self.intake().boxed()
+    }
+
+    fn reports<'a>(&'a self, wanted: &'a ReportsWanted) -> BoxFuture<'a, Result<Vec<StoredReport>, StoreError>> {
+        self.reports_of(wanted).boxed()
+    }
+
+    fn day_totals<'a>(
+        &'a self,
+        domain: &'a PolicyDomain,
+        since_day: i64,
+        until_day: i64,
+    ) -> BoxFuture<'a, Result<Vec<DayTotal>, StoreError>> {
+        self.day_totals_of(domain, since_day, until_day).boxed()
     }
 
     fn trim(&self, bounds: Bounds, now: Timestamp) -> BoxFuture<'_, Result<(), StoreError>> {
@@ -458,6 +494,7 @@ async fn trim(writer: &mut SqliteConnection, bounds: Bounds, now: Timestamp) -> 
         .bind(number(CHANGES_MOST))
         .execute(&mut *transaction)
         .await?;
+    reports::trim_reports(&mut transaction, bounds, now).await?;
     transaction.commit().await?;
     // Each row of its answer gives one page back.
     let mut freed = sqlx::query("PRAGMA incremental_vacuum").fetch(writer);

@@ -4,7 +4,9 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{DaneWord, Finding, HistoryAssessment, HostDane, Outcome, Reach, SenderState, Severity, State};
+use super::{
+    DaneWord, Finding, HistoryAssessment, HostDane, Outcome, Reach, ReportsAssessment, SenderState, Severity, State,
+};
 use crate::{
     facts::{
         AddressObservation, ChainFacts, DnssecSight, HostObservation, PolicyHostObservation, Security, SignatureFacts,
@@ -49,6 +51,8 @@ pub struct Assessment {
     pub mx: Vec<MxAssessment>,
     /// The `_smtp._tls` record.
     pub tlsrpt: TlsRptAssessment,
+    /// What reports say; nothing where no report source is configured.
+    pub reports: Option<ReportsAssessment>,
     /// What follows from what was seen over time.
     pub history: HistoryAssessment,
     /// The domain could not be checked for a reason on this side.

@@ -38,6 +38,8 @@ pub enum SubjectKind {
     MxAddress,
     /// The `_smtp._tls` record.
     TlsRpt,
+    /// What reports say of the policy domain.
+    Reports,
     /// This monitor.
     Monitor,
 }
@@ -73,6 +75,7 @@ impl SubjectKind {
             Self::Mx => "mx",
             Self::MxAddress => "mx-address",
             Self::TlsRpt => "tlsrpt",
+            Self::Reports => "reports",
             Self::Monitor => "monitor",
         }
     }

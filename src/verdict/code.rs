@@ -57,19 +57,8 @@ impl Serialize for Code {
     }
 }
 
-/// Codes of the catalogue that this version does not raise: a configuration may name them already.
-const LATER: &[&str] = &[
-    "reports-distribution-shift",
-    "reports-failing",
-    "reports-new-failure",
-    "reports-sender-cache-old",
-    "reports-silent",
-    "tlsrpt-rua-unreachable",
-];
-
-/// Every code that a configuration may name, those of [`Code`] first.
+/// Every code that a configuration may name.
 pub fn known_codes() -> &'static [&'static str] {
-    static KNOWN: LazyLock<Vec<&'static str>> =
-        LazyLock::new(|| Code::ALL.iter().map(|code| code.as_str()).chain(LATER.iter().copied()).collect());
+    static KNOWN: LazyLock<Vec<&'static str>> = LazyLock::new(|| Code::ALL.iter().map(|code| code.as_str()).collect());
     &KNOWN
 }

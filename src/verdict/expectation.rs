@@ -148,6 +148,8 @@ pub struct Thresholds {
     pub reports_new_after: Duration,
     /// A reporter is silent after so long.
     pub reports_silent: Duration,
+    /// From this share of sessions on that other reporters tell of than before, the distribution has shifted.
+    pub reports_shift: Share,
     /// What has to hold before enforce is advised.
     pub enforce: EnforceThresholds,
 }
@@ -175,6 +177,7 @@ impl Default for Thresholds {
             reports_failing: Share::percent(5),
             reports_new_after: days(30),
             reports_silent: days(3),
+            reports_shift: Share::percent(50),
             enforce: EnforceThresholds::default(),
         }
     }

@@ -44,6 +44,8 @@ pub enum Subject {
     MxAddress(MxHost, IpAddr),
     /// `_smtp._tls.<domain>`.
     TlsRpt(String),
+    /// What reports say of the policy domain.
+    Reports(PolicyDomain),
     /// This monitor itself.
     Monitor,
 }
@@ -52,7 +54,7 @@ impl Subject {
     /// The name of the subject without its address.
     pub fn name(&self) -> &str {
         match self {
-            Self::Domain(domain) => domain.as_str(),
+            Self::Domain(domain) | Self::Reports(domain) => domain.as_str(),
             Self::PolicyHost(name) | Self::Mx(name) | Self::TlsRpt(name) => name,
             Self::MxAddress(host, _) => host.as_str(),
             Self::Monitor => "monitor",

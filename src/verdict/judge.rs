@@ -8,7 +8,7 @@ use super::{
     Thresholds, TlsRptAssessment,
     case::{Case, MailHosts, View, has_no_address, sts},
     outlook::history_assessment,
-    rules,
+    reports, rules,
 };
 use crate::{
     facts::{Observation, Vantage},
@@ -50,8 +50,10 @@ pub fn judge(observation: &Observation, history: &History, context: &Context<'_>
     let case = Case::new(observation, history, context, now);
     let AllViews { senders, held_refuses } = senders(&case);
     let sight = rules::Sight::of(&case);
+    let reports = reports::assess(&case);
     let outlook = history_assessment(&case);
-    let findings = rules::all(&case, &sight, &outlook, all_down(&case));
+    let beside = rules::Beside { sight: &sight, outlook: &outlook, reports: reports.as_ref() };
+    let findings = rules::all(&case, &beside, all_down(&case));
     let seen = &*observation.domain;
     Assessment {
         domain: seen.domain.clone(),
@@ -73,6 +75,7 @@ pub fn judge(observation: &Observation, history: &History, context: &Context<'_>
         mx_lookup_success: seen.mx.answered(),
         mx_records: case.mx_lookup.answered().then(|| case.mx_lookup.records().len()),
         tlsrpt: tlsrpt(&case),
+        reports,
         history: outlook,
         own_side: sight.own_side,
         unseen: sight.unseen,

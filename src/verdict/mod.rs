@@ -17,7 +17,7 @@ mod path;
 mod policy_view;
 mod reach;
 mod readiness;
-mod reports;
+pub mod reports;
 mod rules;
 mod severity;
 mod table;
@@ -38,7 +38,7 @@ pub use expectation::{
 pub use finding::{Finding, Subject};
 pub use history::{
     AddressHistory, DomainEvidence, DomainHistory, FetchDay, FindingMemory, History, HostHistory, LookupHistory,
-    SeenCertificate, SeenMode, SeenMxHost, SeenTlsa, Streak, Tally,
+    RuaHistory, SeenCertificate, SeenMode, SeenMxHost, SeenTlsa, Streak, Tally,
 };
 pub use host_pattern::HostPattern;
 pub use judge::{Context, judge};
@@ -48,9 +48,10 @@ pub use policy_view::discovered_policy;
 pub use reach::Reach;
 pub use readiness::{EnforceCondition, EnforceReadiness};
 pub use reports::{
-    Cell, Contribution, Counter, CounterKey, Counters, DAYS_KEPT, DomainReports, Measure, NEWBORN_FOR,
-    POLICIES_OF_A_DAY_MOST, REPORTERS_OF_A_DAY_MOST, ReporterDay, SessionTally, excess, increments, policy_print,
-    session_tally,
+    Advice, CELLS_OF_A_DAY_MOST, Cell, Contribution, Counter, CounterKey, Counters, DAYS_KEPT, DomainReports,
+    HeldVersion, Measure, NEWBORN_FOR, NewFailure, Novelty, OwnView, POLICIES_OF_A_DAY_MOST, REPORTERS_OF_A_DAY_MOST,
+    ReportedFailure, ReporterDay, ReporterStanding, ReportsAssessment, SESSIONS_MOST, SessionTally, Sessions, advice,
+    excess, increments, largest, policy_print, session_tally,
 };
 pub use severity::Severity;
 pub use table::{Code, Row};

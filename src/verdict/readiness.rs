@@ -3,12 +3,25 @@
 //! A condition whose evidence is missing does not hold, and neither does one that cannot be told: the question is only worth
 //! asking where the answer can be relied upon.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use super::{AddressAssessment, MxAssessment, Outcome, case::Case, outlook::stale_id, rules::is_near_its_end, words};
+use super::{
+    AddressAssessment, DAYS_KEPT, MxAssessment, Outcome, ReporterDay,
+    case::Case,
+    outlook::stale_id,
+    reports::{Days, ON_TIME, is_one, is_verified},
+    rules::{is_near_its_end, unreachable_words},
+    words,
+};
 use crate::{
     facts::MxTarget,
-    protocol::mta_sts::{Mode, Policy},
+    protocol::{
+        mta_sts::{Mode, Policy},
+        tls_rpt::{Destination, PolicyType, ResultType},
+    },
     terms::{MaxAge, MxHost, Timestamp},
 };
 
@@ -23,6 +36,18 @@ const PROBES_IN_A_ROW: u32 = 3;
 const FETCHES_GOOD: u64 = 995;
 /// A probe that cannot tell is missed for so many intervals.
 const MISSED_INTERVALS: u32 = 2;
+/// No reporter may see a refusal on so many complete days.
+const CLEAN_DAYS: i64 = 7;
+/// Before them fewer than one session in so many may be refused …
+const RARE_ONE_IN: u64 = 1000;
+/// … and by fewer reporters than this: what several see is no whim of one.
+const FAILING_REPORTERS: usize = 3;
+/// A reporter counts that shows sessions on so many complete days.
+const SEEN_ON_DAYS: usize = 5;
+/// So many reporters are enough …
+const SEEN_BY: usize = 2;
+/// … or one with so many sessions: that is a large sender, and it tried every mail host that takes mail.
+const LARGE_FROM: u64 = 1000;
 /// More names than this make a reason unreadable.
 const MOST: usize = 4;
 
@@ -63,6 +88,8 @@ pub(crate) fn readiness(case: &Case<'_>) -> Option<EnforceReadiness> {
         return None;
     }
     let thresholds = &case.context.thresholds.enforce;
+    let window = thresholds.testing.max(WEEK);
+    let reports_seen = reports_seen(case, policy, window);
     let conditions = vec![
         required("record-valid", record_valid(case)),
         required("policy-fetchable", policy_fetchable(case)),
@@ -71,9 +98,11 @@ pub(crate) fn readiness(case: &Case<'_>) -> Option<EnforceReadiness> {
         required("mx-starttls", every_path(case, "STARTTLS with TLS 1.2 or newer", starttls)),
         required("mx-certificates", every_path(case, "a valid certificate", certificate)),
         required("dane-consistent", dane_consistent(case)),
-        required("probes-complete", probes_complete(case)),
+        required("probes-complete", probes_complete(case, reports_seen.is_ok())),
         required("tlsrpt-record", tlsrpt_record(case)),
-        required("testing-long-enough", stood_for(case, thresholds.testing.max(WEEK))),
+        required("testing-long-enough", stood_for(case, window)),
+        required("reports-clean", reports_clean(case, window)),
+        EnforceCondition { required: false, ..required("reports-seen", reports_seen.clone()) },
         EnforceCondition { required: false, ..required("max-age-suitable", max_age_suitable(policy)) },
     ];
     let ready = conditions.iter().all(|condition| condition.met || !condition.required);
@@ -222,9 +251,11 @@ fn dane_consistent(case: &Case<'_>) -> Told {
     }
 }
 
-fn probes_complete(case: &Case<'_>) -> Told {
+/// `covered`: reports show that senders deliver by the present policy (`reports-seen`).
+fn probes_complete(case: &Case<'_>, covered: bool) -> Told {
     let patience = case.context.mx_interval * MISSED_INTERVALS;
     let mut missed = Vec::new();
+    let mut by_reports = Vec::new();
     for mx in case.mx() {
         let history = mx.host.as_ref().and_then(|host| case.history.hosts.get(host));
         if mx.addresses.is_empty() || mx.skipped > 0 {
@@ -232,9 +263,12 @@ fn probes_complete(case: &Case<'_>) -> Told {
         }
         for address in &mx.addresses {
             let told = history.and_then(|known| known.addresses.get(&address.path.address)?.last_told_at());
-            if told.is_none_or(|told| case.now.since(told) > patience) {
-                missed.push(format!("{} [{}]", mx.target, address.path.address));
+            if told.is_some_and(|told| case.now.since(told) <= patience) {
+                continue;
             }
+            let name = format!("{} [{}]", mx.target, address.path.address);
+            let list = if covered && reports_cover(case, mx) { &mut by_reports } else { &mut missed };
+            list.push(name);
         }
     }
     if case.observation.skipped_hosts > 0 {
@@ -242,7 +276,8 @@ fn probes_complete(case: &Case<'_>) -> Told {
     }
     match (missed.is_empty(), case.mx().is_empty()) {
         (_, true) => Err("No mail host is known.".to_owned()),
-        (true, _) => Ok("Every address was seen.".to_owned()),
+        (true, _) if by_reports.is_empty() => Ok("Every address was seen.".to_owned()),
+        (true, _) => Ok(format!("Seen by reporters alone: {}.", words::list(&by_reports, MOST))),
         (false, _) => Err(format!("Not seen: {}.", words::list(&missed, MOST))),
     }
 }
@@ -252,10 +287,137 @@ fn tlsrpt_record(case: &Case<'_>) -> Told {
     if !case.observation.domain.tlsrpt_record.answered() {
         return Err("The TLSRPT record cannot be looked up now.".to_owned());
     }
-    match case.tlsrpt.valid() && destinations > 0 {
-        true => Ok("The TLSRPT record is valid.".to_owned()),
-        false => Err("There is no valid TLSRPT record: failures of senders would not be told.".to_owned()),
+    let Some(record) = case.tlsrpt.value.as_ref().filter(|_| case.tlsrpt.valid() && destinations > 0) else {
+        return Err("There is no valid TLSRPT record: failures of senders would not be told.".to_owned());
+    };
+    let known = |destination: &&Destination| case.history.domain.rua.get(&destination.uri);
+    // A server that does not answer once may be restarting: until it counts, what was known stands.
+    let reachable = |destination: &&Destination| {
+        known(destination).is_some_and(|known| known.reached_at.is_some())
+            && unreachable_words(case, destination).is_none()
+    };
+    if let Some(destination) = record.rua.iter().find(reachable) {
+        return Ok(format!("The TLSRPT record is valid, and reports can be sent to {destination}."));
     }
+    let lost: Vec<String> = record.rua.iter().filter_map(|destination| unreachable_words(case, destination)).collect();
+    Err(match lost.is_empty() {
+        true => "Whether reports can be sent to a destination of the TLSRPT record could not be seen yet.".to_owned(),
+        false => {
+            format!("Reports cannot be sent to any destination of the TLSRPT record: {}.", words::list(&lost, MOST))
+        }
+    })
+}
+
+/// Whether a result type tells of a session that a sender would refuse in mode enforce. What has no word cannot be told, and counts.
+const fn would_be_refused(result_type: ResultType) -> bool {
+    match result_type {
+        ResultType::StarttlsNotSupported
+        | ResultType::CertificateHostMismatch
+        | ResultType::CertificateExpired
+        | ResultType::CertificateNotTrusted
+        | ResultType::ValidationFailure
+        | ResultType::StsPolicyFetchError
+        | ResultType::StsPolicyInvalid
+        | ResultType::StsWebpkiInvalid
+        | ResultType::Other => true,
+        ResultType::TlsaInvalid | ResultType::DnssecInvalid | ResultType::DaneRequired => false,
+    }
+}
+
+/// The sessions under MTA-STS that a reporter's day tells of and that enforce would refuse. Failures that no detail explains are among
+/// them: a required condition fails where it cannot be told.
+fn refusals(said: &ReporterDay) -> u64 {
+    let (mut refused, mut others) = (0_u64, 0_u64);
+    for (policy_type, result_type, _, sessions) in said.details() {
+        let sum = if would_be_refused(result_type) { &mut refused } else { &mut others };
+        if policy_type == PolicyType::Sts {
+            *sum = sum.saturating_add(sessions);
+        }
+    }
+    let unexplained = said.sessions(PolicyType::Sts).failed.saturating_sub(refused.saturating_add(others));
+    refused.saturating_add(unexplained)
+}
+
+fn whole_days(window: Duration) -> i64 {
+    // More than are kept are not there to be looked at.
+    i64::try_from(window.as_secs() / DAY.as_secs()).map_or(DAYS_KEPT, |days| days.min(DAYS_KEPT))
+}
+
+/// Reports that prove nothing are held against the domain, and never count for it.
+fn reports_clean(case: &Case<'_>, window: Duration) -> Told {
+    let Some(reports) = case.history.reports.as_deref() else {
+        return Ok("No report source is configured, so no report tells of a failure.".to_owned());
+    };
+    let days = Days::new(reports, case.now, ON_TIME);
+    let week = days.last(CLEAN_DAYS);
+    let mut recent: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut earlier: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut sessions = 0_u64;
+    for (day, name, said) in days.of(days.last(whole_days(window))) {
+        let refused = refusals(said);
+        let in_week = week.contains(&day);
+        if refused > 0 {
+            let sum = if in_week { &mut recent } else { &mut earlier }.entry(name).or_default();
+            *sum = sum.saturating_add(refused);
+        }
+        if !in_week && is_verified(name) {
+            sessions = sessions.saturating_add(said.sessions(PolicyType::Sts).sessions);
+        }
+    }
+    let sum = |by: &BTreeMap<&str, u64>| by.values().fold(0_u64, |sum, sessions| sum.saturating_add(*sessions));
+    let failed = sum(&recent);
+    if failed > 0 {
+        return Err(format!(
+            "Enforce would have refused {failed} sessions of the last seven complete days, by {}.",
+            words::list(&recent.keys().collect::<Vec<_>>(), MOST)
+        ));
+    }
+    let failed = sum(&earlier);
+    let rare = failed.saturating_mul(RARE_ONE_IN) < sessions && earlier.len() < FAILING_REPORTERS;
+    if failed > 0 && !rare {
+        return Err(format!(
+            "Enforce would have refused {failed} of {sessions} sessions before the last seven complete days, by {}.",
+            words::list(&earlier.keys().collect::<Vec<_>>(), MOST)
+        ));
+    }
+    Ok("No report of the last seven complete days tells of a session that enforce would refuse.".to_owned())
+}
+
+/// Whether reporters deliver by the present version of the policy.
+fn reports_seen(case: &Case<'_>, policy: &Policy, window: Duration) -> Told {
+    let Some(reports) = case.history.reports.as_deref() else {
+        return Err("No report source is configured.".to_owned());
+    };
+    let print = policy.print();
+    let days = Days::new(reports, case.now, ON_TIME);
+    let mut by: BTreeMap<&str, (BTreeSet<i64>, u64)> = BTreeMap::new();
+    for (day, name, said) in days.of(days.last(whole_days(window))) {
+        let sessions = said.sessions(PolicyType::Sts).sessions;
+        if is_one(name) && sessions > 0 && said.policies.contains(&print) {
+            let (on, all) = by.entry(name).or_default();
+            on.insert(day);
+            *all = all.saturating_add(sessions);
+        }
+    }
+    by.retain(|_, (on, _)| on.len() >= SEEN_ON_DAYS);
+    let names: Vec<&str> = by.keys().copied().collect();
+    let large = by.iter().find(|(_, (_, sessions))| *sessions >= LARGE_FROM);
+    match (names.len(), large) {
+        (SEEN_BY.., _) => Ok(format!("The present policy is applied by {}.", words::list(&names, MOST))),
+        (_, Some((name, _))) => Ok(format!("The present policy is applied by {name}, which has many sessions.")),
+        (0, None) => Err("No reporter showed sessions under the present policy on five complete days.".to_owned()),
+        (_, None) => Err(format!("Only {} showed sessions under the present policy.", words::list(&names, MOST))),
+    }
+}
+
+/// Whether reports stand in for probes of a host: senders try it first, and none tells of a failure there.
+fn reports_cover(case: &Case<'_>, mx: &MxAssessment) -> bool {
+    let Some(reports) = case.history.reports.as_deref() else { return false };
+    let first = case.mx().iter().map(|mx| mx.preference).min();
+    let days = Days::new(reports, case.now, ON_TIME);
+    let fails_here =
+        |said: &ReporterDay| said.details().any(|(_, _, host, _)| host.is_none_or(|host| host == mx.target));
+    first == Some(mx.preference) && !days.of(days.recent(CLEAN_DAYS)).any(|(_, _, said)| fails_here(said))
 }
 
 fn max_age_suitable(policy: &Policy) -> Told {

@@ -527,6 +527,30 @@ findings! {
         "Every destination of the reports depends on the monitored domain itself.",
         "When mail to the domain is blocked, the reports that would tell of it may be lost too.",
         "Name a second destination that does not depend on the domain: an https: endpoint elsewhere, or a mailbox in another domain.";
+    TlsRptRuaUnreachable "tlsrpt-rua-unreachable" TlsRpt TlsRpt fixed(Warning), None, ["RPT-11", "RPT-15"],
+        "A report destination cannot take reports: its domain has no mail host, or the endpoint does not answer.",
+        "Reports that go there are lost, and nobody tells you.",
+        "Name a mailbox in a domain that takes mail, or mend the endpoint; take the destination out of the record if nobody reads it.";
+    ReportsFailing "reports-failing" TlsRpt Reports fixed(Warning), None, ["FLD-14"],
+        "Reporters see failures above the configured share (thresholds.reports_failing). It ends after two complete days below it.",
+        "Senders that enforce do not deliver in the sessions that fail; others deliver without protection.",
+        "See by result type which host fails and why, and whether this monitor sees the same.";
+    ReportsNewFailure "reports-new-failure" TlsRpt Reports fixed(Warning), None, ["FLD-17"],
+        "A failure type, or a failing reporter that used to succeed, that the last 30 days (thresholds.reports_new_after) did not show. It ends after seven complete days without it.",
+        "Something changed: in your policy, certificates or TLSA records, or at one sender.",
+        "Compare with what changed here on that day, and follow the advice for the result type.";
+    ReportsSilent "reports-silent" TlsRpt Reports fixed(Warning), None, ["REP-02"],
+        "A reporter that sent regularly, or all of them, stopped (thresholds.reports_silent). It ends with the next report.",
+        "Failures at these senders are no longer told.",
+        "See whether the mailbox or endpoint of the reports still takes them, and whether the TLSRPT record still names it.";
+    ReportsSenderCacheOld "reports-sender-cache-old" TlsRpt Reports fixed(Info), None, ["APP-02"],
+        "A reporter still applies an earlier version of the policy, longer than a daily refresh explains.",
+        "That sender treats mail by the earlier policy until it expires there.",
+        "Keep what the earlier policy names in service until then, and see that the id of the record changed with the policy.";
+    ReportsDistributionShift "reports-distribution-shift" TlsRpt Reports fixed(Info), None, ["FLD-18"],
+        "The distribution of sessions over the reporting senders changed beyond the configured share (thresholds.reports_shift).",
+        "None by itself: other senders write than before, or one of them reports in another way.",
+        "Nothing to do where the change is known. Else see which sender came, went or grew.";
     ExpectationNotMet "expectation-not-met" None Domain fixed(Error), None, [],
         "The domain is not as expect in the configuration says.",
         "What was agreed for this domain does not hold.",

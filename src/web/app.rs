@@ -1,6 +1,8 @@
 //! What the server answers.
 
 use std::{
+    fmt::Display,
+    net::IpAddr,
     str::FromStr,
     sync::{
         Arc,
@@ -16,7 +18,7 @@ use http::{
 };
 use hyper::body::{Body, Bytes};
 
-use super::{body::Pieces, changes::About, landing};
+use super::{ReportDoor, api, body::Pieces, changes::About, door::Listener, landing, reports};
 use crate::{
     metrics::{Exposition, Page},
     monitor::{SharedStore, Snapshot, Telemetry},
@@ -39,6 +41,7 @@ pub struct App {
     exposition: Exposition,
     snapshot: ArcSwap<Snapshot>,
     store: Option<SharedStore>,
+    reports: Option<Arc<ReportDoor>>,
     telemetry: Telemetry,
     reload: Reload,
     metrics_path: MetricsPath,
@@ -61,6 +64,7 @@ impl App {
             exposition,
             snapshot: ArcSwap::default(),
             store: None,
+            reports: None,
             telemetry,
             reload,
             metrics_path,
@@ -72,6 +76,12 @@ impl App {
     #[must_use]
     pub fn with_store(self, store: Option<SharedStore>) -> Self {
         Self { store, ..self }
+    }
+
+    /// The same with the door for reports, which may be open on the main listener.
+    #[must_use]
+    pub fn with_reports(self, door: Arc<ReportDoor>) -> Self {
+        Self { reports: Some(door), ..self }
     }
 
     /// Shows a snapshot. One task calls this, in the order of the snapshots; it takes a millisecond where little changed, and
@@ -86,13 +96,20 @@ impl App {
     }
 
     /// Answers a request.
-    pub(super) async fn answer<B: Body>(self: Arc<Self>, request: Request<B>) -> Response<Pieces> {
+    pub(super) async fn answer<B>(self: Arc<Self>, request: Request<B>, peer: IpAddr) -> Response<Pieces>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: Display,
+    {
         let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
         if target > MAX_TARGET {
             return plain(StatusCode::URI_TOO_LONG, "The path is too long.\n");
         }
+        if let Some(door) = self.reports.as_ref().filter(|door| door.is_at(request.uri().path(), Listener::Main)) {
+            return door.answer(request, peer).await;
+        }
         if !request.body().is_end_stream() {
-            // Nothing here reads a body, so what follows on the connection would be no request.
+            // Nothing else here reads a body, so what follows on the connection would be no request.
             let mut response = plain(StatusCode::PAYLOAD_TOO_LARGE, "No request here has a body.\n");
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             return response;
@@ -102,6 +119,12 @@ impl App {
         if let Some(about) = About::of(path) {
             return match reads {
                 true => self.changes(about, request.uri().query().unwrap_or_default()).await,
+                false => not_allowed("GET, HEAD"),
+            };
+        }
+        if let Some(name) = api::domain_of(path, "reports") {
+            return match reads {
+                true => self.reports(name, request.uri().query().unwrap_or_default()).await,
                 false => not_allowed("GET, HEAD"),
             };
         }
@@ -126,6 +149,14 @@ impl App {
             return response(StatusCode::SERVICE_UNAVAILABLE, JSON, [Bytes::from_static(NOT_READY)]);
         }
         let answer = about.answer(query, &self.snapshot.load_full(), self.store.as_ref()).await;
+        response(answer.status, JSON, [answer.body.into()])
+    }
+
+    async fn reports(&self, name: &str, query: &str) -> Response<Pieces> {
+        if !self.ready.load(Ordering::Acquire) {
+            return response(StatusCode::SERVICE_UNAVAILABLE, JSON, [Bytes::from_static(NOT_READY)]);
+        }
+        let answer = reports::answer(name, query, &self.snapshot.load_full(), self.store.as_ref()).await;
         response(answer.status, JSON, [answer.body.into()])
     }
 
@@ -158,13 +189,13 @@ impl App {
     }
 }
 
-fn not_allowed(methods: &'static str) -> Response<Pieces> {
+pub(super) fn not_allowed(methods: &'static str) -> Response<Pieces> {
     let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "This method is not for this path.\n");
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
     response
 }
 
-fn plain(status: StatusCode, text: &'static str) -> Response<Pieces> {
+pub(super) fn plain(status: StatusCode, text: &'static str) -> Response<Pieces> {
     response(status, TEXT, [Bytes::from_static(text.as_bytes())])
 }
 

@@ -1,17 +1,19 @@
 //! The server: connections, their limits, and an orderly end.
 
-use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
-use hyper::{server::conn::http1, service::service_fn};
+use http::{Request, Response, StatusCode};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::App;
+use super::{App, ReportDoor, app::plain, body::Pieces, door::Listener, own_listener::CertificateCell};
 
 /// Bytes of a request's line and header together; 431 beyond. Scrapes need a few hundred, browsers with cookies more.
 const MAX_HEADER_BYTES: usize = 16 << 10;
@@ -26,6 +28,8 @@ pub struct Limits {
     /// The longest wait for a whole request header, on an idle connection too: longer than the usual scrape intervals, so
     /// that Prometheus can keep its connection.
     pub header: Duration,
+    /// The longest wait for a TLS handshake.
+    pub handshake: Duration,
     /// The longest life of a connection: bounds peers that read slowly. Prometheus just connects again.
     pub lifetime: Duration,
     /// How long answers under way may take at the end of a connection's life, or of the server's.
@@ -37,19 +41,49 @@ impl Default for Limits {
         Self {
             connections: 512,
             header: Duration::from_secs(90),
+            handshake: Duration::from_secs(10),
             lifetime: Duration::from_secs(600),
             grace: Duration::from_secs(5),
         }
     }
 }
 
+/// What listeners are for.
+#[derive(Clone)]
+pub(super) enum Served {
+    /// Everything.
+    App(Arc<App>),
+    /// Reports alone, with TLS where there is a certificate.
+    Reports(Arc<ReportDoor>, CertificateCell),
+}
+
+impl Served {
+    async fn answer(self, request: Request<Incoming>, peer: IpAddr) -> Response<Pieces> {
+        match self {
+            Self::App(app) => app.answer(request, peer).await,
+            Self::Reports(door, _) if door.is_at(request.uri().path(), Listener::Own) => {
+                door.answer(request, peer).await
+            }
+            Self::Reports(..) => plain(StatusCode::NOT_FOUND, "There is nothing here.\n"),
+        }
+    }
+}
+
 /// Serves on all listeners until `shutdown`, then ends the connections in order.
 pub async fn serve(listeners: Vec<TcpListener>, app: Arc<App>, shutdown: CancellationToken, limits: Limits) {
+    serve_all(listeners, Served::App(app), shutdown, limits).await;
+}
+
+pub(super) async fn serve_all(
+    listeners: Vec<TcpListener>,
+    served: Served,
+    shutdown: CancellationToken,
+    limits: Limits,
+) {
     let tasks = TaskTracker::new();
     let places = Arc::new(Semaphore::new(limits.connections));
     for listener in listeners {
-        let accepting =
-            accept(listener, Arc::clone(&app), Arc::clone(&places), shutdown.clone(), limits, tasks.clone());
+        let accepting = accept(listener, served.clone(), Arc::clone(&places), shutdown.clone(), limits, tasks.clone());
         tasks.spawn(accepting);
     }
     shutdown.cancelled().await;
@@ -59,7 +93,7 @@ pub async fn serve(listeners: Vec<TcpListener>, app: Arc<App>, shutdown: Cancell
 
 async fn accept(
     listener: TcpListener,
-    app: Arc<App>,
+    served: Served,
     places: Arc<Semaphore>,
     shutdown: CancellationToken,
     limits: Limits,
@@ -69,8 +103,8 @@ async fn accept(
         // The semaphore is never closed.
         while let Ok(place) = Arc::clone(&places).acquire_owned().await {
             match listener.accept().await {
-                Ok((stream, _)) => {
-                    let connection = connection(stream, Arc::clone(&app), shutdown.clone(), limits);
+                Ok((stream, peer)) => {
+                    let connection = connection(stream, peer.ip(), served.clone(), shutdown.clone(), limits);
                     tasks.spawn(async move {
                         connection.await;
                         drop(place);
@@ -89,10 +123,29 @@ async fn accept(
     }
 }
 
-async fn connection(stream: TcpStream, app: Arc<App>, shutdown: CancellationToken, limits: Limits) {
+async fn connection(stream: TcpStream, peer: IpAddr, served: Served, shutdown: CancellationToken, limits: Limits) {
+    let certificate = match &served {
+        Served::App(_) => None,
+        Served::Reports(_, certificate) => certificate.load_full(),
+    };
+    let Some(certificate) = certificate else { return requests(stream, peer, served, shutdown, limits).await };
+    tokio::select! {
+        accepted = timeout(limits.handshake, certificate.accept(stream)) => match accepted {
+            Ok(Ok(stream)) => requests(stream, peer, served, shutdown, limits).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+            Err(_) => tracing::debug!("a TLS handshake took too long"),
+        },
+        () = shutdown.cancelled() => {}
+    }
+}
+
+async fn requests<S>(stream: S, peer: IpAddr, served: Served, shutdown: CancellationToken, limits: Limits)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let answer = service_fn(move |request| {
-        let app = Arc::clone(&app);
-        async move { Ok::<_, Infallible>(app.answer(request).await) }
+        let served = served.clone();
+        async move { Ok::<_, Infallible>(served.answer(request, peer).await) }
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())

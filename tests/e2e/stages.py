@@ -7,8 +7,10 @@ import time
 
 from checks import CheckStage
 from dane_rows import survey_rows
+from dashboards import look
 from expectations import domain_rows, host_rows, monitor_rows
 from report import Report
+from report_intake import ReportsStage
 from rows import ABSENT, Row, problem
 from world.dane_proof import (
     destinations, prove_addresses, prove_dane, prove_old_tls, prove_postfix, prove_tlsa, prove_zone,
@@ -307,6 +309,26 @@ class Stages:
         expect("delivery", result["delivery"], "unknown")
         errors = [finding["code"] for finding in result["findings"] if finding["severity"] == "error"]
         expect("errors", errors, [])
+
+    def dashboards(self) -> None:
+        """Every query of the dashboards finds something, but for those that cannot in this world."""
+        self.report.check("dashboards: every query finds data", self.dashboards_find_data)
+
+    def dashboards_find_data(self) -> None:
+        # Rates need some scrapes.
+        deadline = time.monotonic() + 30
+        while True:
+            count, wrong, excused = look(self.world.prometheus.url)
+            if not wrong or time.monotonic() > deadline:
+                break
+            time.sleep(2)
+        expect("queries without data", wrong, [])
+        self.report.note(f"{count} queries; {len(excused)} find nothing for a reason that dashboards.py states")
+
+    def reports(self) -> None:
+        """TLS reports, with a monitor that begins anew."""
+        self.exporter.stop()
+        ReportsStage(self.report, self.world, self.exporter, self.poll).run()
 
     def stop(self) -> None:
         """SIGTERM."""

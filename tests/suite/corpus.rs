@@ -125,7 +125,7 @@ fn read_records(kind: &str, records: &str) -> RecordVerdict {
 }
 
 /// Compares a table with the one that is kept, line by line.
-fn assert_table(name: &str, heading: &str, lines: &[String]) {
+pub(crate) fn assert_table(name: &str, heading: &str, lines: &[String]) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name);
     let found = format!("{heading}\n{}\n", lines.join("\n"));
     if std::env::var_os("SMTPTLS_BLESS").is_some() {

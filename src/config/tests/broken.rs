@@ -141,7 +141,6 @@ const BROKEN: &[(&str, &str)] = &[
     (
         "thresholds: {certificate_warning: 10d, certificate_error: 20d, reports_failing: 5, publication_grace: 11y}",
         "1:59 error: a certificate would be an error before it is a warning, at 10d | no more than certificate_warning\n\
-         1:64 warning: `thresholds.reports_failing` is not built yet and has no effect | this version checks its form and does nothing else with it\n\
          1:81 error: found the number 5 | a share as 5% | if it is meant as text, write it in quotes\n\
          1:103 error: 11y is too long | at most 10y\n",
     ),
@@ -191,13 +190,18 @@ const BROKEN: &[(&str, &str)] = &[
     ),
     (
         "reports: {http: {path: tlsrpt, listen: '10461', tls: {cert_file: a}}, imap: [{server: a.example}], authentication: DKIM}",
-        "1:1 warning: `reports` is not built yet and has no effect | this version checks its form and does nothing else with it\n\
-         1:24 error: \"tlsrpt\" is no path of a URL | a path that starts with /\n\
+        "1:24 error: \"tlsrpt\" is no path of a URL for reports | a path that starts with /, as /tlsrpt\n\
          1:40 error: \"10461\" is no address to listen on | :port, IP:port or [IP6]:port\n\
          1:54 error: `cert_file` and `key_file` go together\n\
          1:78 error: `user` is missing here | a map with `user`\n\
          1:78 error: `password_file` is missing here\n\
          1:116 error: \"DKIM\" is not known here | one of dkim, trusted-header, none | did you mean `dkim`?\n",
+    ),
+    (
+        "reports: {imap: [{server: a.example, user: a, password_file: a, port: 143, folder: Entw\u{fc}rfe, move_to: ''}]}",
+        "1:71 error: port 143 begins without TLS, and STARTTLS is not spoken here | the port of IMAP over TLS, mostly 993\n\
+         1:84 error: \"Entw\u{fc}rfe\" is no name of an IMAP folder | ASCII: other letters in modified UTF-7 (RFC 3501 section 5.1.3)\n\
+         1:103 error: \"\" is no name of an IMAP folder | ASCII: other letters in modified UTF-7 (RFC 3501 section 5.1.3)\n",
     ),
     (
         "state: {retention: 1h, dir: ''}",

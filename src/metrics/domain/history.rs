@@ -111,7 +111,7 @@ pub(super) static ROWS: &[Row<Source>] = &[
         Normal,
         "smtptls_sts_enforce_condition",
         &["domain", "condition"],
-        "Whether the condition for mode enforce holds: 0 too where its evidence is missing. All are required but max-age-suitable, which is advice. Cached.",
+        "Whether the condition for mode enforce holds: 0 too where its evidence is missing. All are required but reports-seen and max-age-suitable, which are advice. Cached.",
         "unless the policy is in mode testing",
         Judged(conditions),
     ),

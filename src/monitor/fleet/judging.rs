@@ -24,12 +24,15 @@ impl Fleet {
             interval: self.settings.interval(&entry.settings),
             due_at: entry.due_at,
             last_success_at: entry.last_success_at,
+            shown: entry.reports.as_deref().map(|reports| reports.shown(now)).unwrap_or_default(),
+            reports: entry.reports.clone(),
             assessment,
         }
     }
 
     fn assess(&self, entry: &Domain, seen: &Arc<DomainObservation>, now: Timestamp) -> Assessment {
-        let mut history = History { domain: entry.history.clone(), hosts: BTreeMap::new() };
+        let reports = entry.reports.clone();
+        let mut history = History { domain: entry.history.clone(), hosts: BTreeMap::new(), reports };
         let mut hosts = BTreeMap::new();
         for name in &entry.hosts {
             let Some(host) = self.hosts.get(name) else { continue };

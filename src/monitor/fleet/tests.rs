@@ -72,6 +72,7 @@ fn seen(name: &str, mx: LookupOutcome<MxRecord>, sts: LookupOutcome<Vec<Octets>>
             fetches: vec![],
             skipped: 0,
         },
+        rua: vec![],
         resolver_healthy: true,
         dnssec_healthy: true,
     }

@@ -68,6 +68,32 @@ impl Destination {
     }
 }
 
+impl Destination {
+    /// The port of the endpoint, where the URI names one; nothing for a mailbox.
+    pub fn port(&self) -> Option<u16> {
+        let authority = self.authority()?;
+        let behind = authority.rsplit_once(']').map_or(authority, |(_, rest)| rest);
+        behind.rsplit_once(':')?.1.parse().ok()
+    }
+
+    /// Path and query of the endpoint, at least `/`.
+    pub fn path(&self) -> &str {
+        let rest = self.authority().and_then(|authority| {
+            let start = self.uri.find("//")?.checked_add(2)?.checked_add(authority.len())?;
+            self.uri.get(start..)?.split('#').next()
+        });
+        rest.filter(|rest| rest.starts_with('/')).unwrap_or("/")
+    }
+
+    /// RFC 3986 §3.2.
+    fn authority(&self) -> Option<&str> {
+        match self.scheme {
+            Scheme::Mailto => None,
+            Scheme::Https => self.uri.split_once("//")?.1.split(['/', '?', '#']).next(),
+        }
+    }
+}
+
 impl fmt::Display for Scheme {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())

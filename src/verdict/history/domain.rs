@@ -4,12 +4,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{DomainEvidence, FindingMemory, LookupHistory, Tally, count, findings, sighting, texts};
+use super::{DomainEvidence, FindingMemory, LookupHistory, RuaHistory, Tally, count, findings, rua, sighting, texts};
 use crate::{
     facts::{DomainObservation, MxRecord, MxTarget},
     protocol::mta_sts::{Ledger, Mode, MxPattern, Policy, read_sts_records},
     terms::{MxHost, Octets, PolicyId, Timestamp},
-    verdict::{Assessment, Change, ChangeKind, ChangeSubject, Finding, State, policy_view::PolicyView},
+    verdict::{Assessment, Change, ChangeKind, ChangeSubject, Finding, NewFailure, State, policy_view::PolicyView},
 };
 
 /// Mail hosts that are remembered: the MX set of a domain, and what it was lately.
@@ -51,6 +51,10 @@ pub struct DomainHistory {
     pub delivery: Option<State>,
     /// Since when findings stand.
     pub findings: BTreeMap<String, FindingMemory>,
+    /// The destinations of reports that the record names.
+    pub rua: BTreeMap<String, RuaHistory>,
+    /// The failures in reports that are new, while they last.
+    pub new_failures: Vec<NewFailure>,
     /// Changes of the record.
     pub record_changes: Tally,
     /// Changes of its id.
@@ -99,6 +103,7 @@ impl DomainHistory {
         if let Some(implicit) = &observation.implicit {
             count(&mut self.implicit_failures, implicit, healthy);
         }
+        rua::note(&mut self.rua, observation);
         self.note_evidence(observation);
         changes.into_iter().flatten().collect()
     }
@@ -109,6 +114,7 @@ impl DomainHistory {
         findings::note(&mut self.findings, &assessment.findings, now);
         let ready = assessment.history.enforce.as_ref().is_some_and(|enforce| enforce.ready);
         self.ready_since = ready.then(|| self.ready_since.unwrap_or(now));
+        self.new_failures = assessment.reports.iter().flat_map(|reports| reports.new_failures.clone()).collect();
         // What this side cannot see changes nothing.
         if assessment.own_side || (assessment.delivery == State::Unknown && self.delivery.is_none()) {
             return None;

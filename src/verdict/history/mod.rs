@@ -9,6 +9,7 @@ mod domain;
 mod evidence;
 mod findings;
 mod host;
+mod rua;
 mod sighting;
 mod texts;
 
@@ -23,10 +24,12 @@ pub use evidence::{DomainEvidence, FetchDay, Streak};
 pub use findings::FindingMemory;
 pub(crate) use host::last_addresses;
 pub use host::{HostHistory, SeenTlsa};
+pub use rua::RuaHistory;
 
 use crate::{
     facts::{AddressLookup, Lookup},
     terms::{MxHost, Timestamp},
+    verdict::DomainReports,
 };
 
 /// What is remembered of one question to the DNS.
@@ -54,6 +57,8 @@ pub struct History {
     pub domain: DomainHistory,
     /// Of its hosts.
     pub hosts: BTreeMap<MxHost, Arc<HostHistory>>,
+    /// What reports say; nothing where no report source is configured.
+    pub reports: Option<Arc<DomainReports>>,
 }
 
 impl Tally {

@@ -2,7 +2,12 @@
 //!
 //! Everything here is a pure fold: a filed report adds a [`Contribution`]; nothing is taken back, only forgotten by days.
 
+mod advice;
+mod assess;
 mod counters;
+mod days;
+mod novelty;
+mod own_view;
 mod tally;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,23 +15,37 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    advice::{Advice, advice},
+    assess::{HeldVersion, OwnView, ReportedFailure, ReporterStanding, ReportsAssessment},
     counters::{Counter, CounterKey, Counters, NEWBORN_FOR, increments},
-    tally::{Cell, Measure, SessionTally, excess, session_tally},
+    days::Sessions,
+    novelty::{NewFailure, Novelty},
+    tally::{Cell, Measure, SESSIONS_MOST, SessionTally, excess, largest, session_tally},
+};
+pub(crate) use self::{
+    assess::{assess, is_missed},
+    days::{Days, ON_TIME, is_one, is_verified},
+    novelty::new_after,
 };
 use crate::{
+    facts::Reporter,
     protocol::mta_sts::read_policy,
     terms::{PolicyDomain, Timestamp},
 };
 
-/// So many days of reports are remembered beside the present one: the 30 that a new failure is compared with, and the days in which a
-/// report may come late.
-pub const DAYS_KEPT: i64 = 35;
+/// So many days of reports are remembered beside the present one: the five weeks over which a shift shows, and the five days within
+/// which the reports of a day come.
+pub const DAYS_KEPT: i64 = 40;
 
 /// So many reporters of a domain are told apart on one day; the others are one (`other`). Large senders are a dozen.
 pub const REPORTERS_OF_A_DAY_MOST: usize = 100;
 
 /// So many versions of a policy are remembered of one reporter on one day: more is no cache that lags behind.
 pub const POLICIES_OF_A_DAY_MOST: usize = 8;
+
+/// So many numbers of one reporter are told apart on one day; beyond it, failures stand without their host. A domain with ten mail
+/// hosts that all fail in every way has about half.
+pub const CELLS_OF_A_DAY_MOST: usize = 256;
 
 /// What one filed report adds to what is known of one domain: only what was not counted before.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,12 +93,30 @@ pub struct ReporterDay {
 impl DomainReports {
     /// Takes in what a filed report adds to the days. The counters are the store's answer, and are set apart.
     pub fn add(&mut self, contribution: &Contribution) {
+        self.last_arrived_at = self.last_arrived_at.max(Some(contribution.arrived_at));
+        // A sender whose clock runs ahead, or a forger, must not fill days that are not yet, nor make the last report one of them.
+        let arrived = day_of(contribution.arrived_at);
+        if contribution.day > arrived + 1 {
+            return;
+        }
+        let ends = contribution.end.filter(|end| day_of(*end) <= arrived + 1);
+        self.last_end = self.last_end.max(ends);
         let reporters = self.days.entry(contribution.day).or_default();
-        let known = reporters.contains_key(&contribution.reporter) || reporters.len() < REPORTERS_OF_A_DAY_MOST;
-        let name = if known { contribution.reporter.as_str() } else { crate::facts::Reporter::OTHER };
+        // What proves nothing is never mixed with what does.
+        let known = reporters.contains_key(&contribution.reporter)
+            || reporters.len() < REPORTERS_OF_A_DAY_MOST
+            || contribution.reporter == Reporter::UNVERIFIED;
+        let name = if known { contribution.reporter.as_str() } else { Reporter::OTHER };
         let day = reporters.entry(name.to_owned()).or_default();
         for (cell, sessions) in &contribution.tally {
-            let sum = day.tally.entry(cell.clone()).or_default();
+            let mut cell = cell.clone();
+            if let Measure::Detail(result_type, Some(_)) = cell.measure
+                && day.tally.len() >= CELLS_OF_A_DAY_MOST
+                && !day.tally.contains_key(&cell)
+            {
+                cell.measure = Measure::Detail(result_type, None);
+            }
+            let sum = day.tally.entry(cell).or_default();
             *sum = sum.saturating_add(*sessions);
         }
         for policy in &contribution.policies {
@@ -87,14 +124,22 @@ impl DomainReports {
                 day.policies.insert(*policy);
             }
         }
-        self.last_arrived_at = self.last_arrived_at.max(Some(contribution.arrived_at));
-        self.last_end = self.last_end.max(contribution.end);
+    }
+
+    /// The counters as a scrape shows them at `now`.
+    pub fn shown(&self, now: Timestamp) -> BTreeMap<CounterKey, u64> {
+        self.counters.iter().map(|(key, counter)| (key.clone(), counter.shown(now))).collect()
     }
 
     /// Forgets the days that are too old.
     pub fn forget_before(&mut self, day: i64) {
         self.days = self.days.split_off(&day);
     }
+}
+
+/// The UTC day of a point in time, in days since 1970.
+pub(crate) fn day_of(at: Timestamp) -> i64 {
+    at.unix_seconds().div_euclid(86_400)
 }
 
 /// The [`print`](crate::protocol::mta_sts::Policy::print) of the policy that the lines of a `policy-string` make; nothing where they make none.

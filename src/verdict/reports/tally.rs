@@ -9,6 +9,10 @@ use crate::protocol::tls_rpt::{PolicyType, ReportedPolicy, ResultType};
 /// So many MX hosts are told apart in one report; failures at others stand without a host.
 const HOSTS_MOST: usize = 64;
 
+/// So many sessions are counted in one cell of a report: the largest senders have fewer in a day, and a number that somebody made
+/// up must not make a counter useless for ever (a sample of Prometheus is exact up to 2^53).
+pub const SESSIONS_MOST: u64 = 1_000_000_000;
+
 /// What is counted.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Cell {
@@ -32,7 +36,8 @@ pub enum Measure {
 /// Sessions by cell.
 pub type SessionTally = BTreeMap<Cell, u64>;
 
-/// What the policies of a report say in numbers. Summary and details stand side by side: they need not agree. Sums are saturating.
+/// What the policies of a report say in numbers. Summary and details stand side by side: they need not agree. No sum is above
+/// [`SESSIONS_MOST`].
 pub fn session_tally(policies: &[ReportedPolicy]) -> SessionTally {
     let mut tally = SessionTally::new();
     let mut hosts: Vec<&str> = Vec::new();
@@ -40,7 +45,7 @@ pub fn session_tally(policies: &[ReportedPolicy]) -> SessionTally {
         let policy_type = policy.policy_type;
         let mut add = |measure, sessions: u64| {
             let sum = tally.entry(Cell { policy_type, measure }).or_default();
-            *sum = sum.saturating_add(sessions);
+            *sum = sum.saturating_add(sessions).min(SESSIONS_MOST);
         };
         add(Measure::Sessions, policy.sessions());
         add(Measure::Failed, policy.failed);
@@ -55,6 +60,15 @@ pub fn session_tally(policies: &[ReportedPolicy]) -> SessionTally {
         }
     }
     tally
+}
+
+/// The larger number of each cell: what two reports of one sender under one id say together.
+pub fn largest(mut one: SessionTally, other: &SessionTally) -> SessionTally {
+    for (cell, sessions) in other {
+        let largest = one.entry(cell.clone()).or_default();
+        *largest = (*largest).max(*sessions);
+    }
+    one
 }
 
 /// What a corrected report has more than what was counted of it. Where it has less, nothing is taken away: counters never fall.

@@ -9,6 +9,7 @@ mod mx;
 mod own_side;
 mod policy;
 mod record;
+mod reports;
 mod smtp;
 mod tls;
 mod tls_rpt;
@@ -16,7 +17,7 @@ mod tls_rpt;
 pub(crate) use own_side::Sight;
 
 use super::{
-    Code, Finding, HistoryAssessment, Severity, Subject,
+    Code, Finding, HistoryAssessment, ReportsAssessment, Severity, Subject,
     case::{Case, Standing},
     table::SeverityRule,
 };
@@ -109,8 +110,17 @@ impl Raised {
     }
 }
 
+/// What was worked out beside the case.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Beside<'a> {
+    pub(crate) sight: &'a Sight,
+    pub(crate) outlook: &'a HistoryAssessment,
+    pub(crate) reports: Option<&'a ReportsAssessment>,
+}
+
 /// Runs every rule. `all_down`: no path of the domain can be reached.
-pub(crate) fn all(case: &Case<'_>, sight: &Sight, outlook: &HistoryAssessment, all_down: bool) -> Vec<Finding> {
+pub(crate) fn all(case: &Case<'_>, beside: &Beside<'_>, all_down: bool) -> Vec<Finding> {
+    let Beside { sight, outlook, reports } = *beside;
     let mut raised = Raised::default();
     dnssec::rules(case, &mut raised);
     record::rules(case, &mut raised);
@@ -122,10 +132,15 @@ pub(crate) fn all(case: &Case<'_>, sight: &Sight, outlook: &HistoryAssessment, a
     certificate::rules(case, &mut raised);
     dane::rules(case, &mut raised);
     tls_rpt::rules(case, &mut raised);
+    if let Some(said) = reports {
+        reports::rules(case, said, &mut raised);
+    }
     expectation::rules(case, &mut raised);
     own_side::rules(case, sight, &mut raised);
     raised.sorted()
 }
+
+pub(crate) use tls_rpt::unreachable_words;
 
 /// Whether a chain is inside its warning period.
 pub(crate) fn is_near_its_end(case: &Case<'_>, chain: &ChainFacts) -> bool {

@@ -2,13 +2,21 @@
 
 use super::{Raised, problem_words, with_reading};
 use crate::{
-    protocol::{tls_rpt::Destination, txt::RecordPresence},
+    facts::{Nowhere, RuaOutcome},
+    protocol::{
+        tls_rpt::{Destination, Scheme},
+        txt::RecordPresence,
+    },
     terms::{Problem, Reading},
     verdict::{
         Code, Subject,
         case::{Case, MailHosts},
+        words,
     },
 };
+
+/// More destinations than this make a detail unreadable.
+const DESTINATIONS_MOST: usize = 4;
 
 pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
     let name = case.domain.tlsrpt_record_name();
@@ -51,6 +59,7 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
         ),
         RecordPresence::One => {
             shares_fate(case, raised, subject());
+            unreachable(case, raised, subject());
             let text = case.tlsrpt.text.as_ref().map(ToString::to_string).unwrap_or_default();
             for (reading, code) in [
                 (Reading::Invalid, Code::TlsRptRecordInvalid),
@@ -70,6 +79,49 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
             }
         }
     }
+}
+
+/// An endpoint that does not answer counts from this look in a row on: one may be a restart.
+const LOOKS_IN_A_ROW: u32 = 3;
+
+/// Why nothing can be sent to a destination, in words; nothing where something can, or that is not sure.
+pub(crate) fn unreachable_words(case: &Case<'_>, destination: &Destination) -> Option<String> {
+    let known = case.history.domain.rua.get(&destination.uri)?;
+    let lasts = known.outcome.is_final() || case.context.once || known.failures_in_a_row >= LOOKS_IN_A_ROW;
+    if known.outcome.reachable() != Some(false) || !lasts {
+        return None;
+    }
+    let host = destination.host().unwrap_or_default();
+    Some(match &known.outcome {
+        RuaOutcome::Nowhere(Nowhere::NullMx) => format!("{host} takes no mail (a null MX)"),
+        RuaOutcome::Nowhere(Nowhere::Nonexistent) => format!("{host} does not exist"),
+        RuaOutcome::Nowhere(Nowhere::NoAddress) => match destination.scheme {
+            Scheme::Mailto => format!("{host} has neither a mail host nor an address"),
+            Scheme::Https => format!("{host} has no address"),
+        },
+        RuaOutcome::DoesNotAnswer(why) => format!("the endpoint does not answer ({why})"),
+        _ => return None,
+    })
+}
+
+fn unreachable(case: &Case<'_>, raised: &mut Raised, subject: Subject) {
+    let Some(record) = &case.tlsrpt.value else { return };
+    let why = |destination: &Destination| Some(format!("{destination}: {}", unreachable_words(case, destination)?));
+    let lost: Vec<String> = record.rua.iter().filter_map(why).collect();
+    if lost.is_empty() {
+        return;
+    }
+    let effect = match lost.len() == record.rua.len() {
+        true => "nobody's reports reach you",
+        false => "reports that go there are lost",
+    };
+    raised.raise(
+        case,
+        Code::TlsRptRuaUnreachable,
+        subject,
+        format!("Reports cannot be sent to {}; {effect}.", words::list(&lost, DESTINATIONS_MOST)),
+        "Name a mailbox in a domain that takes mail, or an endpoint that answers; take out of the record what nobody reads.",
+    );
 }
 
 /// Reports about a domain whose mail is blocked have to come in by another way.

@@ -6,9 +6,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from .domains import DNS_AUTHORITY, DNS_RESOLVER, MailHost, Table
+from .domains import DNS_AUTHORITY, DNS_RESOLVER, IMAP, REPORTS_HTTPS, REPORTS_MX, MailHost, Table
 from .pki import Pki
 from .process import Daemon, listens, run
+from .report_mail import REPORTER, SELECTOR, Signer
 from .zones import VALIDITY, ZONES, Zone, zone_of
 
 # Short, because records and servers change during a run.
@@ -62,10 +63,11 @@ ECDSA = ("-a", "ECDSAP256SHA256")
 class Knot:
     """The authority. A name in `unserved` is delegated to it, but it has no zone file for it: SERVFAIL."""
 
-    def __init__(self, folder: Path, world: Table, pki: Pki):
+    def __init__(self, folder: Path, world: Table, pki: Pki, signer: Signer):
         self.folder = folder
         self.world = world
         self.pki = pki
+        self.signer = signer
         self.configuration = folder / "knot.conf"
         self.log = folder / "knot.log"
         self.daemon = Daemon("knot", ["knotd", "-c", self.configuration], self.log, folder)
@@ -149,6 +151,11 @@ class Knot:
 
     def records(self):
         """Owner and the rest of every record, from the table of the world."""
+        yield "reports.test", "MX 10 mail.reports.test."
+        yield "mail.reports.test", f"A {REPORTS_MX}"
+        yield "imap.reports.test", f"A {IMAP}"
+        yield "https.reports.test", f"A {REPORTS_HTTPS[0]}"
+        yield f"{SELECTOR}._domainkey.{REPORTER}", f"TXT {self.signer.record()}"
         for name in self.unserved():
             yield name, "NS ns.test."
         for host in self.world.hosts.values():

@@ -14,6 +14,11 @@ DNS_STRIPPING_FORWARDER = "127.77.53.4"
 POLICY_HOSTS = ("127.77.43.1", "127.77.43.2")
 PROMETHEUS = ("127.77.90.1", 9090)
 EXPORTER = ("127.77.90.2", 10461)
+# Where reports by HTTPS are taken.
+REPORTS_HTTPS = ("127.77.90.2", 10463)
+# The mail host and the IMAP server of reports.test.
+REPORTS_MX = "127.77.26.1"
+IMAP = "127.77.26.2"
 # The stage of the alerts has a monitor and a Prometheus of its own.
 ALERTS_EXPORTER = ("127.77.90.3", 10461)
 ALERTS_PROMETHEUS = ("127.77.90.4", 9090)

@@ -9,7 +9,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from .domains import DNS_PLAIN_RESOLVER, DNS_RESOLVER, DNS_STRIPPING_FORWARDER, EXPORTER
+from .domains import DNS_PLAIN_RESOLVER, DNS_RESOLVER, DNS_STRIPPING_FORWARDER, EXPORTER, REPORTS_HTTPS
+from .dovecot import USER
 from .mail_world import MailWorld
 from .process import Daemon
 
@@ -32,6 +33,16 @@ probe:
   allow_private_addresses: true
 thresholds: {{publication_grace: {publication_grace}s}}
 domains: [{domains}]
+"""
+
+# Every way in. The key and the chain are one file.
+REPORTS = """
+reports:
+  http: {{path: /tlsrpt, listen: "{listen}", tls: {{cert_file: {pem}, key_file: {pem}}}}}
+  maildir: [{maildir}]
+  imap: [{{server: imap.reports.test, user: {user}, password_file: {password_file}, move_to: Done}}]
+  authentication: {authentication}
+  reporters: [reporter.test]
 """
 
 # How `check` is asked to look at DNSSEC: `resolver.dnssec`, and a resolver that fits.
@@ -67,18 +78,37 @@ class Exporter:
         self.configure()
         self.configure_check()
 
-    def configure(self, added: tuple[str, ...] = (), broken: str = "", legacy_tls: bool | None = None) -> None:
+    def configure(
+        self,
+        added: tuple[str, ...] = (),
+        broken: str = "",
+        legacy_tls: bool | None = None,
+        reports: bool = False,
+        authentication: str = "dkim",
+    ) -> None:
         """Write the configuration: the world's configured domains, some more, and lines that do not belong there.
 
-        `legacy_tls` stays as it is until it is told otherwise.
+        `legacy_tls` stays as it is until it is told otherwise. `reports`: whether they come in, and how mails prove their sender.
         """
         if legacy_tls is not None:
             self.legacy_tls = legacy_tls
-        self.write(self.configuration, self.text("auto", DNS_RESOLVER, (*self.domains(), *added), self.legacy_tls) + broken)
+        sources = self.report_sources(authentication) if reports else ""
+        self.write(self.configuration, self.text("auto", DNS_RESOLVER, (*self.domains(), *added), self.legacy_tls) + sources + broken)
 
     def domains(self) -> list[str]:
         """The domains that it is told at its start."""
         return [domain.name for domain in self.world.table.configured()]
+
+    def report_sources(self, authentication: str) -> str:
+        """The part of the configuration about reports."""
+        return REPORTS.format(
+            listen="{}:{}".format(*REPORTS_HTTPS),
+            pem=self.world.pki.server("https.reports.test"),
+            maildir=self.world.postfix.mail / "reports",
+            user=USER,
+            password_file=self.world.dovecot.password_file,
+            authentication=authentication,
+        )
 
     def configure_check(self) -> None:
         """Write a configuration for each mode of `check`."""
@@ -109,15 +139,21 @@ class Exporter:
         new.write_text(text)
         new.rename(path)
 
-    def start(self) -> None:
+    def start(self, keep_state: bool = False) -> None:
         """Start the monitor."""
-        # Each start knows nothing, and so looks at everything at once.
-        shutil.rmtree(self.state, ignore_errors=True)
+        if not keep_state:
+            # It knows nothing, and so looks at everything at once.
+            shutil.rmtree(self.state, ignore_errors=True)
         self.daemon.start(lambda: self.request("/-/healthy")[0] == 200)
 
     def stop(self) -> int | None:
         """End it like a service manager; its exit status."""
         return self.daemon.stop()
+
+    def kill(self) -> None:
+        """SIGKILL: no time for anything."""
+        self.daemon.signal(signal.SIGKILL)
+        self.daemon.process.wait()
 
     def hang_up(self) -> None:
         """SIGHUP: read the configuration again."""

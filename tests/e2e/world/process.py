@@ -30,6 +30,8 @@ PROGRAMS = {
     "ldns-signzone": "ldnsutils",
     "ldns-dane": "ldnsutils",
     "openssl": "openssl",
+    "dovecot": "dovecot-imapd",
+    "curl": "curl",
 }
 
 

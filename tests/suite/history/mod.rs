@@ -2,3 +2,4 @@
 
 mod months;
 mod population;
+mod reports;

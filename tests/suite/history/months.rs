@@ -230,13 +230,17 @@ fn ready_for_enforce_after_two_weeks_and_a_day() {
     let months = Months::run(&[(0, good.clone()), (400, broken), (401, good)], 480, 1);
     let ready = |hour: usize| months.hours[hour].history.enforce.as_ref().unwrap();
     assert!(!ready(335).ready && ready(336).ready, "{:#?}", ready(336));
-    assert!(ready(336).confident);
+    let unmet: Vec<_> = ready(336).conditions.iter().filter(|one| !one.met).map(|one| one.name).collect();
+    assert_eq!(unmet, ["reports-seen"], "no report source is configured");
+    assert!(!ready(336).confident);
     // It is said after a day, goes at once, and a failed probe is held against the host for three days.
     assert_eq!(months.stretches(Code::StsPolicyReadyForEnforce), [(360, 400, Severity::Info)]);
     assert!(!ready(472).ready && ready(473).ready, "{:#?}", ready(473));
     for condition in &ready(100).conditions {
-        let wanted =
-            !matches!(condition.name, "policy-stable" | "testing-long-enough" | "record-valid" | "policy-fetchable");
+        let wanted = !matches!(
+            condition.name,
+            "policy-stable" | "testing-long-enough" | "record-valid" | "policy-fetchable" | "reports-seen"
+        );
         assert_eq!(condition.met, wanted, "{condition:?}");
         assert!(condition.reason.ends_with('.'), "{condition:?}");
     }

@@ -23,10 +23,12 @@ mod media_type;
 mod mx_pattern;
 mod octets;
 mod policy;
+mod report_mail;
 mod smtp_dialogue;
 mod smtp_reply;
 mod sts_record;
 mod tls_flight;
+mod tls_report;
 mod tlsa;
 mod tlsa_base_domain;
 mod tlsa_verify;
@@ -40,10 +42,12 @@ pub use media_type::media_type;
 pub use mx_pattern::mx_pattern;
 pub use octets::octets;
 pub use policy::policy;
+pub use report_mail::report_mail;
 pub use smtp_dialogue::smtp_dialogue;
 pub use smtp_reply::smtp_reply;
 pub use sts_record::sts_record;
 pub use tls_flight::tls_flight;
+pub use tls_report::tls_report;
 pub use tlsa::tlsa;
 pub use tlsa_base_domain::tlsa_base_domain;
 pub use tlsa_verify::tlsa_verify;
@@ -54,7 +58,7 @@ pub use words::words;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every parser that is tried.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 18] = [
     ("certificate", certificate),
     ("configuration", configuration),
     ("dns_name", dns_name),
@@ -62,10 +66,12 @@ pub const TARGETS: [Target; 16] = [
     ("mx_pattern", mx_pattern),
     ("octets", octets),
     ("policy", policy),
+    ("report_mail", report_mail),
     ("smtp_dialogue", smtp_dialogue),
     ("smtp_reply", smtp_reply),
     ("sts_record", sts_record),
     ("tls_flight", tls_flight),
+    ("tls_report", tls_report),
     ("tlsa", tlsa),
     ("tlsa_base_domain", tlsa_base_domain),
     ("tlsa_verify", tlsa_verify),

@@ -8,6 +8,7 @@ use std::{
 
 use smtptls_exporter::{
     metrics::families,
+    protocol::tls_rpt::{Quirk, RefusalReason},
     terms::Timestamp,
     verdict::{Code, Outcome, Severity, State},
 };
@@ -265,8 +266,9 @@ fn served_at() -> f64 {
     now.as_secs_f64() - 60.0
 }
 
-/// Labels that say what a sample is about: as many values as subjects are configured or found in DNS.
-const SUBJECTS: &[&str] = &["domain", "mx", "address", "group", "canary", "le"];
+/// Labels that say what a sample is about: as many values as subjects are configured or found in DNS. A reporter is one that is
+/// configured, or among the largest that prove who they are.
+const SUBJECTS: &[&str] = &["domain", "mx", "address", "group", "canary", "le", "reporter"];
 
 /// The words of a label that tells a state, a kind or a reason. They are the ones that docs/metrics.md and the standards have.
 fn words(label: &str) -> Option<Vec<&'static str>> {
@@ -323,8 +325,13 @@ fn words(label: &str) -> Option<Vec<&'static str>> {
             "other",
         ],
         "reason" => {
-            vec!["bogus", "cname-chain", "malformed", "rcode", "refused", "servfail", "timeout", "unreachable"]
+            let lookup =
+                ["bogus", "cname-chain", "malformed", "rcode", "refused", "servfail", "timeout", "unreachable"];
+            lookup.into_iter().chain(RefusalReason::ALL.map(RefusalReason::as_str)).collect()
         }
+        "policy_type" => vec!["sts", "tlsa", "no-policy-found", "other"],
+        "transport" => vec!["https", "mail", "file"],
+        "quirk" => Quirk::ALL.iter().map(|quirk| quirk.as_str()).collect(),
         _ => return None,
     })
 }

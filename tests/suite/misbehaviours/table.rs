@@ -9,37 +9,12 @@ struct Misbehaviour {
     peers: &'static str,
     /// In a sentence: what happens there.
     what: &'static str,
-    held: Held,
-}
-
-/// What keeps it from being ours.
-enum Held {
-    /// These tests, by module and name.
-    By(&'static [&'static str]),
-    /// Nothing yet: it is about a part that is not built.
-    Later(Part),
-}
-
-/// A part that is not built, as README.md admits. Whoever builds it takes the sentence out, and names the tests here.
-#[derive(Clone, Copy)]
-enum Part {
-    Reports,
-}
-
-impl Part {
-    const fn admitted(self) -> &'static str {
-        match self {
-            Self::Reports => "TLS-RPT reports are not received.",
-        }
-    }
+    /// What keeps it from being ours: these tests, by module and name.
+    tests: &'static [&'static str],
 }
 
 const fn by(number: usize, peers: &'static str, what: &'static str, tests: &'static [&'static str]) -> Misbehaviour {
-    Misbehaviour { number, peers, what, held: Held::By(tests) }
-}
-
-const fn later(number: usize, peers: &'static str, what: &'static str, part: Part) -> Misbehaviour {
-    Misbehaviour { number, peers, what, held: Held::Later(part) }
+    Misbehaviour { number, peers, what, tests }
 }
 
 const MISBEHAVIOURS: [Misbehaviour; 49] = [
@@ -106,22 +81,48 @@ const MISBEHAVIOURS: [Misbehaviour; 49] = [
         "A policy of mode none is asked for mail hosts.",
         &["verdict::fetch::mode_none_needs_no_host"],
     ),
-    later(
+    by(
         9,
         "cry-inc, parsedmarc, Mail::TLSRPT, isseis, Neztore",
         "A whole report is lost for one odd field.",
-        Part::Reports,
+        &[
+            "reports::intake::an_odd_field_loses_no_report",
+            "reports::reader_quirks::each_has_what_raises_it_and_a_near_miss",
+        ],
     ),
-    later(10, "parsedmarc, Comcast, aiadam36", "JSON keys are misspelt, and data silently gone.", Part::Reports),
-    later(11, "phi-ag, mox, Mail::TLSRPT", "A report that comes twice counts twice.", Part::Reports),
-    later(12, "dmarc-service", "A forged report with the same id hides the real one.", Part::Reports),
-    later(
+    by(
+        10,
+        "parsedmarc, Comcast, aiadam36",
+        "JSON keys are misspelt, and data silently gone.",
+        &["reports::reader::every_field_is_read", "reports::reader_quirks::each_has_what_raises_it_and_a_near_miss"],
+    ),
+    by(
+        11,
+        "phi-ag, mox, Mail::TLSRPT",
+        "A report that comes twice counts twice.",
+        &["reports::intake::a_report_counts_once_by_whatever_way_it_comes"],
+    ),
+    by(
+        12,
+        "dmarc-service",
+        "A forged report with the same id hides the real one.",
+        &["reports::intake::a_forged_report_with_the_same_id_hides_nothing"],
+    ),
+    by(
         13,
         "phi-ag, cry-inc, Mail::TLSRPT, ssl_exporter",
         "Senders of reports choose labels, without escape or bound.",
-        Part::Reports,
+        &[
+            "reports::intake_attack::ten_thousand_organizations_make_no_series",
+            "monitor::intake::labels::ten_thousand_organizations_get_few_labels",
+        ],
     ),
-    later(14, "all", "The sts and the tlsa policy of one sender are summed up as sessions.", Part::Reports),
+    by(
+        14,
+        "all",
+        "The sts and the tlsa policy of one sender are summed up as sessions.",
+        &["reports::intake::sts_and_tlsa_of_one_report_are_not_added_up"],
+    ),
     by(
         15,
         "mail-tlsa-check",
@@ -241,9 +242,28 @@ const MISBEHAVIOURS: [Misbehaviour; 49] = [
             "metrics::tests::promtool_finds_nothing_to_say",
         ],
     ),
-    later(28, "mox", "Failures that only the summary of a report has are not counted.", Part::Reports),
-    later(29, "all", "Details that do not add up to the summary are settled in silence.", Part::Reports),
-    later(30, "aiadam36, dmarc-service, Neztore", "A compressed report unfolds without limit.", Part::Reports),
+    by(
+        28,
+        "mox",
+        "Failures that only the summary of a report has are not counted.",
+        &["reports::intake::failures_that_only_the_summary_has_are_counted"],
+    ),
+    by(
+        29,
+        "all",
+        "Details that do not add up to the summary are settled in silence.",
+        &["reports::intake::details_that_do_not_add_up_stand_beside_the_summary"],
+    ),
+    by(
+        30,
+        "aiadam36, dmarc-service, Neztore",
+        "A compressed report unfolds without limit.",
+        &[
+            "reports::intake_attack::many_bombs_at_once_are_refused_a_few_at_a_time",
+            "reports::intake_posts::a_bomb_by_post_is_too_large",
+            "reports::reader_limits::a_bomb_ends_at_the_limit",
+        ],
+    ),
     by(
         31,
         "Internet.nl",
@@ -262,9 +282,30 @@ const MISBEHAVIOURS: [Misbehaviour; 49] = [
             "verdict::reach::the_last_outcome_stands_for_two_hours",
         ],
     ),
-    later(33, "tlsrpt-be, dmarc-service", "Dates of a report are inverted, or missing and so 1970.", Part::Reports),
-    later(34, "dmarc-service", "The first policy domain of a report takes everything.", Part::Reports),
-    later(35, "parsedmarc", "A mail is deleted before its report is stored.", Part::Reports),
+    by(
+        33,
+        "tlsrpt-be, dmarc-service",
+        "Dates of a report are inverted, or missing and so 1970.",
+        &["reports::reader::missing_times_are_not_1970"],
+    ),
+    by(
+        34,
+        "dmarc-service",
+        "The first policy domain of a report takes everything.",
+        &[
+            "reports::intake::each_domain_of_a_report_gets_its_own",
+            "reports::reader::every_policy_keeps_its_own_domain",
+        ],
+    ),
+    by(
+        35,
+        "parsedmarc",
+        "A mail is deleted before its report is stored.",
+        &[
+            "reports::intake_folders::a_mail_whose_key_cannot_be_looked_up_stays",
+            "reports::intake_folders::what_cannot_be_put_into_quarantine_stays",
+        ],
+    ),
     by(
         36,
         "Hardenize",
@@ -399,24 +440,13 @@ fn each_misbehaviour_has_its_tests() {
     for folder in ["src", "tests/suite"] {
         read_modules(&root.join(folder), "", &mut sources);
     }
-    let readme = fs::read_to_string(root.join("README.md")).unwrap();
-    let readme = readme.split_whitespace().collect::<Vec<_>>().join(" ");
-    for Misbehaviour { number, peers, what, held } in &MISBEHAVIOURS {
+    for Misbehaviour { number, peers, what, tests } in &MISBEHAVIOURS {
         assert!(!peers.is_empty() && what.ends_with('.'), "{number}");
-        match held {
-            Held::By(tests) => {
-                assert!(!tests.is_empty(), "{number} has no test: {what}");
-                for test in *tests {
-                    let (module, name) = test.rsplit_once("::").unwrap();
-                    let source = sources.get(module).unwrap_or_else(|| panic!("{number}: there is no module {module}"));
-                    assert!(is_test(source, name), "{number}: {module} has no test {name} that runs");
-                }
-            }
-            Held::Later(part) => assert!(
-                readme.contains(part.admitted()),
-                "README.md does not admit any more: {:?}. Name the tests of {number} here: {what}",
-                part.admitted()
-            ),
+        assert!(!tests.is_empty(), "{number} has no test: {what}");
+        for test in *tests {
+            let (module, name) = test.rsplit_once("::").unwrap();
+            let source = sources.get(module).unwrap_or_else(|| panic!("{number}: there is no module {module}"));
+            assert!(is_test(source, name), "{number}: {module} has no test {name} that runs");
         }
     }
 }

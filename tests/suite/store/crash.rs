@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-const FOLDER: &str = "SMTPTLS_CRASH_FOLDER";
+pub(super) const FOLDER: &str = "SMTPTLS_CRASH_FOLDER";
 /// Often enough to meet each phase of a transaction; `SMTPTLS_CRASHES` asks for more.
 const CRASHES: u32 = 12;
 
@@ -37,41 +37,7 @@ async fn a_kill_at_any_moment_loses_nothing_that_was_acknowledged() {
     let folder = TempDir::new().unwrap();
     let mut acknowledged_before = None;
     for crash in 0..crashes {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "store::crash::a_child_that_writes_until_it_is_killed",
-                "--nocapture",
-                "--test-threads=1",
-            ])
-            .env(FOLDER, folder.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let reader = std::thread::spawn(move || {
-            let lines = stderr.lines().map_while(Result::ok);
-            let mut first = None;
-            let mut last = None;
-            for line in lines {
-                if let Some(number) = line.strip_prefix("acknowledged ") {
-                    last = number.parse::<u32>().ok();
-                    first = first.or(last);
-                }
-            }
-            (first, last)
-        });
-        // A moment that is another one each time; the child has to have come as far as to write.
-        let database = folder.path().join("state.db");
-        let patience = Instant::now() + Duration::from_secs(30);
-        while !database.exists() && Instant::now() < patience {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        std::thread::sleep(Duration::from_millis(u64::from(40 + crash * 37 % 211)));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let (_, last) = reader.join().unwrap();
+        let last = kill("store::crash::a_child_that_writes_until_it_is_killed", folder.path(), crash);
         let acknowledged = last.or(acknowledged_before);
 
         // `open` fails the test where the file is damaged: it goes through a check of every page.
@@ -88,4 +54,31 @@ async fn a_kill_at_any_moment_loses_nothing_that_was_acknowledged() {
         store.close().await;
     }
     assert!(acknowledged_before.is_some_and(|last| last > 10), "hardly anything was written: {acknowledged_before:?}");
+}
+
+/// Runs a test of this program as a child that writes to a folder, kills it at a moment that is another one each time, and says the
+/// last number that it acknowledged.
+pub(super) fn kill(test: &str, folder: &Path, crash: u32) -> Option<u32> {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env(FOLDER, folder)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stderr = BufReader::new(child.stderr.take().unwrap());
+    let reader = std::thread::spawn(move || {
+        let lines = stderr.lines().map_while(Result::ok);
+        lines.filter_map(|line| line.strip_prefix("acknowledged ")?.parse().ok()).last()
+    });
+    // The child has to have come as far as to write.
+    let database = folder.join("state.db");
+    let patience = Instant::now() + Duration::from_secs(30);
+    while !database.exists() && Instant::now() < patience {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(Duration::from_millis(u64::from(40 + crash * 37 % 211)));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    reader.join().unwrap()
 }

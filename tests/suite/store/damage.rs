@@ -108,10 +108,10 @@ async fn a_file_of_a_later_version_or_of_another_program_is_refused_and_left_alo
 }
 
 /// A small file system of its own; nothing where this user may not mount.
-struct Mounted(TempDir);
+pub(super) struct Mounted(pub(super) TempDir);
 
 impl Mounted {
-    fn new(options: &str) -> Option<Self> {
+    pub(super) fn new(options: &str) -> Option<Self> {
         let folder = TempDir::new().unwrap();
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(folder.path()).output();
         if mounted.is_ok_and(|output| output.status.success()) {
@@ -121,7 +121,7 @@ impl Mounted {
         None
     }
 
-    fn remount(&self, options: &str) {
+    pub(super) fn remount(&self, options: &str) {
         let options = format!("remount,{options}");
         assert!(Command::new("mount").args(["-o", &options]).arg(self.0.path()).status().unwrap().success());
     }

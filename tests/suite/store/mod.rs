@@ -3,6 +3,9 @@
 mod crash;
 mod damage;
 mod keeping;
+mod reports;
+mod reports_crash;
+mod reports_model;
 mod restart;
 
 use std::{net::IpAddr, path::Path, sync::Arc};

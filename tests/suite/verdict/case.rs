@@ -11,13 +11,13 @@ use smtptls_exporter::{
     facts::{
         AddressLookup, AddressObservation, CertificateFacts, ChainFacts, DomainObservation, FetchFailure, FetchTimes,
         HostObservation, HttpResponse, KeyFacts, Lookup, LookupFailure, LookupOutcome, MxFacts, MxRecord, MxTarget,
-        Observation, PathToRoot, PhaseTimes, PolicyFetch, PolicyHostObservation, Security, SmtpOutcome, TlsFacts,
-        TlsVersion, Vantage,
+        Observation, PathToRoot, PhaseTimes, PolicyFetch, PolicyHostObservation, RuaObservation, RuaOutcome, Security,
+        SmtpOutcome, TlsFacts, TlsVersion, Vantage,
     },
     terms::{MxHost, Octets, PolicyDomain, Timestamp},
     verdict::{
-        Acceptance, Assessment, Change, Code, Context, Expectation, Finding, History, HostPattern, Severity,
-        Thresholds, judge,
+        Acceptance, Assessment, Change, Code, Context, DomainReports, Expectation, Finding, History, HostPattern,
+        Severity, Thresholds, judge,
     },
 };
 
@@ -175,6 +175,11 @@ pub(crate) fn fetch(address: &str, body: &str) -> PolicyFetch {
     }
 }
 
+/// A look at a destination of reports.
+pub(crate) fn rua(destination: &str, outcome: RuaOutcome) -> RuaObservation {
+    RuaObservation { destination: destination.to_owned(), at: NOW, outcome }
+}
+
 /// All that a judgement is made of.
 #[derive(Clone, Debug)]
 pub(crate) struct World {
@@ -189,6 +194,8 @@ pub(crate) struct World {
     pub(crate) thresholds: Thresholds,
     pub(crate) enforcing_parent: Option<PolicyDomain>,
     pub(crate) planned_mx: Vec<MxHost>,
+    /// Nothing where no report source is configured.
+    pub(crate) reports: Option<DomainReports>,
 }
 
 impl World {
@@ -210,6 +217,7 @@ impl World {
                 fetches: vec![fetch("192.0.2.80", &policy_body(mode, &[MX1]))],
                 skipped: 0,
             },
+            rua: vec![rua("mailto:t@reports.example", RuaOutcome::HasMx)],
             resolver_healthy: true,
             dnssec_healthy: true,
         };
@@ -225,6 +233,7 @@ impl World {
             thresholds: Thresholds::default(),
             enforcing_parent: None,
             planned_mx: Vec::new(),
+            reports: None,
         }
         .mx(MX1, &[A1])
     }
@@ -408,6 +417,7 @@ impl World {
         let mut domain = self.domain.clone();
         domain.started_at = at;
         domain.policy.fetches.iter_mut().for_each(|fetch| fetch.at = at);
+        domain.rua.iter_mut().filter(|seen| seen.at == NOW).for_each(|seen| seen.at = at);
         let hosts = self.hosts.iter().map(|(name, facts)| {
             let mut seen = (*facts.host).clone();
             seen.at = at;
@@ -468,6 +478,7 @@ impl Monitor {
                 .filter(|probe| probe.connected())
                 .for_each(|probe| vantage.note_answer(probe.address, probe.at));
         }
+        self.history.reports = world.reports.clone().map(Arc::new);
         self.changes.extend(self.history.domain.observe(&observation.domain, INTERVAL));
         for (name, facts) in &observation.hosts {
             let history = Arc::make_mut(self.history.hosts.entry(name.clone()).or_default());

@@ -6,7 +6,7 @@ use smtptls_exporter::verdict::{Code, Severity, Subject, SubjectKind};
 
 use super::{
     case::{DAY, Monitor, NOW, World, find},
-    pairs_dane, pairs_domain, pairs_mail, pairs_policy, pairs_tls,
+    pairs_dane, pairs_domain, pairs_mail, pairs_policy, pairs_tls, reports,
 };
 
 /// A finding, the world that raises it, and one near it that does not.
@@ -20,7 +20,7 @@ pub(crate) struct Pair {
 }
 
 /// What only shows over time.
-const HISTORY: [Code; 8] = [
+const HISTORY: [Code; 9] = [
     Code::StsRecordVanished,
     Code::StsIdNotChanged,
     Code::StsIdChangedOnly,
@@ -29,12 +29,13 @@ const HISTORY: [Code; 8] = [
     Code::StsPolicyDowngraded,
     Code::MxNotInCachedPolicy,
     Code::DaneRecordStale,
+    Code::ReportsSenderCacheOld,
 ];
 
 const CONTEXTS: [&str; 4] = ["enforce", "testing", "none", "unknown"];
 
 fn pairs() -> Vec<&'static Pair> {
-    [pairs_domain::PAIRS, pairs_policy::PAIRS, pairs_mail::PAIRS, pairs_tls::PAIRS, pairs_dane::PAIRS]
+    [pairs_domain::PAIRS, pairs_policy::PAIRS, pairs_mail::PAIRS, pairs_tls::PAIRS, pairs_dane::PAIRS, reports::PAIRS]
         .into_iter()
         .flatten()
         .collect()
@@ -87,6 +88,7 @@ fn each_code_is_raised_with_its_severity() {
                     Subject::Mx(_) => SubjectKind::Mx,
                     Subject::MxAddress(..) => SubjectKind::MxAddress,
                     Subject::TlsRpt(_) => SubjectKind::TlsRpt,
+                    Subject::Reports(_) => SubjectKind::Reports,
                     Subject::Monitor => SubjectKind::Monitor,
                 };
                 let expected = pair.code.row().subject;

@@ -20,6 +20,8 @@ mod pairs_tls;
 mod peers;
 mod reach;
 mod replay;
+pub(crate) mod reports;
+mod reports_own_view;
 mod severities;
 mod signed;
 mod vectors_dane;

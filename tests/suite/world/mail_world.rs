@@ -66,6 +66,8 @@ impl MailWorld {
             folder: TempDir::new().unwrap(),
         };
         std::fs::write(world.ca_file(), world.pki.root_pem()).unwrap();
+        // Where the reports of every domain of this world go.
+        world.dns.mx("reports.test", &[(10, "mx.reports.test")]);
         world
     }
 

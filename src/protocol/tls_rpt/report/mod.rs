@@ -1,15 +1,23 @@
 //! A TLS report (RFC 8460 §4): what one sender says of its sessions in a time, usually a UTC day.
 
+mod fields;
+mod fingerprint;
+mod objects;
 mod quirk;
+mod read;
 mod refusal;
+mod times;
+mod values;
 mod words;
 
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::{quirk::Seen, read::read_json, values::clean};
 pub use self::{
     quirk::{Quirk, Quirks},
+    read::{DETAILS_MOST, JSON_MOST, LINES_MOST, POLICIES_MOST, read_report},
     refusal::{Refusal, RefusalReason},
     words::{PolicyType, ResultType},
 };

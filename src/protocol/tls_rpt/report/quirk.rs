@@ -33,7 +33,9 @@ quirks! {
     DuplicateKey => "duplicate-key",
     /// The text is not UTF-8 everywhere.
     NotUtf8 => "not-utf8",
-    /// Something stands behind the JSON object.
+    /// A control character as it is within a text, where JSON wants an escape.
+    ControlCharacter => "control-character",
+    /// Something stands behind the JSON object, the compressed data, or the report in an archive.
     TrailingData => "trailing-data",
     /// The media type does not say what the bytes are (REP-07).
     MediaTypeMismatch => "media-type-mismatch",
@@ -45,6 +47,8 @@ quirks! {
     NotMultipartReport => "not-multipart-report",
     /// A mail without TLS-Report-Domain or TLS-Report-Submitter (REP-06).
     MailHeaderMissing => "mail-header-missing",
+    /// A part of a mail that should be a report cannot be read, and another part was.
+    PartUnread => "part-unread",
     /// TLS-Report-Submitter is not the domain of contact-info (REP-10).
     SubmitterMismatch => "submitter-mismatch",
     /// No organization-name (FLD-01).
@@ -55,6 +59,8 @@ quirks! {
     ContactInfoNull => "contact-info-null",
     /// No report-id (FLD-05).
     ReportIdMissing => "report-id-missing",
+    /// A report-id that ends in `+`, where the domain is missing (FLD-05).
+    ReportIdCut => "report-id-cut",
     /// Start or end are missing or unreadable (FLD-02).
     DateRangeMissing => "date-range-missing",
     /// A time without its zone: taken as UTC (FLD-03).
@@ -67,7 +73,7 @@ quirks! {
     DateRangeNotADay => "date-range-not-a-day",
     /// `policies` is one object, not an array (FLD-07).
     PoliciesNotArray => "policies-not-array",
-    /// `policies` is empty (FLD-07).
+    /// `policies` is empty, or missing (FLD-07).
     PoliciesEmpty => "policies-empty",
     /// An entry of `policies` or `failure-details` is no object.
     EntryNotObject => "entry-not-object",
@@ -81,17 +87,17 @@ quirks! {
     PolicyDomainNotCanonical => "policy-domain-not-canonical",
     /// A policy-domain that is no name.
     PolicyDomainInvalid => "policy-domain-invalid",
-    /// policy-string is one string (FLD-10).
+    /// policy-string is one string, or holds several lines in one (FLD-10).
     PolicyStringNotArray => "policy-string-not-array",
     /// policy-string holds a JSON array as text (FLD-10).
     PolicyStringNested => "policy-string-nested",
-    /// mx-host is one string (FLD-12).
+    /// mx-host is one string, or holds several hosts in one (FLD-12).
     MxHostNotArray => "mx-host-not-array",
     /// mx-host under another key, as mx-host-pattern (FLD-12).
     MxHostOtherKey => "mx-host-other-key",
     /// An mx-host written as a line of the policy, `mx: name`.
     MxHostAsLine => "mx-host-as-line",
-    /// No summary, or a count is missing in it: 0 (FLD-14).
+    /// No summary, or a count is missing in it or in a detail: 0 (FLD-14, FLD-19).
     CountMissing => "count-missing",
     /// A count as text (FLD-14).
     CountAsText => "count-as-text",
@@ -107,12 +113,37 @@ quirks! {
     CountsDisagree => "counts-disagree",
     /// A result-type that the registry does not know, or none (FLD-17).
     ResultTypeUnknown => "result-type-unknown",
+    /// No sending-mta-ip, though sessions with a mail host failed (FLD-18).
+    SendingIpMissing => "sending-ip-missing",
     /// An address that is none (FLD-18).
     AddressInvalid => "address-invalid",
+    /// A receiving-mx-hostname that is no name (FLD-18).
+    MxHostnameInvalid => "mx-hostname-invalid",
     /// A key of an early draft or a misread one (FLD-20).
     OtherKeyName => "other-key-name",
     /// A value of another type than the specification says.
     ValueType => "value-type",
-    /// More policies, details or lines than are kept.
+    /// More policies, details, lines or characters than are kept. The sums hold all.
     Truncated => "truncated",
+}
+
+/// The quirks that were seen so far, while a report is read: cheap to add to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::protocol::tls_rpt) struct Seen(u64);
+
+// A bit each.
+const _: () = assert!(Quirk::ALL.len() <= 64);
+
+impl Seen {
+    pub(in crate::protocol::tls_rpt) const fn add(&mut self, quirk: Quirk) {
+        self.0 |= 1 << quirk as u32;
+    }
+
+    pub(in crate::protocol::tls_rpt) const fn has(self, quirk: Quirk) -> bool {
+        self.0 & 1 << quirk as u32 != 0
+    }
+
+    pub(in crate::protocol::tls_rpt) fn into_quirks(self) -> Quirks {
+        Quirk::ALL.iter().copied().filter(|quirk| self.has(*quirk)).collect()
+    }
 }

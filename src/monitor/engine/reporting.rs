@@ -1,0 +1,146 @@
+//! The keeper and the intake of reports: what was filed goes into the fleet, and the ways in follow the configuration.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tokio::{
+    sync::mpsc,
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{GRACE, Keeper};
+use crate::{
+    config::Settings,
+    monitor::{
+        Intake,
+        intake::{INCOMING, IntakeNews, MailboxPace, mailboxes, watch_folder, watch_mailbox},
+    },
+    net::{ImapConnector, now},
+};
+
+/// The keeper's end of the intake.
+pub(super) struct Desk {
+    pub(super) intake: Intake,
+    pub(super) news: mpsc::Receiver<IntakeNews>,
+    pub(super) filer: JoinHandle<()>,
+    pub(super) sources: Sources,
+}
+
+/// The ways in that are watched from here.
+pub(super) struct Sources {
+    state: Option<PathBuf>,
+    stop: CancellationToken,
+    folders: CancellationToken,
+    mailboxes: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Sources {
+    pub(super) fn start(
+        intake: &Intake,
+        settings: &Settings,
+        imap: &ImapConnector,
+        state: Option<&Path>,
+        stop: &CancellationToken,
+    ) -> Self {
+        let mut sources = Self {
+            state: state.map(Path::to_owned),
+            stop: stop.clone(),
+            folders: stop.child_token(),
+            mailboxes: stop.child_token(),
+            tasks: TaskTracker::new(),
+        };
+        sources.begin_folders(intake, settings);
+        sources.begin_mailboxes(intake, settings, imap);
+        sources
+    }
+
+    /// Ends the watch over the folders of the settings before, and begins that of the new ones. What was under way and is not
+    /// acknowledged is taken up again, and counts once.
+    pub(super) fn renew_folders(&mut self, intake: &Intake, settings: &Settings) {
+        self.folders.cancel();
+        self.folders = self.stop.child_token();
+        self.begin_folders(intake, settings);
+    }
+
+    /// The same for the mailboxes, which are reached through the new resolver and trust store.
+    pub(super) fn renew_mailboxes(&mut self, intake: &Intake, settings: &Settings, imap: &ImapConnector) {
+        self.mailboxes.cancel();
+        self.mailboxes = self.stop.child_token();
+        self.begin_mailboxes(intake, settings, imap);
+    }
+
+    fn begin_folders(&mut self, intake: &Intake, settings: &Settings) {
+        let configured = settings.reports.folders().into_iter().map(Path::to_owned);
+        let incoming = self.state.iter().map(|state| state.join(INCOMING));
+        for folder in configured.chain(incoming) {
+            self.tasks.spawn(watch_folder(intake.clone(), folder, self.folders.clone()));
+        }
+    }
+
+    fn begin_mailboxes(&mut self, intake: &Intake, settings: &Settings, imap: &ImapConnector) {
+        for account in mailboxes(settings) {
+            let intake = intake.clone();
+            let submit = move |raw| {
+                let intake = intake.clone();
+                async move { intake.submit(raw).await }
+            };
+            let stop = self.mailboxes.clone();
+            self.tasks.spawn(watch_mailbox(imap.clone(), account, MailboxPace::default(), submit, stop));
+        }
+    }
+}
+
+impl Desk {
+    /// Waits until nothing is filed any more. The keeper listens no longer: what is filed now is in the store, and shown by the next
+    /// run.
+    pub(super) async fn close(self) {
+        drop(self.news);
+        self.sources.tasks.close();
+        let ended = timeout(GRACE, async {
+            self.sources.tasks.wait().await;
+            self.filer.await
+        });
+        match ended.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the intake of reports did not stop cleanly"),
+            Err(_) => tracing::debug!("a report was cut short; it stays where it came from"),
+        }
+    }
+}
+
+impl Keeper {
+    pub(super) fn told(&mut self, news: IntakeNews) {
+        match news {
+            IntakeNews::Filed(filing) => self.fleet.reports_filed(*filing, now()),
+            IntakeNews::Restored(kept) => self.fleet.restore_reports(kept.domains, kept.intake, now()),
+        }
+        self.publish_soon();
+    }
+
+    /// When a counter that is new may be shown.
+    pub(super) fn next_grown_up(&self) -> Option<Instant> {
+        let at = self.fleet.next_grown_up()?;
+        // A little later, so that the clocks agree that it is time.
+        Some(Instant::now() + at.since(now()) + Duration::from_millis(10))
+    }
+
+    pub(super) fn grow_up(&mut self) {
+        self.fleet.grow_up(now());
+        self.publish_soon();
+    }
+
+    /// Hands new settings to the intake.
+    pub(super) fn configure_intake(&mut self, before: &Settings) {
+        let Some(desk) = &mut self.desk else { return };
+        desk.intake.configure(&self.settings, self.edges.resolver.clone());
+        if before.reports != self.settings.reports {
+            desk.sources.renew_folders(&desk.intake, &self.settings);
+        }
+        desk.sources.renew_mailboxes(&desk.intake, &self.settings, &self.edges.imap);
+    }
+}

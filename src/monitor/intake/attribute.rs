@@ -1,0 +1,159 @@
+//! Which configured domains a report is about. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    protocol::tls_rpt::{PolicyType, ReportedPolicy},
+    terms::{MxHost, PolicyDomain},
+};
+
+/// So many domains share in what is reported about one mail host; beyond it nothing is attributed unless the report names its
+/// domain. Hosters' pools serve more domains than that, and one small report must not write a hundred thousand rows.
+const SHARING_MOST: usize = 1000;
+
+/// What is configured, and which mail hosts it uses.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Territory<'a> {
+    pub(super) domains: &'a BTreeSet<PolicyDomain>,
+    /// The configured domains that use a mail host.
+    pub(super) users: &'a BTreeMap<MxHost, BTreeSet<PolicyDomain>>,
+}
+
+/// What a report says beside its policies of the domain that it is about.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Hints<'a> {
+    /// TLS-Report-Domain.
+    pub(super) report_domain: Option<&'a PolicyDomain>,
+    /// The name of the file.
+    pub(super) named_domain: Option<&'a PolicyDomain>,
+}
+
+/// The policies of a report by configured domain.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Attribution {
+    pub(super) shares: BTreeMap<PolicyDomain, Vec<ReportedPolicy>>,
+    /// Policies about anything else.
+    pub(super) foreign: u64,
+}
+
+/// Gives each policy to its own domain; one about a mail host (a `tlsa` policy names the TLSA base domain, RFC 8460 §4.4) to
+/// the domains that use the host.
+pub(super) fn attribute(policies: &[ReportedPolicy], hints: Hints<'_>, territory: Territory<'_>) -> Attribution {
+    let mut attribution = Attribution::default();
+    for policy in policies {
+        let domains = concerned(policy, hints, territory);
+        if domains.is_empty() {
+            attribution.foreign += 1;
+        }
+        for domain in domains {
+            attribution.shares.entry(domain.clone()).or_default().push(policy.clone());
+        }
+    }
+    if policies.is_empty()
+        && let Some(domain) = hinted(hints).filter(|domain| territory.domains.contains(*domain))
+    {
+        // It says that nothing was sent, and that its sender is there.
+        attribution.shares.insert(domain.clone(), Vec::new());
+    }
+    attribution
+}
+
+fn hinted(hints: Hints<'_>) -> Option<&PolicyDomain> {
+    hints.report_domain.or(hints.named_domain)
+}
+
+fn concerned<'a>(policy: &ReportedPolicy, hints: Hints<'_>, territory: Territory<'a>) -> Vec<&'a PolicyDomain> {
+    let Some(name) = policy.domain.as_deref() else {
+        // Older senders leave it out (FLD-11).
+        return hinted(hints).and_then(|domain| territory.domains.get(domain)).into_iter().collect();
+    };
+    if let Some(domain) = territory.domains.get(name) {
+        return vec![domain];
+    }
+    if policy.policy_type != PolicyType::Tlsa {
+        return Vec::new();
+    }
+    let Some(users) = territory.users.get(name) else { return Vec::new() };
+    if let Some(domain) = hinted(hints).and_then(|domain| users.get(domain)) {
+        return vec![domain];
+    }
+    if users.len() > SHARING_MOST { Vec::new() } else { users.iter().collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn domain(name: &str) -> PolicyDomain {
+        PolicyDomain::parse(name).unwrap()
+    }
+
+    fn policy(policy_type: PolicyType, name: Option<&str>) -> ReportedPolicy {
+        ReportedPolicy { policy_type, domain: name.map(str::to_owned), successful: 1, ..ReportedPolicy::default() }
+    }
+
+    /// Who gets how many policies of these, and how many are foreign. Configured are a.test and b.test, which share mx.test, and
+    /// c.test, which has its own.
+    fn given(policies: &[ReportedPolicy], report_domain: Option<&str>, named_domain: Option<&str>) -> (String, u64) {
+        let domains = ["a.test", "b.test", "c.test"].map(domain).into();
+        let host = |name: &str| MxHost::parse(name).unwrap();
+        let users = BTreeMap::from([
+            (host("mx.test"), ["a.test", "b.test"].map(domain).into()),
+            (host("mx.c.test"), [domain("c.test")].into()),
+        ]);
+        let (report_domain, named_domain) = (report_domain.map(domain), named_domain.map(domain));
+        let hints = Hints { report_domain: report_domain.as_ref(), named_domain: named_domain.as_ref() };
+        let found = attribute(policies, hints, Territory { domains: &domains, users: &users });
+        let shares = found.shares.iter().map(|(name, policies)| format!("{name}:{}", policies.len()));
+        (shares.collect::<Vec<_>>().join(" "), found.foreign)
+    }
+
+    #[test]
+    fn each_policy_goes_to_its_own_domain() {
+        use PolicyType::{NoPolicyFound, Sts, Tlsa};
+        let policies =
+            [policy(Sts, Some("a.test")), policy(Tlsa, Some("a.test")), policy(NoPolicyFound, Some("b.test"))];
+        assert_eq!(given(&policies, None, None), ("a.test:2 b.test:1".into(), 0));
+        assert_eq!(given(&policies, Some("c.test"), None), ("a.test:2 b.test:1".into(), 0), "the body wins (REP-20)");
+        let mixed = [policy(Sts, Some("a.test")), policy(Sts, Some("x.test")), policy(Tlsa, Some("mx.x.test"))];
+        assert_eq!(given(&mixed, None, None), ("a.test:1".into(), 2));
+        assert_eq!(given(&[policy(Sts, Some("sub.a.test"))], None, None), (String::new(), 1));
+    }
+
+    #[test]
+    fn a_mail_host_belongs_to_those_who_use_it() {
+        use PolicyType::{NoPolicyFound, Sts, Tlsa};
+        let shared = [policy(Tlsa, Some("mx.test"))];
+        assert_eq!(given(&shared, None, None), ("a.test:1 b.test:1".into(), 0));
+        assert_eq!(given(&shared, Some("b.test"), None), ("b.test:1".into(), 0));
+        assert_eq!(given(&shared, None, Some("b.test")), ("b.test:1".into(), 0));
+        assert_eq!(given(&shared, Some("c.test"), None), ("a.test:1 b.test:1".into(), 0), "c.test does not use it");
+        assert_eq!(given(&shared, Some("x.test"), None), ("a.test:1 b.test:1".into(), 0));
+        assert_eq!(given(&[policy(Tlsa, Some("mx.c.test"))], None, None), ("c.test:1".into(), 0));
+        // Only `tlsa` names hosts.
+        assert_eq!(given(&[policy(Sts, Some("mx.test")), policy(NoPolicyFound, Some("mx.test"))], None, None).1, 2);
+    }
+
+    #[test]
+    fn a_policy_without_a_domain_is_that_of_the_mail_or_the_file() {
+        let nameless = [policy(PolicyType::NoPolicyFound, None)];
+        assert_eq!(given(&nameless, Some("a.test"), Some("b.test")), ("a.test:1".into(), 0));
+        assert_eq!(given(&nameless, None, Some("b.test")), ("b.test:1".into(), 0));
+        assert_eq!(given(&nameless, Some("x.test"), Some("b.test")), (String::new(), 1), "the mail says whose it is");
+        assert_eq!(given(&nameless, None, None), (String::new(), 1));
+        assert_eq!(given(&[], Some("a.test"), None), ("a.test:0".into(), 0), "policies may be empty (FLD-07)");
+        assert_eq!(given(&[], None, None), (String::new(), 0));
+    }
+
+    #[test]
+    fn a_host_of_very_many_is_nobody_s_unless_the_report_says_whose() {
+        let all: BTreeSet<PolicyDomain> = (0..=SHARING_MOST).map(|n| domain(&format!("d{n}.test"))).collect();
+        let users = BTreeMap::from([(MxHost::parse("mx.test").unwrap(), all.clone())]);
+        let territory = Territory { domains: &all, users: &users };
+        let policies = [policy(PolicyType::Tlsa, Some("mx.test"))];
+        assert_eq!(attribute(&policies, Hints::default(), territory).foreign, 1);
+        let one = domain("d7.test");
+        let hints = Hints { report_domain: Some(&one), ..Hints::default() };
+        assert!(attribute(&policies, hints, territory).shares.into_keys().eq([one.clone()]));
+    }
+}

@@ -1,0 +1,18 @@
+//! TLS reports (RFC 8460): from whoever sends them, over the bytes and the counters, to those who ask.
+
+mod faces;
+mod faces_api;
+mod faces_files;
+mod intake;
+mod intake_attack;
+mod intake_dkim;
+mod intake_folders;
+mod intake_posts;
+mod made;
+mod reader;
+mod reader_corpus;
+mod reader_limits;
+mod reader_mail;
+mod reader_quirks;
+mod reader_vectors;
+mod signing;
