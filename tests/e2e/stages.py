@@ -181,7 +181,7 @@ class Stages:
         flaky, flaky_mx = self.world.table.domains["flaky.test"], self.world.table.hosts["mx.flaky.test"]
         since = time.monotonic()
 
-        self.serve_certificate(flaky_mx.name, "expired")
+        self.world.serve_certificate(flaky_mx.name, "expired")
         self.exporter.configure(added=(late.name,))
         self.exporter.hang_up()
         blocked = Row('sum by (state) (smtptls_domain_delivery{domain="flaky.test"})', {"blocked": 1})
@@ -193,7 +193,7 @@ class Stages:
             30,
         )
 
-        self.serve_certificate(flaky_mx.name, "good")
+        self.world.serve_certificate(flaky_mx.name, "good")
         self.exporter.configure(broken="no_such_key: 1\n")
         self.report.check("reload: a broken file is refused", self.reload_refused)
         here = Row("count(smtptls_domain_info)", len(self.world.table.configured()) + 1)
@@ -234,11 +234,6 @@ class Stages:
             protected = f'count_over_time(smtptls_domain_delivery{{domain="{name}",state="protected"}}[{span}])'
             rows.append(Row(f"sum({protected}) - sum(count_over_time(up[{span}]))", 0))
         return rows
-
-    def serve_certificate(self, host: str, certificate: str) -> None:
-        """Put a certificate in place under the running server."""
-        self.world.postfix.install(host, certificate)
-        self.world.postfix.reload()
 
     def reload_refused(self) -> None:
         status, text = self.exporter.request("/-/reload", "POST")

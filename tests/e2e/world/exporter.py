@@ -21,9 +21,9 @@ CONFIGURATION = """
 resolver: {{servers: ["{resolver}"], dnssec: {dnssec}, trust_anchor_file: {anchor}, timeout: 1s}}
 probe:
   interval: {interval}s
-  mx_interval: {interval}s
-  retry_interval: {interval}s
-  policy_retry_interval: {interval}s
+  mx_interval: {mx_interval}s
+  retry_interval: {retry_interval}s
+  policy_retry_interval: {policy_retry_interval}s
   timeout: 4s
   helo_name: monitor.e2e.test
   families: [{families}]
@@ -31,6 +31,7 @@ probe:
   roots: none
   legacy_tls: {legacy_tls}
   allow_private_addresses: true
+thresholds: {{publication_grace: {publication_grace}s}}
 domains: [{domains}]
 """
 
@@ -57,16 +58,22 @@ MODES = {
 class Exporter:
     """The built binary."""
 
-    def __init__(self, binary: Path, world: MailWorld):
+    # Seconds; the grace is the default.
+    times = {
+        "interval": INTERVAL, "mx_interval": INTERVAL, "retry_interval": INTERVAL, "policy_retry_interval": INTERVAL,
+        "publication_grace": 600,
+    }
+
+    def __init__(self, binary: Path, world: MailWorld, name: str = "exporter", address: tuple[str, int] = EXPORTER):
         self.binary = binary
         self.world = world
-        self.folder = world.folder / "exporter"
+        self.folder = world.folder / name
         self.configuration = self.folder / "smtptls-exporter.yml"
         self.log = self.folder / "exporter.log"
-        self.url = "http://{}:{}".format(*EXPORTER)
-        self.serve = [binary, "serve", "--config.file", self.configuration, "--web.listen-address", "{}:{}".format(*EXPORTER)]
+        self.url = "http://{}:{}".format(*address)
+        self.serve = [binary, "serve", "--config.file", self.configuration, "--web.listen-address", "{}:{}".format(*address)]
         self.state = self.folder / "data"
-        self.daemon = Daemon("exporter", self.serve, self.log, self.folder)
+        self.daemon = Daemon(name, self.serve, self.log, self.folder)
         self.legacy_tls = True
         self.configure()
         self.configure_check()
@@ -85,9 +92,12 @@ class Exporter:
         """
         if legacy_tls is not None:
             self.legacy_tls = legacy_tls
-        names = [domain.name for domain in self.world.table.configured()]
         sources = self.report_sources(authentication) if reports else ""
-        self.write(self.configuration, self.text("auto", DNS_RESOLVER, (*names, *added), self.legacy_tls) + sources + broken)
+        self.write(self.configuration, self.text("auto", DNS_RESOLVER, (*self.domains(), *added), self.legacy_tls) + sources + broken)
+
+    def domains(self) -> list[str]:
+        """The domains that it is told at its start."""
+        return [domain.name for domain in self.world.table.configured()]
 
     def report_sources(self, authentication: str) -> str:
         """The part of the configuration about reports."""
@@ -115,7 +125,7 @@ class Exporter:
             resolver=resolver,
             dnssec=dnssec,
             anchor=self.world.unbound.anchor,
-            interval=INTERVAL,
+            **self.times,
             families="ip4, ip6" if self.world.ipv6 else "ip4",
             root=self.world.pki.root,
             legacy_tls=str(legacy_tls).lower(),

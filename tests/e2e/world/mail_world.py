@@ -1,13 +1,14 @@
 """The whole world: started in order, stopped in the opposite one."""
 
+import dataclasses
 import socket
 import time
 from pathlib import Path
 
 from .dns import Knot
 from .domains import (
-    CLOSED, DNS_AUTHORITY, DNS_PLAIN_RESOLVER, DNS_RESOLVER, DNS_STRIPPING_FORWARDER, EXPORTER, IMAP, POLICY_HOSTS, PROMETHEUS,
-    REPORTS_HTTPS, REPORTS_MX, table,
+    ALERTMANAGER, ALERTS_EXPORTER, ALERTS_PROMETHEUS, CLOSED, DNS_AUTHORITY, DNS_PLAIN_RESOLVER, DNS_RESOLVER,
+    DNS_STRIPPING_FORWARDER, EXPORTER, IMAP, POLICY_HOSTS, PROMETHEUS, RECEIVER, RECEIVER_SMTP, REPORTS_HTTPS, REPORTS_MX, table,
 )
 from .dovecot import Dovecot
 from .nginx import Nginx
@@ -54,6 +55,27 @@ class MailWorld:
             took[name] = took.get(name, 0) + time.monotonic() - began
         return took
 
+    def change_host(self, name: str, **changes) -> None:
+        """Let a mail host be otherwise, its records apart."""
+        self.table.hosts[name] = dataclasses.replace(self.table.hosts[name], **changes)
+        self.postfix.refresh()
+
+    def change_domain(self, name: str, **changes) -> None:
+        """Let the policy or the records of a domain be otherwise."""
+        before = self.table.domains[name]
+        after = dataclasses.replace(before, **changes)
+        self.table.domains[name] = after
+        # The policy first, as RFC 8461 section 3.1 has it: the new id tells that it can be had.
+        if after.policy != before.policy:
+            self.nginx.refresh()
+        if dataclasses.replace(after, policy=before.policy) != before:
+            self.knot.refresh(name)
+
+    def serve_certificate(self, host: str, certificate: str) -> None:
+        """Put a certificate in place under the running server. The TLSA records stay."""
+        self.postfix.install(host, certificate)
+        self.postfix.reload()
+
     def sockets(self) -> list[tuple[str, int, int]]:
         """Every address that a server of this world uses, and the one where nobody must listen."""
         tcp, udp = socket.SOCK_STREAM, socket.SOCK_DGRAM
@@ -65,7 +87,7 @@ class MailWorld:
             *((address, 25, tcp) for address in (*mail, REPORTS_MX, CLOSED)),
             (IMAP, 993, tcp),
             (*PROMETHEUS, tcp),
-            (*EXPORTER, tcp),
+            *((*address, tcp) for address in (EXPORTER, ALERTS_EXPORTER, ALERTS_PROMETHEUS, ALERTMANAGER, RECEIVER, RECEIVER_SMTP)),
             (*REPORTS_HTTPS, tcp),
         ]
 

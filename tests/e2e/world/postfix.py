@@ -97,14 +97,23 @@ class Postfix:
             folder=self.folder, mail=self.mail, recipient=RECIPIENT, imap_recipient=IMAP_RECIPIENT, owner=OWNER
         )
         (self.settings / "main.cf").write_text(main)
-        lines = [self.service(host, address) for host in self.world.served_hosts() for address in host.addresses]
-        (self.settings / "master.cf").write_text(MASTER.format(reports=REPORTS_MX) + "\n".join(lines) + "\n")
+        self.write_services()
         for host in self.world.served_hosts():
             if host.certificate != "none":
                 self.install(host.name, host.certificate)
         run("postfix", "-c", self.settings, "start")
         addresses = [REPORTS_MX, *(address for host in self.world.served_hosts() for address in host.addresses)]
         wait_until(lambda: all(listens(address, 25) for address in addresses), "postfix ready")
+
+    def write_services(self) -> None:
+        """master.cf, from the table of the world."""
+        lines = [self.service(host, address) for host in self.world.served_hosts() for address in host.addresses]
+        (self.settings / "master.cf").write_text(MASTER.format(reports=REPORTS_MX) + "\n".join(lines) + "\n")
+
+    def refresh(self) -> None:
+        """Offer what the table says now."""
+        self.write_services()
+        self.reload()
 
     def service(self, host: MailHost, address: str) -> str:
         """The line of one address. The log names the mail host in the place of `postfix`."""
