@@ -9,6 +9,24 @@ ROOT = pathlib.Path(__file__).parent.parent.parent
 URL = "https://github.com/smtptls/smtptls-exporter/blob/main/docs/runbooks/"
 
 
+# A page is to hold its ticket back, and may become true an evaluation later than it: five minutes at the most, twice.
+AHEAD = 10
+
+
+def pages_after_tickets(rules):
+    """The alerts whose ticket would come before their page, or so soon after it that it may overtake it."""
+    waits = {}
+    for rule in re.split(r"\n +- (?=alert:|record:)", rules):
+        found = re.match(r"alert: (\w+)", rule)
+        wait, severity = (re.search(rf"\n +{key}: (\w+)", rule) for key in ("for", "severity"))
+        if found:
+            minutes = int(wait[1][:-1]) * {"m": 1, "h": 60}[wait[1][-1]] if wait else 0
+            waits.setdefault(found[1], {})[severity[1]] = minutes
+    both = {name: by for name, by in waits.items() if {"critical", "warning"} <= by.keys()}
+    return [f"{name}: the ticket waits {by['warning']} min, its page {by['critical']}" for name, by in both.items()
+            if by["warning"] < by["critical"] + AHEAD] or ([] if len(both) > 5 else [f"only {len(both)} alerts are both page and ticket"])
+
+
 def main():
     wrong, names, tests = [], set(), ""
     for file in sorted((ROOT / "alerts/tests").glob("*.yml")):
@@ -26,6 +44,7 @@ def main():
                            re.escape(f"runbook_url: {URL}{name}.md\n"), r"dashboard_url: /d/smtptls-\w+"):
                 if not re.search(wanted, rule + "\n"):
                     wrong.append(f"{file.name}: {name} has no {wanted}")
+    wrong += pages_after_tickets("".join(file.read_text() for file in rules))
     for name in sorted(names):
         quiet = re.search(rf"alertname: {name}, exp_alerts: \[\]", tests)
         firing = re.search(rf"alertname: {name}\n\s+exp_alerts:\n", tests)

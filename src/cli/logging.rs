@@ -67,6 +67,8 @@ pub fn start(level: Level, format: Format) {
     let filter = Targets::new()
         .with_default(LevelFilter::ERROR)
         .with_target("hickory_net", LevelFilter::OFF)
+        // It writes down what it sends, the password among it.
+        .with_target("async_imap", LevelFilter::OFF)
         .with_target("smtptls_exporter", level.filter());
     let layer = match format {
         Format::Logfmt => layer().event_format(Logfmt).fmt_fields(Logfmt).with_writer(io::stderr).boxed(),

@@ -309,23 +309,25 @@ section! {
 section! {
     /// An IMAP mailbox that receives reports.
     Imap requires server requires user {
-        /// The server.
+        /// The server; its certificate has to be for this name.
         #[schemars(required)]
         server: MxHost,
+        /// The port, of IMAP over TLS; 993 if null. A port that begins without TLS (143) is of no use.
+        port: Port,
         /// The user.
         #[schemars(required)]
         user: String,
         /// How to log in: password or xoauth2.
         auth: ImapAuth,
-        /// The file that holds the password.
+        /// The file that holds the password; read at each login.
         #[schemars(with = "Option<String>")]
         password_file: PathBuf,
-        /// The file that holds the token.
+        /// The file that holds the access token; read at each login.
         #[schemars(with = "Option<String>")]
         token_file: PathBuf,
-        /// The folder.
+        /// The folder; INBOX if null. As the server spells it: with other letters than ASCII in modified UTF-7.
         folder: String,
-        /// Where a report goes once it is read.
+        /// The folder where a message goes once it is stored; it is made if it is missing. If null, it stays and is marked.
         move_to: String,
     }
 }

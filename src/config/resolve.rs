@@ -58,6 +58,9 @@ pub(super) fn shown(duration: Duration) -> HumanDuration {
     HumanDuration(duration)
 }
 
+/// RFC 3501 §2.1.
+const IMAP_WITHOUT_TLS: u16 = 143;
+
 impl Resolver<'_, '_> {
     pub(super) fn settings(&mut self, file: File) -> Settings {
         let defaults = Settings::default();
@@ -360,8 +363,26 @@ impl Resolver<'_, '_> {
             if !given {
                 self.reader.error(imap.mark, format!("`{key}` is missing here"), None);
             }
+            if let Some(port) = imap.value.port.filter(|port| port.value.port() == IMAP_WITHOUT_TLS) {
+                let message = "port 143 begins without TLS, and STARTTLS is not spoken here";
+                self.reader.unexpected(port.mark, message.to_owned(), "the port of IMAP over TLS, mostly 993", None);
+            }
+            for folder in imap.value.folder.iter().chain(&imap.value.move_to) {
+                let is_plain = !folder.value.is_empty() && folder.value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+                if !is_plain {
+                    let message = format!("{:?} is no name of an IMAP folder", folder.value);
+                    let expected = "ASCII: other letters in modified UTF-7 (RFC 3501 section 5.1.3)";
+                    self.reader.unexpected(folder.mark, message, expected, None);
+                }
+            }
         }
-        file::Reports { authentication: written.authentication.or(default.authentication), ..written }
+        let mut imap = written.imap;
+        for one in imap.iter_mut().flat_map(|list| &mut list.value) {
+            for path in [&mut one.value.password_file, &mut one.value.token_file].into_iter().flatten() {
+                path.value = self.base.join(&path.value);
+            }
+        }
+        file::Reports { authentication: written.authentication.or(default.authentication), imap, ..written }
     }
 
     fn state(&mut self, written: file::State, default: file::State) -> file::State {

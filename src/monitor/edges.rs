@@ -10,8 +10,8 @@ use crate::{
     config::{DnssecMode, RootSource, ServerSetting, Settings},
     facts::AddressObservation,
     net::{
-        DialOptions, FetchOptions, FetchTimeouts, PolicyFetcher, RootChoice, RootsError, SmtpOptions, SmtpProber,
-        SmtpTimeouts, TlsClient, TlsSetupError, load_roots,
+        DialOptions, FetchOptions, FetchTimeouts, ImapConnector, ImapTimeouts, PolicyFetcher, RootChoice, RootsError,
+        SmtpOptions, SmtpProber, SmtpTimeouts, TlsClient, TlsSetupError, load_roots,
         resolver::{DnssecChoice, Families, Resolver, ResolverOptions, ResolverSetupError, ServerChoice, TrustAnchors},
     },
     terms::MxHost,
@@ -25,6 +25,8 @@ pub struct Edges {
     pub(crate) smtp: SmtpProber,
     canary: SmtpProber,
     pub(crate) policy: PolicyFetcher,
+    /// To the mailboxes that receive reports.
+    pub(crate) imap: ImapConnector,
     /// What is known of the destinations of reports.
     pub(crate) destinations: Arc<Destinations>,
     pub(crate) politeness: Arc<Politeness>,
@@ -78,7 +80,10 @@ impl Edges {
             RootSource::System => RootChoice::System,
             RootSource::None => RootChoice::None,
         };
-        let tls = Arc::new(TlsClient::new(load_roots(choice, probe.ca_file.as_deref())?)?);
+        let roots = load_roots(choice, probe.ca_file.as_deref())?;
+        let families = Families { ip4: probe.families.ip4, ip6: probe.families.ip6 };
+        let imap = ImapConnector::new(resolver.clone(), families, &roots, ImapTimeouts::default())?;
+        let tls = Arc::new(TlsClient::new(roots)?);
         let dial = DialOptions { allow_private_addresses: probe.allow_private_addresses };
         let smtp = SmtpOptions {
             port: probe.smtp_port,
@@ -103,7 +108,8 @@ impl Edges {
             ),
             destinations: Arc::default(),
             politeness: Arc::new(Politeness::new(limits(settings))),
-            families: Families { ip4: probe.families.ip4, ip6: probe.families.ip6 },
+            imap,
+            families,
             max_mx: probe.max_mx,
             max_addresses: probe.max_addresses,
             surveys: probe.legacy_tls,

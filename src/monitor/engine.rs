@@ -136,7 +136,7 @@ impl Monitor {
             telemetry: telemetry.clone(),
             stop: stop.clone(),
         });
-        let sources = Sources::start(&intake, &settings, state, &stop);
+        let sources = Sources::start(&intake, &settings, &edges.imap, state, &stop);
         let mut keeper = Keeper {
             fleet,
             schedule: Schedule::default(),

@@ -17,7 +17,7 @@ mod vantage;
 pub use check::{Looked, check, check_after};
 pub use edges::{Edges, EdgesError};
 pub use engine::{Monitor, ReconfigureError, Reconfigurer, StartError};
-pub use intake::{INCOMING, Intake, Postponed, RawReport, Receipt};
+pub use intake::{INCOMING, Intake, MailboxPace, Postponed, RawReport, Receipt, mailboxes, watch_mailbox};
 pub use scribe::{Kept, SharedStore};
 pub use snapshot::{DomainState, HostState, Snapshot};
 pub use telemetry::{DnsCounters, DnsSource, ProbeGuard, ProbeKind, RESULT_TYPES, Telemetry, TelemetryError};

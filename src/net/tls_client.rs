@@ -58,6 +58,12 @@ pub struct TlsClient {
 #[error("TLS cannot be set up: {0}")]
 pub struct TlsSetupError(String);
 
+impl TlsSetupError {
+    pub(super) fn new(error: &Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
 /// Why there is no encrypted stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum HandshakeFailure {
@@ -87,7 +93,7 @@ impl TlsClient {
         let verifier = Arc::new(SignatureOnly { algorithms: provider.signature_verification_algorithms });
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS13, &TLS12])
-            .map_err(|error| TlsSetupError(error.to_string()))?
+            .map_err(|error| TlsSetupError::new(&error))?
             .dangerous()
             .with_custom_certificate_verifier(verifier)
             .with_no_client_auth();

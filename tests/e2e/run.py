@@ -11,6 +11,7 @@ from pathlib import Path
 # Nothing of the run stays behind, in the checkout neither.
 sys.dont_write_bytecode = True
 
+from alerts import AlertsStage
 from compare import print_comparison
 from report import Report
 from stages import Stages
@@ -82,6 +83,13 @@ def stages(report: Report, run: Stages, world_only: bool) -> None:
     if report.wants_stage("check"):
         report.stage("check: the command")
         run.check()
+    if report.wants_stage("alerts"):
+        report.stage("alerts: from a fault to the page, with a minute made a second")
+        AlertsStage(report, run.world, run.exporter.binary).run()
+    if report.only == "reports":
+        report.stage("reports: by every way, through restarts")
+        run.reports()
+        return
     if not any(report.wants_stage(stage) for stage in ("scrape", "connections", "faults", "reload", "resolver", "dashboards", "stop")):
         return
     run.start()
@@ -102,6 +110,9 @@ def stages(report: Report, run: Stages, world_only: bool) -> None:
     if report.wants_stage("dashboards"):
         report.stage("dashboards: every query of every panel")
         run.dashboards()
+    if report.wants_stage("reports"):
+        report.stage("reports: by every way, through restarts")
+        run.reports()
     if report.wants_stage("stop"):
         report.stage("stop")
         run.stop()
@@ -146,7 +157,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--exporter", type=Path, metavar="PATH", help="the binary (default: target/release, then target/debug)")
     parser.add_argument("--world-only", action="store_true", help="start and prove the servers, without an exporter")
     parser.add_argument("--compare", action="store_true", help="print what Postfix and ldns say about the DANE of this world")
-    parser.add_argument("--only", metavar="NAME", help="one stage (world, check, scrape, connections, faults, resolver, dashboards, stop) "
+    parser.add_argument("--only", metavar="NAME", help="one stage (world, check, alerts, scrape, connections, faults, resolver, dashboards, reports, stop) "
                         "or whatever concerns one domain or mail host")
     parser.add_argument("--keep", action="store_true", help="leave the servers running afterwards, until Ctrl-C")
     return parser.parse_args()

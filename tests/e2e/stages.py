@@ -10,6 +10,7 @@ from dane_rows import survey_rows
 from dashboards import look
 from expectations import domain_rows, host_rows, monitor_rows
 from report import Report
+from report_intake import ReportsStage
 from rows import ABSENT, Row, problem
 from world.dane_proof import (
     destinations, prove_addresses, prove_dane, prove_old_tls, prove_postfix, prove_tlsa, prove_zone,
@@ -180,7 +181,7 @@ class Stages:
         flaky, flaky_mx = self.world.table.domains["flaky.test"], self.world.table.hosts["mx.flaky.test"]
         since = time.monotonic()
 
-        self.serve_certificate(flaky_mx.name, "expired")
+        self.world.serve_certificate(flaky_mx.name, "expired")
         self.exporter.configure(added=(late.name,))
         self.exporter.hang_up()
         blocked = Row('sum by (state) (smtptls_domain_delivery{domain="flaky.test"})', {"blocked": 1})
@@ -192,7 +193,7 @@ class Stages:
             30,
         )
 
-        self.serve_certificate(flaky_mx.name, "good")
+        self.world.serve_certificate(flaky_mx.name, "good")
         self.exporter.configure(broken="no_such_key: 1\n")
         self.report.check("reload: a broken file is refused", self.reload_refused)
         here = Row("count(smtptls_domain_info)", len(self.world.table.configured()) + 1)
@@ -233,11 +234,6 @@ class Stages:
             protected = f'count_over_time(smtptls_domain_delivery{{domain="{name}",state="protected"}}[{span}])'
             rows.append(Row(f"sum({protected}) - sum(count_over_time(up[{span}]))", 0))
         return rows
-
-    def serve_certificate(self, host: str, certificate: str) -> None:
-        """Put a certificate in place under the running server."""
-        self.world.postfix.install(host, certificate)
-        self.world.postfix.reload()
 
     def reload_refused(self) -> None:
         status, text = self.exporter.request("/-/reload", "POST")
@@ -328,6 +324,11 @@ class Stages:
             time.sleep(2)
         expect("queries without data", wrong, [])
         self.report.note(f"{count} queries; {len(excused)} find nothing for a reason that dashboards.py states")
+
+    def reports(self) -> None:
+        """TLS reports, with a monitor that begins anew."""
+        self.exporter.stop()
+        ReportsStage(self.report, self.world, self.exporter, self.poll).run()
 
     def stop(self) -> None:
         """SIGTERM."""

@@ -3,8 +3,9 @@
 Nothing here is taken from what the exporter prints: the verdicts follow from RFC 8461, RFC 7672 and the definitions of delivery.
 """
 
-from dane_verdicts import DANE_VERDICTS
+from dane_verdicts import DANE_VERDICTS, MATCH, NO_STS
 from expected import Expected
+from world.domains import ALERTS
 
 VERDICTS = {
     # Enforce, and every address of both MX passes.
@@ -64,4 +65,12 @@ VERDICTS = {
         "unprotected", 0, {"sts-record-missing": "info"}, {"mx.sha1cert.test certificate-weak": "warning"},
         optional=("certificate-untrusted",),
     ),
+    # For the stage of the alerts, which breaks them later.
+    **{
+        f"{name}.{ALERTS}": Expected("protected")
+        for name in ("steady", "expired", "dropped", "moved", "sameid1", "sameid2", "customer1", "customer2", "customer3")
+    },
+    # By DANE alone, and by both.
+    f"tlsa.{ALERTS}": Expected("protected", 0, NO_STS, hosts={f"mx.tlsa.{ALERTS}": MATCH}),
+    f"both.{ALERTS}": Expected("protected", hosts={f"mx.both.{ALERTS}": MATCH}),
 } | DANE_VERDICTS

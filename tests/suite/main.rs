@@ -17,6 +17,7 @@ mod corpus;
 mod dane;
 mod dashboards;
 mod history;
+mod imap;
 mod invariants;
 mod misbehaviours;
 mod monitor;

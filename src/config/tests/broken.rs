@@ -198,6 +198,12 @@ const BROKEN: &[(&str, &str)] = &[
          1:116 error: \"DKIM\" is not known here | one of dkim, trusted-header, none | did you mean `dkim`?\n",
     ),
     (
+        "reports: {imap: [{server: a.example, user: a, password_file: a, port: 143, folder: Entw\u{fc}rfe, move_to: ''}]}",
+        "1:71 error: port 143 begins without TLS, and STARTTLS is not spoken here | the port of IMAP over TLS, mostly 993\n\
+         1:84 error: \"Entw\u{fc}rfe\" is no name of an IMAP folder | ASCII: other letters in modified UTF-7 (RFC 3501 section 5.1.3)\n\
+         1:103 error: \"\" is no name of an IMAP folder | ASCII: other letters in modified UTF-7 (RFC 3501 section 5.1.3)\n",
+    ),
+    (
         "state: {retention: 1h, dir: ''}",
         "1:20 error: 1h is too short | 1d to 10y\n\
          1:29 error: the path is empty | a path\n",

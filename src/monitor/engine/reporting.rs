@@ -17,9 +17,9 @@ use crate::{
     config::Settings,
     monitor::{
         Intake,
-        intake::{INCOMING, IntakeNews, watch_folder},
+        intake::{INCOMING, IntakeNews, MailboxPace, mailboxes, watch_folder, watch_mailbox},
     },
-    net::now,
+    net::{ImapConnector, now},
 };
 
 /// The keeper's end of the intake.
@@ -34,35 +34,63 @@ pub(super) struct Desk {
 pub(super) struct Sources {
     state: Option<PathBuf>,
     stop: CancellationToken,
-    running: CancellationToken,
+    folders: CancellationToken,
+    mailboxes: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl Sources {
-    pub(super) fn start(intake: &Intake, settings: &Settings, state: Option<&Path>, stop: &CancellationToken) -> Self {
+    pub(super) fn start(
+        intake: &Intake,
+        settings: &Settings,
+        imap: &ImapConnector,
+        state: Option<&Path>,
+        stop: &CancellationToken,
+    ) -> Self {
         let mut sources = Self {
             state: state.map(Path::to_owned),
             stop: stop.clone(),
-            running: stop.child_token(),
+            folders: stop.child_token(),
+            mailboxes: stop.child_token(),
             tasks: TaskTracker::new(),
         };
-        sources.begin(intake, settings);
+        sources.begin_folders(intake, settings);
+        sources.begin_mailboxes(intake, settings, imap);
         sources
     }
 
-    /// Ends those of the settings before, and begins those of the new ones. What was under way and is not acknowledged is taken up
-    /// again, and counts once.
-    pub(super) fn renew(&mut self, intake: &Intake, settings: &Settings) {
-        self.running.cancel();
-        self.running = self.stop.child_token();
-        self.begin(intake, settings);
+    /// Ends the watch over the folders of the settings before, and begins that of the new ones. What was under way and is not
+    /// acknowledged is taken up again, and counts once.
+    pub(super) fn renew_folders(&mut self, intake: &Intake, settings: &Settings) {
+        self.folders.cancel();
+        self.folders = self.stop.child_token();
+        self.begin_folders(intake, settings);
     }
 
-    fn begin(&mut self, intake: &Intake, settings: &Settings) {
+    /// The same for the mailboxes, which are reached through the new resolver and trust store.
+    pub(super) fn renew_mailboxes(&mut self, intake: &Intake, settings: &Settings, imap: &ImapConnector) {
+        self.mailboxes.cancel();
+        self.mailboxes = self.stop.child_token();
+        self.begin_mailboxes(intake, settings, imap);
+    }
+
+    fn begin_folders(&mut self, intake: &Intake, settings: &Settings) {
         let configured = settings.reports.folders().into_iter().map(Path::to_owned);
         let incoming = self.state.iter().map(|state| state.join(INCOMING));
         for folder in configured.chain(incoming) {
-            self.tasks.spawn(watch_folder(intake.clone(), folder, self.running.clone()));
+            self.tasks.spawn(watch_folder(intake.clone(), folder, self.folders.clone()));
+        }
+    }
+
+    fn begin_mailboxes(&mut self, intake: &Intake, settings: &Settings, imap: &ImapConnector) {
+        for account in mailboxes(settings) {
+            let intake = intake.clone();
+            let submit = move |raw| {
+                let intake = intake.clone();
+                async move { intake.submit(raw).await }
+            };
+            let stop = self.mailboxes.clone();
+            self.tasks.spawn(watch_mailbox(imap.clone(), account, MailboxPace::default(), submit, stop));
         }
     }
 }
@@ -111,7 +139,8 @@ impl Keeper {
         let Some(desk) = &mut self.desk else { return };
         desk.intake.configure(&self.settings, self.edges.resolver.clone());
         if before.reports != self.settings.reports {
-            desk.sources.renew(&desk.intake, &self.settings);
+            desk.sources.renew_folders(&desk.intake, &self.settings);
         }
+        desk.sources.renew_mailboxes(&desk.intake, &self.settings, &self.edges.imap);
     }
 }

@@ -3,6 +3,7 @@
 mod attribute;
 mod filer;
 mod folder;
+mod imap;
 mod labels;
 mod open;
 mod quarantine;
@@ -25,6 +26,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub use self::imap::{MailboxPace, mailboxes, watch_mailbox};
 use self::{
     filer::{Filer, Item},
     labels::Labels,

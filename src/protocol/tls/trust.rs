@@ -71,6 +71,11 @@ impl Roots {
         Self::from_anchors(self.0.iter().chain(others.0.iter()).cloned().collect())
     }
 
+    /// The anchors themselves.
+    pub fn anchors(&self) -> &[TrustAnchor<'static>] {
+        &self.0
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()

@@ -6,9 +6,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from .domains import DNS_AUTHORITY, DNS_RESOLVER, MailHost, Table
+from .domains import DNS_AUTHORITY, DNS_RESOLVER, IMAP, REPORTS_HTTPS, REPORTS_MX, MailHost, Table
 from .pki import Pki
 from .process import Daemon, listens, run
+from .report_mail import REPORTER, SELECTOR, Signer
 from .zones import VALIDITY, ZONES, Zone, zone_of
 
 # Short, because records and servers change during a run.
@@ -50,8 +51,10 @@ zone:
 """
 
 # The start of each zone file.
-HEAD = "$ORIGIN {origin}\n$TTL {ttl}\n@ SOA ns.test. hostmaster.test. 1 3600 600 86400 1\n@ NS ns.test.\n"
+HEAD = "$ORIGIN {origin}\n$TTL {ttl}\n@ SOA ns.test. hostmaster.test. {serial} 3600 600 86400 1\n@ NS ns.test.\n"
 NAME_SERVER = f"ns.test. A {DNS_AUTHORITY}\n"
+# The authority raises the serial itself when it signs: a zone that is written anew is ahead of that.
+SERIAL_STEP = 1000
 # The algorithms of the keys of zones that are signed beforehand.
 KEYS = {"sha1": ("-a", "RSASHA1", "-b", "2048")}
 ECDSA = ("-a", "ECDSAP256SHA256")
@@ -60,15 +63,18 @@ ECDSA = ("-a", "ECDSAP256SHA256")
 class Knot:
     """The authority. A name in `unserved` is delegated to it, but it has no zone file for it: SERVFAIL."""
 
-    def __init__(self, folder: Path, world: Table, pki: Pki):
+    def __init__(self, folder: Path, world: Table, pki: Pki, signer: Signer):
         self.folder = folder
         self.world = world
         self.pki = pki
+        self.signer = signer
         self.configuration = folder / "knot.conf"
         self.log = folder / "knot.log"
         self.daemon = Daemon("knot", ["knotd", "-c", self.configuration], self.log, folder)
         # When the signatures of the zones that are signed beforehand end.
         self.expiry: dict[str, int] = {}
+        self.delegations = ""
+        self.serial = 0
 
     def start(self) -> None:
         """Make the keys first, so that the DS records and the anchor are known before the zones are signed."""
@@ -81,12 +87,12 @@ class Knot:
         self.configuration.write_text(lines + "".join(f"  - domain: {name}.\n" for name in self.unserved()))
         self.keymgr(".", "generate", "algorithm=ecdsap256sha256", "ksk=true", "zsk=true")
         delegations = {zone.name: self.delegation(zone) for zone in ZONES}
-        root = HEAD.format(origin=".", ttl=TTL) + NAME_SERVER + delegations.pop("test")
+        root = HEAD.format(origin=".", ttl=TTL, serial=1) + NAME_SERVER + delegations.pop("test")
         (self.folder / "root.zone").write_text(root)
+        self.delegations = NAME_SERVER + "".join(delegations.values())
         records = list(self.records())
         for zone in ZONES:
-            own = NAME_SERVER + "".join(delegations.values()) if zone.name == "test" else ""
-            self.write(zone, own + "".join(f"{owner}. {data}\n" for owner, data in records if zone_of(owner) is zone))
+            self.write(zone, records)
         self.daemon.start(lambda: listens(DNS_AUTHORITY, 53) and query("test", "SOA", DNS_AUTHORITY).status == "NOERROR")
 
     def delegation(self, zone: Zone) -> str:
@@ -110,16 +116,25 @@ class Knot:
             ds = ds[:-1] + ("0" if ds[-1] != "0" else "1")
         return f"{ns}{ds}\n"
 
-    def write(self, zone: Zone, records: str) -> None:
+    def write(self, zone: Zone, records: list[tuple[str, str]]) -> None:
         """The zone file; the authority signs it, unless it is to be signed beforehand."""
         path = self.folder / f"{zone.name}.zone"
-        path.write_text(HEAD.format(origin=f"{zone.name}.", ttl=TTL) + records)
+        self.serial += 1
+        head = HEAD.format(origin=f"{zone.name}.", ttl=TTL, serial=self.serial * SERIAL_STEP)
+        own = self.delegations if zone.name == "test" else ""
+        path.write_text(head + own + "".join(f"{owner}. {data}\n" for owner, data in records if zone_of(owner) is zone))
         if zone.signing in VALIDITY:
             begin, end = (int(time.time()) + seconds for seconds in VALIDITY[zone.signing])
             self.expiry[zone.name] = end
             signed = self.folder / f"{zone.name}.signed"
             run("ldns-signzone", "-i", str(begin), "-e", str(end), "-f", signed, path, zone.name, cwd=self.folder)
             signed.rename(path)
+
+    def refresh(self, name: str) -> None:
+        """Serve what the table says now of a name's zone."""
+        zone = zone_of(name)
+        self.write(zone, list(self.records()))
+        run("knotc", "-b", "-c", self.configuration, "zone-reload", f"{zone.name}.")
 
     def keymgr(self, zone: str, *words: str) -> str:
         """Knot's key manager."""
@@ -136,6 +151,11 @@ class Knot:
 
     def records(self):
         """Owner and the rest of every record, from the table of the world."""
+        yield "reports.test", "MX 10 mail.reports.test."
+        yield "mail.reports.test", f"A {REPORTS_MX}"
+        yield "imap.reports.test", f"A {IMAP}"
+        yield "https.reports.test", f"A {REPORTS_HTTPS[0]}"
+        yield f"{SELECTOR}._domainkey.{REPORTER}", f"TXT {self.signer.record()}"
         for name in self.unserved():
             yield name, "NS ns.test."
         for host in self.world.hosts.values():

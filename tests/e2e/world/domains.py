@@ -1,5 +1,6 @@
 """What stands in the world: mail hosts, domains and policies. The servers' settings are all made from this table."""
 
+import itertools
 from dataclasses import dataclass, field
 
 from .zones import security
@@ -13,6 +14,18 @@ DNS_STRIPPING_FORWARDER = "127.77.53.4"
 POLICY_HOSTS = ("127.77.43.1", "127.77.43.2")
 PROMETHEUS = ("127.77.90.1", 9090)
 EXPORTER = ("127.77.90.2", 10461)
+# Where reports by HTTPS are taken.
+REPORTS_HTTPS = ("127.77.90.2", 10463)
+# The mail host and the IMAP server of reports.test.
+REPORTS_MX = "127.77.26.1"
+IMAP = "127.77.26.2"
+# The stage of the alerts has a monitor and a Prometheus of its own.
+ALERTS_EXPORTER = ("127.77.90.3", 10461)
+ALERTS_PROMETHEUS = ("127.77.90.4", 9090)
+ALERTMANAGER = ("127.77.90.5", 9093)
+# Takes the notifications: as a webhook, and as the mail server.
+RECEIVER = ("127.77.90.6", 9095)
+RECEIVER_SMTP = ("127.77.90.6", 2525)
 # Nobody listens here: a connection is refused.
 CLOSED = "127.77.25.250"
 
@@ -83,6 +96,10 @@ class Domain:
         return security(self.name) == "bogus" or any(name == dead or name.endswith(f".{dead}") for dead in self.unserved)
 
 
+# The domains whose alerts are tried stand below this one.
+ALERTS = "alerts.test"
+
+
 @dataclass
 class Table:
     """Every mail host and domain of the world."""
@@ -90,9 +107,9 @@ class Table:
     hosts: dict[str, MailHost] = field(default_factory=dict)
     domains: dict[str, Domain] = field(default_factory=dict)
 
-    def host(self, name: str, certificate: str = "good", extra: tuple[str, ...] = (), **more) -> str:
-        """Add a mail host on an IPv4 address of its own."""
-        address = CLOSED if certificate == "closed" else f"127.77.25.{len(self.hosts) + 1}"
+    def host(self, name: str, certificate: str = "good", extra: tuple[str, ...] = (), network: int = 25, **more) -> str:
+        """Add a mail host on an IPv4 address of its own in 127.77.NETWORK.0/24."""
+        address = CLOSED if certificate == "closed" else f"127.77.{network}.{len(self.hosts) + 1}"
         self.hosts[name] = MailHost(name, (address, *extra), certificate, **more)
         return name
 
@@ -105,6 +122,10 @@ class Table:
     def configured(self) -> list[Domain]:
         """The domains that the exporter is told at its start."""
         return [domain for domain in self.domains.values() if domain.configured]
+
+    def below(self, parent: str) -> list[Domain]:
+        """The domains below a name."""
+        return [domain for domain in self.domains.values() if domain.name.endswith(f".{parent}")]
 
     def served_hosts(self) -> list[MailHost]:
         """The mail hosts that run."""
@@ -164,6 +185,7 @@ def table(ipv6: bool) -> Table:
 
     add_dane(world)
     add_old_tls(world)
+    add_alerts(world)
     return world
 
 
@@ -248,3 +270,28 @@ def add_old_tls(world: Table) -> None:
         ("sha1cert", "sha1", "level-0"),
     ):
         world.domain(f"{name}.test", (world.host(f"mx.{name}.test", certificate, tls=tls),))
+
+
+def add_alerts(world: Table) -> None:
+    """Domains that are right until the stage of the alerts breaks them, one after the fault that each is to have.
+
+    Their hosts stand in three networks: in fewer the monitor does not take its own side for shut off (docs/alerting.md).
+    """
+    networks = itertools.cycle((25, 26, 27))
+
+    def host(name: str, **more) -> str:
+        return world.host(f"{name}.{ALERTS}", network=next(networks), **more)
+
+    def domain(name: str, mx: tuple[str, ...], policy: bool = True) -> None:
+        world.domain(f"{name}.{ALERTS}", mx, Policy(mx) if policy else None, configured=False)
+
+    domain("steady", (host("mx.steady"),))
+    for name in ("expired", "dropped"):
+        domain(name, (host(f"mx1.{name}"), host(f"mx2.{name}")))
+    for name in ("moved", "sameid1", "sameid2"):
+        domain(name, (host(f"mx.{name}"),))
+    provider = host("mx.provider")
+    for name in ("customer1", "customer2", "customer3"):
+        domain(name, (provider,))
+    domain("tlsa", (host("mx.tlsa", tlsa=("3 1 1 own",)),), policy=False)
+    domain("both", (host("mx.both", tlsa=("3 1 1 own",)),))

@@ -9,7 +9,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from .domains import DNS_PLAIN_RESOLVER, DNS_RESOLVER, DNS_STRIPPING_FORWARDER, EXPORTER
+from .domains import DNS_PLAIN_RESOLVER, DNS_RESOLVER, DNS_STRIPPING_FORWARDER, EXPORTER, REPORTS_HTTPS
+from .dovecot import USER
 from .mail_world import MailWorld
 from .process import Daemon
 
@@ -20,9 +21,9 @@ CONFIGURATION = """
 resolver: {{servers: ["{resolver}"], dnssec: {dnssec}, trust_anchor_file: {anchor}, timeout: 1s}}
 probe:
   interval: {interval}s
-  mx_interval: {interval}s
-  retry_interval: {interval}s
-  policy_retry_interval: {interval}s
+  mx_interval: {mx_interval}s
+  retry_interval: {retry_interval}s
+  policy_retry_interval: {policy_retry_interval}s
   timeout: 4s
   helo_name: monitor.e2e.test
   families: [{families}]
@@ -30,7 +31,18 @@ probe:
   roots: none
   legacy_tls: {legacy_tls}
   allow_private_addresses: true
+thresholds: {{publication_grace: {publication_grace}s}}
 domains: [{domains}]
+"""
+
+# Every way in. The key and the chain are one file.
+REPORTS = """
+reports:
+  http: {{path: /tlsrpt, listen: "{listen}", tls: {{cert_file: {pem}, key_file: {pem}}}}}
+  maildir: [{maildir}]
+  imap: [{{server: imap.reports.test, user: {user}, password_file: {password_file}, move_to: Done}}]
+  authentication: {authentication}
+  reporters: [reporter.test]
 """
 
 # How `check` is asked to look at DNSSEC: `resolver.dnssec`, and a resolver that fits.
@@ -46,29 +58,57 @@ MODES = {
 class Exporter:
     """The built binary."""
 
-    def __init__(self, binary: Path, world: MailWorld):
+    # Seconds; the grace is the default.
+    times = {
+        "interval": INTERVAL, "mx_interval": INTERVAL, "retry_interval": INTERVAL, "policy_retry_interval": INTERVAL,
+        "publication_grace": 600,
+    }
+
+    def __init__(self, binary: Path, world: MailWorld, name: str = "exporter", address: tuple[str, int] = EXPORTER):
         self.binary = binary
         self.world = world
-        self.folder = world.folder / "exporter"
+        self.folder = world.folder / name
         self.configuration = self.folder / "smtptls-exporter.yml"
         self.log = self.folder / "exporter.log"
-        self.url = "http://{}:{}".format(*EXPORTER)
-        self.serve = [binary, "serve", "--config.file", self.configuration, "--web.listen-address", "{}:{}".format(*EXPORTER)]
+        self.url = "http://{}:{}".format(*address)
+        self.serve = [binary, "serve", "--config.file", self.configuration, "--web.listen-address", "{}:{}".format(*address)]
         self.state = self.folder / "data"
-        self.daemon = Daemon("exporter", self.serve, self.log, self.folder)
+        self.daemon = Daemon(name, self.serve, self.log, self.folder)
         self.legacy_tls = True
         self.configure()
         self.configure_check()
 
-    def configure(self, added: tuple[str, ...] = (), broken: str = "", legacy_tls: bool | None = None) -> None:
+    def configure(
+        self,
+        added: tuple[str, ...] = (),
+        broken: str = "",
+        legacy_tls: bool | None = None,
+        reports: bool = False,
+        authentication: str = "dkim",
+    ) -> None:
         """Write the configuration: the world's configured domains, some more, and lines that do not belong there.
 
-        `legacy_tls` stays as it is until it is told otherwise.
+        `legacy_tls` stays as it is until it is told otherwise. `reports`: whether they come in, and how mails prove their sender.
         """
         if legacy_tls is not None:
             self.legacy_tls = legacy_tls
-        names = [domain.name for domain in self.world.table.configured()]
-        self.write(self.configuration, self.text("auto", DNS_RESOLVER, (*names, *added), self.legacy_tls) + broken)
+        sources = self.report_sources(authentication) if reports else ""
+        self.write(self.configuration, self.text("auto", DNS_RESOLVER, (*self.domains(), *added), self.legacy_tls) + sources + broken)
+
+    def domains(self) -> list[str]:
+        """The domains that it is told at its start."""
+        return [domain.name for domain in self.world.table.configured()]
+
+    def report_sources(self, authentication: str) -> str:
+        """The part of the configuration about reports."""
+        return REPORTS.format(
+            listen="{}:{}".format(*REPORTS_HTTPS),
+            pem=self.world.pki.server("https.reports.test"),
+            maildir=self.world.postfix.mail / "reports",
+            user=USER,
+            password_file=self.world.dovecot.password_file,
+            authentication=authentication,
+        )
 
     def configure_check(self) -> None:
         """Write a configuration for each mode of `check`."""
@@ -85,7 +125,7 @@ class Exporter:
             resolver=resolver,
             dnssec=dnssec,
             anchor=self.world.unbound.anchor,
-            interval=INTERVAL,
+            **self.times,
             families="ip4, ip6" if self.world.ipv6 else "ip4",
             root=self.world.pki.root,
             legacy_tls=str(legacy_tls).lower(),
@@ -99,15 +139,21 @@ class Exporter:
         new.write_text(text)
         new.rename(path)
 
-    def start(self) -> None:
+    def start(self, keep_state: bool = False) -> None:
         """Start the monitor."""
-        # Each start knows nothing, and so looks at everything at once.
-        shutil.rmtree(self.state, ignore_errors=True)
+        if not keep_state:
+            # It knows nothing, and so looks at everything at once.
+            shutil.rmtree(self.state, ignore_errors=True)
         self.daemon.start(lambda: self.request("/-/healthy")[0] == 200)
 
     def stop(self) -> int | None:
         """End it like a service manager; its exit status."""
         return self.daemon.stop()
+
+    def kill(self) -> None:
+        """SIGKILL: no time for anything."""
+        self.daemon.signal(signal.SIGKILL)
+        self.daemon.process.wait()
 
     def hang_up(self) -> None:
         """SIGHUP: read the configuration again."""

@@ -1,5 +1,6 @@
 """nginx as the policy hosts: one server block each."""
 
+import signal
 from pathlib import Path
 
 from .domains import POLICY_HOSTS, Domain, Table
@@ -49,10 +50,19 @@ class Nginx:
     def start(self) -> None:
         """Write the settings and start it."""
         (self.folder / "temp").mkdir(parents=True)
+        self.write()
+        self.daemon.start(lambda: all(listens(address, 443) for address in POLICY_HOSTS))
+
+    def write(self) -> None:
+        """The settings, from the table of the world."""
         servers = "".join(self.server(domain) for domain in self.world.domains.values() if domain.policy is not None)
         default = " ".join(f"listen {address}:443 ssl default_server;" for address in POLICY_HOSTS)
         (self.folder / "nginx.conf").write_text(MAIN.format(folder=self.folder, servers=servers, listen_default=default))
-        self.daemon.start(lambda: all(listens(address, 443) for address in POLICY_HOSTS))
+
+    def refresh(self) -> None:
+        """Serve what the table says now; connections that are open keep what was."""
+        self.write()
+        self.daemon.signal(signal.SIGHUP)
 
     def server(self, domain: Domain) -> str:
         """The server block of one policy host. A redirect leads to the very policy, as it does in the field."""

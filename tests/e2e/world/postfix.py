@@ -6,9 +6,11 @@ import shutil
 import signal
 from pathlib import Path
 
-from .domains import MailHost, Table
+from .domains import REPORTS_MX, MailHost, Table
+from .dovecot import OWNER
 from .pki import Pki
 from .process import Failure, listens, run, wait_until
+from .report_mail import IMAP_RECIPIENT, RECIPIENT
 
 MAIN = """
 compatibility_level = 3.6
@@ -23,7 +25,14 @@ inet_interfaces = all
 alias_maps =
 alias_database =
 local_recipient_maps =
-# Nothing is accepted: a monitor has no business to try.
+# Only reports have mailboxes, at an address of their own.
+virtual_mailbox_domains = reports.test
+virtual_mailbox_base = {mail}
+virtual_mailbox_maps = inline:{{ {{ {recipient} = reports/ }}, {{ {imap_recipient} = imap/ }} }}
+virtual_minimum_uid = 1
+virtual_uid_maps = static:{owner}
+virtual_gid_maps = static:{owner}
+# Elsewhere nothing is accepted: a monitor has no business to try.
 smtpd_recipient_restrictions = reject
 smtpd_relay_restrictions = reject
 # The clients' names would be asked of this machine's own resolver.
@@ -42,6 +51,14 @@ tlsmgr    unix  -  -  n 1000? 1 tlsmgr
 proxymap  unix  -  -  n  -  -  proxymap
 rewrite   unix  -  -  n  -  -  trivial-rewrite
 cleanup   unix  n  -  n  -  0  cleanup
+qmgr      unix  n  -  n 300 1  qmgr
+virtual   unix  -  n  n  -  -  virtual
+bounce    unix  -  -  n  -  0  bounce
+defer     unix  -  -  n  -  0  bounce
+trace     unix  -  -  n  -  0  bounce
+error     unix  -  -  n  -  -  error
+retry     unix  -  -  n  -  -  error
+{reports}:25 inet n - n - 50 smtpd -o syslog_name=mail.reports.test -o myhostname=mail.reports.test -o smtpd_tls_security_level=none -o smtpd_recipient_restrictions=reject_unauth_destination -o smtpd_relay_restrictions=reject_unauth_destination
 """
 
 # What a mail host accepts. Security level 0 lets old keys and versions through; Postfix's own defaults ask for TLS 1.2 or newer.
@@ -65,6 +82,8 @@ class Postfix:
         self.pki = pki
         self.settings = folder / "settings"
         self.log = folder / "mail.log"
+        # A maildir for each mailbox.
+        self.mail = folder / "mail"
 
     def start(self) -> None:
         """Write the settings and start it."""
@@ -72,15 +91,29 @@ class Postfix:
         (self.folder / "queue").mkdir()
         (self.folder / "data").mkdir()
         shutil.chown(self.folder / "data", "postfix")
-        (self.settings / "main.cf").write_text(MAIN.format(folder=self.folder))
-        lines = [self.service(host, address) for host in self.world.served_hosts() for address in host.addresses]
-        (self.settings / "master.cf").write_text(MASTER + "\n".join(lines) + "\n")
+        self.mail.mkdir()
+        shutil.chown(self.mail, OWNER, OWNER)
+        main = MAIN.format(
+            folder=self.folder, mail=self.mail, recipient=RECIPIENT, imap_recipient=IMAP_RECIPIENT, owner=OWNER
+        )
+        (self.settings / "main.cf").write_text(main)
+        self.write_services()
         for host in self.world.served_hosts():
             if host.certificate != "none":
                 self.install(host.name, host.certificate)
         run("postfix", "-c", self.settings, "start")
-        addresses = [address for host in self.world.served_hosts() for address in host.addresses]
+        addresses = [REPORTS_MX, *(address for host in self.world.served_hosts() for address in host.addresses)]
         wait_until(lambda: all(listens(address, 25) for address in addresses), "postfix ready")
+
+    def write_services(self) -> None:
+        """master.cf, from the table of the world."""
+        lines = [self.service(host, address) for host in self.world.served_hosts() for address in host.addresses]
+        (self.settings / "master.cf").write_text(MASTER.format(reports=REPORTS_MX) + "\n".join(lines) + "\n")
+
+    def refresh(self) -> None:
+        """Offer what the table says now."""
+        self.write_services()
+        self.reload()
 
     def service(self, host: MailHost, address: str) -> str:
         """The line of one address. The log names the mail host in the place of `postfix`."""

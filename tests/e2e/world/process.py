@@ -15,17 +15,23 @@ os.environ["PATH"] += ":/usr/local/sbin:/usr/sbin:/sbin"
 PROGRAMS = {
     "knotd": "knot",
     "keymgr": "knot",
+    "knotc": "knot",
     "kdig": "knot-dnsutils",
     "unbound": "unbound",
     "nginx": "nginx-light",
     "postfix": "postfix",
     "prometheus": "prometheus",
     "promtool": "prometheus",
+    "prometheus-alertmanager": "prometheus-alertmanager",
+    "amtool": "prometheus-alertmanager",
+    "nft": "nftables",
     "posttls-finger": "postfix",
     "ldns-keygen": "ldnsutils",
     "ldns-signzone": "ldnsutils",
     "ldns-dane": "ldnsutils",
     "openssl": "openssl",
+    "dovecot": "dovecot-imapd",
+    "curl": "curl",
 }
 
 

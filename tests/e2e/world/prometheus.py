@@ -23,24 +23,28 @@ ADDED = ("__name__", "job", "instance")
 class Prometheus:
     """The server that people would have."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, address: tuple[str, int] = PROMETHEUS):
         self.folder = folder
-        self.url = "http://{}:{}".format(*PROMETHEUS)
+        self.url = "http://{}:{}".format(*address)
         self.log = folder / "prometheus.log"
         argv = [
             "prometheus",
             f"--config.file={folder}/prometheus.yml",
             f"--storage.tsdb.path={folder}/data",
-            "--web.listen-address={}:{}".format(*PROMETHEUS),
+            "--web.listen-address={}:{}".format(*address),
             "--log.level=warn",
         ]
         self.daemon = Daemon("prometheus", argv, self.log, folder)
 
     def start(self) -> None:
-        """Start it; nothing answers its scrapes yet."""
+        """Start it, whether or not anything answers its scrapes yet."""
         self.folder.mkdir(parents=True)
-        (self.folder / "prometheus.yml").write_text(CONFIGURATION.format(exporter="{}:{}".format(*EXPORTER)))
+        self.write()
         self.daemon.start(self.ready, 30)
+
+    def write(self) -> None:
+        """Its configuration."""
+        (self.folder / "prometheus.yml").write_text(CONFIGURATION.format(exporter="{}:{}".format(*EXPORTER)))
 
     def ready(self) -> bool:
         """Whether it answers queries."""
@@ -49,8 +53,8 @@ class Prometheus:
         except OSError:
             return False
 
-    def query(self, promql: str) -> list[tuple[dict[str, str], float]]:
-        """An instant query: the labels and the value of each series."""
+    def query(self, promql: str, keep: tuple[str, ...] = ()) -> list[tuple[dict[str, str], float]]:
+        """An instant query: the labels and the value of each series; of the labels that Prometheus adds, those to keep."""
         url = f"{self.url}/api/v1/query?{urllib.parse.urlencode({'query': promql})}"
         try:
             answer = json.load(urllib.request.urlopen(url, timeout=10))
@@ -58,7 +62,7 @@ class Prometheus:
             raise Failure(f"Prometheus rejects {promql}: {error.read().decode()}") from error
         result = answer["data"]["result"]
         return [
-            ({name: value for name, value in row["metric"].items() if name not in ADDED}, float(row["value"][1]))
+            ({name: value for name, value in row["metric"].items() if name in keep or name not in ADDED}, float(row["value"][1]))
             for row in result
         ]
 

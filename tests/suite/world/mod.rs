@@ -4,6 +4,7 @@
 
 pub mod dns;
 pub mod https;
+pub mod imap;
 pub mod mail_world;
 pub mod openssl;
 pub mod pki;
