@@ -180,9 +180,9 @@ mod tests {
     #[test]
     fn ten_thousand_organizations_get_few_labels() {
         let mut labels = Labels::default();
-        for day in 100..110_i64 {
+        for (power, day) in (100..110_i64).enumerate() {
             // Each day others, and larger ones.
-            let sessions = |n: u64| n + day.unsigned_abs() * 1_000_000;
+            let sessions = |n: u64| n + 3_u64.pow(u32::try_from(power).unwrap()) * 10_000;
             let all: Vec<_> =
                 (0..1_000_u64).map(|n| contribution(&format!("r{n}-{day}.test"), day, sessions(n))).collect();
             labels.note(&all, day);

@@ -29,6 +29,9 @@ const LATE_AFTER: Duration = Duration::from_secs(72 * 3600);
 /// The time of a report that says only when it began.
 const DAY: Duration = Duration::from_secs(86_400);
 
+/// So many senders are told apart in one mail: it has one, and each costs lookups and arithmetic.
+const CLAIMS_MOST: usize = 4;
+
 /// A report that was read, with the domains that it belongs to.
 struct Placed {
     report: OpenedReport,
@@ -61,18 +64,33 @@ async fn one(intake: &Intake, raw: &RawReport, from_mbox: bool) -> Receipt {
                 (Transport::File, ReportAuthentication::None) => placed.report.claim.taken_on_trust(),
                 _ => Reporter::Unverified,
             };
-            settle(intake, raw, vec![(*placed, Ok((Authentication::None, reporter)))]).await
+            settle(intake, raw, raw.transport, vec![(*placed, Ok((Authentication::None, reporter)))]).await
         }
         Ok(Read::Mail(placed, _room)) => {
             let mut proven = Vec::with_capacity(placed.len());
+            let mut known: Vec<(Claim, Proven)> = Vec::new();
             let plan = intake.shared.plan();
             for one in placed {
-                match prove(&plan, raw, &one.report.claim).await {
-                    Ok(proof) => proven.push((one, proof)),
-                    Err(postponed) => return Receipt::Later(postponed),
-                }
+                let claim = &one.report.claim;
+                let proof = match known.iter().find(|(before, _)| before == claim) {
+                    Some((_, proof)) => proof.clone(),
+                    None if known.len() >= CLAIMS_MOST => {
+                        let why = format!("the mail has reports of more than {CLAIMS_MOST} senders");
+                        Err(Refusal::new(RefusalReason::Unauthenticated, why))
+                    }
+                    None => match prove(&plan, raw, claim).await {
+                        Ok(proof) => {
+                            known.push((claim.clone(), proof.clone()));
+                            proof
+                        }
+                        Err(postponed) => return Receipt::Later(postponed),
+                    },
+                };
+                proven.push((one, proof));
             }
-            settle(intake, raw, proven).await
+            // It lay in a folder of files, or was handed in.
+            let transport = if raw.transport == Transport::File { Transport::Mail } else { raw.transport };
+            settle(intake, raw, transport, proven).await
         }
         Ok(Read::Mails(mails)) => each(intake, raw, mails).await,
     }
@@ -164,7 +182,7 @@ async fn prove(plan: &Plan, raw: &RawReport, claim: &Claim) -> Result<Proven, Po
 }
 
 /// Files what was proven, and refuses the rest. One report that is taken makes the whole taken.
-async fn settle(intake: &Intake, raw: &RawReport, reports: Vec<(Placed, Proven)>) -> Receipt {
+async fn settle(intake: &Intake, raw: &RawReport, transport: Transport, reports: Vec<(Placed, Proven)>) -> Receipt {
     let arrived_at = now();
     let (mut waiting, mut refused) = (Vec::new(), Vec::new());
     for (Placed { report, attribution }, proof) in reports {
@@ -179,10 +197,6 @@ async fn settle(intake: &Intake, raw: &RawReport, reports: Vec<(Placed, Proven)>
             refused.push(Refusal::new(RefusalReason::UnknownDomain, about(&report.report)));
             continue;
         }
-        let transport = match (raw.transport, &report.message_id) {
-            (Transport::File, Some(_)) => Transport::Mail,
-            (transport, _) => transport,
-        };
         let provenance = Provenance {
             transport,
             authentication,

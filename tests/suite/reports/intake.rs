@@ -142,14 +142,14 @@ pub(crate) fn authentication(how: ReportAuthentication) -> impl FnOnce(&mut Sett
 }
 
 #[track_caller]
-pub(crate) fn taken(receipt: Receipt, filed: &[Filed]) {
-    assert!(matches!(&receipt, Receipt::Taken(found) if found == filed), "{receipt:?}, not {filed:?}");
+pub(crate) fn taken(receipt: &Receipt, filed: &[Filed]) {
+    assert!(matches!(receipt, Receipt::Taken(found) if found == filed), "{receipt:?}, not {filed:?}");
 }
 
 #[track_caller]
-pub(crate) fn refused(receipt: Receipt, reason: RefusalReason, detail: &str) {
+pub(crate) fn refused(receipt: &Receipt, reason: RefusalReason, detail: &str) {
     let is =
-        matches!(&receipt, Receipt::Refused(refusal) if refusal.reason == reason && refusal.detail.contains(detail));
+        matches!(receipt, Receipt::Refused(refusal) if refusal.reason == reason && refusal.detail.contains(detail));
     assert!(is, "{receipt:?}, not {reason} with {detail:?}");
 }
 
@@ -158,12 +158,12 @@ pub(crate) fn refused(receipt: Receipt, reason: RefusalReason, detail: &str) {
 async fn a_report_counts_once_by_whatever_way_it_comes() {
     let bench = Bench::start(authentication(ReportAuthentication::None)).await;
     let report = fresh(REPORT);
-    taken(bench.submit(Transport::Https, gzip(report.as_bytes())).await, &[Filed::New]);
-    taken(bench.submit(Transport::Mail, fresh_mail()).await, &[Filed::Duplicate]);
-    taken(bench.submit(Transport::File, report.clone()).await, &[Filed::Duplicate]);
-    taken(bench.submit(Transport::File, fresh_mail()).await, &[Filed::Duplicate]);
+    taken(&bench.submit(Transport::Https, gzip(report.as_bytes())).await, &[Filed::New]);
+    taken(&bench.submit(Transport::Mail, fresh_mail()).await, &[Filed::Duplicate]);
+    taken(&bench.submit(Transport::File, report.clone()).await, &[Filed::Duplicate]);
+    taken(&bench.submit(Transport::File, fresh_mail()).await, &[Filed::Duplicate]);
     let bench = bench.restarted().await;
-    taken(bench.submit(Transport::Https, report).await, &[Filed::Duplicate]);
+    taken(&bench.submit(Transport::Https, report).await, &[Filed::Duplicate]);
     assert_eq!(bench.sessions("example.com").await, 8);
     let detail = CounterKey::Detail(PolicyType::Sts, ResultType::CertificateExpired);
     assert_eq!(bench.count("example.com", detail).await, 3);
@@ -177,7 +177,7 @@ async fn a_report_counts_once_by_whatever_way_it_comes() {
 #[tokio::test]
 async fn what_was_filed_is_shown_and_outlives_the_monitor() {
     let bench = Bench::start(|settings| {
-        settings.reports.http = Some(smtptls_exporter::config::file::ReportsHttp::default().into())
+        settings.reports.http = Some(smtptls_exporter::config::file::ReportsHttp::default().into());
     })
     .await;
     let snapshot = Arc::clone(&bench.monitor.snapshots().borrow());
@@ -185,7 +185,7 @@ async fn what_was_filed_is_shown_and_outlives_the_monitor() {
         snapshot.intake.is_some() && snapshot.domains.values().all(|state| state.reports.is_some()),
         "a way in is configured"
     );
-    taken(bench.submit(Transport::Https, fresh(REPORT)).await, &[Filed::New]);
+    taken(&bench.submit(Transport::Https, fresh(REPORT)).await, &[Filed::New]);
     let so = |snapshot: &Arc<smtptls_exporter::monitor::Snapshot>| {
         let reports = snapshot.domains[&domain("example.com")].reports.clone().unwrap();
         let sessions = reports.counters.get(&CounterKey::Sessions(PolicyType::Sts)).map(|counter| counter.value);
@@ -210,7 +210,7 @@ async fn without_a_way_in_nothing_is_shown_until_a_report_was_handed_in() {
         all
     };
     assert!(!watches(&bench));
-    taken(bench.submit(Transport::File, fresh(REPORT)).await, &[Filed::New]);
+    taken(&bench.submit(Transport::File, fresh(REPORT)).await, &[Filed::New]);
     let mut snapshots = bench.monitor.snapshots();
     tokio::time::timeout(PATIENCE, snapshots.wait_for(|snapshot| snapshot.intake.is_some())).await.unwrap().unwrap();
     assert!(watches(&bench));
@@ -231,11 +231,11 @@ async fn each_domain_of_a_report_gets_its_own() {
     let start = fresh(REPORT).split(r#""policies""#).next().unwrap().to_owned();
     let report = |policies: &[String]| format!(r#"{start}"policies":[{}]}}"#, policies.join(","));
     let both = report(&[policy("Example.ORG.", 1), policy("example.com", 2), policy("x.test", 4)]);
-    taken(bench.submit(Transport::File, both).await, &[Filed::New]);
+    taken(&bench.submit(Transport::File, both).await, &[Filed::New]);
     assert_eq!((bench.sessions("example.com").await, bench.sessions("example.org").await), (2, 1));
     assert_eq!(bench.counted().await.foreign_policies, 1);
     let foreign = report(&[policy("x.test", 4)]);
-    refused(bench.submit(Transport::File, foreign).await, RefusalReason::UnknownDomain, "x.test");
+    refused(&bench.submit(Transport::File, foreign).await, RefusalReason::UnknownDomain, "x.test");
     bench.refused(RefusalReason::UnknownDomain, 1).await;
     assert_eq!(bench.quarantined().len(), 1);
     bench.monitor.stop().await;
@@ -246,12 +246,12 @@ async fn each_domain_of_a_report_gets_its_own() {
 async fn a_policy_without_a_domain_takes_it_from_the_name_of_the_file() {
     let bench = Bench::start(|_| {}).await;
     let nameless = fresh(&super::made::with(r#""policy-domain":"example.com","#, ""));
-    refused(bench.submit(Transport::File, nameless.clone()).await, RefusalReason::UnknownDomain, "names no domain");
+    refused(&bench.submit(Transport::File, nameless.clone()).await, RefusalReason::UnknownDomain, "names no domain");
     let named = RawReport {
         file_name: Some("sender.test!example.org!1768089600!1768175999.json".to_owned()),
         ..raw(Transport::File, nameless)
     };
-    taken(bench.intake().submit(named).await, &[Filed::New]);
+    taken(&bench.intake().submit(named).await, &[Filed::New]);
     assert_eq!(bench.sessions("example.org").await, 8);
     bench.monitor.stop().await;
 }
@@ -260,7 +260,7 @@ async fn a_policy_without_a_domain_takes_it_from_the_name_of_the_file() {
 #[tokio::test]
 async fn a_late_report_is_kept_and_counts_no_session() {
     let bench = Bench::start(|_| {}).await;
-    taken(bench.submit(Transport::File, REPORT).await, &[Filed::New]);
+    taken(&bench.submit(Transport::File, REPORT).await, &[Filed::New]);
     assert_eq!(bench.sessions("example.com").await, 0);
     assert_eq!(bench.counted().await.late, 1);
     assert!(bench.stored("example.com").await[0].late);
@@ -269,8 +269,8 @@ async fn a_late_report_is_kept_and_counts_no_session() {
         let report = REPORT.replace("2026-01-11T00:00:00Z", &end).replace("2026-01-11T23:59:59Z", &end);
         report.replace(r#""r1""#, &format!("\"{id}\""))
     };
-    taken(bench.submit(Transport::File, at(71, "in time")).await, &[Filed::New]);
-    taken(bench.submit(Transport::File, at(73, "too late")).await, &[Filed::New]);
+    taken(&bench.submit(Transport::File, at(71, "in time")).await, &[Filed::New]);
+    taken(&bench.submit(Transport::File, at(73, "too late")).await, &[Filed::New]);
     assert_eq!((bench.sessions("example.com").await, bench.counted().await.late), (8, 2));
     bench.monitor.stop().await;
 }
@@ -279,7 +279,7 @@ async fn a_late_report_is_kept_and_counts_no_session() {
 #[tokio::test]
 async fn what_proves_nothing_counts_as_unverified() {
     let bench = Bench::start(|_| {}).await;
-    taken(bench.submit(Transport::Https, fresh(REPORT)).await, &[Filed::New]);
+    taken(&bench.submit(Transport::Https, fresh(REPORT)).await, &[Filed::New]);
     let kept = bench.stored("example.com").await;
     assert_eq!(kept[0].provenance.reporter.as_str(), "unverified");
     assert_eq!(kept[0].provenance.authentication, Authentication::None);
@@ -291,11 +291,11 @@ async fn what_proves_nothing_counts_as_unverified() {
         settings.reports.reporters = Some(vec![domain("sender.test").into()].into());
     })
     .await;
-    taken(bench.submit(Transport::File, fresh(REPORT)).await, &[Filed::New]);
+    taken(&bench.submit(Transport::File, fresh(REPORT)).await, &[Filed::New]);
     let second = fresh(&super::made::with(r#""r1""#, r#""r2""#)).replace("tls@sender.test", "tls@mail.other.test");
-    taken(bench.submit(Transport::File, second).await, &[Filed::New]);
+    taken(&bench.submit(Transport::File, second).await, &[Filed::New]);
     let third = fresh(&super::made::with(r#""r1""#, r#""r3""#));
-    taken(bench.submit(Transport::Https, third).await, &[Filed::New]);
+    taken(&bench.submit(Transport::Https, third).await, &[Filed::New]);
     let kept = bench.stored("example.com").await;
     let reporters: Vec<_> = kept.iter().map(|one| one.provenance.reporter.as_str()).collect();
     assert_eq!(reporters, ["unverified", "other.test", "sender.test"]);
@@ -318,10 +318,10 @@ async fn a_trusted_header_proves_and_a_forged_one_does_not() {
         |result: &str| format!("Authentication-Results: mx.ours.test;\r\n dkim={result} header.d=sender.test\r\n");
     let with =
         |fields: &str| mail_under(&format!("{fields}{HEADER}"), "multipart/report; report-type=tlsrpt", &attached);
-    refused(bench.submit(Transport::Mail, with("")).await, RefusalReason::Unauthenticated, "mx.ours.test");
+    refused(&bench.submit(Transport::Mail, with("")).await, RefusalReason::Unauthenticated, "mx.ours.test");
     let forged = with(&(results("none") + &results("pass")));
-    refused(bench.submit(Transport::Mail, forged).await, RefusalReason::Unauthenticated, "dkim=none");
-    taken(bench.submit(Transport::Mail, with(&results("pass"))).await, &[Filed::New]);
+    refused(&bench.submit(Transport::Mail, forged).await, RefusalReason::Unauthenticated, "dkim=none");
+    taken(&bench.submit(Transport::Mail, with(&results("pass"))).await, &[Filed::New]);
     let provenance = bench.stored("example.com").await.remove(0).provenance;
     assert_eq!((provenance.authentication, provenance.reporter.as_str()), (Authentication::Header, "sender.test"));
     assert_eq!(provenance.source, "m1@sender.test");
@@ -335,8 +335,8 @@ async fn a_trusted_header_proves_and_a_forged_one_does_not() {
 async fn a_forged_report_with_the_same_id_hides_nothing() {
     let bench = Bench::start(authentication(ReportAuthentication::None)).await;
     let forged = fresh(REPORT).replace(r#"count":5"#, r#"count":0"#).replace(r#"count":3"#, r#"count":0"#);
-    taken(bench.submit(Transport::Https, forged).await, &[Filed::New]);
-    taken(bench.submit(Transport::Mail, fresh_mail()).await, &[Filed::New]);
+    taken(&bench.submit(Transport::Https, forged).await, &[Filed::New]);
+    taken(&bench.submit(Transport::Mail, fresh_mail()).await, &[Filed::New]);
     assert_eq!(bench.sessions("example.com").await, 8);
     let failed = CounterKey::Failed(PolicyType::Sts);
     assert_eq!(bench.count("example.com", failed).await, 3);
@@ -352,7 +352,7 @@ async fn sts_and_tlsa_of_one_report_are_not_added_up() {
         r#""policies":["#,
         r#""policies":[{"policy":{"policy-type":"tlsa","policy-domain":"example.com"},"summary":{"total-successful-session-count":7,"total-failure-session-count":0}},"#,
     );
-    taken(bench.submit(Transport::Https, policies).await, &[Filed::New]);
+    taken(&bench.submit(Transport::Https, policies).await, &[Filed::New]);
     assert_eq!(bench.sessions("example.com").await, 8);
     assert_eq!(bench.count("example.com", CounterKey::Sessions(PolicyType::Tlsa)).await, 7);
     assert_eq!(bench.count("example.com", CounterKey::ReporterSessions("unverified".into())).await, 8);
@@ -364,7 +364,7 @@ async fn sts_and_tlsa_of_one_report_are_not_added_up() {
 async fn details_that_do_not_add_up_stand_beside_the_summary() {
     let bench = Bench::start(|_| {}).await;
     let report = fresh(&super::made::with(r#""total-failure-session-count":3"#, r#""total-failure-session-count":1"#));
-    taken(bench.submit(Transport::Https, report).await, &[Filed::New]);
+    taken(&bench.submit(Transport::Https, report).await, &[Filed::New]);
     assert_eq!(bench.count("example.com", CounterKey::Failed(PolicyType::Sts)).await, 1);
     let detail = CounterKey::Detail(PolicyType::Sts, ResultType::CertificateExpired);
     assert_eq!(bench.count("example.com", detail).await, 3);
@@ -378,7 +378,7 @@ async fn details_that_do_not_add_up_stand_beside_the_summary() {
 async fn failures_that_only_the_summary_has_are_counted() {
     let bench = Bench::start(|_| {}).await;
     let (start, _) = REPORT.split_once(r#","failure-details""#).unwrap();
-    taken(bench.submit(Transport::Https, fresh(&format!("{start}}}]}}"))).await, &[Filed::New]);
+    taken(&bench.submit(Transport::Https, fresh(&format!("{start}}}]}}"))).await, &[Filed::New]);
     assert_eq!(bench.count("example.com", CounterKey::Failed(PolicyType::Sts)).await, 3);
     assert_eq!(bench.sessions("example.com").await, 8);
     bench.monitor.stop().await;
@@ -398,7 +398,7 @@ async fn an_odd_field_loses_no_report() {
     ];
     for (number, (from, to)) in odd.into_iter().enumerate() {
         let report = fresh(&super::made::with(from, to)).replace(r#""r1""#, &format!("\"{number}\""));
-        taken(bench.submit(Transport::Https, report).await, &[Filed::New]);
+        taken(&bench.submit(Transport::Https, report).await, &[Filed::New]);
     }
     assert_eq!(bench.sessions("example.com").await, 8 * u64::try_from(odd.len()).unwrap());
     bench.monitor.stop().await;
@@ -416,10 +416,10 @@ async fn an_mbox_is_taken_mail_by_mail() {
         &second,
     ]
     .concat();
-    taken(bench.submit(Transport::File, mbox.clone()).await, &[Filed::New, Filed::New]);
-    taken(bench.submit(Transport::Mail, mbox).await, &[Filed::Duplicate, Filed::Duplicate]);
+    taken(&bench.submit(Transport::File, mbox.clone()).await, &[Filed::New, Filed::New]);
+    taken(&bench.submit(Transport::Mail, mbox).await, &[Filed::Duplicate, Filed::Duplicate]);
     assert_eq!(bench.sessions("example.com").await, 16);
-    refused(bench.submit(Transport::File, "From x\n\n").await, RefusalReason::BadEncoding, "");
+    refused(&bench.submit(Transport::File, "From x\n\n").await, RefusalReason::BadEncoding, "");
     bench.monitor.stop().await;
 }
 

@@ -47,7 +47,7 @@ async fn ten_thousand_organizations_make_no_series() {
         [(Transport::Https, ReportAuthentication::Dkim, 2_000), (Transport::File, ReportAuthentication::None, 10_000)]
     {
         let bench = Bench::start(authentication(how)).await;
-        taken(bench.submit(transport, forged(0)).await, &[Filed::New]);
+        taken(&bench.submit(transport, forged(0)).await, &[Filed::New]);
         let series = |page: &str| page.lines().filter(|line| line.starts_with("smtptls_tlsrpt_")).count();
         let before = series(&page(&bench).await);
         let intake = bench.intake();

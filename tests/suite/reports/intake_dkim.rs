@@ -49,7 +49,7 @@ async fn a_good_signature_proves_the_reporter() {
                 number += 1;
                 let signing = Signing { canonical: (header, body), ..USUAL };
                 let signed = signer.sign(&mail_of(&number.to_string()), signing);
-                taken(bench.submit(Transport::Mail, signed).await, &[Filed::New]);
+                taken(&bench.submit(Transport::Mail, signed).await, &[Filed::New]);
             }
         }
     }
@@ -68,7 +68,7 @@ async fn a_good_signature_proves_the_reporter() {
 #[tokio::test]
 async fn rep_j44_an_unsigned_mail_is_refused_and_kept_for_a_person() {
     let bench = bench(&[]).await;
-    refused(bench.submit(Transport::Mail, fresh_mail()).await, RefusalReason::Unauthenticated, "sender.test");
+    refused(&bench.submit(Transport::Mail, fresh_mail()).await, RefusalReason::Unauthenticated, "sender.test");
     assert_eq!(bench.sessions("example.com").await, 0);
     let [copy] = <[_; 1]>::try_from(bench.quarantined()).unwrap();
     assert_eq!(std::fs::read(copy).unwrap(), fresh_mail());
@@ -85,7 +85,7 @@ async fn rep_j46_the_key_need_not_be_one_for_reports() {
         let report =
             fresh(&with("tls@sender.test", "smtp-tls-reporting@google.com")).replace("r1", &number.to_string());
         let mail = super::made::mail(&[part("application/tlsrpt+gzip", &gzip(report.as_bytes()))]);
-        taken(bench.submit(Transport::Mail, signer.sign(&mail, USUAL)).await, &[Filed::New]);
+        taken(&bench.submit(Transport::Mail, signer.sign(&mail, USUAL)).await, &[Filed::New]);
     }
     assert_eq!(bench.stored("example.com").await[0].provenance.reporter.as_str(), "google.com");
     bench.monitor.stop().await;
@@ -98,12 +98,12 @@ async fn rep_j47_a_stranger_s_signature_proves_nothing() {
     let bench = bench(&[&stranger, &sender]).await;
     let signed = stranger.sign(&mail_of("1"), USUAL);
     refused(
-        bench.submit(Transport::Mail, signed.clone()).await,
+        &bench.submit(Transport::Mail, signed.clone()).await,
         RefusalReason::Unauthenticated,
         "no DKIM signature for sender.test",
     );
     assert_eq!(bench.dns.count(&stranger.name()), 0, "nobody asks for a key that proves nothing");
-    taken(bench.submit(Transport::Mail, sender.sign(&signed, USUAL)).await, &[Filed::New]);
+    taken(&bench.submit(Transport::Mail, sender.sign(&signed, USUAL)).await, &[Filed::New]);
     bench.monitor.stop().await;
 }
 
@@ -116,7 +116,7 @@ async fn rep_j48_the_report_wins_over_the_header() {
     let header = HEADER.replace("Submitter: sender.test\r\nMIME", "Submitter: a.test\r\nMIME");
     let attached = [part("application/tlsrpt+gzip", &gzip(report.as_bytes()))];
     let mail = mail_under(&header, "multipart/report; report-type=tlsrpt", &attached);
-    taken(bench.submit(Transport::Mail, signer.sign(&mail, USUAL)).await, &[Filed::New]);
+    taken(&bench.submit(Transport::Mail, signer.sign(&mail, USUAL)).await, &[Filed::New]);
     let kept = bench.stored("example.com").await.remove(0);
     assert!(kept.report.quirks.contains(&Quirk::SubmitterMismatch), "{:?}", kept.report.quirks);
     assert_eq!(kept.provenance.reporter.as_str(), "b.test");
@@ -146,19 +146,19 @@ async fn a_signature_that_does_not_hold_proves_nothing() {
         (changed("a=rsa-sha256", "a=rsa-sha1"), ""),
         (changed("s=r;", "s=x;"), "there is no key at x._domainkey.sender.test"),
     ] {
-        refused(bench.submit(Transport::Mail, mail).await, RefusalReason::Unauthenticated, why);
+        refused(&bench.submit(Transport::Mail, mail).await, RefusalReason::Unauthenticated, why);
     }
     // What stands behind the signed part is anybody's.
     let appended = [&short[..], b"anything"].concat();
-    refused(bench.submit(Transport::Mail, appended).await, RefusalReason::Unauthenticated, "l=");
+    refused(&bench.submit(Transport::Mail, appended).await, RefusalReason::Unauthenticated, "l=");
     // Of two signatures one is enough, in either order.
     let broken_first = changed(
         "DKIM-Signature:",
         "DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=sender.test; s=r; h=From; bh=eA==; b=eA==\r\nDKIM-Signature:",
     );
-    taken(bench.submit(Transport::Mail, broken_first).await, &[Filed::New]);
+    taken(&bench.submit(Transport::Mail, broken_first).await, &[Filed::New]);
     let broken_inside = Signer::ed25519("sender.test").sign(&good, USUAL);
-    taken(bench.submit(Transport::Mail, broken_inside).await, &[Filed::Duplicate]);
+    taken(&bench.submit(Transport::Mail, broken_inside).await, &[Filed::Duplicate]);
     bench.monitor.stop().await;
 }
 
@@ -171,7 +171,7 @@ async fn a_key_that_was_revoked_or_makes_no_sense_is_none() {
     {
         bench.dns.txt(&signer.name(), &[record]);
         bench.dns.uncached();
-        refused(bench.submit(Transport::Mail, signed.clone()).await, RefusalReason::Unauthenticated, &signer.name());
+        refused(&bench.submit(Transport::Mail, signed.clone()).await, RefusalReason::Unauthenticated, &signer.name());
     }
     bench.monitor.stop().await;
 }
@@ -196,7 +196,7 @@ async fn a_key_that_cannot_be_looked_up_is_waited_for() {
         assert!(matches!(bench.submit(Transport::Mail, signed.clone()).await, Receipt::Later(_)), "without a time");
     }
     assert!(bench.quarantined().is_empty());
-    refused(bench.intake().submit(waiting(4)).await, RefusalReason::Unauthenticated, "three days");
+    refused(&bench.intake().submit(waiting(4)).await, RefusalReason::Unauthenticated, "three days");
     assert_eq!(bench.quarantined().len(), 1);
     bench.dns.remove(&signer.name());
     bench.monitor.stop().await;
@@ -208,9 +208,9 @@ async fn line_feeds_of_a_mailbox_break_no_signature() {
     let signer = Signer::rsa("sender.test");
     let bench = bench(&[&signer]).await;
     let signed = String::from_utf8(signer.sign(&fresh_mail(), USUAL)).unwrap().replace("\r\n", "\n");
-    taken(bench.submit(Transport::Mail, signed.clone()).await, &[Filed::New]);
+    taken(&bench.submit(Transport::Mail, signed.clone()).await, &[Filed::New]);
     let with_line = format!("From tls@sender.test Sat Jan  1 00:00:00 2026\n{signed}");
-    taken(bench.submit(Transport::Mail, with_line).await, &[Filed::Duplicate]);
+    taken(&bench.submit(Transport::Mail, with_line).await, &[Filed::Duplicate]);
     bench.monitor.stop().await;
 }
 
@@ -223,7 +223,7 @@ async fn a_report_without_a_contact_is_that_of_the_signed_from() {
     let header: String = HEADER.split_inclusive("\r\n").filter(|line| !line.starts_with("TLS-Report-")).collect();
     let attached = [part("application/tlsrpt+gzip", &gzip(report.as_bytes()))];
     let mail = mail_under(&header, "multipart/report; report-type=tlsrpt", &attached);
-    taken(bench.submit(Transport::Mail, signer.sign(&mail, USUAL)).await, &[Filed::New]);
+    taken(&bench.submit(Transport::Mail, signer.sign(&mail, USUAL)).await, &[Filed::New]);
     assert_eq!(bench.stored("example.com").await[0].provenance.reporter.as_str(), "sender.test");
     bench.monitor.stop().await;
 }
@@ -239,7 +239,7 @@ async fn only_a_few_signatures_are_looked_at() {
             format!("DKIM-Signature: v=1; a=rsa-sha256; d=sender.test; s=s{number}; h=From; bh=eA==; b=eA==\r\n");
         mail = [field.as_bytes(), &mail].concat();
     }
-    refused(bench.submit(Transport::Mail, mail).await, RefusalReason::Unauthenticated, "no key");
+    refused(&bench.submit(Transport::Mail, mail).await, RefusalReason::Unauthenticated, "no key");
     let asked = bench.dns.queries().iter().filter(|query| query.name.contains("_domainkey")).count();
     assert_eq!(asked, 5);
     bench.monitor.stop().await;
@@ -252,8 +252,8 @@ async fn a_last_line_of_white_space_is_a_known_weakness() {
     let signer = Signer::rsa("sender.test");
     let bench = bench(&[&signer]).await;
     let trailing = [&fresh_mail()[..], b" \r\n"].concat();
-    refused(bench.submit(Transport::Mail, signer.sign(&trailing, USUAL)).await, RefusalReason::Unauthenticated, "ody");
+    refused(&bench.submit(Transport::Mail, signer.sign(&trailing, USUAL)).await, RefusalReason::Unauthenticated, "ody");
     let simple = Signing { canonical: (Canonical::Relaxed, Canonical::Simple), ..USUAL };
-    taken(bench.submit(Transport::Mail, signer.sign(&trailing, simple)).await, &[Filed::New]);
+    taken(&bench.submit(Transport::Mail, signer.sign(&trailing, simple)).await, &[Filed::New]);
     bench.monitor.stop().await;
 }
