@@ -74,7 +74,7 @@ impl Quarantine {
         let way = if posted { POSTED } else { raw.transport.as_str() };
         let name = format!("{:010}-{way}-{print}.{}", now.unix_seconds(), ending(&raw.bytes));
         let path = self.folder.join(name);
-        self.write(&why_of(&path), reason(&path, raw, refusal, now).as_bytes())?;
+        self.write(&with_why(&path), reason(&path, raw, refusal, now).as_bytes())?;
         self.write(&path, &raw.bytes)?;
         File::open(&self.folder)?.sync_all()
     }
@@ -108,7 +108,7 @@ impl Quarantine {
             }
             fs::remove_file(&one.path)?;
             // It may be missing: then a person took it.
-            let _ = fs::remove_file(why_of(&one.path));
+            let _ = fs::remove_file(with_why(&one.path));
             by_post -= usize::from(is_posted(&one));
             (count, bytes, gone) = (count - 1, bytes.saturating_sub(one.bytes), gone + 1);
         }
@@ -131,8 +131,8 @@ impl Quarantine {
     }
 }
 
-/// The file that says why, beside a copy.
-fn why_of(copy: &Path) -> PathBuf {
+/// Where the reason of a copy stands.
+fn with_why(copy: &Path) -> PathBuf {
     let mut name = copy.as_os_str().to_owned();
     name.push(".why");
     name.into()

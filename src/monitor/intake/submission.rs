@@ -35,6 +35,9 @@ struct Placed {
     attribution: Attribution,
 }
 
+/// In whose name a report counts, or why it is refused.
+type Proven = Result<(Authentication, Reporter), Refusal>;
+
 /// What was read, and the room that it takes.
 enum Read {
     Bare(Box<Placed>, Option<OwnedSemaphorePermit>),
@@ -138,7 +141,7 @@ async fn read(intake: &Intake, raw: &RawReport, from_mbox: bool) -> Result<Read,
 }
 
 /// Who sent a mail: in whose name it counts, or why it is refused; an error where that cannot be told now.
-async fn prove(plan: &Plan, raw: &RawReport, claim: &Claim) -> Result<Proof, Postponed> {
+async fn prove(plan: &Plan, raw: &RawReport, claim: &Claim) -> Result<Proven, Postponed> {
     let proof = match plan.authentication {
         ReportAuthentication::None => Proof::Given(Authentication::None, claim.taken_on_trust()),
         ReportAuthentication::TrustedHeader => judge_trusted_header(claim, &raw.bytes, &plan.authserv_id),
@@ -160,11 +163,8 @@ async fn prove(plan: &Plan, raw: &RawReport, claim: &Claim) -> Result<Proof, Pos
     }
 }
 
-/// In whose name a report counts, or why it does not.
-type Proof = Result<(Authentication, Reporter), Refusal>;
-
 /// Files what was proven, and refuses the rest. One report that is taken makes the whole taken.
-async fn settle(intake: &Intake, raw: &RawReport, reports: Vec<(Placed, Proof)>) -> Receipt {
+async fn settle(intake: &Intake, raw: &RawReport, reports: Vec<(Placed, Proven)>) -> Receipt {
     let arrived_at = now();
     let (mut waiting, mut refused) = (Vec::new(), Vec::new());
     for (Placed { report, attribution }, proof) in reports {

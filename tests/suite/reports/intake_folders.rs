@@ -105,7 +105,7 @@ async fn a_folder_of_files_is_emptied() {
     until("files go", async || names(folder.path()) == [".hidden", "folder", "link"]).await;
     assert_eq!(bench.sessions("example.com").await, 16);
     assert_eq!(bench.counted().await.duplicates, 1);
-    bench.refused(RefusalReason::BadEncoding, 1).await;
+    bench.refused(RefusalReason::BadJson, 1).await;
     let [copy] = <[_; 1]>::try_from(bench.quarantined()).unwrap();
     assert_eq!(fs::read(copy).unwrap(), b"hello");
     // A file that grows is not read before it is whole.
