@@ -17,6 +17,8 @@ from world.ticket_mail import TicketMail
 SLACK = 15
 # How long after the last message another one would be wrong: the waits of nearly all tickets, and an interval of a group.
 QUIET = 35
+# The faults of mail are told last by the longest wait that there is: two intervals of a group after it all are told.
+GROUP_INTERVALS = 10
 # From a repair until everybody has heard: a look at a host, keep_firing_for, an interval of a group.
 MENDED = 30 + 15 + 5 + 2 * SLACK
 RUNBOOK = re.compile(r"https://\S+/docs/runbooks/(\w+\.md)$")
@@ -42,7 +44,7 @@ class AlertsStage:
         try:
             self.start()
             self.sound()
-            self.fault("mail", FAULTS, QUIET)
+            self.fault("mail", FAULTS, GROUP_INTERVALS)
             self.accept_what_lasts()
             self.fault("resolver", (RESOLVER,), QUIET)
             self.fault("port 25", (PORT_25,), QUIET)
