@@ -17,7 +17,7 @@ use crate::{
     config::Settings,
     monitor::{
         Intake,
-        intake::{INCOMING, IntakeNews, MailboxPace, mailboxes, watch_folder, watch_mailbox},
+        intake::{INCOMING, IntakeNews, MailboxPace, mailboxes, watch_folder, watch_mailbox, watch_own_folder},
     },
     net::{ImapConnector, now},
 };
@@ -75,10 +75,11 @@ impl Sources {
     }
 
     fn begin_folders(&mut self, intake: &Intake, settings: &Settings) {
-        let configured = settings.reports.folders().into_iter().map(Path::to_owned);
-        let incoming = self.state.iter().map(|state| state.join(INCOMING));
-        for folder in configured.chain(incoming) {
-            self.tasks.spawn(watch_folder(intake.clone(), folder, self.folders.clone()));
+        for folder in settings.reports.folders() {
+            self.tasks.spawn(watch_folder(intake.clone(), folder.to_owned(), self.folders.clone()));
+        }
+        if let Some(state) = &self.state {
+            self.tasks.spawn(watch_own_folder(intake.clone(), state.join(INCOMING), self.folders.clone()));
         }
     }
 

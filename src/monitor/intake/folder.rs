@@ -5,9 +5,9 @@
 
 use std::{
     collections::HashSet,
-    fs::{self, File},
+    fs::{self, DirBuilder, File},
     io::{self, Read},
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -38,6 +38,16 @@ const FILE_MOST: usize = if JSON_MOST > MAIL_MOST { JSON_MOST } else { MAIL_MOST
 /// The mark of a mail in a maildir that somebody has seen, and where the marks of a name begin.
 const SEEN: char = 'S';
 const MARKS: &str = ":2,";
+
+/// Makes the monitor's own folder, and watches it until it is told to stop.
+pub(crate) async fn watch_own(intake: Intake, folder: PathBuf, stop: CancellationToken) {
+    let own = folder.clone();
+    let made = tokio::task::spawn_blocking(move || DirBuilder::new().recursive(true).mode(0o750).create(own)).await;
+    if let Ok(Err(error)) = made {
+        tracing::warn!(folder = %folder.display(), %error, "the folder of reports that are handed in cannot be made");
+    }
+    watch(intake, folder, stop).await;
+}
 
 /// Watches a folder until it is told to stop. One that is not there is waited for.
 pub(crate) async fn watch(intake: Intake, folder: PathBuf, stop: CancellationToken) {

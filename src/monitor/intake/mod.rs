@@ -35,7 +35,7 @@ use self::{
 };
 pub(super) use self::{
     filer::{IntakeNews, KeptReports},
-    folder::watch as watch_folder,
+    folder::{watch as watch_folder, watch_own as watch_own_folder},
 };
 use super::{SharedStore, Snapshot, Telemetry, politeness::network_of};
 use crate::{

@@ -124,7 +124,7 @@ async fn a_folder_of_files_is_emptied() {
 async fn what_was_handed_in_is_taken_up() {
     let bench = Bench::start(|_| {}).await;
     let incoming = bench.state.path().join("incoming");
-    fs::create_dir(&incoming).unwrap();
+    until("the monitor makes it", async || incoming.is_dir()).await;
     put(incoming.join("one.json"), fresh(REPORT).as_bytes());
     until("it goes", async || names(&incoming).is_empty()).await;
     assert_eq!(bench.sessions("example.com").await, 8);
