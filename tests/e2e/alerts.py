@@ -7,7 +7,7 @@ from pathlib import Path
 from alert_expectations import FAULTS, PORT_25, RESOLVER, Alert, Fault
 from report import Report
 from world import port25
-from world.alerting import RUNBOOKS, AlertingPrometheus, Alertmanager, QuickExporter, Receiver, Told
+from world.alerting import RUNBOOKS, AlertingPrometheus, Alertmanager, QuickExporter, Receiver, Told, identity
 from world.domains import ALERTS
 from world.mail_world import MailWorld
 from world.process import Failure, tail, wait_until
@@ -147,10 +147,7 @@ class AlertsStage:
         """Every alert that fired since then, in Prometheus's own memory."""
         span = max(2, int(time.time() - began))
         rows = self.prometheus.query(f'max_over_time(ALERTS{{alertstate="firing"}}[{span}s])', keep=("instance",))
-        return {
-            (labels["alertname"], labels["severity"], labels.get("mx") or labels.get("domain") or labels.get("instance", ""))
-            for labels, _ in rows
-        }
+        return {identity(labels) for labels, _ in rows}
 
     @staticmethod
     def problems(alert: Alert, told: list[Told], since: float) -> tuple[list[str], str]:
