@@ -120,7 +120,7 @@ impl ReportDoor {
             return closing(again_after(response, wait.as_secs() + 1), &request);
         }
         // Before a byte of it is read.
-        let Ok(_place) = Arc::clone(&self.posts).try_acquire_owned() else {
+        let Ok(place) = Arc::clone(&self.posts).try_acquire_owned() else {
             return closing(busy(), &request);
         };
         if !self.intake.is_open() {
@@ -133,7 +133,7 @@ impl ReportDoor {
             return closing(too_large(), &request);
         }
         let body = timeout(BODY_WITHIN, self.read(request.into_body())).await.unwrap_or(Err(BodyProblem::TooSlow));
-        let (bytes, _room) = match body {
+        let (bytes, room) = match body {
             Ok(body) => body,
             // What follows on the connection is the rest of the body, and no request.
             Err(problem) => return close(self.refuse_body(problem)),
@@ -151,7 +151,7 @@ impl ReportDoor {
             file_name: None,
             waiting_since: None,
         };
-        match self.intake.submit(raw).await {
+        match self.intake.submit_holding(raw, (place, room)).await {
             Receipt::Taken(_) => accepted(),
             Receipt::Refused(refusal) => match refusal.reason {
                 // Dropped and counted: which domains are watched here is nobody's business.

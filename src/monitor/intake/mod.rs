@@ -168,10 +168,25 @@ impl Intake {
     ///
     /// The same report may be handed in as often as one likes: it counts once.
     pub async fn submit(&self, raw: RawReport) -> Receipt {
+        self.submit_holding(raw, ()).await
+    }
+
+    /// The same, and gives back what is `held` at its end: it goes on to that end also where nobody waits for the receipt any more. A
+    /// peer that hangs up must not free room that is still taken.
+    pub async fn submit_holding(&self, raw: RawReport, held: impl Send + 'static) -> Receipt {
         if !self.is_open() {
             return Receipt::Later(Postponed::Closed);
         }
-        submission::submit(self, raw).await
+        let intake = self.clone();
+        let task = tokio::spawn(async move {
+            let receipt = submission::submit(&intake, raw).await;
+            drop(held);
+            receipt
+        });
+        task.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "a report could not be taken in: a fault of this program");
+            Receipt::Later(Postponed::Stopping)
+        })
     }
 
     /// Whether there is a store that takes reports: without one, nothing needs to be read or sent here.

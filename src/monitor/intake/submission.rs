@@ -21,9 +21,9 @@ use crate::{
     terms::Timestamp,
 };
 
-/// So long a report waits for a key that cannot be looked up: resolvers and zones are repaired within days, and after 72 hours a
-/// report is in no counter.
-const KEY_WAIT: Duration = Duration::from_secs(3 * 86_400);
+/// So long a report waits for a key that cannot be looked up: resolvers and zones are repaired within days. Well before the 72 hours
+/// after which a report is in no counter, so that what waited behind it still counts.
+const KEY_WAIT: Duration = Duration::from_secs(2 * 86_400);
 /// A report whose day ended longer ago is kept, and is in no counter: an import of old mail must fire no alert.
 const LATE_AFTER: Duration = Duration::from_secs(72 * 3600);
 /// The time of a report that says only when it began.
@@ -174,7 +174,7 @@ async fn prove(plan: &Plan, raw: &RawReport, claim: &Claim) -> Result<Proven, Po
         Proof::Missing(_, why) => refusal(why),
         Proof::Unknown(why) => match raw.waiting_since {
             Some(since) if now().since(since) > KEY_WAIT => {
-                refusal(format!("for three days the key of its signature could not be looked up: {why}"))
+                refusal(format!("for two days the key of its signature could not be looked up: {why}"))
             }
             _ => Err(Postponed::Key(why)),
         },
@@ -230,14 +230,18 @@ async fn settle(intake: &Intake, raw: &RawReport, transport: Transport, reports:
     match (taken.is_empty(), refused.into_iter().reduce(|first, _| first)) {
         (true, Some(refusal)) if counted(&refusal) => keep(intake, raw, refusal).await,
         (true, Some(refusal)) => refuse(intake, raw, refusal).await,
-        (false, Some(refusal)) if refusal.reason == RefusalReason::Unauthenticated => {
-            // A part of the mail was taken, and the other one may be proven by a person.
-            match refuse(intake, raw, refusal).await {
+        (false, Some(refusal)) => {
+            // A part of the mail was taken; the rest must not go without a copy.
+            let kept = match counted(&refusal) {
+                true => keep(intake, raw, refusal).await,
+                false => refuse(intake, raw, refusal).await,
+            };
+            match kept {
                 Receipt::Later(postponed) => Receipt::Later(postponed),
                 Receipt::Refused(_) | Receipt::Taken(_) => Receipt::Taken(taken),
             }
         }
-        (_, _) => Receipt::Taken(taken),
+        (_, None) => Receipt::Taken(taken),
     }
 }
 

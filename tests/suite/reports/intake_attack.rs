@@ -145,3 +145,31 @@ async fn many_bombs_at_once_are_refused_a_few_at_a_time() {
     }
     bench.monitor.stop().await;
 }
+
+/// A peer that hangs up frees nothing that is still taken: what it sent is read to its end, in its place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_hangs_up_keeps_the_place_until_the_work_is_done() {
+    const POSTS: usize = 150;
+    const MOST: u64 = 400 << 20;
+    let served = Posted::start().await;
+    let detail = r#"{"result-type":"validation-failure","failed-session-count":1,"failure-reason-code":"x"},"#;
+    let details = detail.repeat((20 << 20) / detail.len());
+    let large = fresh(REPORT).replacen(r#""failure-details":["#, &format!(r#""failure-details":[{details}"#), 1);
+    assert!(large.len() > 20 << 20, "{}", large.len());
+    let body = gzip(large.as_bytes());
+    let head = format!("POST /tlsrpt HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+    let before = resident();
+    let mut most = 0;
+    for _ in 0..POSTS {
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        // It may be turned away before all is sent.
+        if stream.write_all(head.as_bytes()).await.is_ok() && stream.write_all(&body).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        drop(stream);
+        most = most.max(resident().saturating_sub(before));
+    }
+    eprintln!("{POSTS} posts of 20 MB that hang up: {} MiB more resident memory at most", most >> 20);
+    assert!(most < MOST, "{} MiB", most >> 20);
+    served.end().await;
+}

@@ -188,7 +188,7 @@ async fn a_key_that_cannot_be_looked_up_is_waited_for() {
     };
     for behaviour in [Behaviour::Silent, Behaviour::ServFail, Behaviour::Refused] {
         bench.dns.behave(&signer.name(), behaviour);
-        let receipt = bench.intake().submit(waiting(2)).await;
+        let receipt = bench.intake().submit(waiting(1)).await;
         assert!(
             matches!(&receipt, Receipt::Later(why) if why.to_string().contains("sender.test")),
             "{behaviour:?}: {receipt:?}"
@@ -196,7 +196,7 @@ async fn a_key_that_cannot_be_looked_up_is_waited_for() {
         assert!(matches!(bench.submit(Transport::Mail, signed.clone()).await, Receipt::Later(_)), "without a time");
     }
     assert!(bench.quarantined().is_empty());
-    refused(&bench.intake().submit(waiting(4)).await, RefusalReason::Unauthenticated, "three days");
+    refused(&bench.intake().submit(waiting(4)).await, RefusalReason::Unauthenticated, "two days");
     assert_eq!(bench.quarantined().len(), 1);
     bench.dns.remove(&signer.name());
     bench.monitor.stop().await;
