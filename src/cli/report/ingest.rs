@@ -83,12 +83,15 @@ fn all(inputs: &[Input], folder: &Path) -> Result<Handed, String> {
                 continue;
             }
             Ok(bytes) => bytes,
-            Err(unread @ Unread::TooLarge { .. }) => {
+            // What comes by a pipe is a mail that its MTA still has.
+            Err(unread @ Unread::Failed(_)) if *input == Input::Standard => {
+                return Err(format!("{}: {unread}", input.name()));
+            }
+            Err(unread) => {
                 complain(&format!("{}: {unread}", input.name()), FAILED);
                 handed.refused = true;
                 continue;
             }
-            Err(unread @ Unread::Failed(_)) => return Err(format!("{}: {unread}", input.name())),
         };
         let name = input.file_name().unwrap_or("stdin");
         match sniff(&bytes) {

@@ -88,7 +88,8 @@ pub(super) fn list(paths: &[PathBuf]) -> Result<Vec<Input>, String> {
             continue;
         }
         let failed = |error: io::Error| format!("{}: it cannot be read: {error}", path.display());
-        if !fs::metadata(path).map_err(failed)?.is_dir() {
+        // One that is not there is told when it is its turn: the others lose nothing by it.
+        if !fs::metadata(path).is_ok_and(|metadata| metadata.is_dir()) {
             inputs.push(Input::File(path.clone()));
             continue;
         }

@@ -115,8 +115,9 @@ fn what_is_rejected_makes_the_status_1() {
     assert_eq!((status(&output), &value["rejected"][0]["reason"]), (1, &"bad-json".into()));
 
     let output = program(&["report", "show", "/nowhere/at-all.json"], None);
-    assert_eq!((status(&output), output.stdout.len()), (2, 0), "{output:?}");
-    assert!(text(&output.stderr).contains("/nowhere/at-all.json: it cannot be read"), "{output:?}");
+    assert_eq!(status(&output), 1, "{output:?}");
+    let shown = text(&output.stdout);
+    assert!(shown.contains("/nowhere/at-all.json") && shown.contains("it cannot be read"), "{shown}");
 }
 
 #[test]
@@ -226,4 +227,22 @@ fn no_reader_ever_sees_a_part_of_a_file() {
     assert!(ended.success() && looks > 1);
     let files = incoming(state.path());
     assert!(files.len() == 1 && files[0].1 == whole);
+}
+
+/// A name that a shell still saw and that is gone by now costs only itself.
+#[test]
+fn a_file_that_is_not_there_costs_no_other() {
+    let folder = TempDir::new().unwrap();
+    let (there, gone) = (folder.path().join("r.json"), folder.path().join("gone.json"));
+    fs::write(&there, json(3)).unwrap();
+    let (there, gone) = (there.to_str().unwrap(), gone.to_str().unwrap());
+    let shown = program(&["report", "show", "--format", "json", there, gone], None);
+    let told: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!((status(&shown), told["reports"].as_array().unwrap().len()), (1, 1), "{shown:?}");
+    assert_eq!(told["rejected"][0]["source"], gone);
+    let state = folder.path().join("state");
+    let handed = program(&["report", "ingest", "--state.dir", state.to_str().unwrap(), there, gone], None);
+    assert_eq!(status(&handed), 1, "{handed:?}");
+    assert!(text(&handed.stderr).contains("gone.json"), "{handed:?}");
+    assert_eq!(fs::read_dir(state.join("incoming")).unwrap().count(), 1);
 }
