@@ -19,7 +19,9 @@ use crate::{
     protocol::mta_sts::Mode,
     store::StoredDomain,
     terms::{MxHost, PolicyDomain, Timestamp},
-    verdict::{Assessment, Change, Context, DomainHistory, History, HostHistory, discovered_policy, judge},
+    verdict::{
+        Assessment, Change, Context, DomainHistory, DomainReports, History, HostHistory, discovered_policy, judge,
+    },
 };
 
 /// Looks at every domain once and judges all of them, in the order asked.
@@ -100,6 +102,7 @@ pub async fn check_after(
 struct Before {
     domains: HashMap<PolicyDomain, (DomainHistory, Option<Timestamp>)>,
     hosts: HashMap<MxHost, Arc<HostHistory>>,
+    reports: HashMap<PolicyDomain, Arc<DomainReports>>,
 }
 
 impl Before {
@@ -111,6 +114,7 @@ impl Before {
         Self {
             domains: kept.domains.into_iter().map(domain).collect(),
             hosts: kept.hosts.into_iter().map(|stored| (stored.host, stored.history)).collect(),
+            reports: kept.reports.domains.into_iter().map(|(domain, said)| (domain, Arc::new(said))).collect(),
         }
     }
 }
@@ -221,7 +225,8 @@ fn enforcing_domains(seen: &[Seen]) -> BTreeSet<PolicyDomain> {
 fn judge_once(domain: Seen, before: &Before, context: &Context<'_>) -> Looked {
     let Seen { observation, hosts, skipped_hosts } = domain;
     let (remembered, at) = before.domains.get(&observation.domain).cloned().unwrap_or_default();
-    let mut history = History { domain: remembered, ..History::default() };
+    let reports = before.reports.get(&observation.domain).cloned();
+    let mut history = History { domain: remembered, hosts: BTreeMap::new(), reports };
     let mut changes = history.domain.observe(&observation, context.interval);
     let mut facts = BTreeMap::new();
     for seen in &hosts {

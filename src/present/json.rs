@@ -1,6 +1,6 @@
 //! The JSON of `check` and of the API. What is not known is `null`, and no key is ever left out.
 
-mod reports;
+pub(super) mod reports;
 
 use std::{io, net::IpAddr};
 

@@ -6,6 +6,7 @@ use http::StatusCode;
 
 use crate::{
     monitor::{DomainState, SharedStore, Snapshot},
+    present::json,
     store::Store,
     terms::{PolicyDomain, Timestamp},
 };
@@ -46,6 +47,25 @@ impl Answer {
 pub(super) fn domain_of<'a>(path: &'a str, what: &str) -> Option<&'a str> {
     let name = path.strip_prefix("/api/v1/domains/")?.strip_suffix(what)?.strip_suffix('/')?;
     (!name.is_empty() && !name.contains('/')).then_some(name)
+}
+
+/// The name in `/api/v1/domains/NAME`, as it stands there.
+pub(super) fn domain_alone(path: &str) -> Option<&str> {
+    let name = path.strip_prefix("/api/v1/domains/")?;
+    (!name.is_empty() && !name.contains('/')).then_some(name)
+}
+
+/// `GET /api/v1/domains/NAME`: the latest judgement, as `check --format json` prints one.
+///
+/// 404: the domain is not configured. 503: it was not probed yet.
+pub(super) fn judgement(name: &str, snapshot: &Snapshot) -> Answer {
+    match domain(name, snapshot) {
+        Err(unknown) => unknown,
+        Ok(DomainState { assessment: None, .. }) => Answer::unavailable("the domain was not probed yet"),
+        Ok(DomainState { assessment: Some(seen), .. }) => {
+            Answer::found(json::to_text(&json::assessment(seen)).map(|text| text + "\n"))
+        }
+    }
 }
 
 /// The configured domain of a name in a path, or that there is none.
@@ -133,6 +153,14 @@ mod tests {
         for other in ["/api/v1/domains//reports", "/api/v1/domains/a/b/reports", "/api/v1/domains/areports", "/reports"]
         {
             assert_eq!(domain_of(other, "reports"), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_name_alone_is_a_domain() {
+        assert_eq!(domain_alone("/api/v1/domains/example.com"), Some("example.com"));
+        for other in ["/api/v1/domains/", "/api/v1/domains", "/api/v1/domains/example.com/reports"] {
+            assert_eq!(domain_alone(other), None, "{other}");
         }
     }
 

@@ -128,6 +128,12 @@ impl App {
                 false => not_allowed("GET, HEAD"),
             };
         }
+        if let Some(name) = api::domain_alone(path) {
+            return match reads {
+                true => self.judgement(name),
+                false => not_allowed("GET, HEAD"),
+            };
+        }
         match path {
             path if path == self.metrics_path.0 && reads => self.metrics().await,
             "/" if reads => html(landing::page(&self.snapshot.load(), &self.metrics_path.0)),
@@ -142,6 +148,14 @@ impl App {
             path if path == self.metrics_path.0 => not_allowed("GET, HEAD"),
             _ => plain(StatusCode::NOT_FOUND, "There is nothing here. The start page is at /.\n"),
         }
+    }
+
+    fn judgement(&self, name: &str) -> Response<Pieces> {
+        if !self.ready.load(Ordering::Acquire) {
+            return response(StatusCode::SERVICE_UNAVAILABLE, JSON, [Bytes::from_static(NOT_READY)]);
+        }
+        let answer = api::judgement(name, &self.snapshot.load());
+        response(answer.status, JSON, [answer.body.into()])
     }
 
     async fn changes(&self, about: About<'_>, query: &str) -> Response<Pieces> {

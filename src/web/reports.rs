@@ -12,6 +12,7 @@ use crate::{
     present::report::{Listing, listing_json},
     store::{ReportsWanted, Store, StoreError},
     terms::PolicyDomain,
+    verdict::Assessment,
 };
 
 /// How many reports an answer holds where the question names no number.
@@ -49,7 +50,8 @@ pub(super) async fn answer(name: &str, query: &str, snapshot: &Snapshot, store: 
         Err(closed) => return closed,
     };
     let receiving = snapshot.intake.is_some();
-    match tokio::time::timeout(PATIENCE, listing(wanted, receiving, store.as_ref())).await {
+    let judged = state.assessment.as_deref();
+    match tokio::time::timeout(PATIENCE, listing(wanted, receiving, judged, store.as_ref())).await {
         Ok(Ok(body)) => Answer::found(body),
         Ok(Err(error)) => {
             // The text names files of this machine: it is for the log.
@@ -63,6 +65,7 @@ pub(super) async fn answer(name: &str, query: &str, snapshot: &Snapshot, store: 
 async fn listing(
     Wanted { mut reports, days }: Wanted,
     receiving: bool,
+    assessment: Option<&Assessment>,
     store: &dyn Store,
 ) -> Result<serde_json::Result<String>, StoreError> {
     let until_day = now().unix_seconds().div_euclid(DAY_SECONDS);
@@ -76,7 +79,8 @@ async fn listing(
     found.truncate(most);
     let next = found.last().filter(|_| more).map(|last| last.id);
     let domain = &reports.domain;
-    Ok(listing_json(&Listing { domain, receiving, since_day, until_day, totals: &totals, reports: &found, next }))
+    let (totals, reports) = (&*totals, &*found);
+    Ok(listing_json(&Listing { domain, receiving, since_day, until_day, totals, reports, next, assessment }))
 }
 
 /// Reads the parameters; what is wrong, and what was expected, for the one who asked.

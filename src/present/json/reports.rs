@@ -8,7 +8,7 @@ use crate::{
 };
 
 #[derive(Debug, Serialize)]
-pub(super) struct ReportsView<'a> {
+pub(in crate::present) struct ReportsView<'a> {
     last_arrived_at: Option<Timestamp>,
     last_end: Option<Timestamp>,
     /// The last UTC day of which reports are complete.
@@ -54,7 +54,7 @@ struct ReporterView<'a> {
 }
 
 /// Nothing where no report source is configured.
-pub(super) fn reports(assessment: &Assessment) -> Option<ReportsView<'_>> {
+pub(in crate::present) fn reports(assessment: &Assessment) -> Option<ReportsView<'_>> {
     let said: &ReportsAssessment = assessment.reports.as_ref()?;
     let sessions = said.sessions.iter().map(|(policy_type, of)| SessionsView {
         policy_type: policy_type.as_str(),

@@ -7,10 +7,11 @@ use serde::Serialize;
 use super::json::PolicyView;
 use crate::{
     facts::Provenance,
+    present::json,
     protocol::tls_rpt::{PolicyType, Quirk, ResultType},
     store::{DayTotal, StoredReport},
     terms::{PolicyDomain, Timestamp},
-    verdict::Measure,
+    verdict::{Assessment, Measure},
 };
 
 /// So many failures of a kind of policy stand in the sums, those with the most sessions first. The reports hold them all.
@@ -33,12 +34,14 @@ pub struct Listing<'a> {
     pub reports: &'a [StoredReport],
     /// Where to go on, where there are more.
     pub next: Option<i64>,
+    /// The judgement of the domain, if it was probed: what follows from the reports, and what this monitor sees itself.
+    pub assessment: Option<&'a Assessment>,
 }
 
 /// The listing as a JSON document, one line:
 ///
 /// `{"domain","receiving","totals":{"since","until","policy_types":[{"type","sessions","failed_sessions","days":[],"reporters":[],"failures":[]}]},
-/// "reports":[],"next"}`. What is unknown is null and never left out. Kinds of policy are never added up: one session can stand under two.
+/// "assessment":{},"reports":[],"next"}`. What is unknown is null and never left out. Kinds of policy are never added up: one session can stand under two.
 ///
 /// # Errors
 /// None is known to happen; the writer of JSON says so all the same.
@@ -51,6 +54,7 @@ pub fn listing_json(listing: &Listing<'_>) -> serde_json::Result<String> {
             until: date(listing.until_day),
             policy_types: sums(listing.totals).into_iter().map(|(kind, sums)| SumsView::of(kind, sums)).collect(),
         },
+        assessment: listing.assessment.and_then(json::reports::reports),
         reports: listing.reports.iter().map(StoredView::of).collect(),
         next: listing.next.map(|next| next.to_string()),
     };
@@ -105,6 +109,7 @@ struct ListingView<'a> {
     domain: &'a str,
     receiving: bool,
     totals: TotalsView<'a>,
+    assessment: Option<json::reports::ReportsView<'a>>,
     reports: Vec<StoredView<'a>>,
     next: Option<String>,
 }

@@ -125,6 +125,27 @@ async fn sums_by_kind_of_policy_and_reports_by_pages() {
     let reason = second["policies"][0]["failures"][0]["reason"].as_str().unwrap();
     assert!(reason.contains("<script>") && !reason.contains('\u{1b}'), "{reason}");
 
+    // What follows from them, and what this monitor sees itself, once the domain was probed; the same in the judgement by its name.
+    let said = loop {
+        let answer = ask(&served, "").await;
+        if !answer["assessment"].is_null() {
+            break answer["assessment"].clone();
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let told = &said["failures"][0];
+    assert_eq!(
+        (&told["result_type"], &told["mx"]),
+        (&json!("certificate-expired"), &json!("mx2.example.com")),
+        "{said}"
+    );
+    assert_eq!(told["own"], "cannot-see", "that host is none of the domain's: {said}");
+    assert!(told["own_words"].as_str().unwrap().len() > 10);
+    let (status, body) = served.get("/api/v1/domains/example.com").await;
+    let judged: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &judged["domain"], &judged["reports"]), (200, &json!("example.com"), &said));
+    assert_eq!(served.get("/api/v1/domains/other.example").await.0, 404);
+
     // Longer sums; only those with failures; only the latest; page by page.
     let long = ask(&served, "?days=92").await;
     assert_eq!(long["totals"]["policy_types"][0]["sessions"], 127);
