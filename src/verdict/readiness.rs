@@ -101,7 +101,7 @@ pub(crate) fn readiness(case: &Case<'_>) -> Option<EnforceReadiness> {
         required("probes-complete", probes_complete(case, reports_seen.is_ok())),
         required("tlsrpt-record", tlsrpt_record(case)),
         required("testing-long-enough", stood_for(case, window)),
-        required("reports-clean", reports_clean(case, window)),
+        required("reports-clean", reports_clean(case, policy, window)),
         EnforceCondition { required: false, ..required("reports-seen", reports_seen.clone()) },
         EnforceCondition { required: false, ..required("max-age-suitable", max_age_suitable(policy)) },
     ];
@@ -344,16 +344,21 @@ fn whole_days(window: Duration) -> i64 {
 }
 
 /// Reports that prove nothing are held against the domain, and never count for it.
-fn reports_clean(case: &Case<'_>, window: Duration) -> Told {
+fn reports_clean(case: &Case<'_>, policy: &Policy, window: Duration) -> Told {
     let Some(reports) = case.history.reports.as_deref() else {
         return Ok("No report source is configured, so no report tells of a failure.".to_owned());
     };
+    let print = policy.print();
     let days = Days::new(reports, case.now, ON_TIME);
     let week = days.last(CLEAN_DAYS);
     let mut recent: BTreeMap<&str, u64> = BTreeMap::new();
     let mut earlier: BTreeMap<&str, u64> = BTreeMap::new();
     let mut sessions = 0_u64;
     for (day, name, said) in days.of(days.last(whole_days(window))) {
+        // What a sender found by an older policy says nothing of the present one, nor does it count for it.
+        if is_verified(name) && !said.policies.is_empty() && !said.policies.contains(&print) {
+            continue;
+        }
         let refused = refusals(said);
         let in_week = week.contains(&day);
         if refused > 0 {

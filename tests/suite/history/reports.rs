@@ -280,6 +280,18 @@ fn no_refusal_in_seven_complete_days() {
     assert!(!is_clean(&[well, daily(COMPLETE..=COMPLETE, "google.com", &unexplained)].concat()));
 }
 
+/// A sender that still holds an older policy finds its faults, not those of the present one.
+#[test]
+fn refusals_by_an_older_policy_do_not_count() {
+    let refused = failing(10_000, 5);
+    let by = |body: &str, reporter| is_clean(&daily(COMPLETE..=COMPLETE, reporter, &under(body, &refused)));
+    let (older, present) = (policy_body("enforce", &["mx9.example.com"]), policy_body("testing", &[MX1]));
+    assert!(by(&older, "lazy.example"));
+    assert!(!by(&present, "lazy.example"));
+    assert!(!by(&older, Reporter::UNVERIFIED), "whoever it is may say what it likes of its policy");
+    assert!(!is_clean(&daily(COMPLETE..=COMPLETE, "lazy.example", &refused)), "which policy is not told");
+}
+
 #[test]
 fn few_refusals_before_them() {
     let failing = |failed| failing(0, failed);
