@@ -55,6 +55,15 @@ pub(super) static ROWS: &[Row<Source>] = &[
     row(
         Normal,
         Counter,
+        "smtptls_tlsrpt_foreign_policies_total",
+        &[],
+        "Policies about domains that are not configured, in reports that were taken for others.",
+        NO_SOURCE,
+        |view, out| single(view, |intake| intake.foreign_policies, out),
+    ),
+    row(
+        Normal,
+        Counter,
         "smtptls_tlsrpt_reports_duplicate_total",
         &[],
         "Reports that were there already, by whatever way they came.",

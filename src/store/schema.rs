@@ -55,7 +55,7 @@ pub(super) const STEPS: &[&str] = &[
     CREATE TABLE report_domains (
         domain TEXT NOT NULL PRIMARY KEY,
         filed_at INTEGER NOT NULL,
-        last_arrived_at INTEGER NOT NULL,
+        last_arrived_at INTEGER,
         last_end_at INTEGER,
         proven INTEGER NOT NULL,
         unproven INTEGER NOT NULL

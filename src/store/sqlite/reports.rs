@@ -286,14 +286,15 @@ fn sums(filed: &Filed, intake: &IntakeCounters, now: Timestamp) -> Vec<Statement
     ));
     let domains = filed.domains.iter().map(|(domain, of_domain)| {
         let [unproven, proven] = of_domain.reports;
-        let arrived = of_domain.arrived_at.unix_milliseconds();
+        let arrived = milliseconds(of_domain.arrived_at);
         json!([domain, now.unix_milliseconds(), arrived, milliseconds(of_domain.end), proven, unproven])
     });
     statements.push((
         "INSERT INTO report_domains (domain, filed_at, last_arrived_at, last_end_at, proven, unproven) \
          SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(?) WHERE true \
          ON CONFLICT (domain) DO UPDATE SET \
-         filed_at = max(filed_at, excluded.filed_at), last_arrived_at = max(last_arrived_at, excluded.last_arrived_at), \
+         filed_at = max(filed_at, excluded.filed_at), \
+         last_arrived_at = coalesce(max(last_arrived_at, excluded.last_arrived_at), last_arrived_at, excluded.last_arrived_at), \
          last_end_at = coalesce(max(last_end_at, excluded.last_end_at), last_end_at, excluded.last_end_at), \
          proven = max(0, proven + excluded.proven), unproven = max(0, unproven + excluded.unproven)",
         domains.collect(),

@@ -73,7 +73,7 @@ pub struct Contribution {
 pub struct DomainReports {
     /// By day (days since 1970), then by reporter.
     pub days: BTreeMap<i64, BTreeMap<String, ReporterDay>>,
-    /// When the last report came in.
+    /// When the last report came in that was not late.
     pub last_arrived_at: Option<Timestamp>,
     /// The latest end of a reported time.
     pub last_end: Option<Timestamp>,
@@ -93,7 +93,10 @@ pub struct ReporterDay {
 impl DomainReports {
     /// Takes in what a filed report adds to the days. The counters are the store's answer, and are set apart.
     pub fn add(&mut self, contribution: &Contribution) {
-        self.last_arrived_at = self.last_arrived_at.max(Some(contribution.arrived_at));
+        // Old mail that is read in says nothing of whether reports come.
+        if !contribution.late {
+            self.last_arrived_at = self.last_arrived_at.max(Some(contribution.arrived_at));
+        }
         // A sender whose clock runs ahead, or a forger, must not fill days that are not yet, nor make the last report one of them.
         let arrived = day_of(contribution.arrived_at);
         if contribution.day > arrived + 1 {

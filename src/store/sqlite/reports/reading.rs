@@ -156,7 +156,7 @@ async fn domains(
         let Ok(domain) = PolicyDomain::parse(row.try_get(0)?) else { continue };
         let reports = DomainReports {
             days: days.remove(&domain).unwrap_or_default(),
-            last_arrived_at: Some(Timestamp::from_unix_milliseconds(row.try_get(1)?)),
+            last_arrived_at: row.try_get::<Option<i64>, _>(1)?.map(Timestamp::from_unix_milliseconds),
             last_end: row.try_get::<Option<i64>, _>(2)?.map(Timestamp::from_unix_milliseconds),
             counters: counters.remove(&domain).unwrap_or_default(),
         };
