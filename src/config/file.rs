@@ -179,7 +179,9 @@ section! {
         reports_failing: Share,
         /// A failure in reports is new if so long a time did not show it. About five weeks are remembered.
         reports_new_after: HumanDuration,
-        /// A reporter that sent regularly is silent after so long.
+        /// A reporter that sent regularly is silent if so long, and 48 hours more that a report may take, has passed since the end
+        /// of the last day that it told of. The alert SMTPTLSReportsMissing has a threshold of its own, and counts from the last
+        /// arrival.
         reports_silent: HumanDuration,
         /// A note is made when this share of sessions comes by way of other reporters than in the four weeks before.
         reports_shift: Share,
