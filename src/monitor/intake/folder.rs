@@ -1,14 +1,16 @@
 //! Maildirs and folders of files: each is taken up once it is whole, and goes only after the store's commit.
 //!
 //! In a maildir a mail that is done with moves to `cur` and is marked as seen; mails that are marked so are left alone. In any other
-//! folder a file that is done with is deleted. Whoever is killed in between takes it up again: it counts once.
+//! folder a file that is done with is deleted. Whoever is killed in between takes it up again: it counts once. Only the very file that
+//! was read is moved or deleted: one that took its place, or was written to since, is taken up anew.
 
 use std::{
-    collections::HashSet,
-    fs::{self, DirBuilder, File},
+    collections::HashMap,
+    fs::{self, DirBuilder, File, Metadata},
     io::{self, Read},
     os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -16,7 +18,10 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::{Intake, RawReport, Receipt};
+use super::{
+    Intake, RawReport, Receipt,
+    open::{Opened, open},
+};
 use crate::{
     facts::Transport,
     protocol::tls_rpt::{JSON_MOST, MAIL_MOST, RefusalReason},
@@ -29,6 +34,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 const LOOK_ALL_EVERY: Duration = Duration::from_secs(60);
 /// A file that was written to within this time may still grow.
 const SETTLED_AFTER: Duration = Duration::from_secs(1);
+/// What does not show by itself that it is whole rests so long before it is refused or deleted: a slow copy (scp, rsync --inplace)
+/// may stand still for a while.
+const REFUSED_REST: Duration = Duration::from_secs(60);
 /// So many files are under way at once …
 const FILES_AT_ONCE: usize = 64;
 /// … and about so many bytes of them.
@@ -46,12 +54,17 @@ pub(crate) async fn watch_own(intake: Intake, folder: PathBuf, stop: Cancellatio
     if let Ok(Err(error)) = made {
         tracing::warn!(folder = %folder.display(), %error, "the folder of reports that are handed in cannot be made");
     }
-    watch(intake, folder, stop).await;
+    // What is handed in gets its name only when it is whole.
+    watch_resting(intake, folder, Duration::ZERO, stop).await;
 }
 
 /// Watches a folder until it is told to stop. One that is not there is waited for.
 pub(crate) async fn watch(intake: Intake, folder: PathBuf, stop: CancellationToken) {
-    let mut watched = Watched::new(folder);
+    watch_resting(intake, folder, REFUSED_REST, stop).await;
+}
+
+async fn watch_resting(intake: Intake, folder: PathBuf, rest: Duration, stop: CancellationToken) {
+    let mut watched = Watched::new(folder, rest);
     let mut next = Instant::now();
     loop {
         tokio::select! {
@@ -73,18 +86,49 @@ struct Watched {
     looked_at: Option<Instant>,
     /// Something was not whole yet.
     unsettled: bool,
-    /// Files that were done with and could not be moved or deleted, or that are of no use. They are left alone.
-    done: HashSet<PathBuf>,
+    known: Known,
     /// It was told that the folder cannot be read.
     told: bool,
 }
 
-/// A file that can be taken up.
-#[derive(Debug)]
-struct Found {
-    path: PathBuf,
+/// What is known of files that are still there as they were.
+#[derive(Clone, Debug)]
+struct Known {
+    /// How long rests what may not be whole.
+    rest: Duration,
+    /// Files that were done with and could not be moved or deleted, or that are of no use. They are left alone.
+    done: HashMap<PathBuf, Print>,
+    /// Files that could not be read, which was told. They are tried again when all is looked through.
+    unreadable: HashMap<PathBuf, Print>,
+    /// Files that do not show that they are whole. They are not read again before they rested.
+    resting: HashMap<PathBuf, Print>,
+    /// Files with a time that is still to come, and since when they are as they are: their own time says nothing of that.
+    ahead: HashMap<PathBuf, (Print, Instant)>,
+}
+
+/// By what a file is known again. It differs where another file took its place, and where it was written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Print {
+    device: u64,
+    inode: u64,
     bytes: u64,
     changed: SystemTime,
+}
+
+impl Print {
+    fn of(metadata: &Metadata) -> io::Result<Self> {
+        let changed = metadata.modified()?;
+        Ok(Self { device: metadata.dev(), inode: metadata.ino(), bytes: metadata.len(), changed })
+    }
+}
+
+/// A file that can be taken up.
+#[derive(Clone, Debug)]
+struct Found {
+    path: PathBuf,
+    print: Print,
+    /// Nobody writes to it any more, as far as can be told by its age and its place.
+    rested: bool,
 }
 
 /// What a look through the folder found.
@@ -92,13 +136,31 @@ struct Found {
 struct Look {
     files: Vec<Found>,
     /// Everything that is there.
-    present: HashSet<PathBuf>,
+    present: HashMap<PathBuf, Print>,
+    /// For [`Known::ahead`].
+    ahead: HashMap<PathBuf, (Print, Instant)>,
     unsettled: bool,
 }
 
+/// What became of a file that was taken up.
+#[derive(Debug)]
+enum Ended {
+    /// It is gone, or has to wait until all is looked through.
+    Over,
+    /// It stays, and is not to be taken up again as it is.
+    LeftAlone,
+    /// It cannot be read for now.
+    Unreadable(io::Error),
+    /// It may not be whole.
+    Rests,
+    /// It is not the file any more that was found.
+    Changed,
+}
+
 impl Watched {
-    fn new(folder: PathBuf) -> Self {
-        Self { folder, seen: Vec::new(), looked_at: None, unsettled: false, done: HashSet::new(), told: false }
+    fn new(folder: PathBuf, rest: Duration) -> Self {
+        let known = Known::new(rest);
+        Self { folder, seen: Vec::new(), looked_at: None, unsettled: false, known, told: false }
     }
 
     async fn look(&mut self, intake: &Intake) {
@@ -112,29 +174,34 @@ impl Watched {
         if seen == self.seen && !all && !self.unsettled {
             return;
         }
-        let (folder, done) = (self.folder.clone(), self.done.clone());
-        let look = match tokio::task::spawn_blocking(move || look_through(&folder, &done)).await {
+        let (folder, known) = (self.folder.clone(), self.known.clone());
+        let look = match tokio::task::spawn_blocking(move || look_through(&folder, &known, all)).await {
             Ok(Ok(look)) => look,
             Ok(Err(error)) => return self.unreadable(&error),
             Err(error) => return tracing::error!(%error, "a folder of reports could not be looked through"),
         };
         self.told = false;
-        self.done.retain(|path| look.present.contains(path));
+        self.known.forget(&look.present);
+        self.known.ahead = look.ahead;
         self.unsettled = look.unsettled;
-        self.looked_at = Some(Instant::now());
+        if all {
+            self.looked_at = Some(Instant::now());
+        }
         self.seen = seen;
         let mut rest = look.files.into_iter().peekable();
         while rest.peek().is_some() {
             let mut bytes = 0;
             let mut some = Vec::new();
             while some.len() < FILES_AT_ONCE
-                && let Some(next) = rest.next_if(|next| bytes == 0 || bytes + next.bytes <= BYTES_AT_ONCE)
+                && let Some(next) = rest.next_if(|next| bytes == 0 || bytes + next.print.bytes <= BYTES_AT_ONCE)
             {
-                bytes += next.bytes;
+                bytes += next.print.bytes;
                 some.push(next);
             }
-            let ended = join_all(some.into_iter().map(|found| take_up(intake, found))).await;
-            self.done.extend(ended.into_iter().flatten());
+            let ended = join_all(some.iter().map(|found| take_up(intake, found))).await;
+            for (found, ended) in some.into_iter().zip(ended) {
+                self.unsettled |= self.known.note(found, ended);
+            }
         }
     }
 
@@ -147,46 +214,103 @@ impl Watched {
     }
 }
 
-/// Takes up a file. Returns its path where it stays, and is not to be taken up again.
-async fn take_up(intake: &Intake, found: Found) -> Option<PathBuf> {
-    let path = found.path.clone();
-    if found.bytes > FILE_MOST as u64 {
-        tracing::warn!(file = %path.display(), bytes = found.bytes, most = FILE_MOST, "a file is too large for a report; it is left where it is");
-        intake.count_refused(RefusalReason::TooLarge);
-        return Some(path);
+impl Known {
+    fn new(rest: Duration) -> Self {
+        let [done, unreadable, resting] = [(); 3].map(|()| HashMap::new());
+        Self { rest, done, unreadable, resting, ahead: HashMap::new() }
     }
-    let reading = tokio::task::spawn_blocking(move || read(&found)).await;
-    let raw = match reading {
+
+    /// Forgets what is not there any more, or is another file.
+    fn forget(&mut self, present: &HashMap<PathBuf, Print>) {
+        for known in [&mut self.done, &mut self.unreadable, &mut self.resting] {
+            known.retain(|path, print| present.get(path) == Some(print));
+        }
+    }
+
+    /// Returns whether the file is to be looked at again soon.
+    fn note(&mut self, found: Found, ended: Ended) -> bool {
+        let Found { path, print, .. } = found;
+        match ended {
+            Ended::Over => false,
+            Ended::Changed => true,
+            Ended::LeftAlone => {
+                self.done.insert(path, print);
+                false
+            }
+            Ended::Rests => {
+                self.resting.insert(path, print);
+                true
+            }
+            Ended::Unreadable(error) => {
+                if self.unreadable.get(&path) != Some(&print) {
+                    tracing::warn!(file = %path.display(), %error, "a file of reports cannot be read; it is tried again");
+                }
+                self.unreadable.insert(path, print);
+                false
+            }
+        }
+    }
+}
+
+/// Takes up a file.
+async fn take_up(intake: &Intake, found: &Found) -> Ended {
+    let (path, print) = (found.path.clone(), found.print);
+    if print.bytes > FILE_MOST as u64 {
+        if !found.rested {
+            return Ended::Rests;
+        }
+        tracing::warn!(file = %path.display(), bytes = print.bytes, most = FILE_MOST, "a file is too large for a report; it is left where it is");
+        intake.count_refused(RefusalReason::TooLarge);
+        return Ended::LeftAlone;
+    }
+    let copy = found.clone();
+    let raw = match tokio::task::spawn_blocking(move || read(&copy)).await {
         Ok(Ok(Some(raw))) => raw,
         // It was taken away, or is written to again.
-        Ok(Ok(None)) => return None,
-        Ok(Err(error)) => {
-            tracing::warn!(file = %path.display(), %error, "a file of reports cannot be read; it is left where it is");
-            return Some(path);
-        }
+        Ok(Ok(None)) => return Ended::Changed,
+        Ok(Err(error)) => return Ended::Unreadable(error),
         Err(error) => {
             tracing::error!(%error, "a file of reports could not be read");
-            return None;
+            return Ended::Over;
         }
     };
+    if !found.rested && !shows_its_end(intake, &raw).await {
+        return Ended::Rests;
+    }
     match intake.submit(raw).await {
         Receipt::Taken(_) | Receipt::Refused(_) => {
             let done = path.clone();
-            let disposed = tokio::task::spawn_blocking(move || dispose(&done)).await;
-            match disposed {
-                Ok(Ok(())) => None,
+            match tokio::task::spawn_blocking(move || dispose(&done, print)).await {
+                Ok(Ok(true)) => Ended::Over,
+                Ok(Ok(false)) => Ended::Changed,
                 Ok(Err(error)) => {
                     tracing::warn!(file = %path.display(), %error, "a file that is done with cannot be moved or deleted; it is left alone");
-                    Some(path)
+                    Ended::LeftAlone
                 }
-                Err(_) => Some(path),
+                Err(_) => Ended::LeftAlone,
             }
         }
         Receipt::Later(postponed) => {
             tracing::debug!(file = %path.display(), why = %postponed, "a report has to wait");
-            None
+            Ended::Over
         }
     }
+}
+
+/// Whether it shows by itself that all of it is there, as a report does that can be read. Half a mail may look like a whole one.
+async fn shows_its_end(intake: &Intake, raw: &RawReport) -> bool {
+    // It is never closed.
+    let turn = Arc::clone(&intake.shared.turns).acquire_owned().await;
+    let (shared, copy) = (Arc::clone(&intake.shared), raw.clone());
+    let reading = tokio::task::spawn_blocking(move || {
+        shared.with_reader(|reader| matches!(open(reader, &copy, false), Ok(Opened::Bare(_))))
+    });
+    let shows = reading.await.unwrap_or_else(|error| {
+        tracing::error!(%error, "a report could not be read: a fault of this program");
+        false
+    });
+    drop(turn);
+    shows
 }
 
 /// The folders that are looked into.
@@ -203,7 +327,8 @@ fn changes(folder: &Path) -> Vec<Option<SystemTime>> {
     folders(folder).iter().map(|one| fs::metadata(one).and_then(|metadata| metadata.modified()).ok()).collect()
 }
 
-fn look_through(folder: &Path, done: &HashSet<PathBuf>) -> io::Result<Look> {
+/// Looks through a folder; with `all`, what could not be read is found again.
+fn look_through(folder: &Path, known: &Known, all: bool) -> io::Result<Look> {
     let mut look = Look::default();
     for folder in folders(folder) {
         for entry in fs::read_dir(&folder)? {
@@ -218,21 +343,31 @@ fn look_through(folder: &Path, done: &HashSet<PathBuf>) -> io::Result<Look> {
             if !metadata.is_file() {
                 continue;
             }
-            look.present.insert(path.clone());
-            let changed = metadata.modified()?;
-            if done.contains(&path) {
+            let print = Print::of(&metadata)?;
+            look.present.insert(path.clone(), print);
+            let is_as_it_was = |files: &HashMap<PathBuf, Print>| files.get(&path) == Some(&print);
+            if is_as_it_was(&known.done) || (!all && is_as_it_was(&known.unreadable)) {
                 continue;
             }
-            // One from the future is not waited for.
-            if changed.elapsed().is_ok_and(|age| age < SETTLED_AFTER) && !is_in_maildir(&path) {
-                look.unsettled = true;
-                continue;
+            let mut rested = true;
+            if !is_in_maildir(&path) {
+                let age = print.changed.elapsed().unwrap_or_else(|_| {
+                    let before = known.ahead.get(&path).filter(|(before, _)| *before == print);
+                    let since = before.map_or_else(Instant::now, |(_, since)| *since);
+                    look.ahead.insert(path.clone(), (print, since));
+                    since.elapsed()
+                });
+                rested = age >= known.rest;
+                if age < SETTLED_AFTER || (!rested && is_as_it_was(&known.resting)) {
+                    look.unsettled = true;
+                    continue;
+                }
             }
-            look.files.push(Found { path, bytes: metadata.len(), changed });
+            look.files.push(Found { path, print, rested });
         }
     }
     // What came first is taken first.
-    look.files.sort_by(|one, other| (one.changed, &one.path).cmp(&(other.changed, &other.path)));
+    look.files.sort_by(|one, other| (one.print.changed, &one.path).cmp(&(other.print.changed, &other.path)));
     Ok(look)
 }
 
@@ -244,15 +379,18 @@ fn read(found: &Found) -> io::Result<Option<RawReport>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    let file = File::open(&found.path)?;
-    let opened = file.metadata()?;
-    // Between the look and the opening a link may have taken its place.
-    if (opened.dev(), opened.ino()) != (before.dev(), before.ino()) || opened.len() != found.bytes {
+    if Print::of(&before)? != found.print {
         return Ok(None);
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(found.bytes).unwrap_or(0));
-    file.take(found.bytes.saturating_add(1)).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 != found.bytes {
+    let file = File::open(&found.path)?;
+    // Between the look and the opening a link may have taken its place.
+    if Print::of(&file.metadata()?)? != found.print {
+        return Ok(None);
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(found.print.bytes).unwrap_or(0));
+    (&file).take(found.print.bytes.saturating_add(1)).read_to_end(&mut bytes)?;
+    // What was written in the meantime may be in it by half.
+    if bytes.len() as u64 != found.print.bytes || Print::of(&file.metadata()?)? != found.print {
         return Ok(None);
     }
     let name = found.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -264,19 +402,25 @@ fn read(found: &Found) -> io::Result<Option<RawReport>> {
         media_type: None,
         // The name of a mail in a maildir says nothing of what is in it.
         file_name: (!in_maildir).then_some(name),
-        waiting_since: Some(Timestamp::from(found.changed)),
+        waiting_since: Some(Timestamp::from(found.print.changed)),
     }))
 }
 
-/// Moves or deletes what is done with.
-fn dispose(path: &Path) -> io::Result<()> {
-    let moved = match seen(path) {
-        Some(seen) => fs::rename(path, seen),
-        None => fs::remove_file(path),
-    };
-    match moved {
+/// Moves or deletes what is done with. Returns whether it could: where it is not the file any more that was read, it stays.
+fn dispose(path: &Path, read: Print) -> io::Result<bool> {
+    let disposed = fs::symlink_metadata(path).and_then(|metadata| {
+        if Print::of(&metadata)? != read {
+            return Ok(false);
+        }
+        match seen(path) {
+            Some(seen) => fs::rename(path, seen)?,
+            None => fs::remove_file(path)?,
+        }
+        Ok(true)
+    });
+    match disposed {
         // Somebody was faster.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
         other => other,
     }
 }
@@ -313,68 +457,4 @@ fn seen(path: &Path) -> Option<PathBuf> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_mail_that_is_done_with_is_marked_in_cur() {
-        let maildir = tempfile::tempdir().unwrap();
-        for part in ["new", "cur", "tmp"] {
-            fs::create_dir(maildir.path().join(part)).unwrap();
-        }
-        let at = |name: &str| maildir.path().join(name);
-        for (before, after) in [
-            ("new/1.M1.host", "cur/1.M1.host:2,S"),
-            ("cur/1.M1.host:2,", "cur/1.M1.host:2,S"),
-            ("cur/1.M1.host:2,RT", "cur/1.M1.host:2,RST"),
-            ("new/1.M1.host:2,F", "cur/1.M1.host:2,FS"),
-        ] {
-            assert_eq!(seen(&at(before)), Some(at(after)), "{before}");
-            fs::write(at(before), "x").unwrap();
-            assert!(!is_seen(&at(before)) && is_seen(&at(after)));
-            dispose(&at(before)).unwrap();
-            assert_eq!(fs::read(at(after)).unwrap(), b"x");
-            fs::remove_file(at(after)).unwrap();
-        }
-        dispose(&at("new/gone")).unwrap();
-        assert_eq!(seen(&at("report:2,.json")), None, "not in a maildir");
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn only_whole_files_of_this_folder_are_found() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        let old = SystemTime::now() - Duration::from_secs(60);
-        let write = |name: &str, changed: SystemTime| {
-            let file = File::create(at(name)).unwrap();
-            file.set_modified(changed).unwrap();
-        };
-        write("b.json", old);
-        write("a.json", old - Duration::from_secs(1));
-        write(".hidden.json", old);
-        write("growing.json", SystemTime::now());
-        write("done.json", old);
-        write("future.json", SystemTime::now() + Duration::from_secs(3600));
-        fs::create_dir(at("folder")).unwrap();
-        std::os::unix::fs::symlink("/etc/passwd", at("link.json")).unwrap();
-        let look = look_through(folder.path(), &HashSet::from([at("done.json"), at("gone.json")])).unwrap();
-        let found: Vec<_> = look.files.iter().map(|found| found.path.file_name().unwrap().to_str().unwrap()).collect();
-        assert_eq!(found, ["a.json", "b.json", "future.json"]);
-        assert!(look.unsettled && look.present.contains(&at("done.json")));
-    }
-
-    #[test]
-    fn a_file_that_became_another_one_is_not_read() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.json");
-        fs::write(&path, "{}").unwrap();
-        let found = |bytes| Found { path: path.clone(), bytes, changed: SystemTime::now() };
-        assert_eq!(read(&found(2)).unwrap().unwrap().bytes, "{}");
-        assert!(read(&found(1)).unwrap().is_none() && read(&found(3)).unwrap().is_none(), "it grew or shrank");
-        fs::remove_file(&path).unwrap();
-        assert!(read(&found(2)).unwrap().is_none());
-        std::os::unix::fs::symlink("/etc/hostname", &path).unwrap();
-        assert!(read(&found(2)).unwrap().is_none(), "a link took its place");
-    }
-}
+mod tests;

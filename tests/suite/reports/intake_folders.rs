@@ -57,7 +57,7 @@ async fn until(what: &str, so: impl AsyncFn() -> bool) {
 fn put(path: PathBuf, bytes: &[u8]) {
     let hidden = path.with_file_name(".being-written");
     fs::write(&hidden, bytes).unwrap();
-    fs::File::open(&hidden).unwrap().set_modified(std::time::SystemTime::now() - Duration::from_secs(10)).unwrap();
+    fs::File::open(&hidden).unwrap().set_modified(std::time::SystemTime::now() - Duration::from_secs(120)).unwrap();
     fs::rename(hidden, path).unwrap();
 }
 
@@ -176,5 +176,30 @@ async fn what_cannot_be_put_into_quarantine_stays() {
     let [copy] = <[_; 1]>::try_from(bench.quarantined()).unwrap();
     assert_eq!(sniff(&fs::read(copy).unwrap()), Shape::Mail);
     bench.refused(RefusalReason::Unauthenticated, 1).await;
+    bench.monitor.stop().await;
+}
+
+/// A slow copy that stands still is neither refused nor deleted.
+#[tokio::test]
+async fn half_a_file_rests_before_it_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let half = folder.path().join("half.json");
+    let report = fresh(REPORT);
+    fs::write(&half, &report[..200]).unwrap();
+    let bench = watching(folder.path(), ReportAuthentication::None).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(fs::read(&half).unwrap(), report.as_bytes()[..200]);
+    assert!(bench.quarantined().is_empty());
+    // The copy goes on, in the same file.
+    fs::write(&half, &report).unwrap();
+    until("the whole file goes", async || !half.exists()).await;
+    assert_eq!(bench.sessions("example.com").await, 8);
+    // What stays as it is is refused at last, and once.
+    fs::write(&half, "hello").unwrap();
+    let minute_ago = std::time::SystemTime::now() - Duration::from_secs(57);
+    fs::File::options().write(true).open(&half).unwrap().set_modified(minute_ago).unwrap();
+    until("it goes at last", async || !half.exists()).await;
+    bench.refused(RefusalReason::BadJson, 1).await;
+    assert_eq!(bench.quarantined().len(), 1);
     bench.monitor.stop().await;
 }
