@@ -478,3 +478,24 @@ async fn many_messages_are_read_in_pages() {
     assert_eq!(numbers, (0..6000).collect::<Vec<_>>());
     watching.end().await;
 }
+
+/// However many have to wait: what comes later is read.
+#[tokio::test]
+async fn many_messages_that_wait_do_not_hide_a_newer_one() {
+    const WAITING: usize = 5100;
+    let world = World::new().await;
+    let store = Store::new(|raw| if &raw.bytes[..] == b"wait" { later() } else { Receipt::Taken(vec![Filed::New]) });
+    // One of each twenty is taken: where none is, a look ends at once.
+    for number in 0..WAITING {
+        world.server.deliver("wait");
+        if number % 20 == 0 {
+            world.server.deliver("good");
+        }
+    }
+    let watching = world.watch(world.account(), PATIENT_TIMEOUTS, &store);
+    until("the others are moved", || world.server.moved("Done").len() == WAITING / 20).await;
+    world.server.deliver("newest");
+    until("the newest is moved", || world.server.moved("Done").contains(&b"newest".to_vec())).await;
+    assert_eq!(world.server.state().messages.len(), WAITING);
+    watching.end().await;
+}

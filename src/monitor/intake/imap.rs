@@ -150,7 +150,7 @@ enum Never {}
 /// What a look at the mailbox accomplished.
 #[derive(Clone, Copy, Debug, Default)]
 struct Look {
-    found: usize,
+    new: usize,
     handled: usize,
 }
 
@@ -165,7 +165,7 @@ impl<F: Future<Output = Receipt>, S: Fn(RawReport) -> F> Watch<S> {
         loop {
             let look = self.look(&mut session).await?;
             self.works();
-            if look.found >= ImapSession::MOST_FOUND && look.handled > 0 {
+            if look.new >= ImapSession::MOST_FOUND && look.handled > 0 {
                 continue;
             }
             let longest = if session.can_idle() { self.pace.idle } else { self.pace.poll };
@@ -184,13 +184,14 @@ impl<F: Future<Output = Receipt>, S: Fn(RawReport) -> F> Watch<S> {
 
     /// Handles what is there.
     async fn look(&mut self, session: &mut ImapSession) -> Result<Look, ImapError> {
-        let found = session.unhandled().await?;
+        let found = session.unhandled(|uid| self.known.contains_key(&uid)).await?;
         self.known.retain(|uid, _| found.contains(uid));
         let told_in_vain: Vec<Uid> = found.iter().copied().filter(|uid| self.is_handled(*uid)).collect();
         for uids in told_in_vain.chunks(BATCH) {
             session.acknowledge(uids).await?;
         }
-        let mut look = Look { found: found.len(), handled: 0 };
+        let new = found.iter().filter(|uid| !self.known.contains_key(uid)).count();
+        let mut look = Look { new, handled: 0 };
         let mut due: VecDeque<Uid> = self.due(&found, Instant::now()).into();
         while !due.is_empty() {
             let batch = self.read_batch(session, &mut due).await?;

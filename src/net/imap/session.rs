@@ -19,6 +19,9 @@ pub(super) const SEARCH_WINDOW: u32 = 5000;
 /// So many of the newest messages of a mailbox are looked at in all: the reports of ten years to a thousand domains.
 const MOST_SEARCHED: u32 = 1_000_000;
 
+/// So many messages a look finds in all, with those that are known and have to wait: what is kept of them takes some megabytes.
+const MOST_KNOWN: usize = 100_000;
+
 /// Set beside `\Seen` on what was handled. A person who reads the mailbox sets `\Seen`, too, so that alone says nothing.
 const KEYWORD: &str = "$TLSReportHandled";
 
@@ -58,7 +61,7 @@ struct Extensions {
 }
 
 impl ImapSession {
-    /// A search ends once it has found so many: they are handled before it goes on.
+    /// A search ends once it has found so many new ones: they are handled before it goes on.
     pub const MOST_FOUND: usize = 5000;
 
     /// Learns what the server can do, and selects the folder.
@@ -92,11 +95,12 @@ impl ImapSession {
         self.extensions.idle
     }
 
-    /// The messages that were not handled yet; not all of them where there are more than [`MOST_FOUND`](Self::MOST_FOUND).
+    /// The messages that were not handled yet; not all of them where more than [`MOST_FOUND`](Self::MOST_FOUND) are new. Those that
+    /// `is_known` tells of do not count, for else many that wait would hide those that came later; with them it ends at 100,000.
     ///
     /// # Errors
     /// [`ImapError`]; the session is of no use then.
-    pub async fn unhandled(&mut self) -> Result<BTreeSet<Uid>, ImapError> {
+    pub async fn unhandled(&mut self, is_known: impl Fn(Uid) -> bool) -> Result<BTreeSet<Uid>, ImapError> {
         // Brings the number of messages up to date.
         self.command("NOOP", "NOOP", |_| ()).await?;
         self.news = false;
@@ -106,14 +110,16 @@ impl ImapSession {
             (None, false) => "UNDELETED UNSEEN".to_owned(),
         };
         let mut found = BTreeSet::new();
+        let mut new = 0;
         let last = self.exists;
         let mut first = last.saturating_sub(MOST_SEARCHED.saturating_sub(1)).max(1);
-        while first <= last && found.len() < Self::MOST_FOUND {
+        while first <= last && goes_on(new, found.len()) {
             let end = first.saturating_add(SEARCH_WINDOW.saturating_sub(1)).min(last);
             let search = format!("UID SEARCH {first}:{end} {which}");
             self.command("UID SEARCH", &search, |response| {
                 if let Response::MailboxData(MailboxDatum::Search(uids)) = response {
-                    found.extend(uids.iter().copied());
+                    // A number that is told twice counts once.
+                    new += uids.iter().filter(|uid| found.insert(**uid) && !is_known(**uid)).count();
                 }
             })
             .await?;
@@ -355,6 +361,11 @@ impl fmt::Debug for ImapSession {
     }
 }
 
+/// Whether a search goes on that found so many new messages, and so many in all.
+const fn goes_on(new: usize, all: usize) -> bool {
+    new < ImapSession::MOST_FOUND && all < MOST_KNOWN
+}
+
 /// A mailbox name as a quoted string (RFC 3501 §4.3). The configuration refuses names with other characters than printable ASCII.
 fn quoted(name: &str) -> String {
     let plain = name.chars().filter(|character| !character.is_control());
@@ -365,6 +376,12 @@ fn quoted(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn known_messages_end_no_search_before_there_are_very_many() {
+        assert!(goes_on(0, ImapSession::MOST_FOUND) && goes_on(ImapSession::MOST_FOUND - 1, MOST_KNOWN - 1));
+        assert!(!goes_on(ImapSession::MOST_FOUND, ImapSession::MOST_FOUND) && !goes_on(0, MOST_KNOWN));
+    }
 
     #[test]
     fn names_are_quoted() {
