@@ -3,7 +3,7 @@
 //! RFC 8460 says "the reporting domain" and no more. Here that is the organizational domain (RFC 7489 §3.2) of the submitter, as
 //! `contact-info` or TLS-Report-Submitter name it: relaxed alignment, as DMARC has it.
 
-use self::results::read_results;
+use self::results::{MethodResult, may_be_of, read_results};
 use crate::{
     facts::{Authentication, Reporter},
     terms::PolicyDomain,
@@ -125,33 +125,28 @@ pub fn judge_signatures(claim: &Claim, signatures: &[DkimResult]) -> Proof {
     }
 }
 
-/// What the topmost Authentication-Results field of a trusted server says (RFC 8601). Servers put theirs on top and take away those
-/// that bear their name and are not theirs (§5); a field below it may be forged, and is not read.
+/// What the Authentication-Results fields of a trusted server say (RFC 8601). Servers put theirs on top and take away those that
+/// bear their name and are not theirs (§5). Where one filter looks at signatures and another at DMARC, there are several: of those
+/// on top the first that tells of DKIM counts, and what lies below it, or below that of anybody else, may be forged.
 pub fn judge_trusted_header(claim: &Claim, mail: &[u8], server: &str) -> Proof {
-    let field = fields(mail)
-        .filter(|(name, _)| name.eq_ignore_ascii_case(b"Authentication-Results"))
-        .find_map(|(_, value)| read_results(&value).filter(|found| found.server.eq_ignore_ascii_case(server)));
-    let Some(field) = field else {
-        return Proof::Missing(Authentication::None, format!("no Authentication-Results field of {server}"));
+    let results = match trusted_results(mail, server) {
+        Ok(results) => results,
+        Err(why) => return Proof::Missing(Authentication::None, why),
     };
-    let signed: Vec<SignatureClaim> = signature_claims(mail).collect();
-    // Servers do not tell of `l=`; the signature itself does.
-    let partial = |domain: &PolicyDomain| {
-        let mut its = signed.iter().filter(|signature| signature.domain == *domain).peekable();
-        its.peek().is_some() && its.all(|signature| signature.partial)
-    };
+    // Servers do not tell of `l=`; the signature itself does. Which of several passed is not told either: so one is enough.
+    let partial = signature_claims(mail).any(|signature| signature.partial && claim.is_aligned(&signature.domain));
     let mut failed = None;
-    for result in field.results.iter().filter(|result| result.method == "dkim") {
+    for result in results {
         let Some(domain) = result.signer() else { continue };
         if !claim.is_aligned(&domain) {
             continue;
         }
         match result.result.as_str() {
-            "pass" if !partial(&domain) => {
+            "pass" if !partial => {
                 let reporter = Reporter::Verified(organizational_domain(&domain));
                 return Proof::Given(Authentication::Header, reporter);
             }
-            "pass" => failed = Some(format!("{domain}: the signature covers only a part of the mail (l=)")),
+            "pass" => failed = Some(format!("{domain}: a signature covers only a part of the mail (l=)")),
             other => failed = Some(format!("{domain}: {server} says dkim={other}")),
         }
     }
@@ -162,6 +157,33 @@ pub fn judge_trusted_header(claim: &Claim, mail: &[u8], server: &str) -> Proof {
             format!("the Authentication-Results field of {server} has no dkim=pass for {}", claim.words()),
         ),
     }
+}
+
+/// What a trusted server found of signatures; why nothing is known, in words.
+fn trusted_results(mail: &[u8], server: &str) -> Result<Vec<MethodResult>, String> {
+    let mut found = false;
+    for (name, value) in fields(mail) {
+        // What lies below was there before the mail came to the server whose field was found.
+        if found && name.eq_ignore_ascii_case(b"Received") {
+            break;
+        }
+        if !name.eq_ignore_ascii_case(b"Authentication-Results") {
+            continue;
+        }
+        if !may_be_of(&value, server) {
+            break;
+        }
+        let Some(field) = read_results(&value) else {
+            return Err(format!("an Authentication-Results field that may be of {server} cannot be read"));
+        };
+        found = true;
+        let mut results = field.results;
+        results.retain(|result| result.method == "dkim");
+        if !results.is_empty() {
+            return Ok(results);
+        }
+    }
+    if found { Ok(Vec::new()) } else { Err(format!("no Authentication-Results field of {server} on top")) }
 }
 
 /// The DKIM-Signature fields of a mail, from the top, that can be read so far.

@@ -10,8 +10,6 @@ const COMMENTS_MOST: usize = 16;
 /// What a server found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct AuthenticationResults {
-    /// `authserv-id`.
-    pub(super) server: String,
     /// One a method and identity, in the order of the field.
     pub(super) results: Vec<MethodResult>,
 }
@@ -49,17 +47,28 @@ enum Token {
     Semicolon,
 }
 
+/// Whether a value is that of a server by its `authserv-id`, or may be: where that cannot be read. What follows need not be readable.
+pub(super) fn may_be_of(value: &[u8], server: &str) -> bool {
+    let text = String::from_utf8_lossy(value);
+    let front = text.split(';').next().unwrap_or_default();
+    match tokens(front).as_deref() {
+        Some([Token::Word(name), ..]) => name.eq_ignore_ascii_case(server),
+        Some(_) => false,
+        None => true,
+    }
+}
+
 /// Reads a value; nothing where it breaks the grammar, because then anybody's text may stand in it as anything.
 pub(super) fn read_results(value: &[u8]) -> Option<AuthenticationResults> {
     let text = std::str::from_utf8(value).ok()?;
     let tokens = tokens(text)?;
     let mut parts = tokens.split(|token| *token == Token::Semicolon);
     // The name may be followed by a version.
-    let server = match parts.next()? {
-        [Token::Word(server)] => server.clone(),
-        [Token::Word(server), Token::Word(version)] if version == "1" => server.clone(),
+    match parts.next()? {
+        [Token::Word(_)] => {}
+        [Token::Word(_), Token::Word(version)] if version == "1" => {}
         _ => return None,
-    };
+    }
     let mut results = Vec::new();
     for part in parts.filter(|part| !part.is_empty()).take(RESULTS_MOST) {
         match part {
@@ -68,7 +77,7 @@ pub(super) fn read_results(value: &[u8]) -> Option<AuthenticationResults> {
             part => results.push(method_result(part)?),
         }
     }
-    Some(AuthenticationResults { server, results })
+    Some(AuthenticationResults { results })
 }
 
 fn method_result(part: &[Token]) -> Option<MethodResult> {

@@ -156,14 +156,41 @@ fn what_a_server_does_not_say_is_not_believed() {
 }
 
 #[test]
-fn only_the_topmost_field_of_the_server_counts() {
+fn only_the_topmost_fields_of_the_server_count() {
     let sender = claim(Some("sender.test"), None, &[]);
     let forged = "Authentication-Results: mx.ours.test; dkim=pass header.d=sender.test\r\n";
     let ours = "Authentication-Results: mx.ours.test; dkim=none\r\n";
     let other = "Authentication-Results: relay.test; dkim=none\r\n";
     let judged = |fields: &str| judge_trusted_header(&sender, &mail(fields), "mx.ours.test");
     assert!(matches!(judged(&format!("{ours}{forged}")), Proof::Missing(..)));
-    assert!(matches!(judged(&format!("{other}{forged}")), Proof::Given(..)), "another server's is not looked at");
+    assert!(
+        matches!(judged(&format!("{other}{forged}")), Proof::Missing(..)),
+        "what lies below another's may be forged"
+    );
+    // One filter for DKIM, and one for DMARC that comes after it, each with a field of its own name between.
+    let dmarc = "DMARC-Filter: x\r\nAuthentication-Results: mx.ours.test; dmarc=pass header.from=sender.test\r\n";
+    let dkim = "DKIM-Filter: x\r\nAuthentication-Results: MX.ours.test; dkim=pass header.d=sender.test\r\n";
+    let received = "Received: from x by y\r\n";
+    for given in
+        [format!("{dmarc}{dkim}"), format!("{received}{dmarc}{dkim}{other}"), format!("{dkim}{dmarc}{received}")]
+    {
+        assert!(matches!(judged(&given), Proof::Given(..)), "{given}");
+    }
+    let broken = "Authentication-Results: mx.ours.test; dmarc=pass (x\r\n";
+    let nameless = "Authentication-Results: (x\r\n";
+    for missing in [
+        format!("{dmarc}{ours}{forged}"),
+        format!("{dmarc}{other}{forged}"),
+        format!("{dmarc}{received}{forged}"),
+        format!("{broken}{dkim}"),
+        format!("{dmarc}{broken}{dkim}"),
+        format!("{nameless}{dkim}"),
+    ] {
+        assert!(matches!(judged(&missing), Proof::Missing(..)), "{missing}");
+    }
+    // As a large provider writes them, without a name: they are not ours, and nothing below them is.
+    let foreign = "Authentication-Results: spf=pass (x) smtp.mailfrom=a.test; dkim=pass\r\n";
+    assert!(matches!(judged(&format!("{dkim}{foreign}")), Proof::Given(..)));
     assert!(matches!(judged(""), Proof::Missing(..)));
     let in_body = [mail(""), forged.as_bytes().to_vec()].concat();
     assert!(
@@ -182,7 +209,18 @@ fn a_signature_over_a_part_of_the_mail_is_none() {
     assert!(matches!(judged(results.to_owned() + &signature("l=10;")), Proof::Missing(Authentication::Failed, _)));
     assert!(matches!(judged(results.to_owned() + &signature("l = 0 ;")), Proof::Missing(Authentication::Failed, _)));
     assert!(matches!(judged(results.to_owned() + &signature("")), Proof::Given(..)));
-    assert!(matches!(judged(results.to_owned() + &signature("l=10;") + &signature("")), Proof::Given(..)));
+    for both in [signature("l=10;") + &signature(""), signature("") + &signature("l=10;")] {
+        let judged = judged(results.to_owned() + &both);
+        assert!(
+            matches!(judged, Proof::Missing(Authentication::Failed, _)),
+            "which one passed is not told: {judged:?}"
+        );
+    }
+    // The identity may be below the domain that signs.
+    let identity = "Authentication-Results: mx.ours.test; dkim=pass header.i=@mail.sender.test\r\n";
+    assert!(matches!(judged(identity.to_owned() + &signature("l=10;")), Proof::Missing(Authentication::Failed, _)));
+    let foreign = signature("l=10;").replace("sender.test", "other.test");
+    assert!(matches!(judged(results.to_owned() + &foreign + &signature("")), Proof::Given(..)));
 }
 
 #[test]
