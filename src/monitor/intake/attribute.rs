@@ -11,12 +11,20 @@ use crate::{
 /// domain. Hosters' pools serve more domains than that, and one small report must not write a hundred thousand rows.
 const SHARING_MOST: usize = 1000;
 
+/// The configured domains by the mail hosts that they use, as far as is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Users {
+    pub(super) hosts: BTreeMap<MxHost, BTreeSet<PolicyDomain>>,
+    /// The hosts of every configured domain were looked up once.
+    pub(super) complete: bool,
+}
+
 /// What is configured, and which mail hosts it uses.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Territory<'a> {
     pub(super) domains: &'a BTreeSet<PolicyDomain>,
     /// The configured domains that use a mail host.
-    pub(super) users: &'a BTreeMap<MxHost, BTreeSet<PolicyDomain>>,
+    pub(super) users: &'a Users,
 }
 
 /// What a report says beside its policies of the domain that it is about.
@@ -34,6 +42,8 @@ pub(super) struct Attribution {
     pub(super) shares: BTreeMap<PolicyDomain, Vec<ReportedPolicy>>,
     /// Policies about anything else.
     pub(super) foreign: u64,
+    /// Whose a mail host is cannot be told before every configured domain was looked at: the report has to come again.
+    pub(super) undecided: bool,
 }
 
 /// Gives each policy to its own domain; one about a mail host (a `tlsa` policy names the TLSA base domain, RFC 8460 §4.4) to
@@ -41,7 +51,10 @@ pub(super) struct Attribution {
 pub(super) fn attribute(policies: &[ReportedPolicy], hints: Hints<'_>, territory: Territory<'_>) -> Attribution {
     let mut attribution = Attribution::default();
     for policy in policies {
-        let domains = concerned(policy, hints, territory);
+        let Some(domains) = concerned(policy, hints, territory) else {
+            attribution.undecided = true;
+            continue;
+        };
         if domains.is_empty() {
             attribution.foreign += 1;
         }
@@ -62,22 +75,27 @@ fn hinted(hints: Hints<'_>) -> Option<&PolicyDomain> {
     hints.report_domain.or(hints.named_domain)
 }
 
-fn concerned<'a>(policy: &ReportedPolicy, hints: Hints<'_>, territory: Territory<'a>) -> Vec<&'a PolicyDomain> {
+/// The domains that a policy is about; nothing where that cannot be told yet.
+fn concerned<'a>(policy: &ReportedPolicy, hints: Hints<'_>, territory: Territory<'a>) -> Option<Vec<&'a PolicyDomain>> {
     let Some(name) = policy.domain.as_deref() else {
         // Older senders leave it out (FLD-11).
-        return hinted(hints).and_then(|domain| territory.domains.get(domain)).into_iter().collect();
+        return Some(hinted(hints).and_then(|domain| territory.domains.get(domain)).into_iter().collect());
     };
     if let Some(domain) = territory.domains.get(name) {
-        return vec![domain];
+        return Some(vec![domain]);
     }
     if policy.policy_type != PolicyType::Tlsa {
-        return Vec::new();
+        return Some(Vec::new());
     }
-    let Some(users) = territory.users.get(name) else { return Vec::new() };
-    if let Some(domain) = hinted(hints).and_then(|domain| users.get(domain)) {
-        return vec![domain];
+    let users = territory.users.hosts.get(name);
+    if let Some(domain) = hinted(hints).zip(users).and_then(|(domain, users)| users.get(domain)) {
+        return Some(vec![domain]);
     }
-    if users.len() > SHARING_MOST { Vec::new() } else { users.iter().collect() }
+    // "Not looked up yet" is not "nobody uses it", nor is it "nobody else does".
+    if !territory.users.complete {
+        return None;
+    }
+    Some(users.filter(|users| users.len() <= SHARING_MOST).into_iter().flatten().collect())
 }
 
 #[cfg(test)]
@@ -97,10 +115,11 @@ mod tests {
     fn given(policies: &[ReportedPolicy], report_domain: Option<&str>, named_domain: Option<&str>) -> (String, u64) {
         let domains = ["a.test", "b.test", "c.test"].map(domain).into();
         let host = |name: &str| MxHost::parse(name).unwrap();
-        let users = BTreeMap::from([
+        let hosts = BTreeMap::from([
             (host("mx.test"), ["a.test", "b.test"].map(domain).into()),
             (host("mx.c.test"), [domain("c.test")].into()),
         ]);
+        let users = Users { hosts, complete: true };
         let (report_domain, named_domain) = (report_domain.map(domain), named_domain.map(domain));
         let hints = Hints { report_domain: report_domain.as_ref(), named_domain: named_domain.as_ref() };
         let found = attribute(policies, hints, Territory { domains: &domains, users: &users });
@@ -145,10 +164,40 @@ mod tests {
         assert_eq!(given(&[], None, None), (String::new(), 0));
     }
 
+    /// After a start: what could not be looked up yet is not foreign for ever.
+    #[test]
+    fn whose_a_mail_host_is_cannot_be_told_before_all_domains_were_looked_at() {
+        use PolicyType::{Sts, Tlsa};
+        let domains = BTreeSet::from(["a.test", "b.test"].map(domain));
+        let hosts = BTreeMap::from([(MxHost::parse("mx.test").unwrap(), [domain("a.test")].into())]);
+        let found = |one: ReportedPolicy, report_domain: Option<&str>, complete: bool| {
+            let users = Users { hosts: hosts.clone(), complete };
+            let report_domain = report_domain.map(domain);
+            let hints = Hints { report_domain: report_domain.as_ref(), named_domain: None };
+            let found = attribute(&[one], hints, Territory { domains: &domains, users: &users });
+            (found.shares.len(), found.foreign, found.undecided)
+        };
+        for (one, report_domain, while_incomplete, later) in [
+            (policy(Tlsa, Some("mx.b.test")), None, (0, 0, true), (0, 1, false)),
+            // Others may use it too.
+            (policy(Tlsa, Some("mx.test")), None, (0, 0, true), (1, 0, false)),
+            (policy(Tlsa, Some("mx.test")), Some("a.test"), (1, 0, false), (1, 0, false)),
+            (policy(Tlsa, Some("b.test")), None, (1, 0, false), (1, 0, false)),
+            // Only `tlsa` names hosts.
+            (policy(Sts, Some("mx.b.test")), None, (0, 1, false), (0, 1, false)),
+            (policy(Tlsa, None), None, (0, 1, false), (0, 1, false)),
+        ] {
+            let of = format!("{one:?}");
+            assert_eq!(found(one.clone(), report_domain, false), while_incomplete, "{of}");
+            assert_eq!(found(one, report_domain, true), later, "{of}");
+        }
+    }
+
     #[test]
     fn a_host_of_very_many_is_nobody_s_unless_the_report_says_whose() {
         let all: BTreeSet<PolicyDomain> = (0..=SHARING_MOST).map(|n| domain(&format!("d{n}.test"))).collect();
-        let users = BTreeMap::from([(MxHost::parse("mx.test").unwrap(), all.clone())]);
+        let hosts = BTreeMap::from([(MxHost::parse("mx.test").unwrap(), all.clone())]);
+        let users = Users { hosts, complete: true };
         let territory = Territory { domains: &all, users: &users };
         let policies = [policy(PolicyType::Tlsa, Some("mx.test"))];
         assert_eq!(attribute(&policies, Hints::default(), territory).foreign, 1);

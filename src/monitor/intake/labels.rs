@@ -81,7 +81,8 @@ impl Labels {
 
     /// Notes what was filed, and sees who is large by it.
     pub(super) fn note(&mut self, contributions: &[Contribution], today: i64) {
-        for one in contributions {
+        // Its sender chooses the day of a report: with a late one it could have come on as many as it likes.
+        for one in contributions.iter().filter(|one| !one.late) {
             self.rank(&one.reporter, one.day, sessions(&one.tally));
         }
         for days in self.ranked.values_mut() {
@@ -202,6 +203,16 @@ mod tests {
         assert_eq!(labels.of(&verified("example.co.uk")), "mail.example.co.uk", "the same organization");
         labels.note(&[contribution("google.com", 1, 5), contribution("google.com", 2, 5)], 2);
         assert!(labels.sticky.is_empty());
+    }
+
+    #[test]
+    fn late_reports_earn_no_label() {
+        let mut labels = Labels::default();
+        let late = |day| Contribution { late: true, ..contribution("large.test", day, 1000) };
+        labels.note(&[late(98), late(99), contribution("large.test", 110, 1)], 110);
+        assert_eq!(labels.of(&verified("large.test")), "other", "one day and what is late");
+        labels.note(&[contribution("large.test", 111, 1)], 111);
+        assert_eq!(labels.of(&verified("large.test")), "large.test");
     }
 
     #[test]

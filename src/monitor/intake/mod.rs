@@ -99,6 +99,9 @@ pub enum Postponed {
     /// The key of a signature cannot be looked up for now.
     #[error("the key of its signature cannot be looked up: {0}")]
     Key(String),
+    /// It names a mail host, and whose it is is not known before every domain was probed once.
+    #[error("it names a mail host, and not every domain was probed yet")]
+    Hosts,
     /// Too much is under way.
     #[error("too many reports come in at once")]
     Busy,

@@ -10,13 +10,13 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::{filer::add, quarantine::Quarantine};
+use super::{attribute::Users, filer::add, quarantine::Quarantine};
 use crate::{
     config::{ReportAuthentication, Settings},
     monitor::Snapshot,
     net::resolver::Resolver,
     protocol::tls_rpt::{FailureDetail, RefusalReason, ReportReader, ReportedPolicy, TlsReport},
-    terms::{MxHost, PolicyDomain},
+    terms::PolicyDomain,
 };
 
 /// Bytes, as they came, that are under way at once; whoever brings more waits. The largest mail has 15 MB.
@@ -49,15 +49,15 @@ impl Plan {
     }
 }
 
-/// The configured domains by mail host.
-pub(super) type Users = BTreeMap<MxHost, BTreeSet<PolicyDomain>>;
+/// Who uses which mail host, with the plan and the snapshot that say so.
+type KnownUsers = (Arc<Plan>, Arc<Snapshot>, Arc<Users>);
 
 #[derive(Debug)]
 pub(super) struct Shared {
     plan: ArcSwap<Plan>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
-    /// The users of hosts by the snapshot of which they were taken.
-    users: Mutex<Option<(Arc<Snapshot>, Arc<Users>)>>,
+    /// The users of hosts by the plan and the snapshot of which they were taken.
+    users: Mutex<Option<KnownUsers>>,
     refused: Mutex<BTreeMap<RefusalReason, u64>>,
     readers: Mutex<Vec<ReportReader>>,
     pub(super) quarantine: Option<Quarantine>,
@@ -111,23 +111,17 @@ impl Shared {
 
     /// Who uses which mail host, as far as is known now.
     pub(super) fn users(&self) -> Arc<Users> {
+        let plan = self.plan();
         let snapshot = Arc::clone(&self.snapshots.borrow());
         let mut known = self.users.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((of, users)) = &*known
-            && Arc::ptr_eq(of, &snapshot)
+        if let Some((planned, seen, users)) = &*known
+            && Arc::ptr_eq(planned, &plan)
+            && Arc::ptr_eq(seen, &snapshot)
         {
             return Arc::clone(users);
         }
-        let mut users = Users::new();
-        for (domain, state) in &snapshot.domains {
-            for mx in state.assessment.iter().flat_map(|assessment| &assessment.mx) {
-                if let Some(host) = &mx.host {
-                    users.entry(host.clone()).or_default().insert(domain.clone());
-                }
-            }
-        }
-        let users = Arc::new(users);
-        *known = Some((snapshot, Arc::clone(&users)));
+        let users = Arc::new(users_of(&plan.domains, &snapshot));
+        *known = Some((plan, snapshot, Arc::clone(&users)));
         users
     }
 
@@ -146,6 +140,20 @@ impl Shared {
     pub(super) fn give_back_refused(&self, refused: &BTreeMap<RefusalReason, u64>) {
         add(&mut self.refused.lock().unwrap_or_else(PoisonError::into_inner), refused);
     }
+}
+
+/// Who uses which mail host; incomplete while a configured domain was not looked at since it is there.
+fn users_of(configured: &BTreeSet<PolicyDomain>, snapshot: &Snapshot) -> Users {
+    let assessed = |domain: &PolicyDomain| snapshot.domains.get(domain).is_some_and(|state| state.assessment.is_some());
+    let mut users = Users { complete: configured.iter().all(assessed), ..Users::default() };
+    for (domain, state) in &snapshot.domains {
+        for mx in state.assessment.iter().flat_map(|assessment| &assessment.mx) {
+            if let Some(host) = &mx.host {
+                users.hosts.entry(host.clone()).or_default().insert(domain.clone());
+            }
+        }
+    }
+    users
 }
 
 async fn room(room: &Arc<Semaphore>, bytes: usize, most: usize) -> Option<OwnedSemaphorePermit> {

@@ -184,6 +184,10 @@ async fn prove(plan: &Plan, raw: &RawReport, claim: &Claim) -> Result<Proven, Po
 /// Files what was proven, and refuses the rest. One report that is taken makes the whole taken.
 async fn settle(intake: &Intake, raw: &RawReport, transport: Transport, reports: Vec<(Placed, Proven)>) -> Receipt {
     let arrived_at = now();
+    // All of it waits: what counts once would make the rest a duplicate.
+    if reports.iter().any(|(placed, proof)| proof.is_ok() && placed.attribution.undecided) {
+        return Receipt::Later(Postponed::Hosts);
+    }
     let (mut waiting, mut refused) = (Vec::new(), Vec::new());
     for (Placed { report, attribution }, proof) in reports {
         let (authentication, reporter) = match proof {

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{
-    HOSTS_OF_A_DAY_MOST, Mark, PROVEN_KEPT, REPORTS_OF_A_REPORTER_MOST, REPORTS_OF_THE_REST_MOST, Share, UNPROVEN_KEPT,
-    VERSIONS_MOST,
+    HOSTS_OF_A_DAY_MOST, Mark, NAMES_WITHOUT_LABEL_MOST, PROVEN_KEPT, REPORTS_OF_A_REPORTER_MOST,
+    REPORTS_OF_THE_REST_MOST, Share, UNPROVEN_KEPT, VERSIONS_MOST, VERSIONS_OF_PROVEN_MOST,
 };
 use crate::{
     facts::Reporter,
@@ -12,8 +12,7 @@ use crate::{
     store::{Filed as Outcome, IncomingReport, IntakeCounters},
     terms::{PolicyDomain, Timestamp},
     verdict::{
-        Cell, Contribution, CounterKey, Measure, POLICIES_OF_A_DAY_MOST, REPORTERS_OF_A_DAY_MOST, SessionTally, excess,
-        increments, largest,
+        Cell, Contribution, CounterKey, Measure, POLICIES_OF_A_DAY_MOST, SessionTally, excess, increments, largest,
     },
 };
 
@@ -92,7 +91,8 @@ pub(in crate::store) struct Moved {
 /// What a batch does to a domain.
 #[derive(Clone, Debug, Default)]
 pub(in crate::store) struct OfDomain {
-    pub(in crate::store) arrived_at: Timestamp,
+    /// When the last one that was not late came.
+    pub(in crate::store) arrived_at: Option<Timestamp>,
     pub(in crate::store) end: Option<Timestamp>,
     /// Reports that are not proven, and that are: more or fewer than before.
     pub(in crate::store) reports: [i64; 2],
@@ -130,7 +130,9 @@ impl Ledger {
     pub(in crate::store) fn file(mut self, reports: &[IncomingReport], shares: Vec<Option<Vec<Share>>>) -> Filed {
         for (incoming, shares) in reports.iter().zip(shares) {
             let outcome = match shares {
-                Some(shares) if shares.iter().all(|share| self.has_room(share)) => self.file_report(incoming, shares),
+                Some(shares) if shares.iter().all(|share| self.has_room(share, &incoming.label)) => {
+                    self.file_report(incoming, shares)
+                }
                 Some(_) => Outcome::Refused(RefusalReason::RateLimited),
                 None => Outcome::Refused(RefusalReason::TooLarge),
             };
@@ -165,7 +167,9 @@ impl Ledger {
                         outcome = if corrects { Outcome::Corrected } else { Outcome::New };
                     }
                 }
-                Some(seen) if seen.reporter == Reporter::UNVERIFIED && share.is_proven() => self.prove(&share, &seen),
+                Some(seen) if seen.reporter == Reporter::UNVERIFIED && share.is_proven() => {
+                    self.prove(&share, &seen, &incoming.label);
+                }
                 Some(_) => {}
             }
         }
@@ -173,11 +177,11 @@ impl Ledger {
     }
 
     /// Whether a share is there already, or there is room for it.
-    fn has_room(&self, share: &Share) -> bool {
+    fn has_room(&self, share: &Share, label: &str) -> bool {
         if self.known.seen.contains_key(&share.content) {
             return true;
         }
-        let name = self.name(share.key, &share.domain, share.day, &share.reporter);
+        let name = self.name(share.key, share, share.day, label);
         let [unproven, proven] = self.known.domains.get(&share.domain).copied().unwrap_or_default();
         let of_domain = if share.is_proven() { proven < 2 * PROVEN_KEPT } else { unproven < 2 * UNPROVEN_KEPT };
         let told_apart = name != Reporter::UNVERIFIED && name != Reporter::OTHER;
@@ -186,42 +190,45 @@ impl Ledger {
         of_domain && day.and_then(|day| day.get(&name)).is_none_or(|reports| *reports < most)
     }
 
-    /// The name in the totals: of what stands under one key always the same one.
-    fn name(&self, key: Mark, domain: &PolicyDomain, day: i64, reporter: &str) -> String {
+    /// The name in the totals: of what stands under one key always the same one. Who has a label of its own keeps its name however
+    /// many others there are: names that can be proven are cheap, and must not push out those that are watched.
+    fn name(&self, key: Mark, share: &Share, day: i64, label: &str) -> String {
         if let Some(first) = self.known.keys.get(&key).and_then(|members| members.first()) {
             return first.reporter.clone();
         }
-        let names = self.known.days.get(&(domain.clone(), day));
+        let reporter = share.reporter.as_str();
+        let names = self.known.days.get(&(share.domain.clone(), day));
         let is_known = |names: &BTreeMap<String, u64>| {
-            // A place each is left for `unverified` and for `other`.
             let apart = names.keys().filter(|name| !matches!(name.as_str(), Reporter::UNVERIFIED | Reporter::OTHER));
-            names.contains_key(reporter) || apart.count() < REPORTERS_OF_A_DAY_MOST - 2
+            names.contains_key(reporter) || apart.count() < NAMES_WITHOUT_LABEL_MOST
         };
-        let kept = reporter == Reporter::UNVERIFIED || names.is_none_or(is_known);
+        let labelled = !matches!(label, Reporter::UNVERIFIED | Reporter::OTHER);
+        let kept = labelled || !share.is_proven() || names.is_none_or(is_known);
         if kept { reporter.to_owned() } else { Reporter::OTHER.to_owned() }
     }
 
     /// The reports under a key; that of a report which stands alone where there are too many under its own.
-    fn members(&self, key: Mark, content: Mark) -> (Mark, &[Member]) {
-        match self.known.keys.get(&key) {
-            Some(members) if members.len() < VERSIONS_MOST => (key, members),
-            Some(_) => (Mark::of_lonely(content), &[]),
-            None => (key, &[]),
+    fn members(&self, share: &Share) -> (Mark, &[Member]) {
+        let most = if share.is_proven() { VERSIONS_OF_PROVEN_MOST } else { VERSIONS_MOST };
+        match self.known.keys.get(&share.key) {
+            Some(members) if members.len() < most => (share.key, members),
+            Some(_) => (Mark::of_lonely(share.content), &[]),
+            None => (share.key, &[]),
         }
     }
 
     /// Adds a share that is not there yet. Says whether there are others under its key.
     fn add(&mut self, share: Share, label: &str) -> bool {
-        let (key, members) = self.members(share.key, share.content);
+        let (key, members) = self.members(&share);
         let corrects = !members.is_empty();
         let known = sum_up(members.iter());
         let counted = sum_up(members.iter().filter(|member| !member.late));
-        let name = self.name(key, &share.domain, share.day, &share.reporter);
+        let name = self.name(key, &share, share.day, label);
         let day_of = (share.domain.clone(), share.day, name.clone());
         let of_domain = self.filed.domains.entry(share.domain.clone()).or_default();
-        of_domain.arrived_at = of_domain.arrived_at.max(share.arrived_at);
         of_domain.end = of_domain.end.max(share.end);
         if !share.late {
+            of_domain.arrived_at = of_domain.arrived_at.max(Some(share.arrived_at));
             let before = increments(&counted, label);
             for (key, value) in increments(&largest(counted, &share.tally), label) {
                 // By the whole and not by what is more: of kinds of policy the one with the most counts for a reporter.
@@ -268,15 +275,15 @@ impl Ledger {
     }
 
     /// A report that nobody had proven goes over to its reporter, with its sessions of the day; the counters stay.
-    fn prove(&mut self, share: &Share, seen: &Seen) {
+    fn prove(&mut self, share: &Share, seen: &Seen, label: &str) {
         let Some(members) = self.known.keys.get_mut(&seen.key) else { return };
         let with = sum_up(members.iter());
         let Some(place) = members.iter().position(|member| member.content == share.content) else { return };
         let mut member = members.remove(place);
         let less = excess(&with, &sum_up(members.iter()));
-        let (key, members) = self.members(share.key, share.content);
+        let (key, members) = self.members(share);
         let more = excess(&member.tally, &sum_up(members.iter()));
-        let name = self.name(key, &share.domain, seen.day, &share.reporter);
+        let name = self.name(key, share, seen.day, label);
         let from = (share.domain.clone(), seen.day, Reporter::UNVERIFIED.to_owned());
         let to = (share.domain.clone(), seen.day, name.clone());
         self.number(&from, false, -1);

@@ -24,9 +24,18 @@ pub const REPORTS_OF_THE_REST_MOST: u64 = 2_000;
 /// stand without a host.
 pub const HOSTS_OF_A_DAY_MOST: usize = 64;
 
-/// So many versions of a report are compared under one key. A sender corrects once or twice; what comes after stands alone, so
-/// that nobody can hide a report, or make it dear to file, by filling its key.
+/// So many versions of an unproven report are compared under one key. A sender corrects once or twice; what comes after stands
+/// alone, so that nobody can hide a report, or make it dear to file, by filling its key.
 pub const VERSIONS_MOST: usize = 8;
+
+/// The same for a proven one: all that one reporter may file about a day ([`REPORTS_OF_A_REPORTER_MOST`]), so that totals that grow
+/// by the hour under one id count as the last of them.
+const VERSIONS_OF_PROVEN_MOST: usize = 200;
+
+/// So many reporters without a label of their own are told apart on one day of a domain, which is more than there are large senders.
+/// The other places of [`REPORTERS_OF_A_DAY_MOST`](crate::verdict::REPORTERS_OF_A_DAY_MOST) are for those with a label: 60 that
+/// earned one, a few that are configured, `unverified` and `other`.
+const NAMES_WITHOUT_LABEL_MOST: usize = 30;
 
 /// So many unproven reports of one domain are kept beyond [`REMEMBERED_FOR`](super::REMEMBERED_FOR), the latest first: about 70 a
 /// day over the default retention. At twice as many no more are taken.
