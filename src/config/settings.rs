@@ -44,7 +44,7 @@ pub struct Settings {
     pub metrics: file::Metrics,
     /// Which part of the domains this instance takes. Without effect yet.
     pub shard: file::Shard,
-    /// What is kept over a restart. Without effect yet.
+    /// What is kept over a restart. A database (`url`) is without effect yet.
     pub state: file::State,
 }
 
@@ -100,7 +100,7 @@ pub struct ProbeSettings {
     pub smtp_port: u16,
     /// The port of policy hosts.
     pub https_port: u16,
-    /// Whether old TLS is tried. Without effect yet.
+    /// Whether old TLS is tried, once a day.
     pub legacy_tls: bool,
     /// Whether MX and policy hosts may have private addresses.
     pub allow_private_addresses: bool,

@@ -7,6 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from dashboards import look
 from report import Report
 from rows import Row
 from world.domains import REPORTS_HTTPS, REPORTS_MX
@@ -77,6 +78,12 @@ class ReportsStage:
         time.sleep(max(0, rest))
         self.poll({"reports: increase() over all restarts: nothing doubled, nothing lost": self.increases()}, 30)
         check("reports: report show on what Postfix delivered", self.shown)
+        check("reports: every query of the dashboards about reports finds data", self.dashboards)
+
+    def dashboards(self) -> None:
+        count, wrong, excused = look(self.world.prometheus.url, reports=True)
+        expect("queries without data", wrong, [])
+        self.report.note(f"{count} queries; {len(excused)} find nothing for a reason that dashboards.py states")
 
     # --- the ways in
 
