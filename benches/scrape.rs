@@ -112,6 +112,7 @@ fn snapshot(domains: usize) -> Snapshot {
             group: "customers".to_owned(),
             interval: Duration::from_secs(600),
             due_at: None,
+            observation: None,
             assessment: Some(Arc::new(assessment(&domain, mx))),
             last_success_at: Some(NOW),
             reports: None,

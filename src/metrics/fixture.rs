@@ -521,6 +521,7 @@ pub(crate) fn domain_state(name: &str, assessment: Option<Assessment>) -> Arc<Do
         group: String::new(),
         interval: Duration::from_secs(600),
         due_at: None,
+        observation: None,
         assessment: assessment.map(Arc::new),
         last_success_at: success.then_some(NOW),
         reports: None,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    facts::{HostObservation, Vantage},
+    facts::{DomainObservation, HostObservation, Vantage},
     store::IntakeCounters,
     terms::{MxHost, PolicyDomain, Timestamp},
     verdict::{Assessment, Code, CounterKey, DomainReports, HostDane, PathAssessment},
@@ -41,6 +41,8 @@ pub struct DomainState {
     pub interval: Duration,
     /// When the next probe is due.
     pub due_at: Option<Timestamp>,
+    /// The latest look at records, policy and MX list; nothing before the first one.
+    pub observation: Option<Arc<DomainObservation>>,
     /// The judgement; nothing before the first probe.
     pub assessment: Option<Arc<Assessment>>,
     /// The last probe in which every lookup was answered.

@@ -11,27 +11,32 @@ const ROOMS: [&str; 12] =
     ["terms", "facts", "protocol", "verdict", "config", "net", "store", "monitor", "present", "metrics", "web", "cli"];
 
 /// Words with the rooms that may have them. What stands in no row is free.
-const MEANS: [(&[&str], &[&str]); 16] = [
-    (&["async", "tokio", "tokio_util", "futures_util"], &["net", "store", "monitor", "web", "cli"]),
-    (&["UdpSocket", "socket2"], &["net", "web"]),
+const MEANS: [(&[&str], &[&str]); 20] = [
+    (&["async", "tokio", "tokio_util", "futures_util"], &["net", "store", "monitor", "web", "demo", "cli"]),
+    (&["UdpSocket", "socket2"], &["net", "web", "demo"]),
     // `healthcheck` asks the own server.
-    (&["TcpStream", "TcpListener"], &["net", "web", "cli"]),
+    (&["TcpStream", "TcpListener"], &["net", "web", "demo", "cli"]),
     (&["SystemTime::now"], &["net"]),
     // How long something took; what time it is comes from `net`.
-    (&["Instant::now"], &["net", "store", "monitor", "metrics", "cli"]),
+    (&["Instant::now"], &["net", "store", "monitor", "metrics", "demo", "cli"]),
     // `monitor` watches folders of reports.
-    (&["fs"], &["config", "net", "store", "monitor", "cli"]),
+    (&["fs"], &["config", "net", "store", "monitor", "demo", "cli"]),
     (&["sqlx", "rusqlite"], &["store"]),
     (&["zstd"], &["store"]),
-    (&["hickory_resolver", "mail_auth", "tokio_rustls", "rustls", "rustls_native_certs", "webpki_roots"], &["net"]),
+    // `demo` is the peers: it answers what `net` asks.
+    (&["hickory_resolver", "rustls", "tokio_rustls"], &["net", "demo"]),
+    (&["mail_auth", "rustls_native_certs", "webpki_roots"], &["net"]),
+    (&["rcgen"], &["demo"]),
+    (&["maud"], &["web"]),
     // `metrics` hands out its pages as `Bytes`, which hyper names.
     (&["hyper"], &["net", "web", "metrics"]),
     (&["hyper_util", "http_body_util"], &["net", "web"]),
     // `config` reads URLs.
     (&["http"], &["net", "web", "config"]),
-    (&["webpki", "x509_parser", "rustls_pki_types"], &["protocol", "net"]),
+    (&["webpki", "x509_parser"], &["protocol", "net"]),
+    (&["rustls_pki_types"], &["protocol", "net", "demo"]),
     (&["async_imap"], &["net"]),
-    (&["rand"], &["net", "monitor", "cli"]),
+    (&["rand"], &["net", "monitor", "demo", "cli"]),
     (&["Command"], &["cli"]),
 ];
 

@@ -26,6 +26,7 @@ impl Fleet {
             last_success_at: entry.last_success_at,
             shown: entry.reports.as_deref().map(|reports| reports.shown(now)).unwrap_or_default(),
             reports: entry.reports.clone(),
+            observation: entry.observation.clone(),
             assessment,
         }
     }
