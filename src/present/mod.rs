@@ -6,6 +6,8 @@ pub mod human;
 pub mod json;
 pub mod report;
 
+pub(crate) mod words;
+
 mod details;
 mod evidence;
 mod outline;
@@ -13,7 +15,6 @@ mod rules;
 mod sentences;
 mod text;
 mod timeline;
-mod words;
 
 #[cfg(test)]
 pub(crate) mod fixture;

@@ -6,8 +6,10 @@ mod body;
 mod changes;
 mod door;
 mod landing;
+mod links;
 mod listen;
 mod own_listener;
+mod pages;
 mod reports;
 mod server;
 
