@@ -20,7 +20,9 @@ use super::{
     body::Pieces,
     changes::About,
     door::Listener,
-    landing, reload, reports,
+    landing,
+    pages::domain::{self, Site},
+    reload, reports,
     response::{html, json, not_allowed, plain, redirect, response},
     route::{self, Access, Asked, Found, Route},
 };
@@ -153,6 +155,7 @@ impl App {
         Ok(match route {
             Route::Metrics => self.metrics().await,
             Route::Overview => html(landing::page(&self.snapshot.load(), self.links(), &self.metrics_path.0)),
+            Route::DomainPage => self.domain_page(asked.name).await,
             Route::Domain => json(api::judgement(asked.name, &*self.known()?)),
             Route::DomainChanges => {
                 json(About::Domain(asked.name).answer(asked.query, &*self.known()?, self.store()).await)
@@ -182,6 +185,17 @@ impl App {
 
     const fn store(&self) -> Option<&SharedStore> {
         self.store.as_ref()
+    }
+
+    async fn domain_page(&self, name: &str) -> Response<Pieces> {
+        let Ok(snapshot) = self.known() else {
+            return plain(StatusCode::SERVICE_UNAVAILABLE, "Not ready: the domains are being set up.\n");
+        };
+        let site = Site { links: self.links(), metrics_path: &self.metrics_path.0, prompting: false };
+        let (status, page) = domain::answer(name, &snapshot, self.store(), site).await;
+        let mut response = html(page.into_string());
+        *response.status_mut() = status;
+        response
     }
 
     async fn metrics(self: Arc<Self>) -> Response<Pieces> {

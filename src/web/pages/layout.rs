@@ -5,10 +5,10 @@ use std::{
     sync::LazyLock,
 };
 
-use maud::{DOCTYPE, Markup, html};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::{
-    present::words,
+    present::{is_dangerous, words},
     terms::Timestamp,
     verdict::{Severity, State},
     web::links::Links,
@@ -55,7 +55,7 @@ impl Nav {
 
 /// A whole page. `title` stands before the name of the program; the content brings its own `h1`.
 pub(in crate::web) fn page(title: &str, links: &Links, now: Timestamp, here: Nav, content: Markup) -> Markup {
-    html! {
+    harmless(html! {
         (DOCTYPE)
         html lang="en" {
             head {
@@ -90,7 +90,25 @@ pub(in crate::web) fn page(title: &str, links: &Links, now: Timestamp, here: Nav
                 }
             }
         }
+    })
+}
+
+/// The same without what could change how the text around it is shown, such as marks of writing direction. Peers' bytes arrive
+/// escaped; this is the last fence.
+fn harmless(page: Markup) -> Markup {
+    let dangerous = |character: char| character != '\n' && is_dangerous(character);
+    if !page.0.contains(dangerous) {
+        return page;
     }
+    let mut shown = String::with_capacity(page.0.len());
+    for character in page.0.chars() {
+        match dangerous(character) {
+            // `\u{202e}`: nothing in it means anything in HTML.
+            true => shown.extend(character.escape_unicode()),
+            false => shown.push(character),
+        }
+    }
+    PreEscaped(shown)
 }
 
 /// A state as a badge: its sign, and the words that `check` has for it. Nothing: not probed yet.
@@ -150,11 +168,11 @@ pub(in crate::web) fn record(line: &str) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::fixture::NOW;
+    use crate::{metrics::fixture::NOW, web::Mount};
 
     fn whole() -> String {
-        let links = Links::new("/mail".to_owned());
-        page("<b>", &links, NOW, Nav::Hosts, html! { h1 { "x" } }).into_string()
+        let mount = Mount::new(None, Some("/mail".parse().unwrap()));
+        page("<b>", mount.links(), NOW, Nav::Hosts, html! { h1 { "x" } }).into_string()
     }
 
     #[test]
