@@ -6,6 +6,7 @@ pub mod explain;
 pub mod human;
 pub mod json;
 pub mod report;
+pub mod transcript;
 
 pub(crate) mod evidence;
 pub(crate) mod timeline;

@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn the_past_to_the_second() {
-        let text = domain(&fixture::moved("example.com"), fixture::NOW, Look { verbose: true, ..PLAIN });
+        let text = domain(&fixture::moved("example.com"), None, fixture::NOW, Look { verbose: true, ..PLAIN });
         for told in [
             "known since 2026-05-07T20:00:00Z (as-far-as-seen)",
             "held until 2026-11-30T20:00:00Z",
@@ -270,9 +270,9 @@ mod tests {
     #[test]
     fn a_planned_host_is_told_of_where_all_is_well() {
         let mut assessment = fixture::healthy("example.com");
-        assert!(!domain(&assessment, fixture::NOW, PLAIN).contains("planned"));
+        assert!(!domain(&assessment, None, fixture::NOW, PLAIN).contains("planned"));
         assessment.history.planned = fixture::moved("example.com").history.planned;
-        let text = domain(&assessment, fixture::NOW, PLAIN);
+        let text = domain(&assessment, None, fixture::NOW, PLAIN);
         assert!(!text.contains("Evidence") && text.contains("planned   "), "{text}");
     }
 
@@ -280,7 +280,7 @@ mod tests {
     fn one_look_tells_no_readiness() {
         let mut assessment = fixture::almost_ready("example.com");
         assessment.history.known_since = Some(fixture::NOW);
-        let text = domain(&assessment, fixture::NOW, PLAIN);
+        let text = domain(&assessment, None, fixture::NOW, PLAIN);
         assert!(text.contains("enforce   – readiness cannot be told from one look"), "{text}");
         assert!(!text.contains("mx-covered"), "{text}");
     }
