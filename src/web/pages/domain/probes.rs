@@ -6,7 +6,15 @@ use super::{
     Shown,
     parts::{self, fact},
 };
-use crate::{present::words, terms::Timestamp, verdict::Assessment, web::pages::layout};
+use crate::{
+    present::{Look, transcript, words},
+    terms::Timestamp,
+    verdict::Assessment,
+    web::pages::layout,
+};
+
+/// So many parts of a transcript stand on a page: those of a domain with more than a dozen mail hosts are a megabyte.
+const SECTIONS_MOST: usize = 60;
 
 /// The section, with the form that asks for a probe now.
 pub(super) fn probes(shown: &Shown<'_>) -> Markup {
@@ -54,8 +62,20 @@ fn probed(seen: &Assessment) -> Option<(Timestamp, Timestamp)> {
     Some((at().min()?, at().max()?))
 }
 
-fn transcript(_shown: &Shown<'_>, _seen: &Assessment) -> Markup {
-    html! {}
+/// Every step of the latest looks, as `check --verbose` prints them, to be read here and to be copied into a ticket.
+fn transcript(shown: &Shown<'_>, seen: &Assessment) -> Markup {
+    let mut transcript = transcript::transcript(shown.state.observation.as_deref(), seen);
+    let more = transcript.sections.len().saturating_sub(SECTIONS_MOST);
+    transcript.sections.truncate(SECTIONS_MOST);
+    html! {
+        details id="transcript" {
+            summary { "Transcript: every step, what was sent and what came back" }
+            pre tabindex="0" { (transcript.text(Look { unicode: true, ..Look::default() })) }
+            @if more > 0 {
+                p { (more) " more parts: " code { "smtptls-exporter check " (shown.state.domain) " --verbose" } }
+            }
+        }
+    }
 }
 
 /// Where else the same is to be found.

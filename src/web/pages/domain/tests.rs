@@ -12,6 +12,7 @@ use crate::{
     present::{
         Briefing,
         fixture::{self, NOW},
+        transcript::transcript,
         words,
     },
     protocol::tls_rpt::{PolicyType, ResultType},
@@ -509,4 +510,28 @@ fn a_name_that_is_not_configured_gets_a_hint() {
     let html = hint("<script>alert(1)</script>");
     assert!(html.contains("is no domain name") && !html.contains("<script"), "{html}");
     assert!(hint(&"x".repeat(5000)).len() < 6000, "it repeats no more than a name's length");
+}
+
+#[test]
+fn the_transcript_is_that_of_check() {
+    let seen = fixture::backup_expired("example.com");
+    let transcript = transcript(None, &seen);
+    let html = page_of(seen);
+    let shown = read(html.split("id=\"transcript\"").nth(1).unwrap().split("</details>").next().unwrap());
+    let steps = transcript.sections.iter().flat_map(|section| &section.steps);
+    let titles: Vec<&str> = transcript
+        .sections
+        .iter()
+        .map(|section| section.title.as_str())
+        .chain(steps.map(|step| step.title.as_str()))
+        .collect();
+    assert!(titles.len() > 20, "{titles:?}");
+    for title in titles {
+        assert!(shown.contains(&same_blanks(title)), "{title}: {shown}");
+    }
+
+    let mut large = fixture::healthy("example.com");
+    large.mx = (0..40).map(|_| large.mx[0].clone()).collect();
+    let text = read(&page_of(large));
+    assert!(text.contains("more parts: smtptls-exporter check example.com --verbose"), "{text}");
 }
