@@ -5,6 +5,7 @@ pub mod explain;
 pub mod human;
 pub mod json;
 pub mod report;
+pub mod row;
 
 mod details;
 mod evidence;

@@ -152,7 +152,9 @@ impl App {
     async fn dispatch(self: Arc<Self>, route: Route, asked: Asked<'_>) -> Result<Response<Pieces>, Answer> {
         Ok(match route {
             Route::Metrics => self.metrics().await,
-            Route::Overview => html(landing::page(&self.snapshot.load(), self.links(), &self.metrics_path.0)),
+            Route::Overview => {
+                html(landing::page(&self.snapshot.load(), self.links(), &self.metrics_path.0, asked.query))
+            }
             Route::Domain => json(api::judgement(asked.name, &*self.known()?)),
             Route::DomainChanges => {
                 json(About::Domain(asked.name).answer(asked.query, &*self.known()?, self.store()).await)

@@ -9,10 +9,12 @@ mod landing;
 mod links;
 mod listen;
 mod own_listener;
+mod parameters;
 mod reload;
 mod reports;
 mod response;
 mod route;
+mod selection;
 mod server;
 
 #[cfg(test)]
