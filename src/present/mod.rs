@@ -1,5 +1,6 @@
 //! One assessment for people and programs.
 
+pub mod briefing;
 pub mod changes;
 pub mod explain;
 pub mod human;
@@ -19,4 +20,9 @@ mod words;
 #[cfg(test)]
 pub(crate) mod fixture;
 
+pub use briefing::{Accepted, Advice, Briefing};
+pub use sentences::headline;
 pub use text::{Look, WIDTH};
+pub use words::state as state_words;
+
+pub use crate::verdict::Fixer;

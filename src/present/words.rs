@@ -12,7 +12,7 @@ const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
 /// What a state is called before people.
-pub(super) const fn state(state: State) -> &'static str {
+pub const fn state(state: State) -> &'static str {
     match state {
         State::Protected => "protected",
         State::Partial => "partly deliverable",
