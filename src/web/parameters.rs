@@ -17,7 +17,7 @@ pub(super) struct Parameter {
 
 /// What a value can be.
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(not(test), expect(dead_code, reason = "the limits are for the description of the API"))]
+#[expect(dead_code, reason = "the limits are for the description of the API")]
 pub(super) enum Kind {
     /// Any text.
     Text,

@@ -7,8 +7,8 @@ use super::parameters::{self, Kind, PLACE, Parameter, encoded, one_of};
 use crate::{
     monitor::{DomainState, Snapshot},
     present::row::{DaneReach, FirstEnd, ShownMode},
-    terms::PolicyDomain,
-    verdict::{Code, Finding, Severity, State, known_codes},
+    terms::{MxHost, PolicyDomain},
+    verdict::{Assessment, Code, Finding, Severity, State, known_codes},
 };
 
 /// Which domains, and in which order.
@@ -26,6 +26,8 @@ pub(super) struct Selection {
     pub(super) finding: Option<Code>,
     /// … and with one of this severity; of both, where both are given.
     pub(super) severity: Option<Severity>,
+    /// Only those that use this mail host.
+    pub(super) mx: Option<MxHost>,
     /// The order.
     pub(super) sort: Sort,
     /// The other way round. Domains without a value stand at the end all the same.
@@ -207,6 +209,7 @@ pub(super) const PARAMETERS: &[Parameter] = &[
         says: "Only domains with an active finding of this severity; with \"finding\": whose finding of that code has it",
         kind: Kind::Word(|| Severity::ALL.map(Severity::as_str).to_vec()),
     },
+    Parameter { name: "mx", says: "Only domains that use this mail host", kind: Kind::Text },
     Parameter {
         name: "sort",
         says: "By what the list is sorted, the worst or the first first; with - before it the other way round. Without it by delivery",
@@ -256,6 +259,7 @@ impl Selection {
             "mode" => self.mode = Some(one_of(text, &ShownMode::ALL, ShownMode::as_str)?),
             "finding" => self.finding = Some(text.parse().map_err(|_| "the code of a finding".to_owned())?),
             "severity" => self.severity = Some(one_of(text, &Severity::ALL, Severity::as_str)?),
+            "mx" => self.mx = Some(MxHost::parse(text).map_err(|_| "the name of a mail host".to_owned())?),
             _ => {
                 let (word, reversed) = text.strip_prefix('-').map_or((text, false), |word| (word, true));
                 self.sort = one_of(word, &Sort::ALL, Sort::as_str)?;
@@ -280,6 +284,7 @@ impl Selection {
             ("mode", self.mode.map(|mode| mode.as_str().to_owned())),
             ("finding", self.finding.map(|code| code.as_str().to_owned())),
             ("severity", self.severity.map(|severity| severity.as_str().to_owned())),
+            ("mx", self.mx.as_ref().map(|host| host.as_str().to_owned())),
             ("sort", sort),
         ];
         let mut query = String::new();
@@ -316,12 +321,16 @@ impl Selection {
         if self.mode.is_some_and(|mode| seen.map(ShownMode::of) != Some(mode)) {
             return;
         }
+        let uses = |host: &MxHost| seen.is_some_and(|seen| seen.mx.iter().any(|mx| mx.host.as_ref() == Some(host)));
+        if self.mx.as_ref().is_some_and(|host| !uses(host)) {
+            return;
+        }
         let shown = ShownState::of(state);
         let fits_state = self.state.is_none_or(|wanted| wanted == shown);
         let fits_group = self.group.as_ref().is_none_or(|group| *group == state.group);
         let of_severity = |finding: &&Finding| self.severity.is_none_or(|severity| finding.severity == severity);
         let mut codes: Vec<Code> =
-            seen.into_iter().flat_map(|seen| seen.active()).filter(of_severity).map(|finding| finding.code).collect();
+            seen.into_iter().flat_map(Assessment::active).filter(of_severity).map(|finding| finding.code).collect();
         let fits_finding = match self.finding {
             Some(code) => codes.contains(&code),
             None => self.severity.is_none() || !codes.is_empty(),

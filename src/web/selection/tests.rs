@@ -89,6 +89,14 @@ fn filters_leave_what_fits_all_of_them() {
 }
 
 #[test]
+fn who_uses_a_mail_host() {
+    let world = fixture::snapshot();
+    let users = names("mx=MX1.example.com.", &world);
+    assert!(users.contains(&"example.com".to_owned()) && !users.contains(&"broken.example".to_owned()), "{users:?}");
+    assert_eq!(names("mx=mx.elsewhere.example", &world), Vec::<String>::new());
+}
+
+#[test]
 fn a_name_in_another_spelling_is_found() {
     let world = world(&[state("xn--bcher-kva.example", "", None, &[])]);
     for query in ["q=b%C3%BCcher.example", "q=B%C3%9CCHER.example", "q=BCHER", "q=%20bcher%20"] {
@@ -155,10 +163,11 @@ fn what_is_wrong_is_said() {
         ("state=bad", "one of blocked, partial, unknown, unprotected, protected, no-mail, not-probed"),
         ("mode=Enforce", "one of enforce, testing, none, missing"),
         ("finding=mx-nul", "the code of a finding"),
+        ("mx=a..b", "the name of a mail host"),
         ("severity=critical", "one of error, warning, info"),
         ("sort=name", "one of delivery, domain, group, mode, finding, certificate, dane, checked"),
         ("sort=--domain", "one of delivery"),
-        ("page=2", "no such parameter; expected q, group, state, mode, finding, severity, sort"),
+        ("page=2", "no such parameter; expected q, group, state, mode, finding, severity, mx, sort"),
         ("q=a&q=b", "twice"),
     ] {
         assert!(wrong(query).contains(expected), "{query}: {}", wrong(query));
@@ -189,6 +198,9 @@ fn any_selection() -> impl Strategy<Value = Selection> {
     let words: Vec<_> = PARAMETERS
         .iter()
         .map(|parameter| match parameter.kind {
+            _ if parameter.name == "mx" => {
+                of(vec!["mx1.example.com", "mx.example"]).prop_map(|word| word.map(str::to_owned)).boxed()
+            }
             Kind::Word(words) => of(words()).prop_map(|word| word.map(str::to_owned)).boxed(),
             _ => text.clone().boxed(),
         })
@@ -245,6 +257,7 @@ proptest! {
 /// Not a limit of time, which a busy machine would break: `cargo test --release … -- --ignored --nocapture` shows it.
 #[test]
 #[ignore = "it measures"]
+#[expect(clippy::print_stdout, reason = "for the person at the terminal")]
 fn ten_thousand_domains() {
     let healthy = fixture::healthy();
     let states: Vec<_> = (0..10_000)
