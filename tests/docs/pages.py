@@ -59,6 +59,8 @@ def blocks(file: Path) -> tuple[list[Block], list[str]]:
                 open_block.statuses = [int(status) for status in marker["status"].split()]
             elif marker:
                 open_block.example = marker["why"]
+        elif re.match(r"#+[^#\s]", line):
+            wrong.append(f"{os.path.relpath(file, ROOT)}:{number}: the site makes a heading of a line that begins with #; break it elsewhere")
         elif blank and re.match(r" {4,}\S", line) and not re.match(r"\s*([-*]|\d+\.)", before):
             wrong.append(f"{os.path.relpath(file, ROOT)}:{number}: an indented block; write ```sh, so that its commands are tested")
         if not fence or open_block is None:

@@ -84,7 +84,7 @@ class Pages(unittest.TestCase):
         self.assertEqual((block.lines, block.statuses, wrong), (["a"], [1, 0], []))
 
     def test_what_would_be_in_no_test(self):
-        for text in ("```\na\n```\n", "```bash\na\n```\n", "words\n\n    a command\n", "```sh\na\n"):
+        for text in ("```\na\n```\n", "```bash\na\n```\n", "words\n\n    a command\n", "see\n#12 there\n", "```sh\na\n"):
             self.assertTrue(self.read(text)[1], text)
         self.assertEqual(self.read("- item\n\n    more of it\n")[1], [])
 
