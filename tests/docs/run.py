@@ -17,8 +17,8 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 
+import deploy
 import fixtures
-import kubernetes
 import pages
 import test_docs
 from commands import GAP, commands, difference, how, in_this_world, monitor
@@ -71,7 +71,7 @@ def main() -> int:
         world.start()
         started = time.monotonic() - began
         fixtures.lay_out(world)
-        wrong += kubernetes.check(world)
+        wrong += deploy.check(world)
         counts = run_all(world, lines, wrong, arguments.write)
         problem = world.stop()
         wrong += [problem] if problem else []

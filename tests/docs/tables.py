@@ -11,7 +11,7 @@ RUN = {
 # row that fits none is an error. What is in no row is run.
 NOT_RUN = [
     (r"(sudo )?(RUNLEVEL=1 |DEBIAN_FRONTEND=\S+ )*apt-get .*", "changes the machine"),
-    (r"(sudo )?(systemctl|journalctl) .*", "asks systemd of the reader's machine"),
+    (r"(.* && )?(sudo )?(systemctl|journalctl) .*", "asks systemd of the reader's machine"),
     (r"kubectl .*", "needs a cluster"),
     (r"docker .*", "needs a Docker daemon"),
     (r"cargo (install|run|build|fuzz|fmt|clippy) .*|cargo fmt --all", "builds the program; the stages of .ci/run do"),
@@ -28,6 +28,7 @@ NOT_RUN = [
     (r"curl .*https://.*", "asks the reader's hosts by their public names"),
     (r"(df|ls|cat|ps|top|free|chown|chmod|getfacl) .*(/var/lib|/etc|/proc|/run)\S*.*", "looks at the reader's machine"),
     (r"(cp|install) .*(/etc/|/var/lib/)grafana.*", "changes the reader's Grafana"),
+    (r"sudo (useradd|install) .*", "changes the machine"),
     (r"npm ci .*|node .*", "draws the pictures; tests/dashboards/README.md, tests/browser"),
     (r"tests/docs/\w+\.py.*", "are these tests"),
     (r"mkdocs build .*", "is the stage site of .ci/run"),

@@ -1,5 +1,7 @@
-"""Holds deploy/kubernetes/ together, without a cluster: what its parts say of each other, and of the program, is true."""
+"""Holds deploy/kubernetes/ and deploy/systemd/ together, without a cluster: what their parts say of each other, and of the program, is true."""
 
+import re
+import shutil
 import subprocess
 import urllib.request
 
@@ -12,7 +14,32 @@ FOLDER = ROOT / "deploy/kubernetes"
 
 
 def check(world: World) -> list[str]:
-    """What is wrong with the manifests."""
+    """What is wrong with either."""
+    return manifests(world) + unit(world)
+
+
+def unit(world: World) -> list[str]:
+    """The unit of systemd calls the program as it can be called; systemd reads it, where it is installed."""
+    text = (ROOT / "deploy/systemd/smtptls-exporter.service").read_text()
+    _, command, *words = re.search(r"^ExecStart=(.+)$", text, re.M)[1].split()
+    wrong = flags(world, "ExecStart", command, [word for word in words if word.startswith("--")])
+    if shutil.which("systemd-analyze"):
+        # It wants the program to be where it will be installed.
+        file = world.scratch / "smtptls-exporter.service"
+        file.write_text(text.replace("/usr/local/bin/smtptls-exporter", str(world.binary)))
+        done = subprocess.run(["systemd-analyze", "verify", file], capture_output=True, text=True, check=False)
+        wrong += [f"systemd-analyze verify: {done.stderr.strip()}"] if done.returncode or done.stderr.strip() else []
+    return wrong
+
+
+def flags(world: World, where: str, command: str, names: list[str]) -> list[str]:
+    """The flags that a command does not know."""
+    known = subprocess.run([world.binary, command, "--help"], capture_output=True, text=True, check=False).stdout
+    return [f"{where}: {command} has no flag {name}" for name in names if not re.search(rf"(?<![\w-]){re.escape(name)}\b", known)]
+
+
+def manifests(world: World) -> list[str]:
+    """What is wrong with the manifests of Kubernetes."""
     documents = [document for file in sorted(FOLDER.glob("*.yaml")) for document in yaml.safe_load_all(file.read_text())]
     kinds = {document["kind"]: document for document in documents}
     wrong = [f"{FOLDER.name}: no {kind}" for kind in ("ConfigMap", "Service", "StatefulSet", "NetworkPolicy") if kind not in kinds]
@@ -48,12 +75,9 @@ def check(world: World) -> list[str]:
 
 def arguments(world: World, words: list[str], mounts: dict[str, str], config_map: dict) -> list[str]:
     """The command exists, its files are mounted, and the configuration is right."""
-    wrong = []
-    known = subprocess.run([world.binary, words[0], "--help"], capture_output=True, text=True, check=False).stdout
+    wrong = flags(world, "StatefulSet", words[0], [word.partition("=")[0] for word in words[1:]])
     for word in words[1:]:
         flag, _, value = word.partition("=")
-        if flag not in known:
-            wrong.append(f"StatefulSet: {words[0]} has no flag {flag}")
         if not any(value == path or value.startswith(f"{path}/") for path in mounts):
             wrong.append(f"StatefulSet: {value} is not mounted")
         if flag == "--config.file" and value.rpartition("/")[2] not in config_map["data"]:
