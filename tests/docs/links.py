@@ -39,7 +39,7 @@ def main() -> None:
             problem = follow(file, target, texts)
             if problem:
                 wrong.append(f"{file.relative_to(ROOT)}:{number}: {target}: {problem}")
-    wrong += navigation() + runbook_urls(texts)
+    wrong += navigation() + runbook_urls(texts) + glossary()
     said = f"{len(texts)} files, {links} links"
     if arguments.site:
         problems, page_count, link_count = site(arguments.site)
@@ -102,6 +102,17 @@ def runbook_urls(texts: dict[Path, str]) -> list[str]:
             if not (ROOT / found[1]).exists():
                 wrong.append(f"{file.relative_to(ROOT)}: {found[0]}: nothing is there")
     return wrong
+
+
+def glossary() -> list[str]:
+    """The glossary has every word of a closed list that findings, metrics and the monitor's answers show to people."""
+    text = (ROOT / "docs/glossary.md").read_text()
+    findings, code = (ROOT / "docs/findings.md").read_text(), (ROOT / "src/verdict/readiness.rs").read_text()
+    words = set(re.findall(r"^- Result type: `([\w-]+)`", findings, re.M)) | set(re.findall(r"^- Check group: (\w+)", findings, re.M)) - {"none"}
+    states = re.search(r"`smtptls_domain_delivery`.*?\(([\w, -]+)\)", (ROOT / "docs/metrics.md").read_text())[1].split(", ")
+    conditions = set(re.findall(r'required\("([\w-]+)"', code))
+    wrong = [] if len(words) > 15 and len(states) == 6 and len(conditions) > 10 else ["glossary: the lists were not found"]
+    return wrong + [f"docs/glossary.md: {word} is not explained" for word in sorted(words | set(states) | conditions) if f"`{word}`" not in text]
 
 
 class Page(html.parser.HTMLParser):
