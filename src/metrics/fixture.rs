@@ -19,7 +19,7 @@ use crate::{
     terms::{MaxAge, MxHost, Octets, PolicyDomain, PolicyId, Timestamp},
     verdict::{
         AddressAssessment, Assessment, Certainty, CertificateAssessment, Code, Counter, CounterKey, Counters,
-        DnssecStates, DomainReports, EnforceCondition, EnforceReadiness, Finding, HistoryAssessment, HostDane,
+        DnssecStates, DomainReports, EnforceCondition, EnforceReadiness, Finding, Fixer, HistoryAssessment, HostDane,
         MxAssessment, NEWBORN_FOR, Outcome, PathAssessment, PolicyAssessment, Reach, RecordAssessment, SafeToRemove,
         SeenMode, SenderState, Senders, Severity, StarttlsState, State, Subject, Tally, TlsRptAssessment,
     },
@@ -46,6 +46,7 @@ pub(crate) fn finding(code: Code, severity: Severity, subject: Subject) -> Findi
         code,
         severity,
         subject,
+        fixer: Fixer::You,
         detail: "seen".into(),
         fix: "mend it".into(),
         result_type: code.row().result_type,

@@ -1,11 +1,12 @@
 //! What was seen, in a few aligned lines.
 
 use super::{
+    briefing,
     text::{Glyph, Line, Page, Role, clean, columns},
     timeline, words,
 };
 use crate::{
-    facts::{DnssecSight, PathToRoot},
+    facts::PathToRoot,
     protocol::mta_sts::{Mode, MxPattern, Policy},
     terms::Timestamp,
     verdict::{
@@ -134,23 +135,14 @@ fn tlsrpt(assessment: &Assessment) -> (Option<Glyph>, String) {
 
 /// What could not be seen, and what is not looked at.
 fn unseen(page: &mut Page, assessment: &Assessment) {
-    let mut label = "not seen";
-    for what in &assessment.unseen {
-        page.labelled(LABEL, label, VALUE, Some(Glyph::Nothing), what);
-        label = "";
+    let unseen = briefing::unseen(assessment).into_iter().map(|what| (Some(Glyph::Nothing), what));
+    let mut all: Vec<(Option<Glyph>, String)> = unseen.collect();
+    all.extend(briefing::not_looked_at(assessment).map(|what| (None, what)));
+    if all.is_empty() {
+        all.push((None, "nothing".to_owned()));
     }
-    let paths = assessment.senders.sts.paths;
-    if assessment.unseen.is_empty() && paths.cannot_tell > 0 {
-        let text = format!("{} of {} cannot be judged from here", paths.cannot_tell, words::addresses(paths.total()));
-        page.labelled(LABEL, label, VALUE, Some(Glyph::Nothing), &text);
-        label = "";
-    }
-    if assessment.dnssec_sight == DnssecSight::Off {
-        page.labelled(LABEL, label, VALUE, None, "DNSSEC and DANE: switched off (resolver.dnssec)");
-        label = "";
-    }
-    if !label.is_empty() {
-        page.labelled(LABEL, label, VALUE, None, "nothing");
+    for (number, (glyph, what)) in all.iter().enumerate() {
+        page.labelled(LABEL, if number == 0 { "not seen" } else { "" }, VALUE, *glyph, what);
     }
 }
 

@@ -16,9 +16,10 @@ use crate::{
     terms::{MaxAge, MxHost, Octets, PolicyDomain, PolicyId, Timestamp},
     verdict::{
         AddressAssessment, Assessment, Certainty, CertificateAssessment, Code, DaneWord, DnssecStates,
-        EnforceCondition, EnforceReadiness, Finding, HeldPolicy, HistoryAssessment, HostDane, MxAssessment, Outcome,
-        PathAssessment, PathCounts, PlannedEffect, PlannedMx, PolicyAssessment, Reach, Reason, RecordAssessment,
-        SafeToRemove, SeenMode, SenderState, Senders, Severity, StarttlsState, State, Subject, TlsRptAssessment,
+        EnforceCondition, EnforceReadiness, Finding, Fixer, HeldPolicy, HistoryAssessment, HostDane, MxAssessment,
+        Outcome, PathAssessment, PathCounts, PlannedEffect, PlannedMx, PolicyAssessment, Reach, Reason,
+        RecordAssessment, SafeToRemove, SeenMode, SenderState, Senders, Severity, StarttlsState, State, Subject,
+        TlsRptAssessment,
     },
 };
 
@@ -231,6 +232,7 @@ pub(crate) fn finding(code: Code, severity: Severity, subject: Subject, detail: 
         code,
         severity,
         subject,
+        fixer: Fixer::You,
         detail: detail.into(),
         fix: fix.into(),
         result_type: code.row().result_type,

@@ -1,0 +1,3 @@
+//! The status page: HTML without a script, for people. Each page is a function of the snapshot, the query and the time.
+
+pub(super) mod layout;
