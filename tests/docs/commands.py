@@ -119,12 +119,12 @@ def monitor(line: str) -> list[str] | None:
 
 def in_this_world(line: str, url: str, folder: str) -> str:
     """The command line with the reader's names, addresses and folders replaced."""
-    line = re.sub(r"(http://)?localhost:10461", url, line)
     line = re.sub(SUDO, "", line)
-    line = line.replace("/var/lib/smtptls-exporter", f"{folder}/data").replace("/etc/smtptls-exporter.yml", f"{folder}/smtptls-exporter.yml")
     for name, stands_for in STANDS_FOR:
-        line = re.sub(rf"(?<![\w.-]){re.escape(name)}(?![\w.-]*\w)", stands_for, line)
-    return line
+        # Not in the name of a file (google.com!example.com!…), and not in a longer name.
+        line = re.sub(rf"(?<![\w!-]){re.escape(name)}(?![\w-]|\.\w)", stands_for, line)
+    line = re.sub(r"(http://)?localhost:10461", url, line)
+    return line.replace("/var/lib/smtptls-exporter", f"{folder}/data").replace("/etc/smtptls-exporter.yml", f"{folder}/smtptls-exporter.yml")
 
 
 def common(text: str) -> list[str]:
@@ -136,6 +136,8 @@ def common(text: str) -> list[str]:
 
 def difference(shown: list[str], seen: str) -> str | None:
     """The first place where an output is not what the page shows."""
+    if not any(line.strip() for line in shown) and seen.strip():
+        return "the page does not show what the program says: run.py --write"
     parts, part = [], []
     for line in shown:
         if line.strip() == GAP:

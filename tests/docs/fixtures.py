@@ -1,10 +1,13 @@
 """Files that the reader has by the time of a command line: reports, a policy, an earlier state."""
 
+import email.message
 import gzip
 import json
+import mailbox
 import shutil
 from pathlib import Path
 
+from pages import ROOT
 from world import World
 
 POLICY = "version: STSv1\nmode: testing\nmx: mx1.example.com\nmx: mx2.example.com\nmax_age: 86400\n"
@@ -43,6 +46,16 @@ def write(path: Path, body: dict) -> None:
     path.write_bytes(gzip.compress(json.dumps(body).encode(), mtime=0))
 
 
+def mail(body: dict) -> email.message.EmailMessage:
+    """A report in a mail (RFC 8460 §5.3)."""
+    message = email.message.EmailMessage()
+    message["From"], message["To"] = "tls-reports@reporter.example", "tlsrpt@example.com"
+    message["Subject"] = "Report Domain: example.com Submitter: reporter.example"
+    message.set_content("A TLS report.")
+    message.add_attachment(gzip.compress(json.dumps(body).encode()), maintype="application", subtype="tlsrpt+gzip", filename="report.json.gz")
+    return message
+
+
 def lay_out(world: World) -> None:
     """Put everything where the pages say that it lies."""
     reader = world.folder.parent / "reader"
@@ -50,6 +63,15 @@ def lay_out(world: World) -> None:
         write(reader / "reports" / name, body)
         write(reader / name, body)
     write(reader / "report.json.gz", next(iter(REPORTS.values())))
+    for name in ("archive.mbox", "old.mbox"):
+        box = mailbox.mbox(reader / name)
+        box.add(mail(REPORTS[next(iter(REPORTS))]))
+        box.close()
+    mailbox.Maildir(world.folder.parent / "Maildir")
+    mailbox.Maildir(world.folder.parent / "Maildir/.tlsrpt").add(mail(REPORTS[next(iter(REPORTS))]))
+    write(reader / "data/quarantine/NAME", next(iter(REPORTS.values())))
+    # Some lines are for the folder of the source.
+    (world.folder / "alerts").symlink_to(ROOT / "alerts")
     (reader / "mta-sts.txt").write_text(POLICY)
     (reader / "domains.txt").write_text("good.test\nplain.test   # a comment\n")
     (reader / "imap-password").write_text("secret\n")

@@ -4,7 +4,8 @@ import re
 
 # Programs that may be run. Others need a row below.
 RUN = {
-    "smtptls-exporter", "curl", "promtool", "amtool", "jq", "grep", "head", "tail", "cat", "cd", "ls", "mv", "mkdir", "sort", "sed", "echo", "man",
+    "smtptls-exporter", "curl", "dig", "openssl", "promtool", "amtool", "jq", "grep", "head", "tail", "cat", "cd", "ls", "mv", "mkdir", "sort", "sed", "sha256sum",
+    "echo", "man",
 }
 
 # Command lines that are not run here: a pattern for the whole line, and the reason. bash still has to be able to read them, and a
@@ -21,11 +22,10 @@ NOT_RUN = [
     (r"promtool check rules --lint=all alerts/\*\.rules\.yml && promtool test rules .*", "is a stage of .ci/run"),
     (r"promtool query .*|curl .*localhost:9090.*", "asks the reader's Prometheus"),
     (r"promtool check config /etc/prometheus/.*", "reads the reader's Prometheus"),
-    (r"amtool silence .*", "asks the reader's Alertmanager"),
-    (r"(dig|delv|nc|ip|ss) .*", "asks the reader's hosts and network"),
+    (r"delv .*", "validates from the real root, which the demonstration is not below"),
+    (r"(nc|ip|ss) .*", "waits for a person, or asks the reader's network"),
     (r"openssl (ecparam|req|x509) .*", "made the certificates of the tests, once"),
-    (r"openssl s_client .*", "asks the reader's mail host"),
-    (r"curl .*https://.*", "asks the reader's hosts by their public names"),
+    (r"curl .*https://(reports\.example\.com|mail\.example)/.*", "asks a host of the reader's that no demonstration has"),
     (r"(df|ls|cat|ps|top|free|chown|chmod|getfacl) .*(/var/lib|/etc|/proc|/run)\S*.*", "looks at the reader's machine"),
     (r"(cp|install) .*(/etc/|/var/lib/)grafana.*", "changes the reader's Grafana"),
     (r"sudo (useradd|install) .*", "changes the machine"),
@@ -36,8 +36,9 @@ NOT_RUN = [
 
 # Names of the reader's that stand in the documentation, and what is put in their place in the world of the demonstration.
 STANDS_FOR = [
-    ("mx1.example.com", "mx1.good.test"),
-    ("monitor.example.com", "127.0.0.1"),
+    ("http://monitor.example.com:10461", "http://localhost:10461"),
+    # A host with TLSA records.
+    ("mx1.example.com", "mx1.dane.test"),
     ("example.com", "good.test"),
     ("example.org", "drift.test"),
 ]

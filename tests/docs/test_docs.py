@@ -34,6 +34,7 @@ class Outputs(unittest.TestCase):
     def test_more_and_less(self):
         self.assertIsNotNone(difference(["a"], "a b"))
         self.assertIsNotNone(difference(["a b"], "a"))
+        self.assertIsNotNone(difference([], "a"))
 
     def test_gaps(self):
         self.assertIsNone(difference(["a", "…", "d"], "a b c d"))
@@ -67,7 +68,9 @@ class Lines(unittest.TestCase):
 
     def test_names(self):
         self.assertEqual(in_this_world("curl http://localhost:10461/domains/example.com", "http://h:1", "/f"), "curl http://h:1/domains/good.test")
-        self.assertEqual(in_this_world("x mta-sts.example.com notexample.com example.com.", "", ""), "x mta-sts.example.com notexample.com good.test.")
+        self.assertEqual(in_this_world("dig _mta-sts.example.com notexample.com example.com.", "", ""), "dig _mta-sts.good.test notexample.com good.test.")
+        self.assertEqual(in_this_world("x google.com!example.com!1.json.gz example.com.au", "", ""), "x google.com!example.com!1.json.gz example.com.au")
+        self.assertEqual(in_this_world("sudo -u me curl http://monitor.example.com:10461/-/healthy", "http://h:1", ""), "curl http://h:1/-/healthy")
 
 
 class Pages(unittest.TestCase):

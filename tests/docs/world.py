@@ -10,6 +10,10 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import yaml
+
+from pages import ROOT
+
 # Seconds. A debug build on a busy machine; each wait ends as soon as what it waits for is there.
 START = 60
 COMMAND = 60
@@ -51,19 +55,20 @@ class World:
         programs = folder / "bin"
         programs.mkdir()
         (programs / "smtptls-exporter").symlink_to(binary)
-        # A page that is an error is a failed command; nothing else is changed about curl.
-        (folder / ".curlrc").write_text("fail-with-body\nsilent\nshow-error\nmax-time = 30\n")
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("SMTPTLS_", "XDG_"))},
             "PATH": f"{programs}:{os.environ['PATH']}:/usr/sbin:/sbin",
             "CURL_HOME": str(folder),
             "HOME": str(folder),
+            "USER": "reader",
+            # What openssl believes is what the demonstration believes.
+            "SSL_CERT_FILE": str(self.folder / "root.pem"),
             "COLUMNS": "80",
             "LC_ALL": "C.UTF-8",
             "MANPAGER": "cat",
             "GIT_CEILING_DIRECTORIES": str(folder),
         }
-        self.process = None
+        self.process = self.alertmanager = None
 
     def start(self) -> None:
         """Start it, and wait until every domain was probed."""
@@ -77,6 +82,57 @@ class World:
             if time.monotonic() > deadline:
                 raise Failure(f"demo: not every domain was probed within {START} s:\n{self.log.read_text()[-2000:]}")
             time.sleep(0.2)
+        self.lead_programs_here()
+        self.start_alertmanager()
+
+    def lead_programs_here(self) -> None:
+        """Let dig, openssl and curl find the hosts of the demonstration by their names; nothing else is changed about them."""
+        settings = yaml.safe_load((self.folder / "smtptls-exporter.yml").read_text())
+        server, _, port = settings["resolver"]["servers"][0].rpartition(":")
+        smtp, https = settings["probe"]["smtp_port"], settings["probe"]["https_port"]
+        dig, openssl = (shutil.which(program, path=self.environment["PATH"]) for program in ("dig", "openssl"))
+        if not (dig and openssl):
+            raise Failure("dig (bind9-dnsutils) and openssl have to be installed")
+        programs = self.folder.parent / "bin"
+        write_program(programs / "dig", f"""
+            # Its only server, in the place of those that the reader would ask.
+            for word; do [[ $word == @* ]] || words+=("$word"); done
+            exec {dig} @{server} -p {port} +tries=1 +time=5 "${{words[@]}}"
+        """)
+        write_program(programs / "openssl", f"""
+            for word; do
+              case $word in
+                *.test:25) word=$({dig} @{server} -p {port} +short "${{word%:*}}" A):{smtp} ;;
+                *.test:443) word=$({dig} @{server} -p {port} +short "${{word%:*}}" A):{https} ;;
+              esac
+              words+=("$word")
+            done
+            exec {openssl} "${{words[@]}}"
+        """)
+        policy_host = self.run("dig +short mta-sts.good.test A").stdout.strip()
+        # A page that is an error is a failed command.
+        (self.folder.parent / ".curlrc").write_text(
+            f'fail-with-body\nsilent\nshow-error\nmax-time = 30\ncacert = "{self.folder}/root.pem"\nconnect-to = "mta-sts.good.test:443:{policy_host}:{https}"\n')
+
+    def start_alertmanager(self) -> None:
+        """An Alertmanager with the shipped example, for amtool."""
+        port, folder = free_port(), self.folder.parent / "alertmanager"
+        folder.mkdir()
+        program = shutil.which("prometheus-alertmanager", path=self.environment["PATH"])
+        if program is None:
+            raise Failure("prometheus-alertmanager has to be installed")
+        words = [program, "--config.file", ROOT / "alerts/alertmanager.example.yml", "--storage.path", folder, "--cluster.listen-address=",
+                 "--web.listen-address", f"127.0.0.1:{port}"]
+        with (folder / "log").open("wb") as log:
+            self.alertmanager = subprocess.Popen(words, stdout=log, stderr=log, cwd=folder)
+        deadline = time.monotonic() + START
+        while not answers(f"http://127.0.0.1:{port}"):
+            if self.alertmanager.poll() is not None or time.monotonic() > deadline:
+                raise Failure(f"Alertmanager does not answer: {(folder / 'log').read_text()[-1000:]}")
+            time.sleep(0.1)
+        # Debian's amtool has an address of its own, which wins over amtool's file of settings.
+        amtool = shutil.which("amtool", path=self.environment["PATH"])
+        write_program(self.folder.parent / "bin/amtool", f'exec {amtool} --alertmanager.url=http://127.0.0.1:{port} "$@"')
 
     def probed(self) -> bool:
         """Whether each domain has a state."""
@@ -87,6 +143,9 @@ class World:
 
     def stop(self) -> str | None:
         """End it as Ctrl-C does; says what was wrong with the end."""
+        if self.alertmanager is not None:
+            self.alertmanager.kill()
+            self.alertmanager.wait()
         if self.process is None or self.process.poll() is not None:
             return None if self.process is None else f"demo had ended before: {self.log.read_text()[-2000:]}"
         self.process.send_signal(signal.SIGINT)
@@ -137,6 +196,12 @@ class World:
         finally:
             process.kill()
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_program(path: Path, text: str) -> None:
+    """A script that stands before a program of the same name."""
+    path.write_text("#!/bin/bash\nwords=()\n" + "\n".join(line.strip() for line in text.strip().split("\n")) + "\n")
+    path.chmod(0o755)
 
 
 def route_prefix(words: list[str]) -> str:
