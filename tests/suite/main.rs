@@ -21,6 +21,7 @@ mod imap;
 mod invariants;
 mod misbehaviours;
 mod monitor;
+mod page_of_a_domain;
 mod policy_fetch;
 mod report_destinations;
 mod reports;
