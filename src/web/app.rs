@@ -21,7 +21,7 @@ use super::{
     changes::About,
     domains,
     door::Listener,
-    findings, landing, reload, reports,
+    findings, landing, openapi, reload, reports,
     response::{html, json, not_allowed, plain, redirect, response},
     route::{self, Access, Asked, Found, Route},
 };
@@ -171,6 +171,10 @@ impl App {
             }
             Route::DomainReports => json(reports::answer(asked, &*self.known()?, self.store()).await),
             Route::Changes => json(About::All.answer(asked.query, &*self.known()?, self.store()).await),
+            Route::OpenApi => {
+                let links = self.links().clone();
+                json(apart(move || openapi::answer(&links)).await?)
+            }
             Route::Healthy => plain(StatusCode::OK, "Healthy.\n"),
             Route::Ready => match self.ready.load(Ordering::Acquire) {
                 true => plain(StatusCode::OK, "Ready.\n"),

@@ -10,6 +10,7 @@ mod findings;
 mod landing;
 mod links;
 mod listen;
+mod openapi;
 mod own_listener;
 mod parameters;
 mod reload;
