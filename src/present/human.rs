@@ -1,16 +1,23 @@
 //! The report of `check` for people: the verdict in words about mail, then what to do, then the evidence.
 
+use std::{collections::HashMap, sync::Arc};
+
 use super::{
     briefing::{Accepted, Advice, Briefing},
     details, evidence,
     sentences::headline,
     text::{Glyph, Look, Page, Role, clean, columns, wrap},
+    transcript::transcript,
     words,
 };
 use crate::{
-    terms::Timestamp,
+    facts::DomainObservation,
+    terms::{PolicyDomain, Timestamp},
     verdict::{Assessment, Finding, Severity, State},
 };
+
+/// The looks that assessments rest on. Only the transcript needs them, and does with less where one is missing.
+pub type Observations = HashMap<PolicyDomain, Arc<DomainObservation>>;
 
 /// Where the text of a finding begins.
 const FINDING: usize = 4;
@@ -21,9 +28,10 @@ const EXPLANATION: usize = 6;
 /// full reports where they are asked for.
 ///
 /// No line is wider than [`WIDTH`](super::WIDTH), unless a single word is, or it is a record to be copied.
-pub fn report(assessments: &[Assessment], now: Timestamp, look: Look) -> String {
+pub fn report(assessments: &[Assessment], observations: &Observations, now: Timestamp, look: Look) -> String {
+    let observation = |assessment: &Assessment| observations.get(&assessment.domain).map(Arc::as_ref);
     if let [one] = assessments {
-        return domain(one, now, look);
+        return domain(one, observation(one), now, look);
     }
     let mut sorted: Vec<&Assessment> = assessments.iter().collect();
     sorted.sort_by_cached_key(|assessment| {
@@ -34,7 +42,7 @@ pub fn report(assessments: &[Assessment], now: Timestamp, look: Look) -> String 
     let mut text = String::new();
     if look.verbose {
         for assessment in &sorted {
-            text.push_str(&domain(assessment, now, look));
+            text.push_str(&domain(assessment, observation(assessment), now, look));
             text.push('\n');
         }
     }
@@ -42,8 +50,8 @@ pub fn report(assessments: &[Assessment], now: Timestamp, look: Look) -> String 
     text
 }
 
-/// The full report on one domain.
-pub fn domain(assessment: &Assessment, now: Timestamp, look: Look) -> String {
+/// The full report on one domain. `observation`: the look that it rests on, for the transcript.
+pub fn domain(assessment: &Assessment, observation: Option<&DomainObservation>, now: Timestamp, look: Look) -> String {
     let mut page = Page::new(look);
     let briefing = Briefing::new(assessment, now, look.verbose);
     verdict_line(&mut page, assessment, &briefing);
@@ -64,6 +72,8 @@ pub fn domain(assessment: &Assessment, now: Timestamp, look: Look) -> String {
     }
     if look.verbose {
         details::all(&mut page, assessment);
+        page.blank();
+        transcript(observation, assessment).show(&mut page);
     }
     footer(&mut page, assessment);
     page.finish()
@@ -258,7 +268,7 @@ mod tests {
     const VERBOSE: Look = Look { verbose: true, ..PLAIN };
 
     fn shown(assessment: &Assessment) -> String {
-        domain(assessment, fixture::NOW, PLAIN)
+        domain(assessment, None, fixture::NOW, PLAIN)
     }
 
     fn all() -> Vec<Assessment> {
@@ -343,13 +353,13 @@ mod tests {
 
     #[test]
     fn verbose() {
-        insta::assert_snapshot!(domain(&fixture::backup_expired("example.com"), fixture::NOW, VERBOSE));
+        insta::assert_snapshot!(domain(&fixture::backup_expired("example.com"), None, fixture::NOW, VERBOSE));
     }
 
     #[test]
     fn ascii() {
         let look = Look { unicode: false, ..PLAIN };
-        let text = domain(&fixture::backup_expired("example.com"), fixture::NOW, look);
+        let text = domain(&fixture::backup_expired("example.com"), None, fixture::NOW, look);
         assert!(text.is_ascii());
         insta::assert_snapshot!(text);
     }
@@ -358,7 +368,7 @@ mod tests {
     fn many() {
         let mut many = all();
         many.push(fixture::unprotected("a-domain-with-a-very-long-name.and-more-of-it.department.example"));
-        insta::assert_snapshot!(report(&many, fixture::NOW, PLAIN));
+        insta::assert_snapshot!(report(&many, &Observations::new(), fixture::NOW, PLAIN));
     }
 
     #[test]
@@ -413,8 +423,8 @@ mod tests {
         many.push(fixture::backup_expired(&format!("{}.{}.example", "long".repeat(12), "name".repeat(15))));
         let mut texts: Vec<String> = Vec::new();
         for look in [PLAIN, VERBOSE, Look { unicode: false, ..VERBOSE }] {
-            texts.extend(many.iter().map(|assessment| domain(assessment, fixture::NOW, look)));
-            texts.push(report(&many, fixture::NOW, look));
+            texts.extend(many.iter().map(|assessment| domain(assessment, None, fixture::NOW, look)));
+            texts.push(report(&many, &Observations::new(), fixture::NOW, look));
         }
         for line in texts.iter().flat_map(|text| text.lines()) {
             assert!(!line.chars().any(is_dangerous), "{line:?}");
@@ -430,7 +440,8 @@ mod tests {
 
     #[test]
     fn colour_changes_nothing_but_the_colour() {
-        let coloured = domain(&fixture::backup_expired("example.com"), fixture::NOW, Look { colour: true, ..PLAIN });
+        let coloured =
+            domain(&fixture::backup_expired("example.com"), None, fixture::NOW, Look { colour: true, ..PLAIN });
         assert!(coloured.contains('\u{1b}'));
         assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), shown(&fixture::backup_expired("example.com")));
     }
@@ -463,7 +474,7 @@ mod tests {
 
     #[test]
     fn order_is_worst_first() {
-        let text = report(&all(), fixture::NOW, PLAIN);
+        let text = report(&all(), &Observations::new(), fixture::NOW, PLAIN);
         let first = text.lines().next().unwrap();
         assert!(first.starts_with("down.example"), "three errors come before two: {text}");
         assert!(

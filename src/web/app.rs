@@ -21,7 +21,9 @@ use super::{
     changes::About,
     domains,
     door::Listener,
-    findings, landing, openapi, reload, reports,
+    findings, landing, openapi,
+    pages::domain::{self, Site},
+    reload, reports,
     response::{html, json, not_allowed, plain, redirect, response},
     route::{self, Access, Asked, Found, Route},
 };
@@ -157,6 +159,7 @@ impl App {
             Route::Overview => {
                 html(landing::page(&self.snapshot.load(), self.links(), &self.metrics_path.0, asked.query))
             }
+            Route::DomainPage => self.domain_page(asked.name).await,
             Route::Domains => {
                 let (snapshot, query) = (self.known()?, asked.query.to_owned());
                 json(apart(move || domains::answer(&query, &snapshot, now())).await?)
@@ -198,6 +201,17 @@ impl App {
 
     const fn store(&self) -> Option<&SharedStore> {
         self.store.as_ref()
+    }
+
+    async fn domain_page(&self, name: &str) -> Response<Pieces> {
+        let Ok(snapshot) = self.known() else {
+            return plain(StatusCode::SERVICE_UNAVAILABLE, "Not ready: the domains are being set up.\n");
+        };
+        let site = Site { links: self.links(), metrics_path: &self.metrics_path.0, prompting: false };
+        let (status, page) = domain::answer(name, &snapshot, self.store(), site).await;
+        let mut response = html(page.into_string());
+        *response.status_mut() = status;
+        response
     }
 
     async fn metrics(self: Arc<Self>) -> Response<Pieces> {

@@ -12,6 +12,7 @@ mod links;
 mod listen;
 mod openapi;
 mod own_listener;
+mod pages;
 mod parameters;
 mod reload;
 mod reports;

@@ -8,6 +8,7 @@ use http::{HeaderMap, Method};
 pub(super) enum Route {
     Metrics,
     Overview,
+    DomainPage,
     Domains,
     Domain,
     DomainChanges,
@@ -45,6 +46,7 @@ pub(super) static ROUTES: &[Row] = &[
     // The path is that of the command line.
     read(Route::Metrics, "/metrics", "The metrics, in the text format of Prometheus"),
     read(Route::Overview, "/", "The start page"),
+    read(Route::DomainPage, "/domains/{name}", "The page of a domain"),
     read(Route::Domains, "/api/v1/domains", "The domains in a line each"),
     read(
         Route::Domain,

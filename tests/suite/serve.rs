@@ -88,7 +88,7 @@ impl Served {
         self.request("GET", path).await
     }
 
-    async fn request(&self, method: &str, path: &str) -> (u16, String) {
+    pub(crate) async fn request(&self, method: &str, path: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         let request = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address);
         stream.write_all(request.as_bytes()).await.unwrap();
