@@ -30,6 +30,23 @@ pub struct Snapshot {
     pub intake: Option<Arc<IntakeCounters>>,
 }
 
+impl Snapshot {
+    /// What of it is about one domain: the domain and its mail hosts, as this side sees them. Without the domain nothing.
+    #[must_use]
+    pub fn part(&self, domain: &PolicyDomain) -> Self {
+        let state = self.domains.get_key_value(domain);
+        let seen = state.and_then(|(_, state)| state.assessment.as_deref());
+        let names = seen.iter().flat_map(|seen| &seen.mx).filter_map(|mx| mx.host.as_ref());
+        let hosts = names.filter_map(|name| self.hosts.get_key_value(name));
+        Self {
+            domains: state.into_iter().map(|(name, state)| (name.clone(), Arc::clone(state))).collect(),
+            hosts: hosts.map(|(name, host)| (name.clone(), Arc::clone(host))).collect(),
+            vantage: Arc::clone(&self.vantage),
+            ..Self::default()
+        }
+    }
+}
+
 /// What is known of one configured domain.
 #[derive(Clone, Debug)]
 pub struct DomainState {

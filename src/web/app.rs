@@ -19,14 +19,16 @@ use super::{
     api::{self, Answer},
     body::Pieces,
     changes::About,
+    discovery,
     door::Listener,
-    landing, reload, reports,
-    response::{html, json, not_allowed, plain, redirect, response},
+    landing, probe, prompt, reload, reports,
+    response::{html, json, not_allowed, plain, redirect, response, text},
     route::{self, Access, Asked, Found, Route},
 };
 use crate::{
+    config,
     metrics::{Exposition, Page},
-    monitor::{SharedStore, Snapshot, Telemetry},
+    monitor::{Prompter, SharedStore, Snapshot, Telemetry},
 };
 
 /// A longer target than any path here; the rest is refused before it is compared or logged.
@@ -40,6 +42,7 @@ pub struct App {
     exposition: Exposition,
     snapshot: ArcSwap<Snapshot>,
     store: Option<SharedStore>,
+    prompter: Option<Prompter>,
     reports: Option<Arc<ReportDoor>>,
     telemetry: Telemetry,
     reload: Reload,
@@ -64,6 +67,7 @@ impl App {
             exposition,
             snapshot: ArcSwap::default(),
             store: None,
+            prompter: None,
             reports: None,
             telemetry,
             reload,
@@ -77,6 +81,12 @@ impl App {
     #[must_use]
     pub fn with_store(self, store: Option<SharedStore>) -> Self {
         Self { store, ..self }
+    }
+
+    /// The same with what asks the monitor for a look now.
+    #[must_use]
+    pub fn with_prompter(self, prompter: Prompter) -> Self {
+        Self { prompter: Some(prompter), ..self }
     }
 
     /// The same with the door for reports, which may be open on the main listener.
@@ -159,6 +169,24 @@ impl App {
             }
             Route::DomainReports => json(reports::answer(asked, &*self.known()?, self.store()).await),
             Route::Changes => json(About::All.answer(asked.query, &*self.known()?, self.store()).await),
+            Route::ProbeDomain => match &self.prompter {
+                Some(prompter) => prompt::answer(prompter, asked.name, &*self.known()?).await,
+                None => probe::unavailable(),
+            },
+            Route::ProbeForm => match &self.prompter {
+                Some(prompter) => prompt::form(prompter, asked.name, &*self.known()?, self.links()).await,
+                None => probe::unavailable(),
+            },
+            Route::Probe => match &self.prompter {
+                Some(prompter) => probe::answer(prompter, &self.exposition, asked).await,
+                None => probe::unavailable(),
+            },
+            Route::Discovery => json(discovery::answer(&*self.known()?)),
+            Route::Configuration => match self.prompter.as_ref().map(|prompter| config::show(&prompter.settings())) {
+                Some(Ok(shown)) => text(StatusCode::OK, shown),
+                Some(Err(error)) => text(StatusCode::INTERNAL_SERVER_ERROR, error),
+                None => probe::unavailable(),
+            },
             Route::Healthy => plain(StatusCode::OK, "Healthy.\n"),
             Route::Ready => match self.ready.load(Ordering::Acquire) {
                 true => plain(StatusCode::OK, "Ready.\n"),

@@ -1,14 +1,17 @@
-//! The web server: metrics, a landing page, the log of changes, and the endpoints of health and reload.
+//! The web server: metrics, a landing page, the log of changes, looks on demand, and the endpoints of health and reload.
 
 mod api;
 mod app;
 mod body;
 mod changes;
+mod discovery;
 mod door;
 mod landing;
 mod links;
 mod listen;
 mod own_listener;
+mod probe;
+mod prompt;
 mod reload;
 mod reports;
 mod response;
