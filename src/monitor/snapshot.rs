@@ -18,6 +18,8 @@ use crate::{
 /// States that did not change are shared with the snapshot before: a reader may compare them by pointer.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
+    /// Rises with every publication: of two snapshots of one monitor the one with the larger number is the later.
+    pub number: u64,
     /// By name.
     pub domains: BTreeMap<PolicyDomain, Arc<DomainState>>,
     /// By name. A host is here while a configured domain uses it.

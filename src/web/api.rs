@@ -114,7 +114,7 @@ pub(super) fn time(text: &str) -> Result<Timestamp, String> {
 }
 
 /// A part of a request target without its percent-encoding (RFC 3986 §2.1). A plus stays one: it stands in times.
-fn decoded(text: &str) -> Option<String> {
+pub(super) fn decoded(text: &str) -> Option<String> {
     let mut bytes = text.bytes();
     let mut plain = Vec::with_capacity(text.len());
     while let Some(byte) = bytes.next() {

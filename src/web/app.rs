@@ -13,6 +13,7 @@ use std::{
 use arc_swap::ArcSwap;
 use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION};
 use hyper::body::{Body, Bytes};
+use tokio::sync::watch;
 
 use super::{
     Links, Mount, Reload, ReportDoor,
@@ -21,7 +22,9 @@ use super::{
     changes::About,
     discovery,
     door::Listener,
-    landing, probe, prompt, reload, reports,
+    landing,
+    pages::domain::{self, Site},
+    probe, prompt, reload, reports,
     response::{html, json, not_allowed, plain, redirect, response, text},
     route::{self, Access, Asked, Found, Route},
 };
@@ -49,6 +52,8 @@ pub struct App {
     metrics_path: MetricsPath,
     mount: Mount,
     ready: AtomicBool,
+    /// The number of the snapshot that is shown.
+    shown: watch::Sender<u64>,
 }
 
 /// The path of the metrics, `/metrics` unless the command line says another one.
@@ -74,6 +79,7 @@ impl App {
             metrics_path,
             mount: Mount::default(),
             ready: AtomicBool::new(false),
+            shown: watch::Sender::new(0),
         }
     }
 
@@ -108,8 +114,10 @@ impl App {
     /// depends on peers, and a service manager must not wait for them.
     pub fn publish(&self, snapshot: Arc<Snapshot>) {
         self.exposition.update(&snapshot);
+        let number = snapshot.number;
         self.snapshot.store(snapshot);
         self.ready.store(true, Ordering::Release);
+        self.shown.send_replace(number);
     }
 
     /// Answers a request.
@@ -163,6 +171,7 @@ impl App {
         Ok(match route {
             Route::Metrics => self.metrics().await,
             Route::Overview => html(landing::page(&self.snapshot.load(), self.links(), &self.metrics_path.0)),
+            Route::DomainPage => self.domain_page(asked.name).await,
             Route::Domain => json(api::judgement(asked.name, &*self.known()?)),
             Route::DomainChanges => {
                 json(About::Domain(asked.name).answer(asked.query, &*self.known()?, self.store()).await)
@@ -170,11 +179,17 @@ impl App {
             Route::DomainReports => json(reports::answer(asked, &*self.known()?, self.store()).await),
             Route::Changes => json(About::All.answer(asked.query, &*self.known()?, self.store()).await),
             Route::ProbeDomain => match &self.prompter {
-                Some(prompter) => prompt::answer(prompter, asked.name, &*self.known()?).await,
+                Some(prompter) => {
+                    let shown = self.shown.subscribe();
+                    prompt::answer(prompter, asked.name, &*self.known()?, shown).await
+                }
                 None => probe::unavailable(),
             },
             Route::ProbeForm => match &self.prompter {
-                Some(prompter) => prompt::form(prompter, asked.name, &*self.known()?, self.links()).await,
+                Some(prompter) => {
+                    let shown = self.shown.subscribe();
+                    prompt::form(prompter, asked.name, &*self.known()?, self.links(), shown).await
+                }
                 None => probe::unavailable(),
             },
             Route::Probe => match &self.prompter {
@@ -210,6 +225,17 @@ impl App {
 
     const fn store(&self) -> Option<&SharedStore> {
         self.store.as_ref()
+    }
+
+    async fn domain_page(&self, name: &str) -> Response<Pieces> {
+        let Ok(snapshot) = self.known() else {
+            return plain(StatusCode::SERVICE_UNAVAILABLE, "Not ready: the domains are being set up.\n");
+        };
+        let site = Site { links: self.links(), metrics_path: &self.metrics_path.0, prompting: self.prompter.is_some() };
+        let (status, page) = domain::answer(name, &snapshot, self.store(), site).await;
+        let mut response = html(page.into_string());
+        *response.status_mut() = status;
+        response
     }
 
     async fn metrics(self: Arc<Self>) -> Response<Pieces> {

@@ -10,6 +10,7 @@ mod landing;
 mod links;
 mod listen;
 mod own_listener;
+mod pages;
 mod probe;
 mod prompt;
 mod reload;

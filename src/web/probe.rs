@@ -80,9 +80,11 @@ pub(super) async fn answer(prompter: &Prompter, exposition: &Exposition, asked: 
 
 /// What a person reads of a look.
 fn told(domain: &PolicyDomain, Prompted { snapshot, missing, .. }: &Prompted) -> String {
-    let seen = snapshot.domains.get(domain).and_then(|state| state.assessment.as_deref());
     let look = Look { colour: false, unicode: true, verbose: true };
-    let mut told = seen.map_or_else(|| "nothing yet\n".to_owned(), |seen| human::domain(seen, now(), look));
+    let state = snapshot.domains.get(domain);
+    let seen = state.and_then(|state| Some((state.assessment.as_deref()?, state.observation.as_deref())));
+    let nothing = || "nothing yet\n".to_owned();
+    let mut told = seen.map_or_else(nothing, |(seen, observation)| human::domain(seen, observation, now(), look));
     if !missing.is_empty() {
         told.push_str("\nNot looked at before the time was over:\n");
         for one in missing {

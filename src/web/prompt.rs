@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderValue, Response, StatusCode, header::RETRY_AFTER};
 use serde::Serialize;
+use tokio::{sync::watch, time::timeout};
 
 use super::{
     Links,
@@ -22,6 +23,9 @@ const API_PATIENCE: Duration = Duration::from_secs(60);
 /// How long a person waits for the page; what is still under way then shows at the next reload.
 const PAGE_PATIENCE: Duration = Duration::from_secs(15);
 
+/// To render a snapshot of many thousand domains takes up to a second.
+const SHOWN_WITHIN: Duration = Duration::from_secs(3);
+
 /// The look is not over yet.
 #[derive(Debug, Serialize)]
 struct StillLooking<'a> {
@@ -35,13 +39,21 @@ struct StillLooking<'a> {
 /// look goes on.
 ///
 /// 404: the domain is not configured. 429: too many wait already. 503: the monitor is stopping.
-pub(super) async fn answer(prompter: &Prompter, name: &str, snapshot: &Snapshot) -> Response<Pieces> {
+pub(super) async fn answer(
+    prompter: &Prompter,
+    name: &str,
+    snapshot: &Snapshot,
+    shown: watch::Receiver<u64>,
+) -> Response<Pieces> {
     let domain = match api::domain(name, snapshot) {
         Ok(state) => state.domain.clone(),
         Err(unknown) => return json(unknown),
     };
     match prompter.probe(&domain, API_PATIENCE).await {
-        Ok(prompted) => json(told(&domain, &prompted)),
+        Ok(prompted) => {
+            caught_up(shown, &prompted).await;
+            json(told(&domain, &prompted))
+        }
         Err(error) => {
             let (status, said) = words(error);
             again(json(Answer::error(status, &said)), status)
@@ -50,14 +62,29 @@ pub(super) async fn answer(prompter: &Prompter, name: &str, snapshot: &Snapshot)
 }
 
 /// The same for a form: then back to the page of the domain.
-pub(super) async fn form(prompter: &Prompter, name: &str, snapshot: &Snapshot, links: &Links) -> Response<Pieces> {
+pub(super) async fn form(
+    prompter: &Prompter,
+    name: &str,
+    snapshot: &Snapshot,
+    links: &Links,
+    shown: watch::Receiver<u64>,
+) -> Response<Pieces> {
     let Ok(domain) = api::domain(name, snapshot).map(|state| state.domain.clone()) else {
         return refused(PromptError::NotConfigured);
     };
     match prompter.probe(&domain, PAGE_PATIENCE).await {
-        Ok(_) => redirect(StatusCode::SEE_OTHER, &links.domain(&domain)),
+        Ok(prompted) => {
+            caught_up(shown, &prompted).await;
+            redirect(StatusCode::SEE_OTHER, &links.domain(&domain))
+        }
         Err(error) => refused(error),
     }
+}
+
+/// Waits until what was seen is on the pages: who asks for one now expects it there. `shown`: the number of the snapshot that they
+/// show. Where the machine is too busy for it the answer comes all the same.
+async fn caught_up(mut shown: watch::Receiver<u64>, prompted: &Prompted) {
+    let _ = timeout(SHOWN_WITHIN, shown.wait_for(|number| *number >= prompted.snapshot.number)).await;
 }
 
 fn told(domain: &PolicyDomain, Prompted { snapshot, missing, .. }: &Prompted) -> Answer {

@@ -8,6 +8,7 @@ use http::{HeaderMap, Method};
 pub(super) enum Route {
     Metrics,
     Overview,
+    DomainPage,
     Domain,
     DomainChanges,
     DomainReports,
@@ -47,6 +48,7 @@ pub(super) static ROUTES: &[Row] = &[
     // The path is that of the command line.
     read(Route::Metrics, "/metrics", "The metrics, in the text format of Prometheus"),
     read(Route::Overview, "/", "The start page"),
+    read(Route::DomainPage, "/domains/{name}", "The page of a domain"),
     read(
         Route::Domain,
         "/api/v1/domains/{name}",

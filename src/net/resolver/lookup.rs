@@ -16,7 +16,8 @@ use super::{
 };
 use crate::{
     facts::{
-        AddressLookup, DnssecSight, ExtendedError, Lookup, LookupFailure, LookupOutcome, MxRecord, Security, TlsaRecord,
+        AddressLookup, Asked, DnssecSight, ExtendedError, Lookup, LookupFailure, LookupOutcome, MxRecord, Security,
+        TlsaRecord,
     },
     net::clock,
     protocol::dns::{CnameChain, presentation},
@@ -206,7 +207,8 @@ impl Shared {
         // The semaphore is never closed; without a permit the lookup would only be one too many.
         let _turn = self.turns.acquire().await;
         let mut resolution = Resolution::new(clock::now());
-        let deadline = Instant::now() + self.source.timeout;
+        let started = Instant::now();
+        let deadline = started + self.source.timeout;
         let (outcome, aliases) = match wire_name(name) {
             Some(start) => {
                 let mut chain = CnameChain::new(start);
@@ -243,6 +245,7 @@ impl Shared {
             outcome,
             cname: aliases,
             extended_errors: resolution.extended_errors,
+            asked: Asked::new(started.elapsed(), resolution.server),
         };
         let got = Instant::now();
         Known { value: lookup, got, until: got + kept.min(self.max_cache) }
@@ -260,11 +263,13 @@ impl Shared {
             let asked = self.dnssec.ask(&self.source, &chain.end().clone(), kind.record_type, deadline).await;
             let Link { answer, security } = match asked {
                 Ok(link) => link,
-                Err(NoAnswer { failure, extended_errors }) => {
+                Err(NoAnswer { failure, extended_errors, server }) => {
+                    resolution.server = server;
                     resolution.note_errors(&extended_errors);
                     return LookupOutcome::Failed(failure);
                 }
             };
+            resolution.server = answer.server;
             resolution.note_link(security);
             resolution.note_errors(&answer.extended_errors);
             resolution.message_bytes = resolution.message_bytes.max(answer.bytes);
@@ -309,6 +314,7 @@ struct Resolution {
     message_bytes: usize,
     gathered: Gathered,
     extended_errors: Vec<ExtendedError>,
+    server: Option<IpAddr>,
 }
 
 impl Resolution {
@@ -320,6 +326,7 @@ impl Resolution {
             message_bytes: 0,
             gathered: Gathered::default(),
             extended_errors: Vec::new(),
+            server: None,
         }
     }
 

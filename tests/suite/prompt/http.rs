@@ -150,6 +150,12 @@ async fn probe_now_by_the_api_and_by_the_form() {
     let (status, head, _) = served.ask("POST /domains/good.example/probe", &["Content-Length: 0"]).await;
     assert_eq!(status, 303);
     assert!(head.contains("location: /domains/good.example\r\n"), "{head}");
+    // Nothing can be seen before it is shown: the page that follows has what was found.
+    world.dns.txt("_mta-sts.good.example", &["v=STSv1; id=mended;"]);
+    tokio::time::sleep(REST).await;
+    assert_eq!(served.ask("POST /domains/good.example/probe", &["Content-Length: 0"]).await.0, 303);
+    let (_, page) = served.get("/domains/good.example").await;
+    assert!(page.contains("id=mended"), "{page}");
     for path in ["/api/v1/domains/good.example/probe", "/domains/good.example/probe"] {
         let foreign = served.ask(&format!("POST {path}"), &["Sec-Fetch-Site: cross-site"]).await;
         assert_eq!(foreign.0, 403, "{path}");
@@ -159,7 +165,7 @@ async fn probe_now_by_the_api_and_by_the_form() {
         let unknown = served.ask(&format!("POST {}", path.replace("good", "nobody")), &[]).await;
         assert_eq!(unknown.0, 404, "{path}");
     }
-    assert_eq!(good.smtp.connections(), before + 1, "nobody else was asked, and then was rest");
+    assert_eq!(good.smtp.connections(), before + 2, "once for each of the two that were allowed and not too soon");
 }
 
 #[tokio::test]
