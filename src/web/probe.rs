@@ -147,13 +147,13 @@ mod tests {
 
     #[test]
     fn the_answer_comes_before_the_scraper_gives_up() {
-        let patience = |value| super::patience(&with_timeout(value)).map(|it| it.as_millis());
+        assert_eq!(patience(&HeaderMap::new()), Ok(PATIENCE), "whoever does not say");
+        let patience = |value| patience(&with_timeout(value)).map(|it| it.as_millis());
         assert_eq!(patience("10"), Ok(9500));
         assert_eq!(patience("1.5"), Ok(1000));
         assert_eq!(patience("3600"), Ok(120_000), "the own limit");
         assert_eq!(patience("0.5"), Ok(500), "as blackbox_exporter does");
         assert_eq!(patience("0.2"), Ok(200));
-        assert_eq!(super::patience(&HeaderMap::new()), Ok(PATIENCE));
         for wrong in ["", "soon", "0", "-1", "NaN", "inf", "1e400", "10s"] {
             assert!(patience(wrong).is_err(), "{wrong}");
         }
