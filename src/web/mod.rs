@@ -5,18 +5,22 @@ mod app;
 mod body;
 mod changes;
 mod discovery;
+mod domains;
 mod door;
+mod findings;
 mod landing;
 mod links;
 mod listen;
 mod own_listener;
 mod pages;
+mod parameters;
 mod probe;
 mod prompt;
 mod reload;
 mod reports;
 mod response;
 mod route;
+mod selection;
 mod server;
 
 #[cfg(test)]

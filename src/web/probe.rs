@@ -6,8 +6,8 @@ use http::{HeaderMap, Response, StatusCode};
 use hyper::body::Bytes;
 
 use super::{
-    api::parameters,
     body::Pieces,
+    parameters::{self, Kind, Parameter},
     prompt::refused,
     response::{plain, response, text},
     route::Asked,
@@ -27,6 +27,12 @@ const TIMEOUT: &str = "x-prometheus-scrape-timeout-seconds";
 const OFFSET: Duration = Duration::from_millis(500);
 /// For whoever does not say how long it waits, and at most: the value that users of blackbox_exporter know.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Of [`answer`].
+pub(super) static PARAMETERS: &[Parameter] = &[
+    Parameter { name: "target", says: "The domain to look at", kind: Kind::Text },
+    Parameter { name: "debug", says: "As text: what was seen, the metrics, the settings", kind: Kind::Flag },
+];
 
 const DEBUG_TYPE: &str = "text/plain; charset=utf-8";
 
@@ -104,7 +110,7 @@ fn forbidden(target: &PolicyDomain) -> Response<Pieces> {
 impl Wish {
     fn read(query: &str, headers: &HeaderMap) -> Result<Self, String> {
         let (mut target, mut debug) = (None, false);
-        parameters(query, &["target", "debug"], |name, value| {
+        parameters::read(query, &[PARAMETERS], |name, value| {
             match name {
                 "target" => {
                     let domain = PolicyDomain::parse(value).map_err(|error| format!("a domain: {error}"))?;

@@ -9,6 +9,7 @@ pub(super) enum Route {
     Metrics,
     Overview,
     DomainPage,
+    Domains,
     Domain,
     DomainChanges,
     DomainReports,
@@ -18,6 +19,7 @@ pub(super) enum Route {
     ProbeForm,
     Discovery,
     Configuration,
+    Findings,
     Healthy,
     Ready,
     Reload,
@@ -49,6 +51,7 @@ pub(super) static ROUTES: &[Row] = &[
     read(Route::Metrics, "/metrics", "The metrics, in the text format of Prometheus"),
     read(Route::Overview, "/", "The start page"),
     read(Route::DomainPage, "/domains/{name}", "The page of a domain"),
+    read(Route::Domains, "/api/v1/domains", "The domains in a line each"),
     read(
         Route::Domain,
         "/api/v1/domains/{name}",
@@ -74,6 +77,7 @@ pub(super) static ROUTES: &[Row] = &[
     ),
     read(Route::Discovery, "/sd", "The configured domains, as targets for Prometheus (http_sd)"),
     read(Route::Configuration, "/config", "The configuration in force, as `config show` prints it"),
+    read(Route::Findings, "/api/v1/findings", "The active findings of all domains"),
     read(Route::Healthy, "/-/healthy", "Whether the program is alive"),
     read(Route::Ready, "/-/ready", "Whether the domains are set up, so that the metrics show them"),
     act(Route::Reload, "/-/reload", "Loads the configuration again"),
@@ -180,7 +184,6 @@ mod tests {
         assert_eq!(domain("/api/v1/domains/reports"), Some((Route::Domain, "reports".to_owned())));
         for other in [
             "/api/v1/domains/",
-            "/api/v1/domains",
             "/api/v1/domains//reports",
             "/api/v1/domains/a/b/reports",
             "/api/v1/domains/a/b",
