@@ -1,5 +1,6 @@
 //! Looks on demand: those of the monitor, and what `/probe` makes of them.
 
+mod attack;
 mod http;
 mod limits;
 mod now;

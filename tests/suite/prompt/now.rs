@@ -114,6 +114,24 @@ async fn a_program_that_asks_again_and_again_leaves_a_broken_policy_host_in_peac
 }
 
 #[tokio::test]
+async fn a_program_does_not_annoy_who_turned_the_monitor_away() {
+    let world = MailWorld::start().await;
+    let domain = world.domain("example.com").await;
+    let good = SmtpScript::good(&world.pki.identity(&["mx.example.com"]));
+    domain.smtp.set_script(SmtpScript { banner: Act::say("554 no service for you\r\n"), ..good });
+    let running = Running::start(once(&world, &["example.com"])).await;
+    let prompter = running.monitor.prompter();
+    let first = prompter.scrape(&name("example.com"), PATIENCE).await.unwrap();
+    assert_eq!((first.missing, domain.smtp.connections()), (vec![], 1));
+    tokio::time::sleep(REST).await;
+    let second = prompter.scrape(&name("example.com"), PATIENCE).await.unwrap();
+    assert_eq!((second.missing, domain.smtp.connections()), (vec![], 1), "what is known counts");
+    let person = prompter.probe(&name("example.com"), PATIENCE).await.unwrap();
+    assert_eq!((person.missing, domain.smtp.connections()), (vec![], 2));
+    running.monitor.stop().await;
+}
+
+#[tokio::test]
 async fn hosts_that_turn_up_on_the_way_are_waited_for() {
     let world = MailWorld::start().await;
     let domain = world.domain("example.com").await;
