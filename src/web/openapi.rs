@@ -9,6 +9,7 @@ use super::{
     api::Answer,
     changes, domains, findings,
     parameters::{Kind, PLACE, Parameter, TIME},
+    prompt::StillLooking,
     reports,
     route::{Access, ROUTES, Route, Row},
     selection,
@@ -38,6 +39,8 @@ struct Operation {
     parameters: &'static [&'static [Parameter]],
     /// The schema of the answer.
     answer: fn(&mut SchemaGenerator) -> schemars::Schema,
+    /// Another answer that is no error: its status, when it is, and its schema.
+    also: Option<(u16, &'static str, fn(&mut SchemaGenerator) -> schemars::Schema)>,
     /// The other statuses, with when they are.
     otherwise: &'static [(u16, &'static str)],
 }
@@ -54,42 +57,65 @@ fn operation(route: Route) -> Option<Operation> {
             id: "listDomains",
             parameters: &[selection::PARAMETERS, domains::PAGING],
             answer: schema_of::<DomainsView<'static>>,
+            also: None,
             otherwise: &[BAD, NOT_READY],
         },
         Route::Domain => Operation {
             id: "getDomain",
             parameters: &[],
             answer: schema_of::<DomainView<'static>>,
+            also: None,
             otherwise: &[UNKNOWN, (503, "The domains are being set up, or this one was not probed yet")],
         },
         Route::DomainChanges => Operation {
             id: "listChangesOfDomain",
             parameters: &[changes::PARAMETERS],
             answer: schema_of::<PageView<'static>>,
+            also: None,
             otherwise: &[BAD, UNKNOWN, (410, "The log began anew since the cursor was given"), UNREADABLE],
         },
         Route::DomainReports => Operation {
             id: "listReportsOfDomain",
             parameters: &[reports::PARAMETERS],
             answer: schema_of::<ListingView<'static>>,
+            also: None,
             otherwise: &[BAD, UNKNOWN, UNREADABLE],
         },
         Route::Changes => Operation {
             id: "listChanges",
             parameters: &[changes::PARAMETERS],
             answer: schema_of::<PageView<'static>>,
+            also: None,
             otherwise: &[BAD, (410, "The log began anew since the cursor was given"), UNREADABLE],
         },
         Route::Findings => Operation {
             id: "listFindings",
             parameters: &[findings::PARAMETERS],
             answer: schema_of::<FindingsView<'static>>,
+            also: None,
             otherwise: &[BAD, (404, "The domain that a parameter names is not configured"), NOT_READY],
+        },
+        Route::ProbeDomain => Operation {
+            id: "probeDomain",
+            parameters: &[],
+            answer: schema_of::<DomainView<'static>>,
+            also: Some((
+                202,
+                "Not all was looked at within a minute; the look goes on",
+                schema_of::<StillLooking<'static>>,
+            )),
+            otherwise: &[
+                (403, "Asked for by a page of another site"),
+                UNKNOWN,
+                (429, "Too many wait already; Retry-After says when to come again"),
+                (503, "The domains are being set up, or the monitor is stopping"),
+            ],
         },
         Route::OpenApi => Operation {
             id: "getDescription",
             parameters: &[],
             answer: |_| schemars::json_schema!({"type": "object", "description": "An OpenAPI 3.1 document."}),
+            also: None,
             otherwise: &[],
         },
         _ => return None,
@@ -160,6 +186,13 @@ fn describe(row: &Row, operation: &Operation, error: &Value, generator: &mut Sch
         "200".to_owned(),
         json!({"description": row.answers, "content": {"application/json": {"schema": answer}}}),
     );
+    if let Some((status, when, schema)) = operation.also {
+        let schema = schema(generator);
+        responses.insert(
+            status.to_string(),
+            json!({"description": when, "content": {"application/json": {"schema": schema}}}),
+        );
+    }
     for (status, when) in operation.otherwise {
         responses.insert(
             status.to_string(),

@@ -23,6 +23,7 @@ mod invariants;
 mod misbehaviours;
 mod monitor;
 mod policy_fetch;
+mod prompt;
 mod report_destinations;
 mod reports;
 mod resolver;
