@@ -72,7 +72,7 @@ mod tests {
         file.write_all(script(Shell::Bash).as_bytes()).unwrap();
         let complete = |words: &str, at: usize| {
             let line = format!(
-                "source {}; COMP_WORDS=({words}); COMP_CWORD={at}; _smtptls-exporter smtptls-exporter; echo \"${{COMPREPLY[@]}}\"",
+                "source {}; COMP_WORDS=({words}); COMP_CWORD={at}; _smtptls__exporter smtptls-exporter; echo \"${{COMPREPLY[@]}}\"",
                 file.path().display()
             );
             Program::new("bash").args(["--norc", "-c", &line]).output().ok().map(|output| {

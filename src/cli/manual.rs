@@ -97,11 +97,8 @@ fn name(command: &Command) -> String {
 
 fn page(command: &Command, names: &[String]) -> io::Result<Page> {
     let name = name(command);
-    let version = concat!("smtptls-exporter ", env!("CARGO_PKG_VERSION"));
-    // The date is that of no build, so that one definition gives one page.
-    let man = Man::new(command.clone()).title(name.clone()).source(version).manual("User Commands").date("");
+    let man = Man::new(command.clone());
     let mut text = Vec::new();
-    man.render_title(&mut text)?;
     man.render_name_section(&mut text)?;
     man.render_synopsis_section(&mut text)?;
     man.render_description_section(&mut text)?;
@@ -109,7 +106,9 @@ fn page(command: &Command, names: &[String]) -> io::Result<Page> {
     if command.has_subcommands() {
         man.render_subcommands_section(&mut text)?;
     }
-    let mut text = String::from_utf8(text).map_err(io::Error::other)?;
+    // Each section brings it along.
+    let sections = String::from_utf8(text).map_err(io::Error::other)?.replace(APOSTROPHES, "");
+    let mut text = format!("{APOSTROPHES}{}{sections}", title(&name));
     let after = Afterword::of(command);
     if !after.notes.is_empty() {
         section(&mut text, "NOTES", &paragraphs(&after.notes));
@@ -126,6 +125,18 @@ fn page(command: &Command, names: &[String]) -> io::Result<Page> {
     section(&mut text, "SEE ALSO", &format!("{others}\n.PP\n{}\n", escaped(STANDARDS)));
     Ok(Page { file: format!("{name}.1"), text })
 }
+
+/// The head of a page. Its date is empty, so that one definition gives one page, whenever it is built.
+fn title(name: &str) -> String {
+    format!(
+        ".TH \"{}\" \"1\" \"\" \"smtptls-exporter {}\" \"User Commands\"\n",
+        name.to_uppercase(),
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+/// How the library writes an apostrophe that the formatter leaves alone.
+const APOSTROPHES: &str = ".ie \\n(.g .ds Aq \\(aq\n.el .ds Aq '\n";
 
 /// What stands behind the flags in the help of a command, taken apart.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -243,10 +254,12 @@ mod tests {
                 assert_eq!(found.count(), 1, "{title} of {file}:\n{text}");
             }
             assert!(text.contains("NO_COLOR"), "{file}");
+            assert_eq!(text.matches(APOSTROPHES).count(), 1, "{file}");
+            assert!(!text.contains("EXTRA"), "{file}");
         }
         assert!(pages[0].text.contains(".SH \"EXAMPLES\"\n"));
         let check = &pages.iter().find(|page| page.file == "smtptls-exporter-check.1").unwrap().text;
-        assert!(check.contains("the first that applies:\n2  wrong usage") && !check.contains("EXTRA"), "{check}");
+        assert!(check.contains("the first that applies:\n2  wrong usage"), "{check}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::{
     parameters::{Kind, PLACE, Parameter, TIME},
     prompt::StillLooking,
     reports,
-    route::{Access, ROUTES, Route, Row},
+    route::{API, Access, ROUTES, Route, Row},
     selection,
 };
 use crate::present::{
@@ -23,9 +23,6 @@ use crate::present::{
     },
     report::ListingView,
 };
-
-/// Where the paths of the API begin.
-const API: &str = "/api/";
 
 const ABOUT: &str = "What smtptls-exporter knows of the domains that it watches. Within a version of the path nothing is taken away or renamed; \
     members, codes of findings and kinds of changes are added. What is not known is null, and no member of an answer is ever left out. \

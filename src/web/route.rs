@@ -46,6 +46,9 @@ pub(super) struct Row {
     pub(super) answers: &'static str,
 }
 
+/// Where the paths of the API begin: all that they answer is JSON.
+pub(super) const API: &str = "/api/";
+
 /// Every path. The first row that fits is taken.
 pub(super) static ROUTES: &[Row] = &[
     // The path is that of the command line.
