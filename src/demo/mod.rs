@@ -187,6 +187,18 @@ impl Demo {
         self.folder.config()
     }
 
+    /// Lets an event happen at once, by its place in the order of time; returns what is true of its domain from then on, as soon as a
+    /// monitor has seen it. Nothing where there is no such event.
+    ///
+    /// # Errors
+    /// [`DemoError`].
+    pub fn happen(&self, place: usize) -> Result<Option<Claim>, DemoError> {
+        let Some(event) = events::EVENTS.get(place) else { return Ok(None) };
+        event.happen(&self.stage)?;
+        let findings = event.findings.iter().copied().collect();
+        Ok(Some(Claim { domain: event.domain, fault: event.told, delivery: event.delivery, findings }))
+    }
+
     /// Whether the folder goes with the world.
     pub fn is_temporary(&self) -> bool {
         self.folder.is_temporary()

@@ -22,6 +22,10 @@ const STEP: Duration = Duration::from_secs(3600);
 /// So many looks before the present every one is judged: it takes a day to become ready for enforce. Before, one a day is.
 const JUDGED: u32 = 30;
 
+/// The domains do not change at the same hour: one so many hours after the one before, and none more than these after its day.
+const HOURS_APART: u32 = 7;
+const HOURS_MOST: u32 = 19;
+
 /// A look, and from when on it would have been the same.
 struct Era {
     from: Timestamp,
@@ -42,11 +46,12 @@ pub(super) async fn relive(settings: &Arc<Settings>, stage: &Stage, rows: &[Row]
         stage.show(shown.map(|(_, picture)| picture.clone()))?;
         // New ones each time: they would remember the era before.
         let edges = Edges::open(settings).await.map_err(|error| DemoError::World(error.to_string()))?;
-        let looks = rows.iter().zip(&mut eras).map(async |(row, eras)| {
+        let looks = rows.iter().zip(&mut eras).zip(0..).map(async |((row, eras), place)| {
             let (days, picture) = row.eras.iter().rev().nth(left)?;
             let domain = PolicyDomain::parse(picture.name).ok()?;
             let sight = Sight::look(&edges, &domain).await;
-            eras.push(Era { from: sight.at() - DAY * *days, sight });
+            let later = STEP * (place * HOURS_APART % HOURS_MOST);
+            eras.push(Era { from: sight.at() - DAY * *days + later, sight });
             Some(())
         });
         join_all(looks).await;
