@@ -207,6 +207,7 @@ fn path(host: &MxHost, address: IpAddr) -> PathAssessment {
             completed: true,
         }),
         cleartext_after_starttls: false,
+        said: Vec::new(),
     });
     PathAssessment {
         survey: None,

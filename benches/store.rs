@@ -301,6 +301,7 @@ impl Subject {
             host: self.host.host.clone(),
             address: *address,
             at: now,
+            duration: None,
             tls10: Offer::Refused,
             tls11: Offer::Refused,
             without_sni: Handshake::Done(tls.clone()),

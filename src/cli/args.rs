@@ -14,7 +14,7 @@ use crate::{
     present::explain,
     terms::PolicyDomain,
     verdict::Code,
-    web::{ListenAddress, MetricsPath},
+    web::{ExternalUrl, ListenAddress, MetricsPath, RoutePrefix},
 };
 
 /// The version with what is known of the build.
@@ -108,6 +108,13 @@ pub struct Serve {
     /// Where the metrics are [default: /metrics]
     #[arg(long = "web.telemetry-path", value_name = "PATH")]
     pub telemetry_path: Option<MetricsPath>,
+    /// Where browsers find the monitor, behind a proxy: its path goes before every link, and before every path that is asked unless
+    /// --web.route-prefix says another one
+    #[arg(long = "web.external-url", value_name = "URL")]
+    pub external_url: Option<ExternalUrl>,
+    /// What every path begins with: those of the metrics, the pages, the reports and /-/... [default: the path of --web.external-url]
+    #[arg(long = "web.route-prefix", value_name = "PATH")]
+    pub route_prefix: Option<RoutePrefix>,
 }
 
 /// The flags of `check`.
@@ -183,6 +190,9 @@ pub struct Healthcheck {
     /// Where the monitor listens [default: :10461]
     #[arg(long = "web.listen-address", value_name = "ADDRESS")]
     pub listen: Option<ListenAddress>,
+    /// What its paths begin with
+    #[arg(long = "web.route-prefix", value_name = "PATH")]
+    pub route_prefix: Option<RoutePrefix>,
 }
 
 /// A command with what every command takes.
@@ -212,7 +222,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
             return conflict("the flags of serve stand after its name; they");
         }
         Some(_) if serve != Serve::default() => {
-            return conflict("--domain, --web.listen-address and --web.telemetry-path belong to serve; they");
+            return conflict("--domain and the flags --web... belong to serve; they");
         }
         Some(_) if config_check => return conflict("--config.check is a command of its own; it"),
         Some(command) => command,
@@ -311,6 +321,9 @@ mod tests {
             "--web.listen-address 10461",
             "--web.listen-address :99999",
             "--web.telemetry-path metrics",
+            "--web.external-url monitor.example",
+            "--web.route-prefix /a//b",
+            "--web.route-prefix /a healthcheck",
             "--log.level loud",
             "config",
             "report",

@@ -17,7 +17,8 @@ use crate::{
     present::{
         Look,
         changes::{self, Changed},
-        human, json,
+        human::{self, Observations},
+        json,
     },
     store::{self, ChangesWanted, Store, StoreError, StoredDomain},
     terms::{PolicyDomain, Timestamp},
@@ -37,6 +38,8 @@ pub const LOG_MOST: usize = 20;
 pub struct Checked {
     /// The judgement of each domain, in the order asked.
     pub assessments: Vec<Assessment>,
+    /// The looks that they rest on, for the transcript.
+    pub observations: Observations,
     /// What changed of those of which a state is kept; only the report for people shows it.
     pub changed: Vec<Changed>,
 }
@@ -62,10 +65,10 @@ where
     let bar = progress.clone();
     let result = engine(domains, Arc::new(move |domain: &PolicyDomain| bar.ended(domain.as_str()))).await;
     progress.clear();
-    let Checked { assessments, changed } = result?;
+    let Checked { assessments, observations, changed } = result?;
     let text = match arguments.format {
         Format::Human => {
-            let mut text = human::report(&assessments, ended_at(&assessments), look);
+            let mut text = human::report(&assessments, &observations, ended_at(&assessments), look);
             text.extend(changed.iter().map(|changed| changes::section(changed, assessments.len() > 1, look)));
             text
         }
@@ -94,7 +97,8 @@ pub(super) async fn probe(
     let domains: Vec<DomainSettings> = domains.into_iter().map(|domain| of_domain(&settings, domain)).collect();
     let looked = monitor::check_after(kept, &settings, &edges, &domains, |domain| ended(domain)).await;
     let mut checked = Checked::default();
-    for Looked { assessment, before, changes } in looked {
+    for Looked { assessment, observation, before, changes } in looked {
+        checked.observations.insert(assessment.domain.clone(), observation);
         if let Some(since) = before {
             let log = logs.remove(&assessment.domain).unwrap_or_default();
             checked.changed.push(Changed { domain: assessment.domain.clone(), since, now: changes, log });

@@ -21,7 +21,7 @@ use crate::{
     metrics::{Exposition, Level},
     monitor::{Monitor, Reconfigurer, Telemetry},
     net::now,
-    web::{App, Limits, ListenAddress, Reload, ReportDoor, ReportEntrance, bind, serve},
+    web::{App, Limits, ListenAddress, Mount, Reload, ReportDoor, ReportEntrance, bind, serve},
 };
 
 /// Runs the monitor; returns when it was told to stop, or could not start.
@@ -126,7 +126,8 @@ impl Running {
             arguments.telemetry_path.clone().unwrap_or_default(),
             on_request(Arc::clone(&reloader)),
         );
-        let app = Arc::new(app.with_store(monitor.store()).with_reports(door));
+        let mount = Mount::new(arguments.external_url.clone(), arguments.route_prefix.clone());
+        let app = Arc::new(app.with_store(monitor.store()).with_reports(door).with_mount(mount));
         let mut snapshots = monitor.snapshots();
         // Before anybody is answered: the first scrape after a restart shows what was stored.
         let stored = Arc::clone(&snapshots.borrow_and_update());

@@ -211,13 +211,23 @@ impl Demo {
 
     /// What is true of each domain with a story, before anything happens.
     pub fn claims(&self) -> Vec<Claim> {
-        let claim = |row: &Row| {
-            let now = row.now()?;
-            let findings = row.findings.iter().copied().collect();
-            Some(Claim { domain: now.name, fault: row.fault, delivery: row.delivery, findings })
-        };
         self.rows.iter().filter_map(claim).collect()
     }
+}
+
+/// The claims of every world.
+pub fn claims() -> Vec<Claim> {
+    table::rows().iter().filter_map(claim).collect()
+}
+
+/// What happens in every world: how long after its start, and what the terminal says.
+pub fn events() -> impl Iterator<Item = (Duration, &'static str)> {
+    events::EVENTS.iter().map(|event| (event.after, event.told))
+}
+
+fn claim(row: &Row) -> Option<Claim> {
+    let findings = row.findings.iter().copied().collect();
+    Some(Claim { domain: row.now()?.name, fault: row.fault, delivery: row.delivery, findings })
 }
 
 /// Every mail host that there ever is.

@@ -39,25 +39,22 @@ struct Era {
 pub(super) async fn relive(settings: &Arc<Settings>, stage: &Stage, rows: &[Row]) -> Result<Vec<Batch>, DemoError> {
     let mut eras: Vec<Vec<Era>> = rows.iter().map(|_| Vec::new()).collect();
     let rounds = rows.iter().map(|row| row.eras.len()).max().unwrap_or(0);
-    let mut past = None;
-    // The last round shows the present of all, so that it is looked at as late as can be.
+    // Backwards by the number of eras that are left, so that the last round shows the present of all.
     for left in (0..rounds).rev() {
-        let shown = rows.iter().filter_map(|row| row.eras.iter().rev().nth(left));
-        stage.show(shown.map(|(_, picture)| picture.clone()))?;
-        // New ones each time: they would remember the era before.
-        let edges = Edges::open(settings).await.map_err(|error| DemoError::World(error.to_string()))?;
+        let era = |row: &'_ Row| row.eras.iter().rev().nth(left).cloned();
+        stage.show(rows.iter().filter_map(era).map(|(_, picture)| picture))?;
+        let edges = open(settings).await?;
         let looks = rows.iter().zip(&mut eras).zip(0..).map(async |((row, eras), place)| {
-            let (days, picture) = row.eras.iter().rev().nth(left)?;
-            let domain = PolicyDomain::parse(picture.name).ok()?;
-            let sight = Sight::look(&edges, &domain).await;
+            let (days, picture) = era(row)?;
+            let sight = look(&edges, picture.name).await?;
             let later = STEP * (place * HOURS_APART % HOURS_MOST);
-            eras.push(Era { from: sight.at() - DAY * *days + later, sight });
+            eras.push(Era { from: sight.at() - DAY * days + later, sight });
             Some(())
         });
         join_all(looks).await;
-        past = Some(Past::new(Arc::clone(settings), &edges));
     }
-    let Some(mut past) = past else { return Ok(Vec::new()) };
+    let edges = open(settings).await?;
+    let mut past = Past::new(Arc::clone(settings), &edges);
     let now = eras.iter().filter_map(|eras| Some(eras.last()?.sight.at())).max().unwrap_or_default();
     let changes: BTreeSet<Timestamp> = eras.iter().flatten().map(|era| era.from).collect();
     for back in (0..FIRST_DAY * 24).rev() {
@@ -70,5 +67,20 @@ pub(super) async fn relive(settings: &Arc<Settings>, stage: &Stage, rows: &[Row]
             past.judge(at);
         }
     }
-    Ok(past.into_batches(now))
+    // All this took a while, and what was not seen for long is not known any more: the very last look is one of now.
+    let names = rows.iter().filter_map(Row::now).map(|now| now.name);
+    let last = join_all(names.map(|name| look(&edges, name))).await;
+    let at = last.iter().flatten().map(Sight::at).max().unwrap_or(now);
+    last.iter().flatten().for_each(|sight| past.see(sight, sight.at()));
+    past.judge(at);
+    Ok(past.into_batches(at))
+}
+
+/// New ones for each era: they would remember the one before.
+async fn open(settings: &Settings) -> Result<Edges, DemoError> {
+    Edges::open(settings).await.map_err(|error| DemoError::World(error.to_string()))
+}
+
+async fn look(edges: &Edges, name: &str) -> Option<Sight> {
+    Some(Sight::look(edges, &PolicyDomain::parse(name).ok()?).await)
 }

@@ -31,6 +31,24 @@ pub struct AddressObservation {
     pub tls: Option<TlsFacts>,
     /// Clear text followed the 220 to STARTTLS: what an attacker injects there is taken for protected (RFC 3207 §6).
     pub cleartext_after_starttls: bool,
+    /// What was said, in order; empty in what was stored before it was noted.
+    #[serde(default)]
+    pub said: Vec<Said>,
+}
+
+/// A command and the whole reply to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    /// Where.
+    pub phase: Phase,
+    /// The command without its line end; empty for the banner.
+    pub command: String,
+    /// The reply code.
+    pub code: u16,
+    /// The text of the reply, its lines joined by a line feed, up to a limit.
+    pub text: Octets,
+    /// The reply is longer than what is kept.
+    pub cut: bool,
 }
 
 /// How an SMTP dialogue ended.
@@ -125,6 +143,9 @@ pub struct PhaseTimes {
     pub starttls: Option<Duration>,
     /// The handshake.
     pub tls: Option<Duration>,
+    /// EHLO inside TLS; nothing in what was stored before it was noted.
+    #[serde(default)]
+    pub ehlo_tls: Option<Duration>,
 }
 
 impl AddressObservation {

@@ -1,6 +1,6 @@
 //! What the resolver answered.
 
-use std::{fmt, net::IpAddr};
+use std::{fmt, net::IpAddr, num::NonZeroU32, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +26,32 @@ pub struct Lookup<T> {
     pub message_bytes: usize,
     /// RFC 8914: what the resolver said about the answer beside its code.
     pub extended_errors: Vec<ExtendedError>,
+    /// Who answered and how long it took; nothing of it in what was stored before it was noted.
+    #[serde(default)]
+    pub asked: Asked,
+}
+
+/// How a question was asked. Some lookups of every domain are kept in memory: 24 bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// In microseconds.
+    took: Option<NonZeroU32>,
+    /// The server whose answer stands; of an alias chain the one that answered last. Nothing where none answered.
+    pub server: Option<IpAddr>,
+}
+
+impl Asked {
+    /// A question that took so long, to the microsecond and up to an hour.
+    pub fn new(took: Duration, server: Option<IpAddr>) -> Self {
+        let microseconds = u32::try_from(took.as_micros()).unwrap_or(u32::MAX).max(1);
+        Self { took: NonZeroU32::new(microseconds), server }
+    }
+
+    /// How long it took until all was known, the aliases, the proofs of DNSSEC and questions asked again included. A cached
+    /// answer keeps the time that it took when it was got.
+    pub fn took(&self) -> Option<Duration> {
+        self.took.map(|microseconds| Duration::from_micros(microseconds.get().into()))
+    }
 }
 
 /// What DNSSEC says of an answer (RFC 4035 §4.3).

@@ -13,11 +13,11 @@ mod rua;
 mod survey;
 mod vantage;
 
-pub use address::{AddressObservation, Phase, PhaseTimes, ProtocolFault, SmtpOutcome};
+pub use address::{AddressObservation, Phase, PhaseTimes, ProtocolFault, Said, SmtpOutcome};
 pub use certificate::{CertificateFacts, ChainFacts, KeyFacts, PathToRoot, TlsFacts, TlsFailure, TlsVersion};
 pub use lookup::{
-    AddressLookup, ExtendedError, Lookup, LookupFailure, LookupOutcome, MxRecord, MxTarget, Security, SignatureFacts,
-    TlsaLookup, TlsaObservation, TlsaRecord,
+    AddressLookup, Asked, ExtendedError, Lookup, LookupFailure, LookupOutcome, MxRecord, MxTarget, Security,
+    SignatureFacts, TlsaLookup, TlsaObservation, TlsaRecord,
 };
 pub use observation::{DomainObservation, HostObservation, MxFacts, Observation};
 pub use policy::{FetchFailure, FetchPhase, FetchTimes, HttpResponse, PolicyFetch, PolicyHostObservation};

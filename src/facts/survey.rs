@@ -1,6 +1,6 @@
 //! What TLS an address of an MX host offers beyond the usual handshake.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,9 @@ pub struct TlsSurvey {
     pub address: IpAddr,
     /// When the last connection ended.
     pub at: Timestamp,
+    /// How long all of it took, the waiting for a turn included; nothing in what was stored before it was noted.
+    #[serde(default)]
+    pub duration: Option<Duration>,
     /// Whether TLS 1.0 is still negotiated with a client that knows nothing newer.
     pub tls10: Offer,
     /// Whether TLS 1.1 is.

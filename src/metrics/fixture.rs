@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use crate::{
     facts::{
-        AddressLookup, AddressObservation, CertificateFacts, ChainFacts, ConnectFailure, DnssecSight, FetchFailure,
-        FetchTimes, Handshake, HostObservation, KeyFacts, Lookup, LookupFailure, LookupOutcome, Offer, PathToRoot,
-        Phase, PhaseTimes, PolicyFetch, PolicyHostObservation, Security, SignatureFacts, SmtpOutcome, TlsFacts,
-        TlsSurvey, TlsVersion, TlsaLookup, TlsaObservation, TlsaRecord, Transport, Vantage,
+        AddressLookup, AddressObservation, Asked, CertificateFacts, ChainFacts, ConnectFailure, DnssecSight,
+        FetchFailure, FetchTimes, Handshake, HostObservation, KeyFacts, Lookup, LookupFailure, LookupOutcome, Offer,
+        PathToRoot, Phase, PhaseTimes, PolicyFetch, PolicyHostObservation, Security, SignatureFacts, SmtpOutcome,
+        TlsFacts, TlsSurvey, TlsVersion, TlsaLookup, TlsaObservation, TlsaRecord, Transport, Vantage,
     },
     monitor::{DomainState, HostState, Snapshot},
     protocol::{
@@ -19,7 +19,7 @@ use crate::{
     terms::{MaxAge, MxHost, Octets, PolicyDomain, PolicyId, Timestamp},
     verdict::{
         AddressAssessment, Assessment, Certainty, CertificateAssessment, Code, Counter, CounterKey, Counters,
-        DnssecStates, DomainReports, EnforceCondition, EnforceReadiness, Finding, HistoryAssessment, HostDane,
+        DnssecStates, DomainReports, EnforceCondition, EnforceReadiness, Finding, Fixer, HistoryAssessment, HostDane,
         MxAssessment, NEWBORN_FOR, Outcome, PathAssessment, PolicyAssessment, Reach, RecordAssessment, SafeToRemove,
         SeenMode, SenderState, Senders, Severity, StarttlsState, State, Subject, Tally, TlsRptAssessment,
     },
@@ -46,6 +46,7 @@ pub(crate) fn finding(code: Code, severity: Severity, subject: Subject) -> Findi
         code,
         severity,
         subject,
+        fixer: Fixer::You,
         detail: "seen".into(),
         fix: "mend it".into(),
         result_type: code.row().result_type,
@@ -95,12 +96,13 @@ pub(crate) fn observation(name: &str, ip: &str, outcome: SmtpOutcome) -> Address
         address: address(ip),
         at: NOW,
         duration: Duration::from_millis(60),
-        times: PhaseTimes { connect: ms(5), banner: ms(10), ehlo: ms(5), starttls: ms(5), tls: ms(20) },
+        times: PhaseTimes { connect: ms(5), banner: ms(10), ehlo: ms(5), starttls: ms(5), tls: ms(20), ehlo_tls: None },
         outcome,
         banner: None,
         capabilities: connected.then(|| if offered { vec!["STARTTLS".into()] } else { vec!["SIZE".into()] }),
         tls: None,
         cleartext_after_starttls: false,
+        said: Vec::new(),
     }
 }
 
@@ -138,6 +140,7 @@ pub(crate) fn good_path(name: &str, ip: &str) -> PathAssessment {
         host: host(name),
         address: address(ip),
         at: NOW,
+        duration: None,
         tls10: Offer::Refused,
         tls11: Offer::Accepted,
         without_sni: Handshake::NotSeen("not asked".into()),
@@ -188,6 +191,7 @@ fn signed_host_observation(name: &str, ip4: &[&str], ip6: &[&str]) -> Arc<HostOb
         signatures: None,
         message_bytes: 180,
         extended_errors: Vec::new(),
+        asked: Asked::default(),
     };
     let lookup = secured(tlsa, 8 * DAY);
     seen.tlsa = Some(TlsaObservation { alias: None, lookups: vec![TlsaLookup { base: host(name), lookup }] });
@@ -204,6 +208,7 @@ fn lookup(name: &str, outcome: LookupOutcome<IpAddr>) -> Lookup<IpAddr> {
         signatures: None,
         message_bytes: 0,
         extended_errors: Vec::new(),
+        asked: Asked::default(),
     }
 }
 

@@ -44,6 +44,8 @@ pub async fn check(
 pub struct Looked {
     /// The judgement.
     pub assessment: Assessment,
+    /// The look at the domain that it rests on; what was seen of the mail hosts is in the assessment.
+    pub observation: Arc<DomainObservation>,
     /// When the observation was made that is kept of the domain; nothing where none is.
     pub before: Option<Timestamp>,
     /// What is different from what is kept of the domain and its mail hosts.
@@ -249,8 +251,9 @@ fn judge_once(domain: Seen, before: &Before, context: &Context<'_>) -> Looked {
         );
     }
     let observation = Observation { domain: Arc::new(observation), hosts: facts, skipped_hosts };
+    let look = Arc::clone(&observation.domain);
     let time = now();
     let assessment = judge(&observation, &history, context, time);
     changes.extend(history.domain.judged(&assessment, time));
-    Looked { assessment, before: at, changes }
+    Looked { assessment, observation: look, before: at, changes }
 }

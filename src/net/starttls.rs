@@ -131,6 +131,7 @@ impl SmtpProber {
             capabilities: transcript.capabilities,
             tls,
             cleartext_after_starttls: transcript.cleartext_after_starttls,
+            said: transcript.said,
         };
         say_farewell(farewell, &pace).await;
         observation
@@ -273,7 +274,7 @@ impl<'a> Pace<'a> {
             Phase::Ehlo => self.times.ehlo = took,
             Phase::Starttls => self.times.starttls = took,
             Phase::Tls => self.times.tls = took,
-            Phase::EhloTls => {}
+            Phase::EhloTls => self.times.ehlo_tls = took,
         }
     }
 }

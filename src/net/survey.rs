@@ -40,6 +40,7 @@ impl SmtpProber {
         base: Option<&MxHost>,
         gate: impl Fn() -> F,
     ) -> TlsSurvey {
+        let started = Instant::now();
         let mut survey = Survey { prober: self, host, address, gate, given_up: None };
         // What decides over delivery comes first, and what a server may take amiss last.
         let without_sni = survey.handshake(Sni::Nothing).await;
@@ -50,7 +51,17 @@ impl SmtpProber {
         };
         let tls11 = survey.offer(TlsVersion::Tls11).await;
         let tls10 = survey.offer(TlsVersion::Tls10).await;
-        TlsSurvey { host: host.clone(), address, at: now(), tls10, tls11, without_sni, unknown_sni, base_sni }
+        TlsSurvey {
+            host: host.clone(),
+            address,
+            at: now(),
+            duration: Some(started.elapsed()),
+            tls10,
+            tls11,
+            without_sni,
+            unknown_sni,
+            base_sni,
+        }
     }
 }
 

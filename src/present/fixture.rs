@@ -4,9 +4,10 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use crate::{
     facts::{
-        AddressLookup, AddressObservation, CertificateFacts, ChainFacts, ConnectFailure, DnssecSight, FetchTimes,
-        HostObservation, HttpResponse, KeyFacts, Lookup, LookupOutcome, PathToRoot, Phase, PhaseTimes, PolicyFetch,
-        PolicyHostObservation, Security, SmtpOutcome, TlsFacts, TlsVersion, TlsaLookup, TlsaObservation, TlsaRecord,
+        AddressLookup, AddressObservation, Asked, CertificateFacts, ChainFacts, ConnectFailure, DnssecSight,
+        FetchTimes, HostObservation, HttpResponse, KeyFacts, Lookup, LookupOutcome, PathToRoot, Phase, PhaseTimes,
+        PolicyFetch, PolicyHostObservation, Security, SmtpOutcome, TlsFacts, TlsVersion, TlsaLookup, TlsaObservation,
+        TlsaRecord,
     },
     protocol::{
         dane::{DaneResult, RecordSight, Verification},
@@ -16,9 +17,10 @@ use crate::{
     terms::{MaxAge, MxHost, Octets, PolicyDomain, PolicyId, Timestamp},
     verdict::{
         AddressAssessment, Assessment, Certainty, CertificateAssessment, Code, DaneWord, DnssecStates,
-        EnforceCondition, EnforceReadiness, Finding, HeldPolicy, HistoryAssessment, HostDane, MxAssessment, Outcome,
-        PathAssessment, PathCounts, PlannedEffect, PlannedMx, PolicyAssessment, Reach, Reason, RecordAssessment,
-        SafeToRemove, SeenMode, SenderState, Senders, Severity, StarttlsState, State, Subject, TlsRptAssessment,
+        EnforceCondition, EnforceReadiness, Finding, Fixer, HeldPolicy, HistoryAssessment, HostDane, MxAssessment,
+        Outcome, PathAssessment, PathCounts, PlannedEffect, PlannedMx, PolicyAssessment, Reach, Reason,
+        RecordAssessment, SafeToRemove, SeenMode, SenderState, Senders, Severity, StarttlsState, State, Subject,
+        TlsRptAssessment,
     },
 };
 
@@ -88,6 +90,7 @@ fn lookup<T>(name: &str, records: Vec<T>) -> Lookup<T> {
         signatures: None,
         message_bytes: 0,
         extended_errors: Vec::new(),
+        asked: Asked::default(),
     }
 }
 
@@ -105,6 +108,7 @@ pub(crate) fn path(host: &str, at: &str, version: TlsVersion, days_left: i64) ->
             ehlo: Some(Duration::from_millis(10)),
             starttls: Some(Duration::from_millis(10)),
             tls: Some(Duration::from_millis(10)),
+            ehlo_tls: None,
         },
         outcome: SmtpOutcome::Done,
         banner: Some(Octets::from(format!("{host} ESMTP").as_str())),
@@ -116,6 +120,7 @@ pub(crate) fn path(host: &str, at: &str, version: TlsVersion, days_left: i64) ->
             completed: true,
         }),
         cleartext_after_starttls: false,
+        said: Vec::new(),
     });
     let verified = certificate.verified();
     AddressAssessment {
@@ -159,6 +164,7 @@ pub(crate) fn silent_path(host: &str, at: &str, reach: Reach) -> AddressAssessme
         capabilities: None,
         tls: None,
         cleartext_after_starttls: false,
+        said: Vec::new(),
     };
     let outcome = if reach == Reach::Down { Outcome::Refused } else { Outcome::CannotTell };
     AddressAssessment {
@@ -231,6 +237,7 @@ pub(crate) fn finding(code: Code, severity: Severity, subject: Subject, detail: 
         code,
         severity,
         subject,
+        fixer: Fixer::You,
         detail: detail.into(),
         fix: fix.into(),
         result_type: code.row().result_type,

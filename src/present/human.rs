@@ -1,15 +1,23 @@
 //! The report of `check` for people: the verdict in words about mail, then what to do, then the evidence.
 
+use std::{collections::HashMap, sync::Arc};
+
 use super::{
+    briefing::{Accepted, Advice, Briefing},
     details, evidence,
-    sentences::{headline, sentences},
+    sentences::headline,
     text::{Glyph, Look, Page, Role, clean, columns, wrap},
-    timeline, words,
+    transcript::transcript,
+    words,
 };
 use crate::{
-    terms::Timestamp,
-    verdict::{Assessment, Code, Finding, Severity, State, Subject},
+    facts::DomainObservation,
+    terms::{PolicyDomain, Timestamp},
+    verdict::{Assessment, Finding, Severity, State},
 };
+
+/// The looks that assessments rest on. Only the transcript needs them, and does with less where one is missing.
+pub type Observations = HashMap<PolicyDomain, Arc<DomainObservation>>;
 
 /// Where the text of a finding begins.
 const FINDING: usize = 4;
@@ -20,9 +28,10 @@ const EXPLANATION: usize = 6;
 /// full reports where they are asked for.
 ///
 /// No line is wider than [`WIDTH`](super::WIDTH), unless a single word is, or it is a record to be copied.
-pub fn report(assessments: &[Assessment], now: Timestamp, look: Look) -> String {
+pub fn report(assessments: &[Assessment], observations: &Observations, now: Timestamp, look: Look) -> String {
+    let observation = |assessment: &Assessment| observations.get(&assessment.domain).map(Arc::as_ref);
     if let [one] = assessments {
-        return domain(one, now, look);
+        return domain(one, observation(one), now, look);
     }
     let mut sorted: Vec<&Assessment> = assessments.iter().collect();
     sorted.sort_by_cached_key(|assessment| {
@@ -33,7 +42,7 @@ pub fn report(assessments: &[Assessment], now: Timestamp, look: Look) -> String 
     let mut text = String::new();
     if look.verbose {
         for assessment in &sorted {
-            text.push_str(&domain(assessment, now, look));
+            text.push_str(&domain(assessment, observation(assessment), now, look));
             text.push('\n');
         }
     }
@@ -41,27 +50,30 @@ pub fn report(assessments: &[Assessment], now: Timestamp, look: Look) -> String 
     text
 }
 
-/// The full report on one domain.
-pub fn domain(assessment: &Assessment, now: Timestamp, look: Look) -> String {
+/// The full report on one domain. `observation`: the look that it rests on, for the transcript.
+pub fn domain(assessment: &Assessment, observation: Option<&DomainObservation>, now: Timestamp, look: Look) -> String {
     let mut page = Page::new(look);
-    verdict_line(&mut page, assessment);
+    let briefing = Briefing::new(assessment, now, look.verbose);
+    verdict_line(&mut page, assessment, &briefing);
     let quiet = is_quiet(assessment) && !look.verbose;
     if quiet && assessment.delivery == State::Protected {
         evidence::brief(&mut page, assessment, now);
-        also(&mut page, assessment, now);
+        section(&mut page, "Also", &briefing.also);
         return page.finish();
     }
-    for sentence in sentences(assessment, now) {
-        page.paragraph(2, Role::Plain, &sentence);
+    for sentence in &briefing.sentences {
+        page.paragraph(2, Role::Plain, sentence);
     }
-    fix_first(&mut page, assessment, now);
-    also(&mut page, assessment, now);
-    accepted(&mut page, assessment);
+    section(&mut page, "Fix first", &briefing.fix_first);
+    section(&mut page, "Also", &briefing.also);
+    accepted(&mut page, &briefing.accepted);
     if !quiet || assessment.delivery != State::NoMail {
         evidence::full(&mut page, assessment, now);
     }
     if look.verbose {
         details::all(&mut page, assessment);
+        page.blank();
+        transcript(observation, assessment).show(&mut page);
     }
     footer(&mut page, assessment);
     page.finish()
@@ -93,8 +105,8 @@ const fn glyph(severity: Severity) -> Glyph {
     }
 }
 
-fn verdict_line(page: &mut Page, assessment: &Assessment) {
-    let state = words::state(assessment.delivery).to_uppercase();
+fn verdict_line(page: &mut Page, assessment: &Assessment, briefing: &Briefing) {
+    let state = briefing.verdict.to_uppercase();
     let mut line = page.start();
     line.push(Role::Strong, assessment.domain.as_str()).push(Role::Plain, "   ");
     if line.columns() + state.len() > super::WIDTH {
@@ -117,18 +129,6 @@ fn heading(page: &mut Page, title: &str) {
     let mut line = page.start();
     line.pad(2).push(Role::Strong, title);
     page.end(&line);
-}
-
-/// What the finding is about and what was seen. What the detail names already is not repeated.
-fn headline_of(assessment: &Assessment, subject: &str, finding: &Finding) -> String {
-    if finding.subject == Subject::Monitor
-        || subject == assessment.domain.as_str()
-        || finding.detail.contains(finding.subject.name())
-    {
-        finding.detail.clone()
-    } else {
-        format!("{subject}: {}", finding.detail)
-    }
 }
 
 /// A sign, a text, and the code at the right end of the first line, or below where there is no room.
@@ -159,115 +159,38 @@ fn headed(page: &mut Page, sign: Option<Glyph>, text: &str, code: &str) {
     }
 }
 
-/// Errors and warnings. What several hosts share is explained once.
-fn fix_first(page: &mut Page, assessment: &Assessment, now: Timestamp) {
-    let mut pressing: Vec<&Finding> = assessment.active().filter(|finding| finding.severity > Severity::Info).collect();
-    if pressing.is_empty() {
+/// A heading with what is advised; nothing where nothing is.
+fn section(page: &mut Page, title: &str, all: &[Advice]) {
+    if all.is_empty() {
         return;
     }
-    pressing.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-    heading(page, "Fix first");
-    show(page, assessment, now, &pressing);
+    heading(page, title);
+    all.iter().for_each(|one| advice(page, one));
 }
 
-/// What is worth knowing and needs no hurry.
-fn also(page: &mut Page, assessment: &Assessment, now: Timestamp) {
-    let infos: Vec<&Finding> = assessment.active().filter(|finding| finding.severity == Severity::Info).collect();
-    if infos.is_empty() {
-        return;
+fn advice(page: &mut Page, advice: &Advice) {
+    for (number, head) in advice.heads.iter().enumerate() {
+        let code = if number == 0 { advice.code.as_str() } else { "" };
+        headed(page, Some(glyph(advice.severity)), head, code);
     }
-    heading(page, "Also");
-    show(page, assessment, now, &infos);
+    page.paragraph(EXPLANATION, Role::Plain, &advice.words());
+    if let Some(todo) = &advice.todo {
+        page.paragraph(EXPLANATION, Role::Plain, &format!("To do: {todo}"));
+    }
+    if let Some(record) = &advice.record {
+        page.verbatim(EXPLANATION, Role::Plain, record);
+    }
 }
 
-fn accepted(page: &mut Page, assessment: &Assessment) {
-    let accepted: Vec<(&Finding, &str)> =
-        assessment.findings.iter().filter_map(|found| Some((found, found.accepted.as_deref()?))).collect();
-    if accepted.is_empty() {
+fn accepted(page: &mut Page, all: &[Accepted]) {
+    if all.is_empty() {
         return;
     }
     heading(page, "Accepted");
-    for (finding, reason) in accepted {
-        let text = headline_of(assessment, &finding.subject.to_string(), finding);
-        headed(page, Some(Glyph::Note), &text, finding.code.as_str());
-        let why = if reason.is_empty() { "no reason was given" } else { reason };
-        page.paragraph(EXPLANATION, Role::Faint, &format!("accepted: {why}"));
+    for Accepted { code, head, reason } in all {
+        headed(page, Some(Glyph::Note), head, code.as_str());
+        page.paragraph(EXPLANATION, Role::Faint, &format!("accepted: {reason}"));
     }
-}
-
-/// Findings of one code and one remedy, in the order of their first.
-fn groups<'a>(findings: &[&'a Finding]) -> Vec<Vec<&'a Finding>> {
-    let mut groups: Vec<Vec<&Finding>> = Vec::new();
-    for finding in findings {
-        let same = |group: &&mut Vec<&Finding>| {
-            group.first().is_some_and(|first| {
-                (first.code, first.severity, &first.fix) == (finding.code, finding.severity, &finding.fix)
-            })
-        };
-        match groups.iter_mut().find(same) {
-            Some(group) => group.push(finding),
-            None => groups.push(vec![finding]),
-        }
-    }
-    groups
-}
-
-/// The findings, those with one remedy together; the effect of a code is told once.
-///
-/// What is only worth knowing is told without its effect and its age.
-fn show(page: &mut Page, assessment: &Assessment, now: Timestamp, findings: &[&Finding]) {
-    let mut told: Vec<Code> = Vec::new();
-    for group in groups(findings) {
-        let Some(code) = group.first().map(|finding| finding.code) else { continue };
-        let in_full = page.look().verbose || group.iter().any(|finding| finding.severity > Severity::Info);
-        let since = timeline::since(&group, now).filter(|_| in_full);
-        // Most details say what it does to mail here, which is more than the table can say in general.
-        let told_here = group.first().is_some_and(|first| first.detail.to_lowercase().contains("sender"));
-        let effect = (in_full && !told_here && !told.contains(&code)).then(|| code.row().effect);
-        told.push(code);
-        let words: Vec<&str> = since.as_deref().into_iter().chain(effect).collect();
-        show_group(page, assessment, &group, &words.join(" "));
-    }
-}
-
-fn show_group(page: &mut Page, assessment: &Assessment, group: &[&Finding], words: &str) {
-    let Some(first) = group.first() else { return };
-    // The addresses of one host that say the same share a line.
-    let mut heads: Vec<(&str, Vec<String>, &Finding)> = Vec::new();
-    for finding in group {
-        let address = finding.subject.address().map(|address| format!("[{address}]"));
-        let same = heads.iter_mut().find(|(name, addresses, head)| {
-            *name == finding.subject.name() && head.detail == finding.detail && !addresses.is_empty()
-        });
-        match (same, address) {
-            (Some((_, addresses, _)), Some(address)) => addresses.push(address),
-            (_, address) => heads.push((finding.subject.name(), address.into_iter().collect(), finding)),
-        }
-    }
-    for (number, (name, addresses, finding)) in heads.iter().enumerate() {
-        let subject = if addresses.is_empty() { (*name).to_owned() } else { format!("{name} {}", addresses.join(" ")) };
-        let code = if number == 0 { first.code.as_str() } else { "" };
-        headed(page, Some(glyph(first.severity)), &headline_of(assessment, &subject, finding), code);
-    }
-    if !words.is_empty() {
-        page.paragraph(EXPLANATION, Role::Plain, words);
-    }
-    if first.fix != "Nothing to do." {
-        // What is to be published stands behind the words, on a line of its own.
-        let (todo, record) = match first.fix.rsplit_once('\n') {
-            Some((todo, record)) if is_record(record) => (todo, Some(record)),
-            _ => (first.fix.as_str(), None),
-        };
-        page.paragraph(EXPLANATION, Role::Plain, &format!("To do: {todo}"));
-        if let Some(record) = record {
-            page.verbatim(EXPLANATION, Role::Plain, record);
-        }
-    }
-}
-
-/// Whether a line is one of a zone file.
-fn is_record(line: &str) -> bool {
-    [". TXT \"", ". TLSA "].iter().any(|kind| line.contains(kind))
 }
 
 fn footer(page: &mut Page, assessment: &Assessment) {
@@ -339,13 +262,13 @@ fn shortened(text: &str, room: usize, unicode: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::present::{WIDTH, fixture, text::is_dangerous};
+    use crate::present::{WIDTH, briefing::is_record, fixture, text::is_dangerous};
 
     const PLAIN: Look = Look { colour: false, unicode: true, verbose: false };
     const VERBOSE: Look = Look { verbose: true, ..PLAIN };
 
     fn shown(assessment: &Assessment) -> String {
-        domain(assessment, fixture::NOW, PLAIN)
+        domain(assessment, None, fixture::NOW, PLAIN)
     }
 
     fn all() -> Vec<Assessment> {
@@ -430,13 +353,13 @@ mod tests {
 
     #[test]
     fn verbose() {
-        insta::assert_snapshot!(domain(&fixture::backup_expired("example.com"), fixture::NOW, VERBOSE));
+        insta::assert_snapshot!(domain(&fixture::backup_expired("example.com"), None, fixture::NOW, VERBOSE));
     }
 
     #[test]
     fn ascii() {
         let look = Look { unicode: false, ..PLAIN };
-        let text = domain(&fixture::backup_expired("example.com"), fixture::NOW, look);
+        let text = domain(&fixture::backup_expired("example.com"), None, fixture::NOW, look);
         assert!(text.is_ascii());
         insta::assert_snapshot!(text);
     }
@@ -445,7 +368,7 @@ mod tests {
     fn many() {
         let mut many = all();
         many.push(fixture::unprotected("a-domain-with-a-very-long-name.and-more-of-it.department.example"));
-        insta::assert_snapshot!(report(&many, fixture::NOW, PLAIN));
+        insta::assert_snapshot!(report(&many, &Observations::new(), fixture::NOW, PLAIN));
     }
 
     #[test]
@@ -500,8 +423,8 @@ mod tests {
         many.push(fixture::backup_expired(&format!("{}.{}.example", "long".repeat(12), "name".repeat(15))));
         let mut texts: Vec<String> = Vec::new();
         for look in [PLAIN, VERBOSE, Look { unicode: false, ..VERBOSE }] {
-            texts.extend(many.iter().map(|assessment| domain(assessment, fixture::NOW, look)));
-            texts.push(report(&many, fixture::NOW, look));
+            texts.extend(many.iter().map(|assessment| domain(assessment, None, fixture::NOW, look)));
+            texts.push(report(&many, &Observations::new(), fixture::NOW, look));
         }
         for line in texts.iter().flat_map(|text| text.lines()) {
             assert!(!line.chars().any(is_dangerous), "{line:?}");
@@ -517,7 +440,8 @@ mod tests {
 
     #[test]
     fn colour_changes_nothing_but_the_colour() {
-        let coloured = domain(&fixture::backup_expired("example.com"), fixture::NOW, Look { colour: true, ..PLAIN });
+        let coloured =
+            domain(&fixture::backup_expired("example.com"), None, fixture::NOW, Look { colour: true, ..PLAIN });
         assert!(coloured.contains('\u{1b}'));
         assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), shown(&fixture::backup_expired("example.com")));
     }
@@ -550,7 +474,7 @@ mod tests {
 
     #[test]
     fn order_is_worst_first() {
-        let text = report(&all(), fixture::NOW, PLAIN);
+        let text = report(&all(), &Observations::new(), fixture::NOW, PLAIN);
         let first = text.lines().next().unwrap();
         assert!(first.starts_with("down.example"), "three errors come before two: {text}");
         assert!(

@@ -336,7 +336,7 @@ fn differing_views(assessment: &Assessment, now: Timestamp) -> Vec<String> {
 }
 
 /// A few words about a domain in a list: its first error or warning, else what its state rests on.
-pub(super) fn headline(assessment: &Assessment, now: Timestamp) -> String {
+pub fn headline(assessment: &Assessment, now: Timestamp) -> String {
     let pressing = [Severity::Error, Severity::Warning]
         .into_iter()
         .find_map(|severity| assessment.active().find(|finding| finding.severity == severity));

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// What is known for less than this is one look: it shows what is, and not what was.
-const ONE_LOOK: Duration = Duration::from_secs(3600);
+pub(crate) const ONE_LOOK: Duration = Duration::from_secs(3600);
 /// A finding that stands for less than this is new.
 const NEW: Duration = Duration::from_secs(60);
 /// More policies than this make the evidence unreadable.
@@ -120,7 +120,7 @@ const fn certainty(certainty: Certainty) -> &'static str {
     }
 }
 
-fn removal(safe: &SafeToRemove, now: Timestamp) -> String {
+pub(crate) fn removal(safe: &SafeToRemove, now: Timestamp) -> String {
     let known = certainty(safe.certainty);
     if safe.now {
         return format!("safe now{known}: first the record, and its TTL later the policy host");
@@ -164,7 +164,7 @@ fn readiness(page: &mut Page, assessment: &Assessment, enforce: &EnforceReadines
 }
 
 /// From when a planned mail host may get mail.
-fn planned_host(planned: &PlannedMx, history: &HistoryAssessment, now: Timestamp) -> (Glyph, String) {
+pub(crate) fn planned_host(planned: &PlannedMx, history: &HistoryAssessment, now: Timestamp) -> (Glyph, String) {
     let host = &planned.host;
     let effect = match planned.effect {
         PlannedEffect::None => "",
@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn the_past_to_the_second() {
-        let text = domain(&fixture::moved("example.com"), fixture::NOW, Look { verbose: true, ..PLAIN });
+        let text = domain(&fixture::moved("example.com"), None, fixture::NOW, Look { verbose: true, ..PLAIN });
         for told in [
             "known since 2026-05-07T20:00:00Z (as-far-as-seen)",
             "held until 2026-11-30T20:00:00Z",
@@ -270,9 +270,9 @@ mod tests {
     #[test]
     fn a_planned_host_is_told_of_where_all_is_well() {
         let mut assessment = fixture::healthy("example.com");
-        assert!(!domain(&assessment, fixture::NOW, PLAIN).contains("planned"));
+        assert!(!domain(&assessment, None, fixture::NOW, PLAIN).contains("planned"));
         assessment.history.planned = fixture::moved("example.com").history.planned;
-        let text = domain(&assessment, fixture::NOW, PLAIN);
+        let text = domain(&assessment, None, fixture::NOW, PLAIN);
         assert!(!text.contains("Evidence") && text.contains("planned   "), "{text}");
     }
 
@@ -280,7 +280,7 @@ mod tests {
     fn one_look_tells_no_readiness() {
         let mut assessment = fixture::almost_ready("example.com");
         assessment.history.known_since = Some(fixture::NOW);
-        let text = domain(&assessment, fixture::NOW, PLAIN);
+        let text = domain(&assessment, None, fixture::NOW, PLAIN);
         assert!(text.contains("enforce   – readiness cannot be told from one look"), "{text}");
         assert!(!text.contains("mx-covered"), "{text}");
     }

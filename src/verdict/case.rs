@@ -159,8 +159,31 @@ impl<'a> Case<'a> {
 
     /// Whether a host is run by the operator of the domain, as far as its name tells.
     pub(crate) fn is_own(&self, host: &str) -> bool {
-        let within = host.strip_suffix(self.domain.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-        within || self.context.own_mx.iter().any(|pattern| pattern.matches(host))
+        self.is_within(host) || self.context.own_mx.iter().any(|pattern| pattern.matches(host))
+    }
+
+    /// Where the `_mta-sts` record stands, if an alias leads out of the domain.
+    pub(crate) fn record_host(&self) -> Option<&str> {
+        self.outside(&self.sts_lookup.cname)
+    }
+
+    /// Where the `_smtp._tls` record stands, if an alias leads out of the domain.
+    pub(crate) fn tlsrpt_host(&self) -> Option<&str> {
+        self.outside(&self.tlsrpt_lookup.cname)
+    }
+
+    /// What the policy host is an alias of, if that lies outside the domain.
+    pub(crate) fn policy_provider(&self) -> Option<&str> {
+        self.outside(self.observation.domain.policy.addresses.cname())
+    }
+
+    fn outside<'n>(&self, chain: &'n [String]) -> Option<&'n str> {
+        chain.last().map(String::as_str).filter(|name| !self.is_within(name))
+    }
+
+    /// Whether a name is the domain or lies below it.
+    fn is_within(&self, name: &str) -> bool {
+        name.strip_suffix(self.domain.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     }
 
     /// RFC 7672 §3.2.2: the names that DANE-TA takes beside the TLSA base domain. The domain, and what it is an alias of, where its

@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr};
 
 use serde::Serialize;
 
-use super::{Code, Severity};
+use super::{Code, Fixer, Severity};
 use crate::terms::{MxHost, PolicyDomain, Timestamp};
 
 /// A finding: what was seen, and what to do about it.
@@ -20,6 +20,8 @@ pub struct Finding {
     pub detail: String,
     /// What to do, with the very line to publish where there is one.
     pub fix: String,
+    /// Who can do that.
+    pub fixer: Fixer,
     /// The TLS-RPT result type that a sender would report for it (RFC 8460 §4.3), where there is such a word.
     pub result_type: Option<&'static str>,
     /// Since when it stands; nothing where there is no history.

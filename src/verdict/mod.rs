@@ -9,6 +9,7 @@ mod dane;
 mod delivery;
 mod expectation;
 mod finding;
+mod fixer;
 mod history;
 mod host_pattern;
 mod judge;
@@ -36,6 +37,7 @@ pub use expectation::{
     Acceptance, CertificateThreshold, EnforceThresholds, Expectation, ExpectedMode, Share, Thresholds,
 };
 pub use finding::{Finding, Subject};
+pub use fixer::Fixer;
 pub use history::{
     AddressHistory, DomainEvidence, DomainHistory, FetchDay, FindingMemory, History, HostHistory, LookupHistory,
     RuaHistory, SeenCertificate, SeenMode, SeenMxHost, SeenTlsa, Streak, Tally,

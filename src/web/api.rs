@@ -43,18 +43,6 @@ impl Answer {
     }
 }
 
-/// The name in `/api/v1/domains/NAME/WHAT`, as it stands there.
-pub(super) fn domain_of<'a>(path: &'a str, what: &str) -> Option<&'a str> {
-    let name = path.strip_prefix("/api/v1/domains/")?.strip_suffix(what)?.strip_suffix('/')?;
-    (!name.is_empty() && !name.contains('/')).then_some(name)
-}
-
-/// The name in `/api/v1/domains/NAME`, as it stands there.
-pub(super) fn domain_alone(path: &str) -> Option<&str> {
-    let name = path.strip_prefix("/api/v1/domains/")?;
-    (!name.is_empty() && !name.contains('/')).then_some(name)
-}
-
 /// `GET /api/v1/domains/NAME`: the latest judgement, as `check --format json` prints one.
 ///
 /// 404: the domain is not configured. 503: it was not probed yet.
@@ -126,7 +114,7 @@ pub(super) fn time(text: &str) -> Result<Timestamp, String> {
 }
 
 /// A part of a request target without its percent-encoding (RFC 3986 §2.1). A plus stays one: it stands in times.
-fn decoded(text: &str) -> Option<String> {
+pub(super) fn decoded(text: &str) -> Option<String> {
     let mut bytes = text.bytes();
     let mut plain = Vec::with_capacity(text.len());
     while let Some(byte) = bytes.next() {
@@ -146,23 +134,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    #[test]
-    fn names_in_paths() {
-        assert_eq!(domain_of("/api/v1/domains/example.com/reports", "reports"), Some("example.com"));
-        for other in ["/api/v1/domains//reports", "/api/v1/domains/a/b/reports", "/api/v1/domains/areports", "/reports"]
-        {
-            assert_eq!(domain_of(other, "reports"), None, "{other}");
-        }
-    }
-
-    #[test]
-    fn a_name_alone_is_a_domain() {
-        assert_eq!(domain_alone("/api/v1/domains/example.com"), Some("example.com"));
-        for other in ["/api/v1/domains/", "/api/v1/domains", "/api/v1/domains/example.com/reports"] {
-            assert_eq!(domain_alone(other), None, "{other}");
-        }
-    }
 
     proptest! {
         #[test]

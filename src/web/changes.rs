@@ -27,14 +27,6 @@ pub(super) enum About<'a> {
 }
 
 impl About<'_> {
-    /// What a path asks about; nothing where it is no path of changes.
-    pub(super) fn of(path: &str) -> Option<About<'_>> {
-        match path.strip_prefix("/api/v1/")? {
-            "changes" => Some(About::All),
-            _ => api::domain_of(path, "changes").map(About::Domain),
-        }
-    }
-
     /// Answers the question with the parameters of the query.
     ///
     /// 400: a parameter is wrong. 404: the domain is not configured. 410: the cursor is of a log that is gone. 503: the store is not
@@ -97,16 +89,6 @@ mod tests {
 
     use super::{super::api::TIME, *};
     use crate::terms::Timestamp;
-
-    #[test]
-    fn paths() {
-        assert_eq!(About::of("/api/v1/changes"), Some(About::All));
-        assert_eq!(About::of("/api/v1/domains/example.com/changes"), Some(About::Domain("example.com")));
-        for other in ["/api/v1/changes/", "/api/v1/domains//changes", "/api/v1/domains/a/b/changes", "/api/v2/changes"]
-        {
-            assert_eq!(About::of(other), None, "{other}");
-        }
-    }
 
     #[test]
     fn parameters_are_read_or_refused_with_what_was_expected() {

@@ -2,13 +2,11 @@
 
 use std::fmt::Write as _;
 
+use super::Links;
 use crate::{monitor::Snapshot, verdict::State};
 
-/// What a browser may do with the page: show it.
-pub(super) const POLICY: &str = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
 /// The page.
-pub(super) fn page(snapshot: &Snapshot, metrics_path: &str) -> String {
+pub(super) fn page(snapshot: &Snapshot, links: &Links, metrics_path: &str) -> String {
     let mut rows: Vec<Row<'_>> = snapshot
         .domains
         .values()
@@ -34,12 +32,14 @@ pub(super) fn page(snapshot: &Snapshot, metrics_path: &str) -> String {
          <meta name=\"color-scheme\" content=\"light dark\"><title>smtptls-exporter</title></head>\n<body>\n\
          <h1>smtptls-exporter {version}</h1>\n\
          <p>Watches the transport security of e-mail: MTA-STS, STARTTLS, TLSRPT.</p>\n\
-         <ul>\n<li><a href=\"{}\">Metrics</a></li>\n<li><a href=\"/-/healthy\">Health</a></li>\n\
-         <li><a href=\"/-/ready\">Readiness</a></li>\n</ul>\n\
+         <ul>\n<li><a href=\"{}\">Metrics</a></li>\n<li><a href=\"{}\">Health</a></li>\n\
+         <li><a href=\"{}\">Readiness</a></li>\n</ul>\n\
          <table>\n<caption>{} domains</caption>\n\
          <thead><tr><th scope=\"col\">Domain</th><th scope=\"col\">Delivery</th><th scope=\"col\">Worst finding</th></tr></thead>\n\
          <tbody>\n",
-        Escaped(metrics_path),
+        Escaped(&links.to(metrics_path)),
+        links.to("/-/healthy"),
+        links.to("/-/ready"),
         rows.len()
     );
     for row in rows {
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn the_worst_comes_first_and_each_domain_once() {
-        let html = page(&fixture::snapshot(), "/metrics");
+        let html = page(&fixture::snapshot(), &Links::default(), "/metrics");
         let at = |text: &str| html.find(text).unwrap_or_else(|| panic!("{text} is missing in {html}"));
         let dark = at("<tr><td>dark.example</td><td>unknown</td><td></td></tr>");
         let broken = at("<tr><td>broken.example</td><td>unprotected</td><td>error: sts-record-invalid</td></tr>");
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn hostile_text_stays_text() {
-        let html = page(&Snapshot::default(), "/\"><script>'&");
+        let html = page(&Snapshot::default(), &Links::default(), "/\"><script>'&");
         assert!(html.contains("href=\"/&quot;&gt;&lt;script&gt;&#39;&amp;\""), "{html}");
     }
 }

@@ -5,7 +5,10 @@
 
 use http::StatusCode;
 
-use super::api::{self, Answer, PATIENCE};
+use super::{
+    api::{self, Answer, PATIENCE},
+    route::Asked,
+};
 use crate::{
     monitor::{SharedStore, Snapshot},
     net::now,
@@ -36,12 +39,12 @@ struct Wanted {
 /// Answers the question about the domain of a name in the path.
 ///
 /// 400: a parameter is wrong. 404: the domain is not configured. 503: the store is not there, or cannot be read.
-pub(super) async fn answer(name: &str, query: &str, snapshot: &Snapshot, store: Option<&SharedStore>) -> Answer {
-    let state = match api::domain(name, snapshot) {
+pub(super) async fn answer(asked: Asked<'_>, snapshot: &Snapshot, store: Option<&SharedStore>) -> Answer {
+    let state = match api::domain(asked.name, snapshot) {
         Ok(state) => state,
         Err(unknown) => return unknown,
     };
-    let wanted = match parameters(query, &state.domain) {
+    let wanted = match parameters(asked.query, &state.domain) {
         Ok(wanted) => wanted,
         Err(wrong) => return Answer::error(StatusCode::BAD_REQUEST, &wrong),
     };

@@ -104,6 +104,18 @@ async fn the_program_says_so_too() {
     assert_eq!(shown[0]["delivery"], "partial");
     assert_eq!(shown[0]["findings"][0]["code"], "mx-not-in-policy");
     assert_eq!(shown[1]["delivery"], "protected");
+    let verbose = run(&["check", "--config.file", config, "--verbose", "bad.example"]).await;
+    for told in [
+        "TXT _mta-sts.bad.example",
+        "> GET /.well-known/mta-sts.txt HTTP/1.1",
+        "> EHLO probe.example",
+        "< 250-mx.example",
+        "TLS handshake, SNI mx2.bad.example",
+        "✗ the policy does not cover the host",
+    ] {
+        let told = if stdout(&verbose).is_ascii() { told.replace('✗', "x") } else { told.to_owned() };
+        assert!(stdout(&verbose).contains(&told), "{told}: {}", stdout(&verbose));
+    }
     let human = run(&["check", "--config.file", config, "bad.example"]).await;
     assert!(stdout(&human).contains("mx: mx2.bad.example"), "the line to publish: {}", stdout(&human));
 

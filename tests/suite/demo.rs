@@ -13,7 +13,7 @@ use std::{
 use serde_json::Value;
 use smtptls_exporter::{
     config::{self, Settings},
-    demo::{Claim, Demo, DemoError},
+    demo::{self, Claim, Demo, DemoError},
     monitor::{DomainState, Monitor, Snapshot, Telemetry},
     terms::PolicyDomain,
     verdict::{Code, State},
@@ -193,12 +193,17 @@ async fn what_happens_is_seen() {
     quick.probe.retry_interval = Duration::from_secs(1);
     quick.thresholds.publication_grace = Duration::ZERO;
     let monitor = monitor(&demo, quick).await;
-    until_true(&monitor, &demo.claims(), JUDGED_WITHIN).await;
+    // The others are as the other test has them; `ready.test` alone is not, as it is to be seen again within two intervals.
+    let concerned = ["expiring.test", "hasty.test", "restart.test"];
+    let claims: Vec<Claim> = demo.claims().into_iter().filter(|claim| concerned.contains(&claim.domain)).collect();
+    assert_eq!(claims.len(), concerned.len());
+    until_true(&monitor, &claims, JUDGED_WITHIN).await;
     for rounds in [&[0, 1, 2][..], &[3, 4]] {
         let claims: Vec<Claim> = rounds.iter().map(|place| demo.happen(*place).unwrap().unwrap()).collect();
         until_true(&monitor, &claims, PATIENCE).await;
     }
     assert_eq!(demo.happen(5).unwrap(), None, "these are all");
+    assert_eq!(demo::events().count(), 5);
     monitor.stop().await;
 }
 
@@ -272,4 +277,35 @@ async fn what_is_not_for_it_is_refused() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
         assert!(String::from_utf8_lossy(&output.stderr).contains(words), "{arguments:?}: {output:?}");
     }
+}
+
+/// docs/demo.md tells of every domain and every event.
+#[test]
+fn the_page_lists_the_world() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/demo.md");
+    let page = fs::read_to_string(&path).unwrap();
+    let mut made = page.clone();
+    let domains = demo::claims().into_iter().map(|claim| {
+        let codes: Vec<String> = claim.findings.iter().map(|code| format!("`{code}`")).collect();
+        format!("| `{}` | {} | {} | {} |\n", claim.domain, claim.fault, claim.delivery, codes.join(", "))
+    });
+    let events = demo::events().map(|(after, told)| format!("| {} s | {told} |\n", after.as_secs()));
+    for (name, head, rows) in [
+        (
+            "domains",
+            "| domain | what is wrong | delivery | findings |\n|---|---|---|---|\n",
+            domains.collect::<String>(),
+        ),
+        ("events", "| after | |\n|---|---|\n", events.collect()),
+    ] {
+        let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->"));
+        let (before, rest) = made.split_once(&begin).unwrap();
+        let (_, after) = rest.split_once(&end).unwrap();
+        made = format!("{before}{begin}{head}{rows}{end}{after}");
+    }
+    if std::env::var_os("SMTPTLS_BLESS").is_some() {
+        fs::write(&path, &made).unwrap();
+        return;
+    }
+    assert!(page == made, "docs/demo.md is not what the code says; write it with SMTPTLS_BLESS=1");
 }

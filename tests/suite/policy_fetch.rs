@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use smtptls_exporter::{
     facts::{
-        AddressLookup, ConnectFailure, FetchFailure, FetchPhase, Lookup, LookupOutcome, PathToRoot, PolicyFetch,
+        AddressLookup, Asked, ConnectFailure, FetchFailure, FetchPhase, Lookup, LookupOutcome, PathToRoot, PolicyFetch,
         PolicyHostObservation, Security, TlsFailure,
     },
     net::{self, DialOptions, FetchOptions, FetchTimeouts, MAX_BODY, PolicyFetcher, TlsClient},
@@ -49,6 +49,7 @@ fn lookup(addresses: &[IpAddr]) -> AddressLookup {
         signatures: None,
         message_bytes: 0,
         extended_errors: Vec::new(),
+        asked: Asked::default(),
     };
     AddressLookup { ip4: Some(of(IpAddr::is_ipv4)), ip6: Some(of(IpAddr::is_ipv6)) }
 }

@@ -62,6 +62,10 @@ async fn records_of_every_type_come_whole() {
     assert_eq!(txt.name, "_mta-sts.example.test");
     assert_eq!(txt.records(), [octets(&["v=STSv1; id=1;"]), octets(&["other"])]);
     assert_eq!((txt.ttl(), txt.security, txt.cname.len()), (Some(TTL), Security::Indeterminate, 0));
+    assert_eq!(txt.asked.server, Some(peer.address().ip()));
+    let took = txt.asked.took().unwrap();
+    assert!(!took.is_zero() && took < PATIENT, "{took:?}");
+    assert_eq!(resolver.txt("_mta-sts.example.test").await.asked, txt.asked, "a cached answer keeps what it took");
     let split = resolver.txt("split.example.test").await;
     assert_eq!(split.records(), [vec![Octets::from("v=STSv1; "), Octets::from(b"id=\xff;".to_vec())]]);
 

@@ -88,6 +88,18 @@ async fn a_good_host() {
     assert_eq!((tls.chain.others.len(), tls.chain.unreadable), (1, 0));
     let times = seen.times;
     assert!([times.connect, times.banner, times.ehlo, times.starttls, times.tls].iter().all(Option::is_some));
+    assert!(times.ehlo_tls.is_some_and(|took| took <= seen.duration), "{times:?}");
+    let said: Vec<_> = seen.said.iter().map(|said| (said.phase, said.command.as_str(), said.code, said.cut)).collect();
+    assert_eq!(
+        said,
+        [
+            (Phase::Banner, "", 220, false),
+            (Phase::Ehlo, "EHLO probe.example", 250, false),
+            (Phase::Starttls, "STARTTLS", 220, false),
+            (Phase::EhloTls, "EHLO probe.example", 250, false),
+        ]
+    );
+    assert!(seen.said[1].text.to_text().ends_with("\n8BITMIME"), "{:?}", seen.said[1].text);
     assert_eq!(peer.commands(), ["EHLO probe.example", "STARTTLS", "EHLO probe.example", "QUIT"]);
     assert_eq!(peer.connections(), 1);
 }

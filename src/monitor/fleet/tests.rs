@@ -3,7 +3,7 @@ use crate::verdict::Code;
 use crate::{
     config::parse,
     facts::{
-        AddressLookup, ConnectFailure, DnssecSight, Handshake, Lookup, LookupFailure, LookupOutcome, MxRecord,
+        AddressLookup, Asked, ConnectFailure, DnssecSight, Handshake, Lookup, LookupFailure, LookupOutcome, MxRecord,
         MxTarget, Offer, PhaseTimes, Security, TlsFailure, TlsSurvey, TlsaLookup, TlsaObservation, TlsaRecord,
     },
     terms::Octets,
@@ -44,6 +44,7 @@ fn lookup<T>(name: &str, outcome: LookupOutcome<T>) -> Lookup<T> {
         signatures: None,
         message_bytes: 0,
         extended_errors: vec![],
+        asked: Asked::default(),
     }
 }
 
@@ -109,6 +110,7 @@ fn probe(fleet: &mut Fleet, name: &str, address: &str, outcome: SmtpOutcome) -> 
         capabilities: None,
         tls: None,
         cleartext_after_starttls: false,
+        said: Vec::new(),
     })
 }
 
@@ -361,6 +363,7 @@ fn survey(name: &str, address: &str, offer: Offer) -> TlsSurvey {
         host: host(name),
         address: ip(address),
         at: NOW,
+        duration: None,
         tls10: offer.clone(),
         tls11: offer,
         without_sni: handshake(),

@@ -155,9 +155,9 @@ impl Dnssec {
         // Unchecked: a resolver that validates too would hide what does not hold, and with it the reason.
         let answer = match source.ask(name, kind, Flags::Unchecked, deadline).await {
             Ok(answer) => one_link(name, kind, answer),
-            Err(NoAnswer { failure: LookupFailure::ServFail, extended_errors }) => {
+            Err(NoAnswer { failure: LookupFailure::ServFail, extended_errors, server }) => {
                 let failure = told(&extended_errors).map_or(LookupFailure::ServFail, LookupFailure::Bogus);
-                return Err(NoAnswer { failure, extended_errors });
+                return Err(NoAnswer { failure, extended_errors, server });
             }
             Err(no_answer) => return Err(no_answer),
         };
@@ -173,7 +173,7 @@ impl Dnssec {
             Security::Bogus => match confirmed(validator, source, name, kind, &answer, deadline).await {
                 Some(why) => {
                     let failure = LookupFailure::Bogus(why);
-                    return Err(NoAnswer { failure, extended_errors: answer.extended_errors });
+                    return Err(NoAnswer { failure, extended_errors: answer.extended_errors, server: answer.server });
                 }
                 None => Security::Indeterminate,
             },
@@ -203,7 +203,7 @@ async fn confirmed(
         Ok(_) if timeout_at(deadline, source.upstream.root_answers_with_ad(source.timeout)).await.unwrap_or(true) => {
             None
         }
-        Err(NoAnswer { failure: LookupFailure::ServFail, extended_errors }) => {
+        Err(NoAnswer { failure: LookupFailure::ServFail, extended_errors, .. }) => {
             let said = found.or_else(|| told(&extended_errors));
             Some(said.unwrap_or_else(|| "neither this side nor the resolver can validate the answer".to_owned()))
         }
@@ -250,6 +250,7 @@ async fn ask_unchecked(
     let bogus = |why: String| NoAnswer {
         failure: LookupFailure::Bogus(why),
         extended_errors: no_answer.extended_errors.clone(),
+        server: no_answer.server,
     };
     let said = told(&no_answer.extended_errors);
     let Ok(unchecked) = source.ask(name, kind, Flags::Unchecked, deadline).await else {

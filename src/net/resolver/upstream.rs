@@ -52,6 +52,8 @@ struct Server {
 pub(super) struct NoAnswer {
     pub(super) failure: LookupFailure,
     pub(super) extended_errors: Vec<ExtendedError>,
+    /// Who said so, where somebody did.
+    pub(super) server: Option<IpAddr>,
 }
 
 impl Upstream {
@@ -101,13 +103,14 @@ impl Upstream {
             let Some(server) = next.filter(|_| attempts > 0 && !left.is_zero()) else { break };
             let until = Instant::now() + left / attempts;
             let fault = match exchange(server.address, name, kind, flags, until, &self.counters).await {
-                Ok(answer) => {
+                Ok(mut answer) => {
+                    answer.server = Some(server.address.ip());
                     server.avoided_until.store(0, Relaxed);
                     let Some(failure) = answer.failure() else {
                         self.last_answer.store(self.elapsed() + 1, Relaxed);
                         return Ok(answer);
                     };
-                    NoAnswer { failure, extended_errors: answer.extended_errors }
+                    NoAnswer { failure, extended_errors: answer.extended_errors, server: answer.server }
                 }
                 Err(failure) => {
                     server.avoided_until.store(self.elapsed() + milliseconds(AVOID_FOR), Relaxed);
@@ -190,7 +193,7 @@ impl Upstream {
 
 impl NoAnswer {
     pub(super) fn because(failure: LookupFailure) -> Self {
-        Self { failure, extended_errors: Vec::new() }
+        Self { failure, extended_errors: Vec::new(), server: None }
     }
 
     /// Of two failures the one that tells more about the name, and less about a server, stands.

@@ -1,5 +1,7 @@
 //! The messages on the wire: one query out, one answer in.
 
+use std::net::IpAddr;
+
 use hickory_resolver::proto::{
     op::{Edns, Message, MessageType, OpCode, Query as WireQuestion, ResponseCode},
     rr::{DNSClass, Name, RData, Record, RecordType, rdata::opt::EdnsCode, rdata::opt::EdnsOption},
@@ -68,6 +70,8 @@ pub(super) struct Answer {
     pub(super) extended_errors: Vec<ExtendedError>,
     /// How many bytes the message had.
     pub(super) bytes: usize,
+    /// Who sent it; nothing before whoever asked has noted it.
+    pub(super) server: Option<IpAddr>,
     /// How long a denial may be kept (RFC 2308 §5); none where the answer holds no SOA record.
     pub(super) negative_ttl: Option<u32>,
     /// The server does not resolve for us and names others instead (RFC 1034 §4.3.1).
@@ -151,6 +155,7 @@ impl Answer {
             authentic: message.metadata.authentic_data,
             extended_errors: message.edns.as_ref().map(extended_errors).unwrap_or_default(),
             bytes,
+            server: None,
             negative_ttl,
             is_referral: message.answers.is_empty()
                 && negative_ttl.is_none()

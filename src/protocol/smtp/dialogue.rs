@@ -5,12 +5,16 @@
 
 use super::{Progress, Reply, ReplyReader, keywords};
 use crate::{
-    facts::{Phase, ProtocolFault, SmtpOutcome, TlsFailure},
+    facts::{Phase, ProtocolFault, Said, SmtpOutcome, TlsFailure},
     terms::Octets,
 };
 
 /// RFC 5321 §4.5.3.1.4: a command line is at most 512 octets; what is left of that for the name after `EHLO `.
 const MAX_HELO_NAME: usize = 505;
+
+/// How much of the text of one reply is kept. Replies to EHLO have 100 to 400 octets; what is longer is no more use, and every
+/// address of every mail host has up to four replies in memory.
+const MAX_KEPT: usize = 1024;
 
 /// The keyword of RFC 3207 §4.
 const STARTTLS: &str = "STARTTLS";
@@ -39,6 +43,8 @@ pub struct Transcript {
     pub capabilities: Option<Vec<String>>,
     /// Clear text followed the 220 to STARTTLS.
     pub cleartext_after_starttls: bool,
+    /// Each command with its reply, the banner first. What came without being asked for is not among them.
+    pub said: Vec<Said>,
 }
 
 /// One dialogue, from the open connection to the end.
@@ -47,7 +53,9 @@ pub struct Dialogue {
     helo_name: String,
     phase: Phase,
     /// Something has to be sent before the next reply is read.
-    outgoing: Option<Vec<u8>>,
+    outgoing: Option<String>,
+    /// The command that the next reply answers; empty before the banner.
+    command: String,
     reader: ReplyReader,
     transcript: Transcript,
 }
@@ -60,6 +68,7 @@ impl Dialogue {
             helo_name: helo_name.chars().filter(char::is_ascii_graphic).take(MAX_HELO_NAME).collect(),
             phase: Phase::Banner,
             outgoing: None,
+            command: String::new(),
             reader: ReplyReader::default(),
             transcript: Transcript::default(),
         }
@@ -77,7 +86,9 @@ impl Dialogue {
             if self.transcript.outcome.is_some() {
                 return Step::End;
             }
-            if let Some(bytes) = self.outgoing.take() {
+            if let Some(command) = self.outgoing.take() {
+                let bytes = format!("{command}\r\n").into_bytes();
+                self.command = command;
                 return Step::Send(bytes);
             }
             if self.phase == Phase::Tls {
@@ -138,6 +149,7 @@ impl Dialogue {
     }
 
     fn take(&mut self, reply: &Reply) {
+        self.transcript.said.push(said(self.phase, std::mem::take(&mut self.command), reply));
         match self.phase {
             Phase::Connect | Phase::Banner => self.take_banner(reply),
             Phase::Ehlo => self.take_ehlo(reply),
@@ -170,7 +182,7 @@ impl Dialogue {
         self.transcript.capabilities = Some(offered);
         if starttls {
             self.phase = Phase::Starttls;
-            self.outgoing = Some(b"STARTTLS\r\n".to_vec());
+            self.outgoing = Some(STARTTLS.to_owned());
         } else {
             self.end(SmtpOutcome::StarttlsNotOffered);
         }
@@ -202,9 +214,19 @@ impl Dialogue {
         self.transcript.outcome.get_or_insert(outcome);
     }
 
-    fn ehlo(&self) -> Vec<u8> {
-        format!("EHLO {}\r\n", self.helo_name).into_bytes()
+    fn ehlo(&self) -> String {
+        format!("EHLO {}", self.helo_name)
     }
+}
+
+fn said(phase: Phase, command: String, reply: &Reply) -> Said {
+    let lines: Vec<&[u8]> = reply.lines.iter().map(Octets::as_bytes).collect();
+    let mut text = lines.join(&b'\n');
+    let cut = text.len() > MAX_KEPT;
+    text.truncate(MAX_KEPT);
+    // The text stands in memory until the next probe: no room for what could still be written.
+    text.shrink_to_fit();
+    Said { phase, command, code: reply.code, text: Octets(text), cut }
 }
 
 #[cfg(test)]
@@ -248,6 +270,41 @@ mod tests {
         assert_eq!(transcript.banner, Some("mx ESMTP".into()));
         assert_eq!(transcript.capabilities, Some(vec!["STARTTLS".into()]));
         assert!(!transcript.cleartext_after_starttls);
+    }
+
+    #[test]
+    fn what_was_said_is_kept_in_order() {
+        let (_, transcript) = play(&["220-mx\r\n220 hello\r\n", OFFER, "220 go\r\n", "250 mx\r\n"]);
+        let said = |phase, command: &str, code, text: &str| Said {
+            phase,
+            command: command.into(),
+            code,
+            text: text.into(),
+            cut: false,
+        };
+        assert_eq!(
+            transcript.said,
+            [
+                said(Phase::Banner, "", 220, "mx\nhello"),
+                said(Phase::Ehlo, "EHLO probe.example", 250, "mx\nSTARTTLS"),
+                said(Phase::Starttls, "STARTTLS", 220, "go"),
+                said(Phase::EhloTls, "EHLO probe.example", 250, "mx"),
+            ]
+        );
+        let (_, transcript) = play(&["554 go away\r\n"]);
+        assert_eq!(transcript.said, [said(Phase::Banner, "", 554, "go away")]);
+        let (_, transcript) = play(&["SSH-2.0-x\r\n"]);
+        assert!(transcript.said.is_empty(), "no reply");
+    }
+
+    #[test]
+    fn no_reply_fills_the_memory() {
+        let flood: String = (0..100).map(|_| format!("250-{}\r\n", "x".repeat(1000))).collect();
+        let (_, transcript) = play(&[BANNER, &flood, "250 STARTTLS\r\n", "220 go\r\n", "250 mx\r\n"]);
+        let kept: Vec<(usize, bool)> =
+            transcript.said.iter().map(|said| (said.text.as_bytes().len(), said.cut)).collect();
+        assert_eq!(kept, [(8, false), (MAX_KEPT, true), (2, false), (2, false)]);
+        assert_eq!(transcript.outcome, Some(SmtpOutcome::Done));
     }
 
     #[test]

@@ -17,7 +17,7 @@ mod tls_rpt;
 pub(crate) use own_side::Sight;
 
 use super::{
-    Code, Finding, HistoryAssessment, ReportsAssessment, Severity, Subject,
+    Code, Finding, Fixer, HistoryAssessment, ReportsAssessment, Severity, Subject,
     case::{Case, Standing},
     table::SeverityRule,
 };
@@ -83,6 +83,7 @@ impl Raised {
             .find(|acceptance| acceptance.matches(code.as_str(), case.domain, mx.as_ref(), case.now))
             .map(|acceptance| acceptance.reason.clone().unwrap_or_else(|| "accepted in the configuration".to_owned()));
         let mut finding = Finding {
+            fixer: Fixer::of(case, code, &subject),
             code,
             severity,
             subject,

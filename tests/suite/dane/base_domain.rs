@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 
 use smtptls_exporter::{
-    facts::{AddressLookup, Lookup, LookupFailure, LookupOutcome, Security, TlsaLookup, TlsaObservation, TlsaRecord},
+    facts::{
+        AddressLookup, Asked, Lookup, LookupFailure, LookupOutcome, Security, TlsaLookup, TlsaObservation, TlsaRecord,
+    },
     protocol::dane::{LookupLink, NotAsked, Question, TlsaState, TlsaStatus, next_question, tlsa_state},
     terms::MxHost,
 };
@@ -28,6 +30,7 @@ pub(super) fn lookup<T>(outcome: LookupOutcome<T>, security: Security) -> Lookup
         signatures: None,
         message_bytes: 0,
         extended_errors: Vec::new(),
+        asked: Asked::default(),
     }
 }
 

@@ -129,10 +129,13 @@ fn check_the_end(mut dialogue: Dialogue, received: &[u8], cleartext: bool, encry
     dialogue.receive(b"250 more\r\n");
     assert_eq!(dialogue.step(), Step::End, "nothing wakes it again");
     let farewell = dialogue.farewell();
-    let Transcript { outcome, banner, capabilities, cleartext_after_starttls } = dialogue.into_transcript();
+    let Transcript { outcome, banner, capabilities, cleartext_after_starttls, said } = dialogue.into_transcript();
     let outcome = outcome.expect("an end has an outcome");
     check_stored(&outcome);
     check_stored(&banner);
+    check_stored(&said);
+    assert!(said.len() <= 4 && said.iter().all(|said| said.text.as_bytes().len() <= 1024), "{said:?}");
+    assert_eq!(said.is_empty(), banner.is_none(), "the banner comes first");
     let listens = match &outcome {
         SmtpOutcome::Done => {
             assert!(encrypted && codes(&replies(received))[0] == 250);

@@ -3,7 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use smtptls_exporter::{
-    facts::{AddressLookup, Lookup, LookupFailure, LookupOutcome, Security, TlsaLookup, TlsaObservation, TlsaRecord},
+    facts::{
+        AddressLookup, Asked, Lookup, LookupFailure, LookupOutcome, Security, TlsaLookup, TlsaObservation, TlsaRecord,
+    },
     protocol::dane::{
         LookupLink, NotAsked, Question, TlsaState, TlsaStatus, next_question, read_record_set, read_tlsa, tlsa_state,
     },
@@ -113,6 +115,7 @@ impl Decisions<'_> {
             signatures: None,
             message_bytes: 0,
             extended_errors: Vec::new(),
+            asked: Asked::default(),
         }
     }
 }

@@ -88,6 +88,7 @@ fn survey(choice: usize, name: &MxHost, address: std::net::IpAddr) -> TlsSurvey 
         host: name.clone(),
         address,
         at: NOW,
+        duration: None,
         tls10: offer(choice),
         tls11: offer(choice / 3),
         without_sni: shown(choice / 9),

@@ -9,10 +9,10 @@ use std::{
 
 use smtptls_exporter::{
     facts::{
-        AddressLookup, AddressObservation, CertificateFacts, ChainFacts, DomainObservation, FetchFailure, FetchTimes,
-        HostObservation, HttpResponse, KeyFacts, Lookup, LookupFailure, LookupOutcome, MxFacts, MxRecord, MxTarget,
-        Observation, PathToRoot, PhaseTimes, PolicyFetch, PolicyHostObservation, RuaObservation, RuaOutcome, Security,
-        SmtpOutcome, TlsFacts, TlsVersion, Vantage,
+        AddressLookup, AddressObservation, Asked, CertificateFacts, ChainFacts, DomainObservation, FetchFailure,
+        FetchTimes, HostObservation, HttpResponse, KeyFacts, Lookup, LookupFailure, LookupOutcome, MxFacts, MxRecord,
+        MxTarget, Observation, PathToRoot, PhaseTimes, PolicyFetch, PolicyHostObservation, RuaObservation, RuaOutcome,
+        Security, SmtpOutcome, TlsFacts, TlsVersion, Vantage,
     },
     terms::{MxHost, Octets, PolicyDomain, Timestamp},
     verdict::{
@@ -58,6 +58,7 @@ pub(crate) fn lookup<T>(name: &str, outcome: LookupOutcome<T>) -> Lookup<T> {
         signatures: None,
         message_bytes: 0,
         extended_errors: Vec::new(),
+        asked: Asked::default(),
     }
 }
 
@@ -152,6 +153,7 @@ pub(crate) fn probe(name: &str, address: &str) -> AddressObservation {
         capabilities: Some(vec!["STARTTLS".to_owned()]),
         tls: Some(tls(certificate(&[name]))),
         cleartext_after_starttls: false,
+        said: Vec::new(),
     }
 }
 

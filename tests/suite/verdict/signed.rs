@@ -174,6 +174,7 @@ impl World {
             host: host(name),
             address: ip(address),
             at: NOW,
+            duration: None,
             tls10: Offer::Refused,
             tls11: Offer::Refused,
             without_sni: usual(),

@@ -1,0 +1,153 @@
+//! Who can do something about a finding.
+
+use serde::Serialize;
+
+use super::{Code, Subject, case::Case};
+
+/// Who can mend what a finding tells of. Many domains own neither their mail hosts nor the web server of their policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fixer {
+    /// Who runs the domain or this monitor.
+    You,
+    /// Only who runs the mail host, the policy host or the zone that the domain refers to.
+    Provider,
+    /// Nobody here: it is the way of a sender, or nothing has to be mended.
+    Nobody,
+}
+
+impl Fixer {
+    /// `you`, `provider` or `nobody`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::You => "you",
+            Self::Provider => "provider",
+            Self::Nobody => "nobody",
+        }
+    }
+
+    /// Who can mend this in this case.
+    pub(crate) fn of(case: &Case<'_>, code: Code, subject: &Subject) -> Self {
+        let provider = match ground(code) {
+            Ground::Nobody => return Self::Nobody,
+            Ground::Domain => false,
+            Ground::StsRecord => case.record_host().is_some(),
+            Ground::TlsRptRecord => case.tlsrpt_host().is_some(),
+            Ground::Policy => case.policy_provider().is_some(),
+            Ground::Host => subject.mx().is_some_and(|host| !case.is_own(host)),
+        };
+        if provider { Self::Provider } else { Self::You }
+    }
+}
+
+/// Where a finding is mended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ground {
+    /// In what the domain itself publishes, or in the configuration of this monitor.
+    Domain,
+    /// In the `_mta-sts` record, wherever an alias leads.
+    StsRecord,
+    /// In the `_smtp._tls` record, wherever an alias leads.
+    TlsRptRecord,
+    /// On the policy host, or in the policy that it serves.
+    Policy,
+    /// On the mail host that the finding is about, or in its zone.
+    Host,
+    /// Nowhere.
+    Nobody,
+}
+
+const fn ground(code: Code) -> Ground {
+    use Code::*;
+    match code {
+        // What a subject of any kind can have is mended where the subject is.
+        DnsLookupFailed | DnssecBogus | DnssecSignatureExpiring | DnssecAlgorithmWeak | DnsDelegationDangling => {
+            Ground::Host
+        }
+        DomainNonexistent | MxImplicit | MxNone | MxNullWithPolicy | MxNullMixed | MxInvalidTarget | MxCname => {
+            Ground::Domain
+        }
+        StsRecordMissing | StsSubdomainUncovered | StsPolicyUnused | TlsRptRecordMissing => Ground::Domain,
+        StsRecordVanished
+        | StsIdNotChanged
+        | StsIdChangedOnly
+        | StsRecordMultiple
+        | StsRecordInvalid
+        | StsRecordIdInvalid
+        | StsRecordLenient
+        | StsRecordUnrelatedTxt
+        | StsRecordTtlLong
+        | StsRecordNote => Ground::StsRecord,
+        StsPolicyHostUnresolvable
+        | StsPolicyConnectFailed
+        | StsPolicyAddressFailed
+        | StsPolicyAddressPrivate
+        | StsPolicyTimeout
+        | StsPolicySlow
+        | StsPolicyTlsFailed
+        | StsPolicyCertificateExpired
+        | StsPolicyCertificateNotYetValid
+        | StsPolicyCertificateUntrusted
+        | StsPolicyCertificateNameMismatch
+        | StsPolicyCertificateExpiring
+        | StsPolicyHttpStatus
+        | StsPolicyRedirect
+        | StsPolicyMediaType
+        | StsPolicyTooLarge
+        | StsPolicyDiverges
+        | StsPolicyInvalid
+        | StsPolicyLenient
+        | StsPolicyMaxAgeShort
+        | StsPolicyMaxAgeExcessive
+        | StsPolicyWildcardWide
+        | StsPolicyMxImpossible
+        | StsPolicyMxSingleLabel
+        | StsPolicyModeTesting
+        | StsPolicyTestingLong
+        | StsPolicyReadyForEnforce
+        | StsPolicyDowngraded
+        | MxNotInPolicy
+        | PolicyMxUnused => Ground::Policy,
+        MxUnresolvable
+        | MxAddressPrivate
+        | SmtpConnectFailed
+        | SmtpTimeout
+        | SmtpProtocolError
+        | StarttlsNotOffered
+        | StarttlsRefused
+        | StarttlsInjection
+        | TlsHandshakeFailed
+        | TlsVersionObsolete
+        | TlsLegacyAccepted
+        | TlsSniDependent
+        | TlsWeakCiphers
+        | AddressesDiverge
+        | CertificateExpired
+        | CertificateNotYetValid
+        | CertificateNameMismatch
+        | CertificateUntrusted
+        | CertificateExpiring
+        | CertificateWeak
+        | DaneMismatch
+        | DaneChainInvalid
+        | DaneLookupFailed
+        | DaneUnusable
+        | DaneRecordUnusable
+        | DaneInsecure
+        | DaneCombinationStale
+        | DaneRecordStale
+        | DaneTaOnly
+        | DaneAnswerLarge => Ground::Host,
+        TlsRptRecordMultiple | TlsRptRecordInvalid | TlsRptRecordLenient | TlsRptRecordNote | TlsRptRuaSharesFate
+        | TlsRptRuaUnreachable => Ground::TlsRptRecord,
+        MxAddressesSkipped | MxNotInCachedPolicy | SmtpRejected | DaneMxInsecure | DanePartial | ReportsFailing
+        | ReportsNewFailure | ReportsSilent | ExpectationNotMet | VantageLimited => Ground::Domain,
+        StsRecordDelegated
+        | StsPolicyNote
+        | StsPolicyModeNone
+        | MxNull
+        | DaneRollover
+        | ReportsSenderCacheOld
+        | ReportsDistributionShift => Ground::Nobody,
+    }
+}
