@@ -9,6 +9,7 @@ pub mod report;
 pub mod transcript;
 
 pub(crate) mod evidence;
+pub mod row;
 pub(crate) mod timeline;
 pub(crate) mod words;
 

@@ -19,8 +19,9 @@ use super::{
     api::{self, Answer},
     body::Pieces,
     changes::About,
+    domains,
     door::Listener,
-    landing,
+    findings, landing,
     pages::domain::{self, Site},
     reload, reports,
     response::{html, json, not_allowed, plain, redirect, response},
@@ -29,6 +30,7 @@ use super::{
 use crate::{
     metrics::{Exposition, Page},
     monitor::{SharedStore, Snapshot, Telemetry},
+    net::now,
 };
 
 /// A longer target than any path here; the rest is refused before it is compared or logged.
@@ -154,8 +156,18 @@ impl App {
     async fn dispatch(self: Arc<Self>, route: Route, asked: Asked<'_>) -> Result<Response<Pieces>, Answer> {
         Ok(match route {
             Route::Metrics => self.metrics().await,
-            Route::Overview => html(landing::page(&self.snapshot.load(), self.links(), &self.metrics_path.0)),
             Route::DomainPage => self.domain_page(asked.name).await,
+            Route::Overview => {
+                html(landing::page(&self.snapshot.load(), self.links(), &self.metrics_path.0, asked.query))
+            }
+            Route::Domains => {
+                let (snapshot, query) = (self.known()?, asked.query.to_owned());
+                json(apart(move || domains::answer(&query, &snapshot, now())).await?)
+            }
+            Route::Findings => {
+                let (snapshot, query) = (self.known()?, asked.query.to_owned());
+                json(apart(move || findings::answer(&query, &snapshot)).await?)
+            }
             Route::Domain => json(api::judgement(asked.name, &*self.known()?)),
             Route::DomainChanges => {
                 json(About::Domain(asked.name).answer(asked.query, &*self.known()?, self.store()).await)
@@ -210,6 +222,14 @@ impl App {
             }
         }
     }
+}
+
+/// Work over all domains takes milliseconds where there are many: not for a thread on which probes run.
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Answer> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        tracing::error!(%error, "an answer could not be made");
+        Answer::error(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be made; the log says why")
+    })
 }
 
 impl std::fmt::Debug for App {

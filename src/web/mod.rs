@@ -4,16 +4,20 @@ mod api;
 mod app;
 mod body;
 mod changes;
+mod domains;
 mod door;
+mod findings;
 mod landing;
 mod links;
 mod listen;
 mod own_listener;
 mod pages;
+mod parameters;
 mod reload;
 mod reports;
 mod response;
 mod route;
+mod selection;
 mod server;
 
 #[cfg(test)]

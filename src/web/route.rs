@@ -9,10 +9,12 @@ pub(super) enum Route {
     Metrics,
     Overview,
     DomainPage,
+    Domains,
     Domain,
     DomainChanges,
     DomainReports,
     Changes,
+    Findings,
     Healthy,
     Ready,
     Reload,
@@ -44,6 +46,7 @@ pub(super) static ROUTES: &[Row] = &[
     read(Route::Metrics, "/metrics", "The metrics, in the text format of Prometheus"),
     read(Route::Overview, "/", "The start page"),
     read(Route::DomainPage, "/domains/{name}", "The page of a domain"),
+    read(Route::Domains, "/api/v1/domains", "The domains in a line each"),
     read(
         Route::Domain,
         "/api/v1/domains/{name}",
@@ -56,6 +59,7 @@ pub(super) static ROUTES: &[Row] = &[
     ),
     read(Route::DomainReports, "/api/v1/domains/{name}/reports", "What TLS reports say of a domain"),
     read(Route::Changes, "/api/v1/changes", "What changed of every domain and mail host"),
+    read(Route::Findings, "/api/v1/findings", "The active findings of all domains"),
     read(Route::Healthy, "/-/healthy", "Whether the program is alive"),
     read(Route::Ready, "/-/ready", "Whether the domains are set up, so that the metrics show them"),
     act(Route::Reload, "/-/reload", "Loads the configuration again"),
@@ -162,7 +166,6 @@ mod tests {
         assert_eq!(domain("/api/v1/domains/reports"), Some((Route::Domain, "reports".to_owned())));
         for other in [
             "/api/v1/domains/",
-            "/api/v1/domains",
             "/api/v1/domains//reports",
             "/api/v1/domains/a/b/reports",
             "/api/v1/domains/a/b",

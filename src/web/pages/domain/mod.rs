@@ -27,7 +27,7 @@ use crate::{
     net::now,
     terms::Timestamp,
     verdict::Assessment,
-    web::{Links, api},
+    web::{Links, api, parameters},
 };
 
 /// The server around the page.
@@ -69,7 +69,7 @@ pub(in crate::web) async fn answer(
             (StatusCode::OK, page(&Shown { state, past, site, now: now() }))
         }
         Err(_) => {
-            let decoded = api::decoded(name);
+            let decoded = parameters::decoded(name);
             let name = decoded.as_deref().unwrap_or(name);
             (StatusCode::NOT_FOUND, unknown::unknown(name, snapshot, site.links, now()))
         }
