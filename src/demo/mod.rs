@@ -137,8 +137,7 @@ impl Demo {
 
     /// Fills the state folder with the past, and lets the latest reports arrive.
     async fn remember(&self) -> Result<(), DemoError> {
-        let settings = Arc::new(self.settings()?);
-        let batches = past::relive(&settings, &self.stage, &self.rows).await?;
+        let batches = past::relive(&self.settings()?, &self.stage, &self.rows).await?;
         let wrong = |error: store::StoreError| DemoError::World(error.to_string());
         let opened = store::open(&self.folder.state(), now()).await.map_err(wrong)?;
         for batch in batches {

@@ -17,12 +17,14 @@ use crate::{
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
-/// Between two looks: a longer pause would be a gap, in which anything may have been served.
-const STEP: Duration = Duration::from_secs(3600);
-/// So many looks before the present every one is judged: it takes a day to become ready for enforce. Before, one a day is.
-const JUDGED: u32 = 30;
-
-/// The domains do not change at the same hour: one so many hours after the one before, and none more than these after its day.
+const HOUR: Duration = Duration::from_secs(3600);
+/// The monitor of the past looked four times a day: often enough for all that is judged by days, and quick to live through.
+const STEP: Duration = Duration::from_secs(6 * 3600);
+const STEPS_OF_A_DAY: u32 = 4;
+/// So many looks before the present every one is judged: to be ready for enforce takes a day of judgements that say so. Before, one
+/// a day is.
+const JUDGED: u32 = 2 * STEPS_OF_A_DAY;
+/// The domains do not change at the same hour: one so many hours before the next, and none as many as these before its day.
 const HOURS_APART: u32 = 7;
 const HOURS_MOST: u32 = 19;
 
@@ -36,7 +38,7 @@ struct Era {
 ///
 /// # Errors
 /// [`DemoError`] where the world cannot be looked at.
-pub(super) async fn relive(settings: &Arc<Settings>, stage: &Stage, rows: &[Row]) -> Result<Vec<Batch>, DemoError> {
+pub(super) async fn relive(settings: &Settings, stage: &Stage, rows: &[Row]) -> Result<Vec<Batch>, DemoError> {
     let mut eras: Vec<Vec<Era>> = rows.iter().map(|_| Vec::new()).collect();
     let rounds = rows.iter().map(|row| row.eras.len()).max().unwrap_or(0);
     // Backwards by the number of eras that are left, so that the last round shows the present of all.
@@ -47,23 +49,25 @@ pub(super) async fn relive(settings: &Arc<Settings>, stage: &Stage, rows: &[Row]
         let looks = rows.iter().zip(&mut eras).zip(0..).map(async |((row, eras), place)| {
             let (days, picture) = era(row)?;
             let sight = look(&edges, picture.name).await?;
-            let later = STEP * (place * HOURS_APART % HOURS_MOST);
-            eras.push(Era { from: sight.at() - DAY * days + later, sight });
+            let earlier = HOUR * (place * HOURS_APART % HOURS_MOST);
+            eras.push(Era { from: sight.at() - DAY * days - earlier, sight });
             Some(())
         });
         join_all(looks).await;
     }
     let edges = open(settings).await?;
-    let mut past = Past::new(Arc::clone(settings), &edges);
+    let mut of_past = Settings::clone(settings);
+    (of_past.probe.interval, of_past.probe.mx_interval) = (STEP, STEP);
+    let mut past = Past::new(Arc::new(of_past), &edges);
     let now = eras.iter().filter_map(|eras| Some(eras.last()?.sight.at())).max().unwrap_or_default();
     let changes: BTreeSet<Timestamp> = eras.iter().flatten().map(|era| era.from).collect();
-    for back in (0..FIRST_DAY * 24).rev() {
+    for back in (0..FIRST_DAY * STEPS_OF_A_DAY).rev() {
         let at = now - STEP * back;
         for era in eras.iter().filter_map(|eras| eras.iter().rev().find(|era| era.from <= at)) {
             past.see(&era.sight, at);
         }
         let changed = changes.range(at - STEP..=at).next().is_some();
-        if changed || back < JUDGED || back % 24 == 0 {
+        if changed || back < JUDGED || back % STEPS_OF_A_DAY == 0 {
             past.judge(at);
         }
     }

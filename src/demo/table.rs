@@ -185,7 +185,7 @@ fn dane() -> Row {
 fn renewed() -> Row {
     let now = pinned(Picture::plain("renewed.test", &["mx.renewed.test"]).reports().signed());
     let with_new_key = now.clone().host("mx.renewed.test", |host| {
-        host.certificate = Some(Certificate::of_90_days(&["mx.renewed.test"], 87).with_key(1));
+        host.certificate = Some(Certificate::of_90_days(&["mx.renewed.test"], 86).with_key(1));
     });
     let findings = [Code::DaneMismatch, Code::StsRecordMissing, Code::ReportsFailing, Code::ReportsNewFailure];
     Row::new(
@@ -221,7 +221,7 @@ fn provider() -> Row {
     let policy_host = now.policy_host.clone().map(|host| PolicyHost { alias: Some("policies.bigmail.test"), ..host });
     let now = Picture { policy_host, ..now };
     let renamed = now.clone().host("mx2.bigmail.test", |host| {
-        host.certificate = Some(Certificate::of_90_days(&["edge7.bigmail.test"], 80));
+        host.certificate = Some(Certificate::of_90_days(&["edge7.bigmail.test"], 79));
     });
     let findings = [Code::CertificateNameMismatch, Code::ReportsFailing, Code::ReportsNewFailure];
     Row::new(

@@ -22,7 +22,7 @@ use tokio::time::timeout;
 
 use super::{check::run, serve::PATIENCE};
 
-/// Within this time the world stands, with its past: on a machine that builds at the same time as well.
+/// Within this time the world stands, with its past: a few seconds, also where others keep the machine busy.
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
 /// … and every domain is judged.
 const JUDGED_WITHIN: Duration = Duration::from_secs(30);
