@@ -16,6 +16,7 @@ mod check;
 mod corpus;
 mod dane;
 mod dashboards;
+mod demo;
 mod description;
 mod history;
 mod imap;
