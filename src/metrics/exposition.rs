@@ -147,6 +147,14 @@ impl Exposition {
         })));
     }
 
+    /// The samples of domains and mail hosts alone.
+    pub(super) fn subjects(&self) -> Bytes {
+        let published = self.published.load_full();
+        published.map_or_else(Bytes::new, |published| {
+            published.joined.get_or_init(|| published.join(self.level)).text.clone()
+        })
+    }
+
     /// The text of a scrape now. The first call after an update joins the blocks; what the exporter says of itself is
     /// written at each call, and reads a few files of the process.
     pub fn page(&self, telemetry: &Telemetry) -> Page {

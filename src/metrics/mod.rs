@@ -10,6 +10,7 @@ mod intake;
 mod own;
 mod registry;
 mod text;
+mod textfile;
 
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -18,3 +19,4 @@ mod tests;
 
 pub use exposition::{BuildInfo, Exposition, Page};
 pub use registry::{Family, Kind, Level, documentation, families};
+pub use textfile::textfile;
