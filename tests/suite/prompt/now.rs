@@ -191,6 +191,7 @@ async fn at_the_end_of_the_patience_it_is_said_what_is_missing() {
     assert!(began.elapsed() < 10 * SECOND, "{:?}", began.elapsed());
     assert!(matches!(&slow.missing[..], [Awaited::Address(host, _)] if host.as_str() == "mx.example.com"), "{slow:?}");
     assert!(slow.took >= 2 * SECOND);
+    assert_eq!((slow.snapshot.domains.len(), slow.snapshot.hosts.len()), (1, 1), "no more is held than was asked for");
     let quick = quick.unwrap();
     assert_eq!(quick.missing, [], "no other domain waits");
     assert_eq!(other.smtp.connections(), 2);
