@@ -167,6 +167,15 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_query_is_read_or_refused(query: String) {
+            if let Err(said) = Wish::read(&query, &HeaderMap::new()) {
+                proptest::prop_assert!(said.contains("expected"), "{query:?}: {said}");
+            }
+        }
+    }
+
     #[test]
     fn what_is_wrong_says_what_was_expected() {
         let read = |query| Wish::read(query, &HeaderMap::new());
