@@ -215,9 +215,8 @@ impl App {
                 None => probe::unavailable(),
             },
             Route::Discovery => json(discovery::answer(&*self.known()?)),
-            Route::Configuration => match self.prompter.as_ref().map(|prompter| config::show(&prompter.settings())) {
-                Some(Ok(shown)) => text(StatusCode::OK, shown),
-                Some(Err(error)) => text(StatusCode::INTERNAL_SERVER_ERROR, error),
+            Route::Configuration => match &self.prompter {
+                Some(prompter) => configuration(prompter).await,
                 None => probe::unavailable(),
             },
             Route::Healthy => plain(StatusCode::OK, "Healthy.\n"),
@@ -280,6 +279,16 @@ async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
         tracing::error!(%error, "an answer could not be made");
         Answer::error(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be made; the log says why")
     })
+}
+
+/// What `config show` prints of the settings in force. For many thousand domains that is not for a thread on which probes run.
+async fn configuration(prompter: &Prompter) -> Response<Pieces> {
+    let settings = prompter.settings();
+    let shown = tokio::task::spawn_blocking(move || config::show(&settings)).await;
+    match shown.map_err(|error| error.to_string()).flatten() {
+        Ok(shown) => text(StatusCode::OK, shown),
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("The configuration cannot be shown: {error}\n")),
+    }
 }
 
 impl std::fmt::Debug for App {
