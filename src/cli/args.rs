@@ -10,10 +10,11 @@ use super::{
     report::ReportCommand,
 };
 use crate::{
+    demo::DOMAINS_MOST,
     present::explain,
     terms::PolicyDomain,
     verdict::{Code, Severity},
-    web::{ListenAddress, MetricsPath},
+    web::{ExternalUrl, ListenAddress, MetricsPath, RoutePrefix},
 };
 
 /// The version with what is known of the build.
@@ -88,6 +89,8 @@ pub enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Run the monitor against a small mail world inside the process, to try it out
+    Demo(DemoArguments),
     /// Ask the monitor on this host whether it is alive (for container images without a shell)
     Healthcheck(Healthcheck),
 }
@@ -105,6 +108,13 @@ pub struct Serve {
     /// Where the metrics are [default: /metrics]
     #[arg(long = "web.telemetry-path", value_name = "PATH")]
     pub telemetry_path: Option<MetricsPath>,
+    /// Where browsers find the monitor, behind a proxy: its path goes before every link, and before every path that is asked unless
+    /// --web.route-prefix says another one
+    #[arg(long = "web.external-url", value_name = "URL")]
+    pub external_url: Option<ExternalUrl>,
+    /// What every path begins with: those of the metrics, the pages, the reports and /-/... [default: the path of --web.external-url]
+    #[arg(long = "web.route-prefix", value_name = "PATH")]
+    pub route_prefix: Option<RoutePrefix>,
 }
 
 /// The flags of `check`.
@@ -184,12 +194,29 @@ impl FailOn {
     }
 }
 
+/// The flags of `demo`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct DemoArguments {
+    /// Where to listen; may be repeated [default: :10461]
+    #[arg(long = "web.listen-address", value_name = "ADDRESS")]
+    pub listen: Vec<ListenAddress>,
+    /// Where configuration, state and reports are written, a new or empty folder that stays [default: a temporary one]
+    #[arg(long = "demo.dir", value_name = "DIR")]
+    pub folder: Option<PathBuf>,
+    /// Further domains, besides those with a fault each
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=i64::from(DOMAINS_MOST)))]
+    pub domains: u32,
+}
+
 /// The flags of `healthcheck`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub struct Healthcheck {
     /// Where the monitor listens [default: :10461]
     #[arg(long = "web.listen-address", value_name = "ADDRESS")]
     pub listen: Option<ListenAddress>,
+    /// What its paths begin with
+    #[arg(long = "web.route-prefix", value_name = "PATH")]
+    pub route_prefix: Option<RoutePrefix>,
 }
 
 /// A command with what every command takes.
@@ -219,7 +246,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
             return conflict("the flags of serve stand after its name; they");
         }
         Some(_) if serve != Serve::default() => {
-            return conflict("--domain, --web.listen-address and --web.telemetry-path belong to serve; they");
+            return conflict("--domain and the flags --web... belong to serve; they");
         }
         Some(_) if config_check => return conflict("--config.check is a command of its own; it"),
         Some(command) => command,
@@ -319,6 +346,9 @@ mod tests {
             "--web.listen-address 10461",
             "--web.listen-address :99999",
             "--web.telemetry-path metrics",
+            "--web.external-url monitor.example",
+            "--web.route-prefix /a//b",
+            "--web.route-prefix /a healthcheck",
             "--log.level loud",
             "config",
             "report",

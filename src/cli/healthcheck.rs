@@ -19,7 +19,8 @@ const MAX_ANSWER: u64 = 4096;
 /// It dials this program's own server, not a peer: that is no probe and needs nothing of `net`.
 pub(super) fn run(arguments: &Healthcheck) -> u8 {
     let address = reachable(arguments.listen.unwrap_or_default());
-    match ask(address) {
+    let path = arguments.route_prefix.clone().unwrap_or_default().path_of("/-/healthy");
+    match ask(address, &path) {
         Ok(line) if is_ok(&line) => OK,
         Ok(line) => complain(&format!("{address} answered {line:?}"), FAILED),
         Err(error) => complain(&format!("{address}: {error}"), FAILED),
@@ -42,11 +43,11 @@ fn reachable(listen: ListenAddress) -> SocketAddr {
 }
 
 /// The status line of the answer.
-fn ask(address: SocketAddr) -> io::Result<String> {
+fn ask(address: SocketAddr, path: &str) -> io::Result<String> {
     let deadline = Instant::now() + PATIENCE;
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let request = format!("GET /-/healthy HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     let mut buffer = [0; 512];
@@ -78,8 +79,13 @@ mod tests {
     use super::*;
 
     fn answer(text: &'static str) -> u8 {
+        asked(None, "/-/healthy", text)
+    }
+
+    fn asked(prefix: Option<&str>, path: &str, text: &'static str) -> u8 {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
+        let line = format!("GET {path} HTTP/1.1\r\n");
         let server = thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             // All of it: closing with something unread resets the connection.
@@ -89,10 +95,11 @@ mod tests {
                 stream.read_exact(&mut byte).unwrap();
                 request.extend(byte);
             }
-            assert!(request.starts_with(b"GET /-/healthy HTTP/1.1\r\n"));
+            assert!(request.starts_with(line.as_bytes()));
             stream.write_all(text.as_bytes()).unwrap();
         });
-        let status = run(&Healthcheck { listen: Some(ListenAddress::One(address)) });
+        let route_prefix = prefix.map(|prefix| prefix.parse().unwrap());
+        let status = run(&Healthcheck { listen: Some(ListenAddress::One(address)), route_prefix });
         server.join().unwrap();
         status
     }
@@ -106,11 +113,16 @@ mod tests {
     }
 
     #[test]
+    fn it_is_asked_below_its_prefix() {
+        assert_eq!(asked(Some("/mail/"), "/mail/-/healthy", "HTTP/1.1 200 OK\r\n\r\n"), OK);
+    }
+
+    #[test]
     fn nobody_there_is_not_alive() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);
-        assert_eq!(run(&Healthcheck { listen: Some(ListenAddress::One(address)) }), FAILED);
+        assert_eq!(run(&Healthcheck { listen: Some(ListenAddress::One(address)), ..Healthcheck::default() }), FAILED);
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub use reports::{DEFAULT_REPORT_PATH, ReportListener};
 pub use schema::schema;
 pub use settings::{DomainSettings, FamilySettings, NoDomains, ProbeSettings, ResolverSettings, Settings};
 pub use show::show;
+pub(crate) use suggest::nearest;
 pub use values::{
     AddressFamily, AddressMetrics, Bounded, Day, DnssecMode, ImapAuth, ListenAddress, MetricsLevel,
     ReportAuthentication, RootSource, SecretUrl, ServerSetting,

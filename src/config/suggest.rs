@@ -4,7 +4,7 @@
 const LONGEST: usize = 64;
 
 /// The one of `known` that `word` is most likely meant to be, if one is near enough: a third of its letters may differ.
-pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_ascii_lowercase().replace('_', "-");
     if word.len() > LONGEST {
         return None;

@@ -2,6 +2,7 @@
 
 use std::{fmt, net::IpAddr, num::NonZeroU32, time::Duration};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::terms::{MxHost, Octets, Timestamp};
@@ -55,7 +56,7 @@ impl Asked {
 }
 
 /// What DNSSEC says of an answer (RFC 4035 §4.3).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Security {
     /// Validated, or proven to be absent.

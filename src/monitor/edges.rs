@@ -18,8 +18,8 @@ use crate::{
     verdict::HostPattern,
 };
 
-/// Everything that dials.
-#[derive(Debug)]
+/// Everything that dials. Clones share what is counted and remembered at the edges.
+#[derive(Clone, Debug)]
 pub struct Edges {
     pub(crate) resolver: Resolver,
     pub(crate) smtp: SmtpProber,
@@ -35,6 +35,8 @@ pub struct Edges {
     pub(crate) max_addresses: usize,
     /// Whether addresses are surveyed (`probe.legacy_tls`).
     pub(crate) surveys: bool,
+    /// Whether nothing that failed before is believed.
+    pub(crate) anew: bool,
     opt_out: Vec<HostPattern>,
 }
 
@@ -113,6 +115,7 @@ impl Edges {
             max_mx: probe.max_mx,
             max_addresses: probe.max_addresses,
             surveys: probe.legacy_tls,
+            anew: false,
             opt_out: probe.opt_out.clone(),
         })
     }
@@ -124,6 +127,12 @@ impl Edges {
         if before.politeness.keeps_to(limits(settings)) {
             self.politeness = Arc::clone(&before.politeness);
         }
+    }
+
+    /// The same for a look at what stands there now: answers that the resolver has from before are not used, and places that took
+    /// no reports are asked again.
+    pub(crate) fn anew(&self) -> Self {
+        Self { resolver: self.resolver.anew(), anew: true, ..self.clone() }
     }
 
     /// Whether the operator of a host asked not to be probed (`probe.opt_out`).

@@ -110,6 +110,8 @@ pub(crate) struct Fleet {
     hosts: BTreeMap<MxHost, Host>,
     canaries: BTreeMap<MxHost, Canary>,
     vantage: Arc<Vantage>,
+    /// One look and no more: what is seen counts at once, and what this side can see is known from elsewhere.
+    once: bool,
     doubt: Doubt,
     dnssec: DnssecSight,
     resolver_failing: bool,
@@ -134,6 +136,7 @@ impl Fleet {
             hosts: BTreeMap::new(),
             canaries: BTreeMap::new(),
             vantage: Arc::default(),
+            once: false,
             doubt: Doubt::default(),
             dnssec,
             resolver_failing: false,
@@ -381,7 +384,10 @@ impl Fleet {
         if !std::mem::take(&mut self.changed) {
             return None;
         }
-        self.look_around(now);
+        match self.once {
+            true => self.look_once_around(),
+            false => self.look_around(now),
+        }
         let mut domains = self.snapshot.domains.clone();
         domains.retain(|domain, _| self.domains.contains_key(domain));
         for domain in std::mem::take(&mut self.changed_domains) {
@@ -581,6 +587,7 @@ fn address_again(failures: u32, latest: Option<&AddressObservation>, probe: &Pro
 
 mod judging;
 mod keeping;
+mod prompting;
 mod reporting;
 mod surveys;
 #[cfg(test)]

@@ -92,7 +92,8 @@ async fn look_at(edges: &Edges, destination: &Destination) -> RuaObservation {
     };
     let place = edges.destinations.place(key);
     let mut known = place.lock().await;
-    let fresh = known.as_ref().filter(|look| look.until > Instant::now());
+    let believed = |look: &&Look| !edges.anew || look.outcome.reachable() == Some(true);
+    let fresh = known.as_ref().filter(|look| look.until > Instant::now()).filter(believed);
     let Look { at, outcome, .. } = match fresh {
         Some(look) => look.clone(),
         None => {

@@ -30,11 +30,13 @@ impl<K: Clone + Ord + Hash> Schedule<K> {
         self.queue.insert((at, key));
     }
 
-    /// Brings a due time forward; a key that is not scheduled stays so.
-    pub(crate) fn no_later_than(&mut self, key: &K, at: Instant) {
-        if self.due.get(key).is_some_and(|due| *due > at) {
+    /// Brings a due time forward, and says whether it did; a key that is not scheduled stays so.
+    pub(crate) fn no_later_than(&mut self, key: &K, at: Instant) -> bool {
+        let later = self.due.get(key).is_some_and(|due| *due > at);
+        if later {
             self.set(key.clone(), at);
         }
+        later
     }
 
     /// Forgets a key.
@@ -110,9 +112,9 @@ mod tests {
         schedule.set("a", start);
         schedule.set("c", start + SECOND * 2);
         schedule.remove(&"b");
-        schedule.no_later_than(&"c", start + SECOND);
-        schedule.no_later_than(&"c", start + SECOND * 9);
-        schedule.no_later_than(&"unknown", start);
+        assert!(schedule.no_later_than(&"c", start + SECOND));
+        assert!(!schedule.no_later_than(&"c", start + SECOND * 9));
+        assert!(!schedule.no_later_than(&"unknown", start));
         assert_eq!(schedule.pop(start), Some(("a", start)));
         assert_eq!(schedule.pop(start), None);
         assert_eq!(schedule.next(), Some(start + SECOND));

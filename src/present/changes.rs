@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::text::{Look, Page, Role};
@@ -27,21 +28,33 @@ pub fn page_json(page: &store::Page) -> serde_json::Result<String> {
     serde_json::to_string(&view).map(|text| text + "\n")
 }
 
-#[derive(Serialize)]
-struct PageView<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Changes")]
+pub(crate) struct PageView<'a> {
+    /// The oldest first, in the order of writing.
     changes: Vec<ChangeView<'a>>,
+    /// `after` for what follows; null while there is nothing.
     next: Option<String>,
+    /// There are more at once.
     more: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Change")]
 struct ChangeView<'a> {
+    /// When the probe was made that showed it.
     at: Timestamp,
+    /// Of this domain; null where it is about a host.
     domain: Option<&'a str>,
+    /// Of this mail host; null where it is about a domain.
     host: Option<&'a str>,
+    /// Of this address of the host.
     address: Option<IpAddr>,
+    /// record, policy, mx or delivery of a domain, tlsa of a host, certificate of an address.
     kind: &'static str,
+    /// In a few words, escaped; null where nothing was.
     before: Option<&'a str>,
+    /// As `before`; null where nothing is.
     after: Option<&'a str>,
 }
 

@@ -68,7 +68,7 @@ fn record(page: &mut Page, assessment: &Assessment) {
 }
 
 /// `enforce, 7 days, 2 patterns`.
-pub(super) fn policy_words(policy: &Policy) -> String {
+pub(crate) fn policy_words(policy: &Policy) -> String {
     let age = words::span(policy.max_age.duration());
     format!("{}, {age}, {}", policy.mode.as_str(), words::count(policy.mx.len(), "pattern"))
 }
@@ -119,7 +119,7 @@ fn policy(page: &mut Page, assessment: &Assessment, now: Timestamp) {
     }
 }
 
-fn tlsrpt(assessment: &Assessment) -> (Option<Glyph>, String) {
+pub(crate) fn tlsrpt(assessment: &Assessment) -> (Option<Glyph>, String) {
     let record = &assessment.tlsrpt;
     let stale = if record.lookup_success { "" } else { " (the last known; it cannot be looked up now)" };
     match (record.present, record.usable) {
@@ -147,7 +147,7 @@ fn unseen(page: &mut Page, assessment: &Assessment) {
 }
 
 /// The earliest end of validity that matters to a sender.
-fn end(certificate: &CertificateAssessment) -> Timestamp {
+pub(crate) fn end(certificate: &CertificateAssessment) -> Timestamp {
     match certificate.chain.path {
         PathToRoot::Trusted { not_after } => not_after.min(certificate.chain.leaf.not_after),
         _ => certificate.chain.leaf.not_after,
@@ -155,7 +155,7 @@ fn end(certificate: &CertificateAssessment) -> Timestamp {
 }
 
 /// What is wrong with a certificate, in few words.
-fn faults(certificate: &CertificateAssessment, now: Timestamp) -> Vec<String> {
+pub(crate) fn faults(certificate: &CertificateAssessment, now: Timestamp) -> Vec<String> {
     let leaf = &certificate.chain.leaf;
     let mut faults = Vec::new();
     if !certificate.in_dates {
@@ -206,7 +206,7 @@ fn mx_summary(assessment: &Assessment, now: Timestamp) -> String {
 }
 
 /// A cell: its sign and its words.
-type Cell = (Option<Glyph>, String);
+pub(crate) type Cell = (Option<Glyph>, String);
 
 /// One address, or a host of which none is known.
 struct Row {
@@ -232,17 +232,11 @@ const fn nothing() -> Cell {
 
 fn rows(assessment: &Assessment, now: Timestamp) -> Vec<Row> {
     let digits = assessment.mx.iter().map(|mx| mx.preference.to_string().len()).max().unwrap_or(1);
-    // Without a policy in enforce, no sender refuses what is wrong.
-    let enforced = assessment.policy.in_force.as_ref().is_some_and(|policy| policy.mode == Mode::Enforce);
-    let wrong = if enforced { Glyph::Bad } else { Glyph::Warning };
+    let wrong = wrong(assessment);
     let mut rows = Vec::new();
     for mx in &assessment.mx {
         let label = if mx.implicit { mx.target.clone() } else { format!("{:>digits$} {}", mx.preference, mx.target) };
-        let policy = match mx.in_policy {
-            Some(true) => (Some(Glyph::Good), String::new()),
-            Some(false) => (Some(wrong), String::new()),
-            None => nothing(),
-        };
+        let policy = policy_cell(mx, wrong);
         if mx.addresses.is_empty() {
             let address = no_address(mx);
             rows.push(Row {
@@ -269,8 +263,23 @@ fn rows(assessment: &Assessment, now: Timestamp) -> Vec<Row> {
     rows
 }
 
+/// The sign of what is wrong with a mail host: without a policy in enforce, no sender refuses it.
+pub(crate) fn wrong(assessment: &Assessment) -> Glyph {
+    let enforced = assessment.policy.in_force.as_ref().is_some_and(|policy| policy.mode == Mode::Enforce);
+    if enforced { Glyph::Bad } else { Glyph::Warning }
+}
+
+/// Whether the policy covers a host.
+pub(crate) const fn policy_cell(mx: &MxAssessment, wrong: Glyph) -> Cell {
+    match mx.in_policy {
+        Some(true) => (Some(Glyph::Good), String::new()),
+        Some(false) => (Some(wrong), String::new()),
+        None => nothing(),
+    }
+}
+
 /// What a sender that applies DANE finds at an address.
-fn dane_cell(mx: &MxAssessment, address: &AddressAssessment) -> Cell {
+pub(crate) fn dane_cell(mx: &MxAssessment, address: &AddressAssessment) -> Cell {
     let (glyph, word) = match (address.dane_word, mx.dane.status) {
         (_, TlsaStatus::None) => return nothing(),
         (_, TlsaStatus::Insecure) => (Glyph::Warning, "unsigned"),
@@ -287,7 +296,7 @@ fn dane_cell(mx: &MxAssessment, address: &AddressAssessment) -> Cell {
 }
 
 /// The same for a host without an address.
-fn host_dane_cell(mx: &MxAssessment) -> Cell {
+pub(crate) fn host_dane_cell(mx: &MxAssessment) -> Cell {
     match mx.dane.status {
         TlsaStatus::Bogus => (Some(Glyph::Bad), "bogus".to_owned()),
         TlsaStatus::Failed => (Some(Glyph::Bad), "no answer".to_owned()),
@@ -295,7 +304,7 @@ fn host_dane_cell(mx: &MxAssessment) -> Cell {
     }
 }
 
-fn no_address(mx: &MxAssessment) -> Cell {
+pub(crate) fn no_address(mx: &MxAssessment) -> Cell {
     let (glyph, text) = match (&mx.host, &mx.lookup) {
         (None, _) => (Glyph::Bad, "no host name"),
         (Some(_), None) => (Glyph::Nothing, "not looked at"),
@@ -305,7 +314,7 @@ fn no_address(mx: &MxAssessment) -> Cell {
     (Some(glyph), text.to_owned())
 }
 
-fn tls_cell(address: &AddressAssessment, wrong: Glyph) -> Cell {
+pub(crate) fn tls_cell(address: &AddressAssessment, wrong: Glyph) -> Cell {
     let path = &address.path;
     let (glyph, word) = match (path.starttls, path.reach) {
         (Some(StarttlsState::Ok), _) => {
@@ -323,7 +332,12 @@ fn tls_cell(address: &AddressAssessment, wrong: Glyph) -> Cell {
     (Some(glyph), word.to_owned())
 }
 
-fn certificate_cell(assessment: &Assessment, address: &AddressAssessment, wrong: Glyph, now: Timestamp) -> Cell {
+pub(crate) fn certificate_cell(
+    assessment: &Assessment,
+    address: &AddressAssessment,
+    wrong: Glyph,
+    now: Timestamp,
+) -> Cell {
     let Some(certificate) = &address.path.certificate else { return nothing() };
     let faults = faults(certificate, now);
     if !faults.is_empty() {

@@ -1,35 +1,40 @@
 //! The JSON of `check` and of the API. What is not known is `null`, and no key is ever left out.
 
+pub mod lists;
 pub(super) mod reports;
 
 use std::{io, net::IpAddr};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter};
 
 use self::reports::ReportsView;
-use super::{
-    baseline::{AgainstView, Baseline, Comparison},
-    text::is_dangerous,
-};
+use super::text::is_dangerous;
 use crate::{
     facts::{AddressObservation, Offer, SmtpOutcome, TlsSurvey, TlsVersion},
-    protocol::mta_sts::MxPattern,
+    protocol::mta_sts::{Mode, MxPattern},
     terms::Timestamp,
     verdict::{
         AddressAssessment, Assessment, CertificateAssessment, Code, DaneWord, Finding, HostDane, MxAssessment,
-        PathCounts, Reach, Security, SenderState, Severity, State,
+        PathCounts, Reach, Security, SenderState, Severity, StarttlsState, State,
     },
 };
 
 /// One domain, ready to be serialised.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Domain")]
 pub struct DomainView<'a> {
     domain: &'a str,
+    /// When the look at it began.
     checked_at: Timestamp,
+    /// How long that took.
     duration_seconds: f64,
+    /// What happens to mail for it, over all kinds of sender.
     delivery: State,
+    /// The same for each kind of sender.
     senders: SendersView,
+    /// Worst first; those that the configuration accepts are here too.
     findings: Vec<FindingView<'a>>,
     dnssec: DnssecView,
     sts: StsView<'a>,
@@ -40,82 +45,109 @@ pub struct DomainView<'a> {
     reports: Option<ReportsView<'a>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Senders")]
 struct SendersView {
+    /// Checks nothing; clear text where TLS does not work.
     opportunistic: SenderView,
+    /// Applies MTA-STS.
     sts: SenderView,
+    /// Validates DNSSEC and applies DANE.
     dane: SenderView,
+    /// Applies both together.
     both: SenderView,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Sender")]
 struct SenderView {
     state: State,
+    /// Why, in words.
     reason: &'static str,
     paths: PathCounts,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Finding")]
 struct FindingView<'a> {
     code: Code,
     severity: Severity,
+    /// What it is about: a domain, a policy host, a mail host, or `monitor`.
     subject: &'a str,
+    /// The address of the host that it is about; null where it is about no address.
     address: Option<IpAddr>,
+    /// The result type that a sender would report for it (RFC 8460 section 4.3); null where there is no such word.
     result_type: Option<&'static str>,
+    /// What was seen, with its values.
     detail: &'a str,
+    /// What to do.
     fix: &'a str,
+    /// The rules that it follows, of those in docs/conformance.md.
     rules: &'static [&'static str],
+    /// The configuration accepts it: it is in no count.
     accepted: bool,
     /// Since when the finding stands; `null` where there is no history.
     since: Option<Timestamp>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Dnssec")]
 struct DnssecView {
     mx: Security,
     sts: Security,
     tlsrpt: Security,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Sts")]
 struct StsView<'a> {
     record: RecordView<'a>,
     policy: PolicyView<'a>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "StsRecord")]
 struct RecordView<'a> {
     present: Option<bool>,
     valid: Option<bool>,
     usable: Option<bool>,
     id: Option<&'a str>,
+    /// Every TXT record at the name, escaped; null where no answer is known.
     txt: Option<&'a [String]>,
     cname: Option<&'a [String]>,
+    /// In seconds.
     ttl: Option<u32>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Policy")]
 struct PolicyView<'a> {
+    /// A sender would get a policy that it can use.
     usable: Option<bool>,
+    /// It follows the grammar strictly.
     valid: Option<bool>,
-    mode: Option<&'static str>,
+    mode: Option<Mode>,
+    /// In seconds.
     max_age: Option<u64>,
     mx: Option<Vec<&'a str>>,
     http_status: Option<u16>,
     media_type: Option<&'a str>,
     certificate: Option<CertificateView<'a>>,
     addresses: Option<Vec<PolicyAddressView<'a>>>,
+    /// As it was served, escaped where it is no text.
     body: Option<&'a str>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PolicyAddress")]
 struct PolicyAddressView<'a> {
     address: IpAddr,
     ok: bool,
     error: Option<&'a str>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Certificate")]
 struct CertificateView<'a> {
     subject: &'a str,
     issuer: &'a str,
@@ -124,25 +156,31 @@ struct CertificateView<'a> {
     not_after: Timestamp,
     chain_valid: bool,
     name_match: bool,
+    /// Chain, name and dates are as MTA-STS asks.
     verified: bool,
     fingerprint_sha256: &'a str,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Mx")]
 struct MxView<'a> {
     host: &'a str,
     preference: u16,
+    /// There is no MX record: the domain is its own mail host.
     implicit: bool,
+    /// The policy covers it; null where there is none.
     in_policy: Option<bool>,
     tlsa: TlsaView,
     addresses: Vec<AddressView<'a>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Address")]
 struct AddressView<'a> {
     address: IpAddr,
+    /// It takes connections; null where a failure may be this side's own.
     connect: Option<bool>,
-    starttls: Option<&'static str>,
+    starttls: Option<StarttlsState>,
     tls_version: Option<&'static str>,
     cipher: Option<&'a str>,
     /// Withdrawn versions that are accepted; `null` where it was not looked at.
@@ -152,7 +190,8 @@ struct AddressView<'a> {
     duration_seconds: Option<f64>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "TlsRpt")]
 struct TlsRptView<'a> {
     present: Option<bool>,
     valid: Option<bool>,
@@ -161,8 +200,10 @@ struct TlsRptView<'a> {
     txt: Option<&'a [String]>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Tlsa")]
 struct TlsaView {
+    /// none, usable, unusable, insecure, bogus, indeterminate or failed.
     status: &'static str,
     /// As in a zone file; `null` where it is not known whether there are any.
     records: Option<Vec<String>>,
@@ -191,25 +232,12 @@ pub fn assessment(assessment: &Assessment) -> DomainView<'_> {
     }
 }
 
-/// One domain with what became of it since a run was saved.
-#[derive(Debug, Serialize)]
-pub struct ComparedView<'a> {
-    #[serde(flatten)]
-    domain: DomainView<'a>,
-    against: AgainstView<'a>,
-}
-
-/// One domain as an object that has the key `against` as well. `least`: the severity of `--fail-on`.
-pub fn compared<'a>(
-    assessment: &'a Assessment,
-    comparison: &'a Comparison,
-    baseline: &Baseline,
-    least: Option<Severity>,
-) -> ComparedView<'a> {
-    ComparedView {
-        domain: self::assessment(assessment),
-        against: AgainstView::new(comparison, baseline.saved_at, least),
-    }
+/// Why there is no answer.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Error")]
+pub struct ErrorView<'a> {
+    /// In words, with what was expected.
+    pub error: &'a str,
 }
 
 /// Several domains as an array, in the order given.
@@ -241,6 +269,14 @@ fn written(value: &impl Serialize, formatter: impl Formatter) -> serde_json::Res
     value.serialize(&mut serializer)?;
     bytes.push(b'\n');
     String::from_utf8(bytes).map_err(serde::ser::Error::custom)
+}
+
+/// The text of a value in one line, with a final line break, as the server answers.
+///
+/// # Errors
+/// As of [`to_text`].
+pub fn one_line(value: &impl Serialize) -> serde_json::Result<String> {
+    serde_json::to_string(value).map(|text| text + "\n")
 }
 
 fn sender(sender: SenderState) -> SenderView {
@@ -283,7 +319,7 @@ fn policy(assessment: &Assessment) -> PolicyView<'_> {
     PolicyView {
         usable: policy.fetch_success,
         valid: policy.valid,
-        mode: current.map(|policy| policy.mode.as_str()),
+        mode: current.map(|policy| policy.mode),
         max_age: current.map(|policy| policy.max_age.0),
         mx: current.map(|policy| policy.mx.iter().map(MxPattern::as_str).collect()),
         http_status: policy.http_status,
@@ -348,7 +384,7 @@ fn address(address: &AddressAssessment) -> AddressView<'_> {
     AddressView {
         address: path.address,
         connect: path.latest.as_ref().and_then(|latest| connected(latest, path.reach)),
-        starttls: path.starttls.map(crate::verdict::StarttlsState::as_str),
+        starttls: path.starttls,
         tls_version: tls.map(|tls| tls.version.as_str()),
         cipher: tls.map(|tls| tls.cipher.as_str()),
         legacy_tls: path.survey.as_deref().and_then(legacy_tls),

@@ -10,20 +10,23 @@ pub mod nagios;
 pub mod report;
 pub mod transcript;
 
+pub(crate) mod evidence;
+pub mod row;
+pub(crate) mod timeline;
+pub(crate) mod words;
+
 mod details;
-mod evidence;
 mod outline;
 mod rules;
 mod sentences;
 mod text;
-mod timeline;
-mod words;
 
 #[cfg(test)]
 pub(crate) mod fixture;
 
 pub use briefing::{Accepted, Advice, Briefing};
 pub use sentences::headline;
+pub(crate) use text::{Glyph, is_dangerous};
 pub use text::{Look, WIDTH};
 pub use words::state as state_words;
 

@@ -40,7 +40,7 @@ pub(super) enum Role {
 
 /// The signs that stand before a line or in a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Glyph {
+pub(crate) enum Glyph {
     /// ✓
     Good,
     /// !
@@ -68,7 +68,7 @@ impl Role {
 
 impl Glyph {
     /// The sign itself; [`clean`] gives it its ASCII form where that is needed.
-    pub(super) const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Good => "✓",
             Self::Warning => "!",
@@ -90,7 +90,7 @@ impl Glyph {
 
 /// Whether a character could change how a terminal shows what stands around it: controls (C1 too, which some terminals
 /// obey), marks of writing direction, invisible characters and tags.
-pub(super) fn is_dangerous(character: char) -> bool {
+pub(crate) fn is_dangerous(character: char) -> bool {
     character.is_control()
         || matches!(character,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// What is known for less than this is one look: it shows what is, and not what was.
-const ONE_LOOK: Duration = Duration::from_secs(3600);
+pub(crate) const ONE_LOOK: Duration = Duration::from_secs(3600);
 /// A finding that stands for less than this is new.
 const NEW: Duration = Duration::from_secs(60);
 /// More policies than this make the evidence unreadable.
@@ -120,7 +120,7 @@ const fn certainty(certainty: Certainty) -> &'static str {
     }
 }
 
-fn removal(safe: &SafeToRemove, now: Timestamp) -> String {
+pub(crate) fn removal(safe: &SafeToRemove, now: Timestamp) -> String {
     let known = certainty(safe.certainty);
     if safe.now {
         return format!("safe now{known}: first the record, and its TTL later the policy host");
@@ -164,7 +164,7 @@ fn readiness(page: &mut Page, assessment: &Assessment, enforce: &EnforceReadines
 }
 
 /// From when a planned mail host may get mail.
-fn planned_host(planned: &PlannedMx, history: &HistoryAssessment, now: Timestamp) -> (Glyph, String) {
+pub(crate) fn planned_host(planned: &PlannedMx, history: &HistoryAssessment, now: Timestamp) -> (Glyph, String) {
     let host = &planned.host;
     let effect = match planned.effect {
         PlannedEffect::None => "",

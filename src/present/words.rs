@@ -24,18 +24,18 @@ pub const fn state(state: State) -> &'static str {
 }
 
 /// `1 error`, `2 errors`.
-pub(super) fn count(number: usize, one: &str) -> String {
+pub(crate) fn count(number: usize, one: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
     format!("{number} {one}{ending}")
 }
 
 /// `1 address`, `2 addresses`.
-pub(super) fn addresses(number: usize) -> String {
+pub(crate) fn addresses(number: usize) -> String {
     format!("{number} {}", if number == 1 { "address" } else { "addresses" })
 }
 
 /// `a`, `a and b`, `a, b and c`, `a, b, c and 4 more`.
-pub(super) fn list<S: AsRef<str>>(items: &[S]) -> String {
+pub(crate) fn list<S: AsRef<str>>(items: &[S]) -> String {
     /// More names than that nobody reads in a sentence.
     const SHOWN: usize = 3;
     match items {
@@ -54,7 +54,7 @@ pub(super) fn list<S: AsRef<str>>(items: &[S]) -> String {
 }
 
 /// A length of time in its largest unit that does not mislead: 7 days, 36 hours, 5 minutes. Rounded down.
-pub(super) fn span(duration: Duration) -> String {
+pub(crate) fn span(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let unit = |number: u64, one: &str| count(usize::try_from(number).unwrap_or(usize::MAX), one);
     if seconds >= 2 * DAY || seconds == DAY {
@@ -69,7 +69,7 @@ pub(super) fn span(duration: Duration) -> String {
 }
 
 /// `2 Dec`, or `2 Dec 2027` outside the present year.
-pub(super) fn date(time: Timestamp, now: Timestamp) -> String {
+pub(crate) fn date(time: Timestamp, now: Timestamp) -> String {
     let civil = |time: Timestamp| jiff::Timestamp::from_second(time.unix_seconds()).map(|t| Offset::UTC.to_datetime(t));
     match (civil(time), civil(now)) {
         (Ok(day), Ok(today)) if day.year() == today.year() => day.strftime("%-d %b").to_string(),
@@ -79,7 +79,7 @@ pub(super) fn date(time: Timestamp, now: Timestamp) -> String {
 }
 
 /// `2 Dec, 14:05 UTC`: the minute from which something holds, rounded up. A day alone would be too early.
-pub(super) fn moment(time: Timestamp, now: Timestamp) -> String {
+pub(crate) fn moment(time: Timestamp, now: Timestamp) -> String {
     let below = time.unix_milliseconds().rem_euclid(MINUTE_MILLISECONDS);
     let up = if below == 0 { 0 } else { MINUTE_MILLISECONDS - below };
     let up = time + Duration::from_millis(up.unsigned_abs());
@@ -90,12 +90,12 @@ pub(super) fn moment(time: Timestamp, now: Timestamp) -> String {
 }
 
 /// `3 days ago (20 Nov)`.
-pub(super) fn ago(time: Timestamp, now: Timestamp) -> String {
+pub(crate) fn ago(time: Timestamp, now: Timestamp) -> String {
     format!("{} ago ({})", span(now.since(time)), date(time, now))
 }
 
 /// A duration of a check in seconds, to one decimal place.
-pub(super) fn seconds(duration: Duration) -> String {
+pub(crate) fn seconds(duration: Duration) -> String {
     format!("{:.1} s", duration.as_secs_f64())
 }
 

@@ -1,6 +1,7 @@
 //! A point in time.
 
 use std::{
+    borrow::Cow,
     fmt,
     ops::{Add, Sub},
     str::FromStr,
@@ -11,6 +12,7 @@ use jiff::{
     SignedDuration,
     civil::{DateTime, date},
 };
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 const EPOCH: DateTime = date(1970, 1, 1).at(0, 0, 0, 0);
@@ -83,6 +85,20 @@ impl Sub<Duration> for Timestamp {
     fn sub(self, duration: Duration) -> Self {
         let milliseconds = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         Self { milliseconds: self.milliseconds.saturating_sub(milliseconds) }
+    }
+}
+
+impl JsonSchema for Timestamp {
+    fn schema_name() -> Cow<'static, str> {
+        "Timestamp".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "format": "date-time"})
     }
 }
 

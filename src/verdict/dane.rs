@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{AddressAssessment, Enforcement, HostHistory, MxAssessment, Outcome, PathAssessment, Reach};
@@ -27,7 +28,7 @@ pub struct HostDane {
 }
 
 /// `dane` of an address in the JSON.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DaneWord {
     /// A record matches what the server presents, and what it asks for beside holds.

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a sender of one kind would do on one path.
@@ -50,7 +51,7 @@ impl Outcome {
 }
 
 /// How many paths have which outcome.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PathCounts {
     /// See [`Outcome::Secure`].
     pub secure: usize,
@@ -100,7 +101,7 @@ impl FromIterator<Outcome> for PathCounts {
 }
 
 /// The state of mail to a domain, for one kind of sender or for all together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
     /// Every path is secure for a kind that enforces, and none is refused.

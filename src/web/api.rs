@@ -1,21 +1,19 @@
-//! What the answers of `/api/v1/` have in common: names and parameters in, a status and a JSON document out.
+//! What the answers of `/api/v1/` have in common: names in, a status and a JSON document out.
 
-use std::{num::IntErrorKind, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use http::StatusCode;
 
+use super::parameters::decoded;
 use crate::{
     monitor::{DomainState, SharedStore, Snapshot},
     present::json,
     store::Store,
-    terms::{PolicyDomain, Timestamp},
+    terms::PolicyDomain,
 };
 
 /// How long an answer of the store is waited for. A read takes milliseconds; beyond this the disk is in trouble.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
-
-/// What [`time`] reads.
-pub(super) const TIME: &str = "an RFC 3339 time such as 2026-11-01T00:00:00Z, or whole seconds since 1970";
 
 /// An answer.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,18 +39,6 @@ impl Answer {
             Err(error) => Self::error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
         }
     }
-}
-
-/// The name in `/api/v1/domains/NAME/WHAT`, as it stands there.
-pub(super) fn domain_of<'a>(path: &'a str, what: &str) -> Option<&'a str> {
-    let name = path.strip_prefix("/api/v1/domains/")?.strip_suffix(what)?.strip_suffix('/')?;
-    (!name.is_empty() && !name.contains('/')).then_some(name)
-}
-
-/// The name in `/api/v1/domains/NAME`, as it stands there.
-pub(super) fn domain_alone(path: &str) -> Option<&str> {
-    let name = path.strip_prefix("/api/v1/domains/")?;
-    (!name.is_empty() && !name.contains('/')).then_some(name)
 }
 
 /// `GET /api/v1/domains/NAME`: the latest judgement, as `check --format json` prints one.
@@ -84,91 +70,4 @@ pub(super) fn opened(store: Option<&SharedStore>) -> Result<Arc<dyn Store>, Answ
     opened.ok_or_else(|| {
         Answer::unavailable("the state cannot be opened at present; the log says why, and it is tried again")
     })
-}
-
-/// Hands each parameter of a query to `take`, which says what it expected where a value is wrong. Each may stand there once.
-pub(super) fn parameters(
-    query: &str,
-    names: &[&str],
-    mut take: impl FnMut(&str, &str) -> Result<(), String>,
-) -> Result<(), String> {
-    let mut seen = Vec::new();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        if !names.contains(&name) {
-            return Err(format!("{name}: no such parameter; expected {}", names.join(", ")));
-        }
-        if seen.contains(&name) {
-            return Err(format!("{name}: it is there twice; expected once"));
-        }
-        seen.push(name);
-        let wrong = |expected: String| format!("{name}={value}: expected {expected}");
-        let encoding = || wrong("UTF-8 text with two hexadecimal digits after each %".to_owned());
-        take(name, &decoded(value).ok_or_else(encoding)?).map_err(wrong)?;
-    }
-    Ok(())
-}
-
-/// A whole number from 1 to `most`.
-pub(super) fn number(text: &str, most: usize) -> Result<usize, String> {
-    let number = text.parse().ok().filter(|number| (1..=most).contains(number));
-    number.ok_or_else(|| format!("a whole number from 1 to {most}"))
-}
-
-/// A point in time.
-pub(super) fn time(text: &str) -> Result<Timestamp, String> {
-    let time = match text.parse::<i64>() {
-        Ok(seconds) => Some(Timestamp::from_unix_seconds(seconds)),
-        Err(error) if *error.kind() == IntErrorKind::InvalidDigit => text.parse().ok(),
-        Err(_) => None,
-    };
-    time.ok_or_else(|| TIME.to_owned())
-}
-
-/// A part of a request target without its percent-encoding (RFC 3986 §2.1). A plus stays one: it stands in times.
-fn decoded(text: &str) -> Option<String> {
-    let mut bytes = text.bytes();
-    let mut plain = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
-        if byte != b'%' {
-            plain.push(byte);
-            continue;
-        }
-        let mut digit = || char::from(bytes.next()?).to_digit(16);
-        let value = digit()? * 16 + digit()?;
-        plain.push(u8::try_from(value).ok()?);
-    }
-    String::from_utf8(plain).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn names_in_paths() {
-        assert_eq!(domain_of("/api/v1/domains/example.com/reports", "reports"), Some("example.com"));
-        for other in ["/api/v1/domains//reports", "/api/v1/domains/a/b/reports", "/api/v1/domains/areports", "/reports"]
-        {
-            assert_eq!(domain_of(other, "reports"), None, "{other}");
-        }
-    }
-
-    #[test]
-    fn a_name_alone_is_a_domain() {
-        assert_eq!(domain_alone("/api/v1/domains/example.com"), Some("example.com"));
-        for other in ["/api/v1/domains/", "/api/v1/domains", "/api/v1/domains/example.com/reports"] {
-            assert_eq!(domain_alone(other), None, "{other}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn decoding_undoes_encoding(text: String) {
-            let encoded: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
-            prop_assert_eq!(decoded(&encoded), Some(text));
-        }
-    }
 }

@@ -11,30 +11,33 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use futures_util::future::BoxFuture;
-use http::{
-    HeaderValue, Method, Request, Response, StatusCode,
-    header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
-};
+use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION};
 use hyper::body::{Body, Bytes};
 
-use super::{ReportDoor, api, body::Pieces, changes::About, door::Listener, landing, reports};
+use super::{
+    Links, Mount, Reload, ReportDoor,
+    api::{self, Answer},
+    body::Pieces,
+    changes::About,
+    domains,
+    door::Listener,
+    findings, landing,
+    pages::domain::{self, Site},
+    reload, reports,
+    response::{html, json, not_allowed, plain, redirect, response},
+    route::{self, Access, Asked, Found, Route},
+};
 use crate::{
     metrics::{Exposition, Page},
     monitor::{SharedStore, Snapshot, Telemetry},
+    net::now,
 };
 
 /// A longer target than any path here; the rest is refused before it is compared or logged.
 const MAX_TARGET: usize = 2048;
 
-const TEXT: &str = "text/plain; charset=utf-8";
-const HTML: &str = "text/html; charset=utf-8";
-const JSON: &str = "application/json";
-
-const NOT_READY: &[u8] = b"{\"error\":\"not ready: the domains are being set up\"}\n";
-
-/// Loads the configuration again; the errors, as text for people, where it is refused and the one before stays.
-pub type Reload = Box<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+/// A browser was led here by a page of another site.
+const FOREIGN: &str = "Not from another site. Where a proxy changes the header Host, --web.external-url says what browsers call this server.\n";
 
 /// What the server knows: the latest snapshot and its metrics.
 pub struct App {
@@ -45,6 +48,7 @@ pub struct App {
     telemetry: Telemetry,
     reload: Reload,
     metrics_path: MetricsPath,
+    mount: Mount,
     ready: AtomicBool,
 }
 
@@ -68,6 +72,7 @@ impl App {
             telemetry,
             reload,
             metrics_path,
+            mount: Mount::default(),
             ready: AtomicBool::new(false),
         }
     }
@@ -82,6 +87,12 @@ impl App {
     #[must_use]
     pub fn with_reports(self, door: Arc<ReportDoor>) -> Self {
         Self { reports: Some(door), ..self }
+    }
+
+    /// The same elsewhere than at the root.
+    #[must_use]
+    pub fn with_mount(self, mount: Mount) -> Self {
+        Self { mount, ..self }
     }
 
     /// Shows a snapshot. One task calls this, in the order of the snapshots; it takes a millisecond where little changed, and
@@ -105,7 +116,11 @@ impl App {
         if target > MAX_TARGET {
             return plain(StatusCode::URI_TOO_LONG, "The path is too long.\n");
         }
-        if let Some(door) = self.reports.as_ref().filter(|door| door.is_at(request.uri().path(), Listener::Main)) {
+        let path = request.uri().path();
+        let below = self.mount.below(path);
+        if let Some(door) =
+            self.reports.as_ref().filter(|door| below.is_some_and(|path| door.is_at(path, Listener::Main)))
+        {
             return door.answer(request, peer).await;
         }
         if !request.body().is_end_stream() {
@@ -114,64 +129,85 @@ impl App {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             return response;
         }
-        let path = request.uri().path();
-        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-        if let Some(about) = About::of(path) {
-            return match reads {
-                true => self.changes(about, request.uri().query().unwrap_or_default()).await,
-                false => not_allowed("GET, HEAD"),
-            };
+        match below.map_or(Found::Nothing, |path| route::find(request.method(), path, &self.metrics_path.0)) {
+            Found::Route(row, name) => {
+                let query = request.uri().query().unwrap_or_default();
+                let asked = Asked { name, query, headers: request.headers() };
+                if row.access == Access::Act && !self.mount.is_own(asked.headers) {
+                    return plain(StatusCode::FORBIDDEN, FOREIGN);
+                }
+                Arc::clone(&self).dispatch(row.route, asked).await.unwrap_or_else(json)
+            }
+            Found::NotAllowed(methods, row) => {
+                let said = format!("This path is for {methods} alone. It answers: {}.\n", row.answers);
+                not_allowed(methods, said)
+            }
+            Found::Nothing => match self.mount.elsewhere(path) {
+                Some(start) => redirect(StatusCode::FOUND, &start),
+                None => plain(StatusCode::NOT_FOUND, "There is nothing here.\n"),
+            },
         }
-        if let Some(name) = api::domain_of(path, "reports") {
-            return match reads {
-                true => self.reports(name, request.uri().query().unwrap_or_default()).await,
-                false => not_allowed("GET, HEAD"),
-            };
-        }
-        if let Some(name) = api::domain_alone(path) {
-            return match reads {
-                true => self.judgement(name),
-                false => not_allowed("GET, HEAD"),
-            };
-        }
-        match path {
-            path if path == self.metrics_path.0 && reads => self.metrics().await,
-            "/" if reads => html(landing::page(&self.snapshot.load(), &self.metrics_path.0)),
-            "/-/healthy" if reads => plain(StatusCode::OK, "Healthy.\n"),
-            "/-/ready" if reads => match self.ready.load(Ordering::Acquire) {
+    }
+
+    /// Hands a request to what it is for.
+    ///
+    /// # Errors
+    /// The answer of the API where nothing can be said.
+    async fn dispatch(self: Arc<Self>, route: Route, asked: Asked<'_>) -> Result<Response<Pieces>, Answer> {
+        Ok(match route {
+            Route::Metrics => self.metrics().await,
+            Route::DomainPage => self.domain_page(asked.name).await,
+            Route::Overview => {
+                html(landing::page(&self.snapshot.load(), self.links(), &self.metrics_path.0, asked.query))
+            }
+            Route::Domains => {
+                let (snapshot, query) = (self.known()?, asked.query.to_owned());
+                json(apart(move || domains::answer(&query, &snapshot, now())).await?)
+            }
+            Route::Findings => {
+                let (snapshot, query) = (self.known()?, asked.query.to_owned());
+                json(apart(move || findings::answer(&query, &snapshot)).await?)
+            }
+            Route::Domain => json(api::judgement(asked.name, &*self.known()?)),
+            Route::DomainChanges => {
+                json(About::Domain(asked.name).answer(asked.query, &*self.known()?, self.store()).await)
+            }
+            Route::DomainReports => json(reports::answer(asked, &*self.known()?, self.store()).await),
+            Route::Changes => json(About::All.answer(asked.query, &*self.known()?, self.store()).await),
+            Route::Healthy => plain(StatusCode::OK, "Healthy.\n"),
+            Route::Ready => match self.ready.load(Ordering::Acquire) {
                 true => plain(StatusCode::OK, "Ready.\n"),
                 false => plain(StatusCode::SERVICE_UNAVAILABLE, "Not ready: the domains are being set up.\n"),
             },
-            "/-/reload" if *request.method() == Method::POST => self.reload(&request).await,
-            "/-/reload" => not_allowed("POST"),
-            "/" | "/-/healthy" | "/-/ready" => not_allowed("GET, HEAD"),
-            path if path == self.metrics_path.0 => not_allowed("GET, HEAD"),
-            _ => plain(StatusCode::NOT_FOUND, "There is nothing here. The start page is at /.\n"),
+            Route::Reload => reload::answer(&self.reload).await,
+        })
+    }
+
+    /// What is known, once the domains are set up: before, an answer about them would be wrong.
+    fn known(&self) -> Result<Arc<Snapshot>, Answer> {
+        match self.ready.load(Ordering::Acquire) {
+            true => Ok(self.snapshot.load_full()),
+            false => Err(Answer::unavailable("not ready: the domains are being set up")),
         }
     }
 
-    fn judgement(&self, name: &str) -> Response<Pieces> {
-        if !self.ready.load(Ordering::Acquire) {
-            return response(StatusCode::SERVICE_UNAVAILABLE, JSON, [Bytes::from_static(NOT_READY)]);
-        }
-        let answer = api::judgement(name, &self.snapshot.load());
-        response(answer.status, JSON, [answer.body.into()])
+    const fn links(&self) -> &Links {
+        self.mount.links()
     }
 
-    async fn changes(&self, about: About<'_>, query: &str) -> Response<Pieces> {
-        if !self.ready.load(Ordering::Acquire) {
-            return response(StatusCode::SERVICE_UNAVAILABLE, JSON, [Bytes::from_static(NOT_READY)]);
-        }
-        let answer = about.answer(query, &self.snapshot.load_full(), self.store.as_ref()).await;
-        response(answer.status, JSON, [answer.body.into()])
+    const fn store(&self) -> Option<&SharedStore> {
+        self.store.as_ref()
     }
 
-    async fn reports(&self, name: &str, query: &str) -> Response<Pieces> {
-        if !self.ready.load(Ordering::Acquire) {
-            return response(StatusCode::SERVICE_UNAVAILABLE, JSON, [Bytes::from_static(NOT_READY)]);
-        }
-        let answer = reports::answer(name, query, &self.snapshot.load_full(), self.store.as_ref()).await;
-        response(answer.status, JSON, [answer.body.into()])
+    async fn domain_page(&self, name: &str) -> Response<Pieces> {
+        let Ok(snapshot) = self.known() else {
+            return plain(StatusCode::SERVICE_UNAVAILABLE, "Not ready: the domains are being set up.\n");
+        };
+        let site = Site { links: self.links(), metrics_path: &self.metrics_path.0, prompting: false };
+        let (status, page) = domain::answer(name, &snapshot, self.store(), site).await;
+        let mut response = html(page.into_string());
+        *response.status_mut() = status;
+        response
     }
 
     async fn metrics(self: Arc<Self>) -> Response<Pieces> {
@@ -186,47 +222,14 @@ impl App {
             }
         }
     }
-
-    async fn reload<B>(&self, request: &Request<B>) -> Response<Pieces> {
-        // A page of another site can make a browser send this; browsers say so.
-        let site = request.headers().get("sec-fetch-site");
-        if site.is_some_and(|site| site != "same-origin" && site != "none") {
-            return plain(StatusCode::FORBIDDEN, "Not from another site.\n");
-        }
-        match (self.reload)().await {
-            Ok(()) => plain(StatusCode::OK, "The configuration was loaded.\n"),
-            Err(errors) => {
-                let text = format!("The configuration was refused; the one before stays in force.\n\n{errors}\n");
-                response(StatusCode::INTERNAL_SERVER_ERROR, TEXT, [text.into()])
-            }
-        }
-    }
 }
 
-pub(super) fn not_allowed(methods: &'static str) -> Response<Pieces> {
-    let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "This method is not for this path.\n");
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
-    response
-}
-
-pub(super) fn plain(status: StatusCode, text: &'static str) -> Response<Pieces> {
-    response(status, TEXT, [Bytes::from_static(text.as_bytes())])
-}
-
-fn html(text: String) -> Response<Pieces> {
-    let mut response = response(StatusCode::OK, HTML, [text.into()]);
-    response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(landing::POLICY));
-    response
-}
-
-fn response(status: StatusCode, media_type: &'static str, pieces: impl IntoIterator<Item = Bytes>) -> Response<Pieces> {
-    let mut response = Response::new(Pieces::new(pieces));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+/// Work over all domains takes milliseconds where there are many: not for a thread on which probes run.
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Answer> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        tracing::error!(%error, "an answer could not be made");
+        Answer::error(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be made; the log says why")
+    })
 }
 
 impl std::fmt::Debug for App {

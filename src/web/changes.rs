@@ -5,7 +5,10 @@
 
 use http::StatusCode;
 
-use super::api::{self, Answer, PATIENCE};
+use super::{
+    api::{self, Answer, PATIENCE},
+    parameters::{self, Kind, PLACE, Parameter},
+};
 use crate::{
     monitor::{SharedStore, Snapshot},
     present::changes::page_json,
@@ -17,6 +20,17 @@ const LIMIT: usize = 100;
 /// … and at most: about half a megabyte.
 const LIMIT_MOST: usize = 1000;
 
+/// The parameters of both paths.
+pub(super) const PARAMETERS: &[Parameter] = &[
+    Parameter { name: "since", says: "Only what was seen then or later", kind: Kind::Time },
+    Parameter {
+        name: "limit",
+        says: "How many changes at most",
+        kind: Kind::Number { most: LIMIT_MOST, default: LIMIT },
+    },
+    Parameter { name: "after", says: "Only what follows", kind: Kind::Place },
+];
+
 /// What the questions of these paths are about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum About<'a> {
@@ -27,20 +41,12 @@ pub(super) enum About<'a> {
 }
 
 impl About<'_> {
-    /// What a path asks about; nothing where it is no path of changes.
-    pub(super) fn of(path: &str) -> Option<About<'_>> {
-        match path.strip_prefix("/api/v1/")? {
-            "changes" => Some(About::All),
-            _ => api::domain_of(path, "changes").map(About::Domain),
-        }
-    }
-
     /// Answers the question with the parameters of the query.
     ///
     /// 400: a parameter is wrong. 404: the domain is not configured. 410: the cursor is of a log that is gone. 503: the store is not
     /// there, or cannot be read.
     pub(super) async fn answer(self, query: &str, snapshot: &Snapshot, store: Option<&SharedStore>) -> Answer {
-        let mut wanted = match parameters(query) {
+        let mut wanted = match wanted(query) {
             Ok(wanted) => wanted,
             Err(wrong) => return Answer::error(StatusCode::BAD_REQUEST, &wrong),
         };
@@ -75,15 +81,15 @@ impl About<'_> {
 }
 
 /// Reads the parameters; what is wrong, and what was expected, for the one who asked.
-fn parameters(query: &str) -> Result<PageWanted, String> {
+fn wanted(query: &str) -> Result<PageWanted, String> {
     let mut wanted = PageWanted { most: LIMIT, ..PageWanted::default() };
-    api::parameters(query, &["since", "limit", "after"], |name, text| {
+    parameters::read(query, &[PARAMETERS], |name, text| {
         match name {
-            "since" => wanted.since = Some(api::time(text)?),
-            "limit" => wanted.most = api::number(text, LIMIT_MOST)?,
+            "since" => wanted.since = Some(parameters::time(text)?),
+            "limit" => wanted.most = parameters::number(text, LIMIT_MOST)?,
             _ => {
                 let cursor = text.parse::<Cursor>();
-                wanted.after = Some(cursor.map_err(|_| "the \"next\" of an answer before".to_owned())?);
+                wanted.after = Some(cursor.map_err(|_| PLACE.to_owned())?);
             }
         }
         Ok(())
@@ -95,22 +101,12 @@ fn parameters(query: &str) -> Result<PageWanted, String> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{super::api::TIME, *};
+    use super::{super::parameters::TIME, *};
     use crate::terms::Timestamp;
 
     #[test]
-    fn paths() {
-        assert_eq!(About::of("/api/v1/changes"), Some(About::All));
-        assert_eq!(About::of("/api/v1/domains/example.com/changes"), Some(About::Domain("example.com")));
-        for other in ["/api/v1/changes/", "/api/v1/domains//changes", "/api/v1/domains/a/b/changes", "/api/v2/changes"]
-        {
-            assert_eq!(About::of(other), None, "{other}");
-        }
-    }
-
-    #[test]
     fn parameters_are_read_or_refused_with_what_was_expected() {
-        let read = |query: &str| parameters(query).unwrap();
+        let read = |query: &str| wanted(query).unwrap();
         let none = PageWanted { most: 100, ..PageWanted::default() };
         assert_eq!(read(""), none);
         let since = Some(Timestamp::from_unix_seconds(1_790_000_000));
@@ -135,7 +131,7 @@ mod tests {
             ("since=%zz", "hexadecimal"),
             ("since=%ff", "UTF-8"),
         ] {
-            let wrong = parameters(query).unwrap_err();
+            let wrong = wanted(query).unwrap_err();
             assert!(wrong.contains(expected), "{query}: {wrong}");
         }
     }
@@ -143,7 +139,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_query_is_an_answer(query: String) {
-            let _ = parameters(&query);
+            let _ = wanted(&query);
         }
     }
 }

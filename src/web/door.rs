@@ -20,8 +20,8 @@ use tokio::{
 };
 
 use super::{
-    app::{not_allowed, plain},
     body::Pieces,
+    response::{not_allowed, plain},
 };
 use crate::{
     facts::Transport,
@@ -112,7 +112,7 @@ impl ReportDoor {
         B::Error: Display,
     {
         if *request.method() != Method::POST {
-            return closing(not_allowed("POST"), &request);
+            return closing(not_allowed("POST", "Reports are sent here by POST.\n".to_owned()), &request);
         }
         if let Err(wait) = self.intake.admit(peer) {
             self.intake.count_refused(RefusalReason::RateLimited);

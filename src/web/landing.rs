@@ -2,29 +2,16 @@
 
 use std::fmt::Write as _;
 
-use crate::{monitor::Snapshot, verdict::State};
+use super::{
+    Links,
+    selection::{Rows, Selection, ShownState},
+};
+use crate::{monitor::Snapshot, present::row::Row, verdict::State};
 
-/// What a browser may do with the page: show it.
-pub(super) const POLICY: &str = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
-/// The page.
-pub(super) fn page(snapshot: &Snapshot, metrics_path: &str) -> String {
-    let mut rows: Vec<Row<'_>> = snapshot
-        .domains
-        .values()
-        .map(|state| {
-            let seen = state.assessment.as_deref();
-            let worst = seen.and_then(|seen| seen.active().next());
-            Row {
-                domain: state.domain.as_str(),
-                delivery: seen.map(|seen| seen.delivery),
-                finding: worst.map(|finding| (finding.severity.as_str(), finding.code.as_str())),
-            }
-        })
-        .collect();
-    // Worst first; what was not probed yet stands at the end.
-    rows.sort_by_key(|row| (row.delivery.map_or(usize::MAX, State::rank), row.domain));
-
+/// The page. A selection that cannot be read is none.
+pub(super) fn page(snapshot: &Snapshot, links: &Links, metrics_path: &str, query: &str) -> String {
+    let selection = Selection::parse(query).unwrap_or_default();
+    let Rows { rows, total, by_state, .. } = selection.rows(snapshot);
     let version = env!("CARGO_PKG_VERSION");
     let mut html = String::with_capacity(HEAD_BYTES + rows.len() * ROW_BYTES);
     let _ = write!(
@@ -34,19 +21,22 @@ pub(super) fn page(snapshot: &Snapshot, metrics_path: &str) -> String {
          <meta name=\"color-scheme\" content=\"light dark\"><title>smtptls-exporter</title></head>\n<body>\n\
          <h1>smtptls-exporter {version}</h1>\n\
          <p>Watches the transport security of e-mail: MTA-STS, STARTTLS, TLSRPT.</p>\n\
-         <ul>\n<li><a href=\"{}\">Metrics</a></li>\n<li><a href=\"/-/healthy\">Health</a></li>\n\
-         <li><a href=\"/-/ready\">Readiness</a></li>\n</ul>\n\
-         <table>\n<caption>{} domains</caption>\n\
+         <ul>\n<li><a href=\"{}\">Metrics</a></li>\n<li><a href=\"{}\">Health</a></li>\n\
+         <li><a href=\"{}\">Readiness</a></li>\n</ul>\n\
+         <p>{}</p>\n<table>\n<caption>{} of {total} domains</caption>\n\
          <thead><tr><th scope=\"col\">Domain</th><th scope=\"col\">Delivery</th><th scope=\"col\">Worst finding</th></tr></thead>\n\
          <tbody>\n",
-        Escaped(metrics_path),
+        Escaped(&links.to(metrics_path)),
+        links.to("/-/healthy"),
+        links.to("/-/ready"),
+        states(&selection, &by_state, links),
         rows.len()
     );
-    for row in rows {
+    for row in rows.into_iter().map(|state| Row::of(state)) {
         let delivery = row.delivery.map_or("not probed yet", State::as_str);
-        let _ = write!(html, "<tr><td>{}</td><td>{delivery}</td><td>", Escaped(row.domain));
-        if let Some((severity, code)) = row.finding {
-            let _ = write!(html, "{severity}: {code}");
+        let _ = write!(html, "<tr><td>{}</td><td>{delivery}</td><td>", Escaped(row.domain.as_str()));
+        if let Some(finding) = row.worst {
+            let _ = write!(html, "{}: {}", finding.severity, finding.code);
         }
         html.push_str("</td></tr>\n");
     }
@@ -57,10 +47,15 @@ pub(super) fn page(snapshot: &Snapshot, metrics_path: &str) -> String {
 const HEAD_BYTES: usize = 1024;
 const ROW_BYTES: usize = 128;
 
-struct Row<'a> {
-    domain: &'a str,
-    delivery: Option<State>,
-    finding: Option<(&'static str, &'static str)>,
+/// How many domains are in each state, as links to them.
+fn states(selection: &Selection, by_state: &[(ShownState, usize)], links: &Links) -> String {
+    let mut all = String::new();
+    for (state, count) in by_state.iter().filter(|(_, count)| *count > 0) {
+        let query = Selection { state: Some(*state), ..selection.clone() }.query();
+        let word = state.state().map_or("not probed yet", State::as_str);
+        let _ = write!(all, "<a href=\"{}\">{word} {count}</a> ", Escaped(&links.to(&format!("/{query}"))));
+    }
+    all
 }
 
 /// Text that HTML shows as it is, inside quotes too.
@@ -89,19 +84,28 @@ mod tests {
 
     #[test]
     fn the_worst_comes_first_and_each_domain_once() {
-        let html = page(&fixture::snapshot(), "/metrics");
+        let html = page(&fixture::snapshot(), &Links::default(), "/metrics", "");
         let at = |text: &str| html.find(text).unwrap_or_else(|| panic!("{text} is missing in {html}"));
         let dark = at("<tr><td>dark.example</td><td>unknown</td><td></td></tr>");
         let broken = at("<tr><td>broken.example</td><td>unprotected</td><td>error: sts-record-invalid</td></tr>");
         let healthy = at("<tr><td>example.com</td><td>protected</td><td>info: policy-mx-unused</td></tr>");
         let new = at("<tr><td>new.example</td><td>not probed yet</td><td></td></tr>");
         assert!(dark < broken && broken < healthy && healthy < new);
-        assert!(html.contains("6 domains") && html.contains("href=\"/metrics\""));
+        assert!(html.contains("6 of 6 domains") && html.contains("href=\"/metrics\""));
+    }
+
+    #[test]
+    fn a_query_selects() {
+        let html = page(&fixture::snapshot(), &Links::default(), "/metrics", "state=unprotected");
+        assert!(html.contains("broken.example") && !html.contains("dark.example"), "{html}");
+        assert!(html.contains("<a href=\"/?state=unknown\">unknown 1</a>"), "{html}");
+        let all = page(&fixture::snapshot(), &Links::default(), "/metrics", "state=nonsense");
+        assert!(all.contains("6 of 6 domains"));
     }
 
     #[test]
     fn hostile_text_stays_text() {
-        let html = page(&Snapshot::default(), "/\"><script>'&");
+        let html = page(&Snapshot::default(), &Links::default(), "/\"><script>'&", "");
         assert!(html.contains("href=\"/&quot;&gt;&lt;script&gt;&#39;&amp;\""), "{html}");
     }
 }

@@ -4,18 +4,29 @@ mod api;
 mod app;
 mod body;
 mod changes;
+mod domains;
 mod door;
+mod findings;
 mod landing;
+mod links;
 mod listen;
 mod own_listener;
+mod pages;
+mod parameters;
+mod reload;
 mod reports;
+mod response;
+mod route;
+mod selection;
 mod server;
 
 #[cfg(test)]
 mod tests;
 
-pub use app::{App, MetricsPath, MetricsPathError, Reload};
+pub use app::{App, MetricsPath, MetricsPathError};
 pub use door::ReportDoor;
+pub use links::{ExternalUrl, ExternalUrlError, Links, Mount, RoutePrefix, RoutePrefixError};
 pub use listen::{BindError, DEFAULT_PORT, ListenAddress, ListenAddressError, bind};
 pub use own_listener::{EntranceError, Prepared, ReportEntrance};
+pub use reload::Reload;
 pub use server::{Limits, serve};

@@ -5,7 +5,11 @@
 
 use http::StatusCode;
 
-use super::api::{self, Answer, PATIENCE};
+use super::{
+    api::{self, Answer, PATIENCE},
+    parameters::{self, Kind, PLACE, Parameter},
+    route::Asked,
+};
 use crate::{
     monitor::{SharedStore, Snapshot},
     net::now,
@@ -24,6 +28,23 @@ const DAYS: usize = 30;
 /// … and at most: a quarter, some ten thousand numbers of a domain with many reporters.
 const DAYS_MOST: usize = 92;
 
+/// The parameters.
+pub(super) const PARAMETERS: &[Parameter] = &[
+    Parameter {
+        name: "limit",
+        says: "How many reports at most",
+        kind: Kind::Number { most: LIMIT_MOST, default: LIMIT },
+    },
+    Parameter { name: "before", says: "Only older ones", kind: Kind::Place },
+    Parameter { name: "since", says: "Only reports whose time begins then or later", kind: Kind::Time },
+    Parameter { name: "failing", says: "Only reports with failed sessions", kind: Kind::Flag },
+    Parameter {
+        name: "days",
+        says: "Over how many days the sums run, today the last; the other parameters do not change them",
+        kind: Kind::Number { most: DAYS_MOST, default: DAYS },
+    },
+];
+
 const DAY_SECONDS: i64 = 86_400;
 
 /// What a question asks for.
@@ -36,12 +57,12 @@ struct Wanted {
 /// Answers the question about the domain of a name in the path.
 ///
 /// 400: a parameter is wrong. 404: the domain is not configured. 503: the store is not there, or cannot be read.
-pub(super) async fn answer(name: &str, query: &str, snapshot: &Snapshot, store: Option<&SharedStore>) -> Answer {
-    let state = match api::domain(name, snapshot) {
+pub(super) async fn answer(asked: Asked<'_>, snapshot: &Snapshot, store: Option<&SharedStore>) -> Answer {
+    let state = match api::domain(asked.name, snapshot) {
         Ok(state) => state,
         Err(unknown) => return unknown,
     };
-    let wanted = match parameters(query, &state.domain) {
+    let wanted = match wanted(asked.query, &state.domain) {
         Ok(wanted) => wanted,
         Err(wrong) => return Answer::error(StatusCode::BAD_REQUEST, &wrong),
     };
@@ -84,19 +105,19 @@ async fn listing(
 }
 
 /// Reads the parameters; what is wrong, and what was expected, for the one who asked.
-fn parameters(query: &str, domain: &PolicyDomain) -> Result<Wanted, String> {
+fn wanted(query: &str, domain: &PolicyDomain) -> Result<Wanted, String> {
     let mut reports = ReportsWanted { domain: domain.clone(), since: None, failing: false, before: None, most: LIMIT };
     let mut days = DAYS;
-    api::parameters(query, &["limit", "before", "since", "failing", "days"], |name, text| {
+    parameters::read(query, &[PARAMETERS], |name, text| {
         match name {
-            "limit" => reports.most = api::number(text, LIMIT_MOST)?,
+            "limit" => reports.most = parameters::number(text, LIMIT_MOST)?,
             "before" => {
                 let id = text.parse().ok().filter(|id| *id > 0);
-                reports.before = Some(id.ok_or("the \"next\" of an answer before")?);
+                reports.before = Some(id.ok_or(PLACE)?);
             }
-            "since" => reports.since = Some(api::time(text)?),
+            "since" => reports.since = Some(parameters::time(text)?),
             "failing" => reports.failing = text.parse().map_err(|_| "true or false")?,
-            _ => days = api::number(text, DAYS_MOST)?,
+            _ => days = parameters::number(text, DAYS_MOST)?,
         }
         Ok(())
     })?;
@@ -107,7 +128,7 @@ fn parameters(query: &str, domain: &PolicyDomain) -> Result<Wanted, String> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{super::api::TIME, *};
+    use super::{super::parameters::TIME, *};
     use crate::terms::Timestamp;
 
     fn domain() -> PolicyDomain {
@@ -116,7 +137,7 @@ mod tests {
 
     #[test]
     fn parameters_are_read_or_refused_with_what_was_expected() {
-        let read = |query: &str| parameters(query, &domain()).unwrap();
+        let read = |query: &str| wanted(query, &domain()).unwrap();
         let reports = ReportsWanted { domain: domain(), since: None, failing: false, before: None, most: 20 };
         assert_eq!(read(""), Wanted { reports: reports.clone(), days: 30 });
         let since = Some(Timestamp::from_unix_seconds(1_790_000_000));
@@ -136,7 +157,7 @@ mod tests {
             ("failing=true&failing=true", "twice"),
             ("after=7", "expected limit, before, since, failing, days"),
         ] {
-            let wrong = parameters(query, &domain()).unwrap_err();
+            let wrong = wanted(query, &domain()).unwrap_err();
             assert!(wrong.contains(expected), "{query}: {wrong}");
         }
     }
@@ -144,7 +165,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_query_is_an_answer(query: String) {
-            let _ = parameters(&query, &domain());
+            let _ = wanted(&query, &domain());
         }
     }
 }

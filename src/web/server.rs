@@ -13,7 +13,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{App, ReportDoor, app::plain, body::Pieces, door::Listener, own_listener::CertificateCell};
+use super::{App, ReportDoor, body::Pieces, door::Listener, own_listener::CertificateCell, response::plain};
 
 /// Bytes of a request's line and header together; 431 beyond. Scrapes need a few hundred, browsers with cookies more.
 const MAX_HEADER_BYTES: usize = 16 << 10;

@@ -20,7 +20,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{App, Limits, MetricsPath, Reload, bind, serve};
+use super::{App, Limits, MetricsPath, Mount, Reload, bind, serve};
 use crate::{
     metrics::{Exposition, Level, fixture},
     monitor::{Snapshot, Telemetry},
@@ -34,8 +34,13 @@ struct Server {
 }
 
 fn start(reload: Reload, limits: Limits) -> Server {
+    start_at(Mount::default(), reload, limits)
+}
+
+fn start_at(mount: Mount, reload: Reload, limits: Limits) -> Server {
     let telemetry = Telemetry::new().unwrap();
-    let app = Arc::new(App::new(Exposition::new(Level::Normal), telemetry, MetricsPath::default(), reload));
+    let app = App::new(Exposition::new(Level::Normal), telemetry, MetricsPath::default(), reload);
+    let app = Arc::new(app.with_mount(mount));
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
@@ -124,6 +129,30 @@ async fn what_is_not_there_and_what_is_not_meant() {
 }
 
 #[tokio::test]
+async fn below_a_prefix_lies_everything() {
+    let mount = Mount::new(Some("https://monitor.example/mail".parse().unwrap()), Some("/inside".parse().unwrap()));
+    let server = start_at(mount, no_reload(), Limits::default());
+    assert_eq!(ask(&server, "GET", "/inside/api/v1/domains/example.com").await.0, 503, "not ready");
+    server.app.publish(Arc::new(fixture::snapshot()));
+    for path in
+        ["/inside/metrics", "/inside/", "/inside/-/healthy", "/inside/-/ready", "/inside/api/v1/domains/example.com"]
+    {
+        assert_eq!(ask(&server, "GET", path).await.0, 200, "{path}");
+    }
+    for path in ["/metrics", "/-/healthy", "/insider/metrics", "/mail/metrics", "/api/v1/domains/example.com"] {
+        assert_eq!(ask(&server, "GET", path).await.0, 404, "{path}");
+    }
+    for path in ["/", "/inside"] {
+        let (status, head, _) = ask(&server, "GET", path).await;
+        assert_eq!(status, 302, "{path}");
+        assert!(head.contains("location: /inside/\r\n"), "{head}");
+    }
+    assert_eq!(ask(&server, "POST", "/inside/-/reload").await.0, 200);
+    let (_, _, page) = ask(&server, "GET", "/inside/").await;
+    assert!(page.contains("href=\"/mail/metrics\"") && !page.contains("/inside"), "as browsers find it: {page}");
+}
+
+#[tokio::test]
 async fn ready_from_the_first_snapshot_on() {
     let server = start(no_reload(), Limits::default());
     assert_eq!(ask(&server, "GET", "/-/healthy").await.0, 200);
@@ -159,6 +188,8 @@ async fn reload_answers_with_what_came_of_it() {
     assert_eq!(status, 500);
     assert!(body.contains("line 3: no such key \"intervall\"") && head.contains("text/plain"), "{head} {body}");
     let foreign = b"POST /-/reload HTTP/1.1\r\nHost: x\r\nSec-Fetch-Site: cross-site\r\nConnection: close\r\n\r\n";
+    assert!(raw(&server, foreign).await.starts_with("HTTP/1.1 403 "));
+    let foreign = b"POST /-/reload HTTP/1.1\r\nHost: x\r\nOrigin: http://y\r\nConnection: close\r\n\r\n";
     assert!(raw(&server, foreign).await.starts_with("HTTP/1.1 403 "));
     assert_eq!(ask(&server, "GET", "/-/reload").await.0, 405);
     assert_eq!(calls.load(Ordering::SeqCst), 2, "only what is allowed calls it");

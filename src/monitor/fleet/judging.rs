@@ -65,7 +65,7 @@ impl Fleet {
             severities: &self.settings.severities,
             accept: &self.settings.accept,
             own_mx: &self.settings.own_mx,
-            once: false,
+            once: self.once,
             interval: self.settings.interval(&entry.settings),
             mx_interval: self.settings.probe.mx_interval,
             planned_mx: &entry.settings.planned_mx,
@@ -91,11 +91,11 @@ impl Fleet {
         let enforces = |assessment: &&&Arc<Assessment>| {
             assessment.policy.in_force.as_ref().is_some_and(|policy| policy.mode == Mode::Enforce)
         };
-        let dane = HostDane::new(host.observation.as_ref(), Some(&host.history), false);
+        let dane = HostDane::new(host.observation.as_ref(), Some(&host.history), self.once);
         let context = PathContext {
             dane: &dane,
             vantage: &self.vantage,
-            once: false,
+            once: self.once,
             mx_interval: self.settings.probe.mx_interval,
         };
         let surveys = host.surveys();

@@ -19,6 +19,8 @@ pub(super) type Entry<T> = Arc<OnceCell<Known<T>>>;
 #[derive(Debug)]
 pub(super) struct Known<T> {
     pub(super) value: T,
+    /// When it was got.
+    pub(super) got: Instant,
     pub(super) until: Instant,
 }
 
@@ -46,15 +48,20 @@ impl<T> Cache<T> {
 
     /// The entry of a name: one that may still be used, one that is being filled, or a new empty one.
     pub(super) fn entry(&self, name: &str, now: Instant) -> Entry<T> {
+        self.entry_since(name, now, None)
+    }
+
+    /// The same; what was got before `since` may not be used.
+    pub(super) fn entry_since(&self, name: &str, now: Instant, since: Option<Instant>) -> Entry<T> {
         let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
         let Generations { young, old } = &mut *generations;
         if let Some(entry) = young.get_mut(name) {
-            if !is_usable(entry, now) {
+            if !is_usable(entry, now, since) {
                 *entry = Arc::default();
             }
             return Arc::clone(entry);
         }
-        let entry = old.remove(name).filter(|entry| is_usable(entry, now)).unwrap_or_default();
+        let entry = old.remove(name).filter(|entry| is_usable(entry, now, since)).unwrap_or_default();
         if young.len() >= self.generation_size {
             *old = mem::take(young);
         }
@@ -91,8 +98,8 @@ impl<T> Cache<T> {
     }
 }
 
-fn is_usable<T>(entry: &Entry<T>, now: Instant) -> bool {
-    entry.get().is_none_or(|known| now < known.until)
+fn is_usable<T>(entry: &Entry<T>, now: Instant, since: Option<Instant>) -> bool {
+    entry.get().is_none_or(|known| now < known.until && since.is_none_or(|since| known.got >= since))
 }
 
 #[cfg(test)]
@@ -102,7 +109,20 @@ mod tests {
     use super::*;
 
     fn fill(entry: &Entry<u8>, until: Instant) {
-        entry.set(Known { value: 1, until }).unwrap();
+        entry.set(Known { value: 1, got: Instant::now(), until }).unwrap();
+    }
+
+    #[test]
+    fn who_looks_anew_gets_no_answer_from_before() {
+        let (cache, now) = (Cache::new(8), Instant::now());
+        let until = now + Duration::from_secs(30);
+        fill(&cache.entry("a", now), until);
+        let later = Instant::now();
+        let anew = cache.entry_since("a", later, Some(later));
+        assert!(anew.get().is_none());
+        fill(&anew, until);
+        assert!(cache.entry_since("a", later, Some(later)).get().is_some(), "got since then");
+        assert!(Arc::ptr_eq(&cache.entry("a", later), &anew), "the others have it too");
     }
 
     #[test]

@@ -54,6 +54,8 @@ impl Families {
 #[derive(Clone, Debug)]
 pub struct Resolver {
     shared: Arc<Shared>,
+    /// Answers from before this are not used.
+    since: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -85,17 +87,24 @@ impl Resolver {
             tlsa: Cache::new(MAX_ENTRIES),
             cname: Cache::new(MAX_ENTRIES),
         };
-        Self { shared: Arc::new(shared) }
+        Self { shared: Arc::new(shared), since: None }
+    }
+
+    /// The same resolver for a look at what stands in the DNS now: answers that it has from before are not used. What it gets is
+    /// there for the others too. Servers behind it may have caches of their own.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), since: Some(Instant::now()) }
     }
 
     /// The TXT records of a name, each as its character-strings (RFC 1035 §3.3.14).
     pub async fn txt(&self, name: &str) -> Lookup<Vec<Octets>> {
-        self.shared.look_up(&self.shared.txt, TXT, name).await
+        self.look_up(&self.shared.txt, TXT, name).await
     }
 
     /// The MX records of a name, by preference and then by target.
     pub async fn mx(&self, name: &str) -> Lookup<MxRecord> {
-        let mut lookup = self.shared.look_up(&self.shared.mx, MX, name).await;
+        let mut lookup = self.look_up(&self.shared.mx, MX, name).await;
         if let LookupOutcome::Records { records, .. } = &mut lookup.outcome {
             records.sort();
         }
@@ -106,13 +115,13 @@ impl Resolver {
     pub async fn addresses(&self, name: &str, families: Families) -> AddressLookup {
         let ip4 = async {
             match families.ip4 {
-                true => Some(self.shared.look_up(&self.shared.ip4, A, name).await),
+                true => Some(self.look_up(&self.shared.ip4, A, name).await),
                 false => None,
             }
         };
         let ip6 = async {
             match families.ip6 {
-                true => Some(self.shared.look_up(&self.shared.ip6, AAAA, name).await),
+                true => Some(self.look_up(&self.shared.ip6, AAAA, name).await),
                 false => None,
             }
         };
@@ -122,7 +131,7 @@ impl Resolver {
 
     /// The TLSA records of a name, such as `_25._tcp.mx.example.com` (RFC 6698 §3).
     pub async fn tlsa(&self, name: &str) -> Lookup<TlsaRecord> {
-        self.shared.look_up(&self.shared.tlsa, TLSA, name).await
+        self.look_up(&self.shared.tlsa, TLSA, name).await
     }
 
     /// As [`Resolver::tlsa`], and asks anew where the last lookup failed.
@@ -134,7 +143,7 @@ impl Resolver {
     /// The CNAME record at a name itself, as the name that it leads to. It is not followed: so it tells whether the alias alone
     /// is secure (RFC 7672 §2.2.3).
     pub async fn cname(&self, name: &str) -> Lookup<String> {
-        self.shared.look_up(&self.shared.cname, CNAME, name).await
+        self.look_up(&self.shared.cname, CNAME, name).await
     }
 
     /// Whether the resolver works: some name was answered (NOERROR or NXDOMAIN) within the last second, or the root is now.
@@ -164,6 +173,22 @@ impl Resolver {
         self.shared.source.upstream.counters.read()
     }
 
+    async fn look_up<T: Clone>(&self, cache: &Cache<Lookup<T>>, kind: Kind<T>, name: &str) -> Lookup<T> {
+        let name = canonical(name);
+        let entry = cache.entry_since(&name, Instant::now(), self.since);
+        let mut asked = false;
+        let known = entry
+            .get_or_init(|| async {
+                asked = true;
+                self.shared.resolve(kind, &name).await
+            })
+            .await;
+        if !asked {
+            self.shared.source.upstream.counters.count_cache_hit();
+        }
+        known.value.clone()
+    }
+
     /// Forgets every answer, so that the next lookups see what stands in the DNS now.
     pub fn flush(&self) {
         self.shared.txt.clear();
@@ -178,22 +203,6 @@ impl Resolver {
 }
 
 impl Shared {
-    async fn look_up<T: Clone>(&self, cache: &Cache<Lookup<T>>, kind: Kind<T>, name: &str) -> Lookup<T> {
-        let name = canonical(name);
-        let entry = cache.entry(&name, Instant::now());
-        let mut asked = false;
-        let known = entry
-            .get_or_init(|| async {
-                asked = true;
-                self.resolve(kind, &name).await
-            })
-            .await;
-        if !asked {
-            self.source.upstream.counters.count_cache_hit();
-        }
-        known.value.clone()
-    }
-
     async fn resolve<T>(&self, kind: Kind<T>, name: &str) -> Known<Lookup<T>> {
         // The semaphore is never closed; without a permit the lookup would only be one too many.
         let _turn = self.turns.acquire().await;
@@ -238,7 +247,8 @@ impl Shared {
             extended_errors: resolution.extended_errors,
             asked: Asked::new(started.elapsed(), resolution.server),
         };
-        Known { value: lookup, until: Instant::now() + kept.min(self.max_cache) }
+        let got = Instant::now();
+        Known { value: lookup, got, until: got + kept.min(self.max_cache) }
     }
 
     /// Asks for a name, and again for where its aliases lead as long as the answers end in an alias.

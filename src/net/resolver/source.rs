@@ -61,7 +61,8 @@ impl Source {
                 }
                 Err(_) => FAILURE_KEPT,
             };
-            Known { value: answer.map(Arc::new), until: Instant::now() + kept }
+            let got = Instant::now();
+            Known { value: answer.map(Arc::new), got, until: got + kept }
         });
         known.await.value.clone()
     }

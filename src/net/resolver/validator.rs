@@ -149,7 +149,8 @@ impl Validator {
                 }
                 _ => false,
             };
-            Known { value: unsigned, until: Instant::now() + if unsigned { UNSIGNED_KEPT } else { SIGNED_KEPT } }
+            let got = Instant::now();
+            Known { value: unsigned, got, until: got + if unsigned { UNSIGNED_KEPT } else { SIGNED_KEPT } }
         });
         timeout_at(deadline, known).await.is_ok_and(|known| known.value)
     }

@@ -1,5 +1,6 @@
 //! What reports say, as JSON.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
@@ -7,9 +8,12 @@ use crate::{
     verdict::{Assessment, HeldVersion, OwnView, ReportedFailure, ReporterStanding, ReportsAssessment},
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Reported")]
 pub(in crate::present) struct ReportsView<'a> {
+    /// When the last report came.
     last_arrived_at: Option<Timestamp>,
+    /// The latest time that a report is about.
     last_end: Option<Timestamp>,
     /// The last UTC day of which reports are complete.
     complete_until: String,
@@ -21,14 +25,16 @@ pub(in crate::present) struct ReportsView<'a> {
     reporters: Vec<ReporterView<'a>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ReportedSessions")]
 struct SessionsView {
     policy_type: &'static str,
     sessions: u64,
     failed: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ReportedFailure")]
 struct FailureView<'a> {
     policy_type: &'static str,
     result_type: &'static str,
@@ -37,19 +43,26 @@ struct FailureView<'a> {
     reporters: &'a [String],
     first_day: String,
     last_day: String,
+    /// Whether this monitor sees it as well.
     own: OwnView,
+    /// The same in words.
     own_words: &'a str,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Reporter")]
 struct ReporterView<'a> {
     name: &'a str,
+    /// It proved itself.
     verified: bool,
     last_day: String,
     sessions: u64,
     failed: u64,
+    /// It reports on most days.
     regular: bool,
+    /// It did, and stopped.
     silent: bool,
+    /// Which version of the policy it applies.
     policy: HeldVersion,
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Digest, RejectedReport, ShownReport};
@@ -58,7 +59,8 @@ struct ReportView<'a> {
 }
 
 /// A policy of a report, here and in the answers of the server.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PolicyOfReport")]
 pub(super) struct PolicyView<'a> {
     #[serde(rename = "type")]
     policy_type: &'static str,
@@ -70,13 +72,15 @@ pub(super) struct PolicyView<'a> {
     failures: Vec<FailureView<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "FailureDetail")]
 struct FailureView<'a> {
     result_type: &'static str,
     sessions: u64,
     sending_ip: Option<IpAddr>,
     receiving_mx: Option<&'a str>,
     receiving_ip: Option<IpAddr>,
+    /// failure-reason-code and what stands beside it, as the reporter wrote it.
     reason: Option<&'a str>,
 }
 

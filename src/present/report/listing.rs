@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::json::PolicyView;
@@ -104,24 +105,34 @@ fn sums(totals: &[DayTotal]) -> BTreeMap<PolicyType, Sums<'_>> {
     kinds
 }
 
-#[derive(Serialize)]
-struct ListingView<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Reports")]
+pub(crate) struct ListingView<'a> {
     domain: &'a str,
+    /// A way for reports to come in is configured.
     receiving: bool,
+    /// Over whole days (UTC) by the begin of the reports. Kinds of policy are not to be added up: one session can stand under two.
     totals: TotalsView<'a>,
+    /// What follows from the reports of the last weeks; null until the domain was probed, and where nothing receives reports.
     assessment: Option<json::reports::ReportsView<'a>>,
+    /// The newest first.
     reports: Vec<StoredView<'a>>,
+    /// `before` for the next page; null on the last one.
     next: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ReportTotals")]
 struct TotalsView<'a> {
+    /// The first day.
     since: String,
+    /// The last day.
     until: String,
     policy_types: Vec<SumsView<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ReportSums")]
 struct SumsView<'a> {
     #[serde(rename = "type")]
     policy_type: &'static str,
@@ -129,30 +140,35 @@ struct SumsView<'a> {
     all: SessionsView,
     days: Vec<DayView>,
     reporters: Vec<ReporterView<'a>>,
+    /// By the details, which need not add up to failed_sessions; the 100 with the most sessions.
     failures: Vec<FailureSumsView<'a>>,
 }
 
-#[derive(Clone, Copy, Default, Serialize)]
+#[derive(Clone, Copy, Default, Serialize, JsonSchema)]
+#[schemars(rename = "SessionSums")]
 struct SessionsView {
     sessions: u64,
     failed_sessions: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DaySums")]
 struct DayView {
     day: String,
     #[serde(flatten)]
     sessions: SessionsView,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ReporterSums")]
 struct ReporterView<'a> {
     reporter: &'a str,
     #[serde(flatten)]
     sessions: SessionsView,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "FailureSums")]
 struct FailureSumsView<'a> {
     result_type: &'static str,
     receiving_mx: Option<&'a str>,
@@ -162,19 +178,25 @@ struct FailureSumsView<'a> {
     last_day: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Report")]
 struct StoredView<'a> {
     id: i64,
     arrived_at: Timestamp,
     begin: Option<Timestamp>,
     end: Option<Timestamp>,
+    /// What the report says of itself.
     organization: Option<&'a str>,
     contact: Option<&'a str>,
     report_id: Option<&'a str>,
+    /// The domain that proved itself, or `unverified`.
     reporter: &'a str,
+    /// dkim, header, none or failed.
     authentication: &'static str,
     transport: &'static str,
+    /// It came over 72 hours after its day, and is in no metric.
     late: bool,
+    /// How it departs from the standard; nothing of it is lost.
     quirks: Vec<&'static str>,
     policies: Vec<PolicyView<'a>>,
 }

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, fmt};
 
 use aws_lc_rs::digest::{SHA256, digest};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::MxPattern;
@@ -12,7 +13,7 @@ use crate::{
 };
 
 /// What senders do with a host that fails the policy (RFC 8461 §5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
     /// They do not deliver to it.

@@ -1,0 +1,166 @@
+//! The keeper and those who wait for a look: what they asked for is due at once, and each hears when all of it was looked at.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use tokio::{sync::watch, time::Instant};
+
+use super::{Keeper, Target};
+use crate::{
+    monitor::prompt::{Awaited, Order, Progress, PromptError, REST, Stage},
+    net::now,
+    terms::PolicyDomain,
+};
+
+/// A domain, and whether nothing that is known from before may be used.
+type Wish = (PolicyDomain, bool);
+
+/// Who waits for what.
+#[derive(Debug, Default)]
+pub(super) struct Prompts {
+    open: BTreeMap<Wish, Open>,
+    /// What was looked at shortly ago.
+    recent: HashMap<Target, Look>,
+}
+
+/// All who wait for the same.
+#[derive(Debug)]
+struct Open {
+    asked: Instant,
+    /// What was looked at since, and whether the look brought something.
+    looked: HashMap<Target, bool>,
+    /// Something was looked at that they have not heard of yet.
+    touched: bool,
+    progress: watch::Sender<Progress>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    began: Instant,
+    anew: bool,
+    brought: bool,
+}
+
+impl Look {
+    /// Whether it tells what somebody wants to know who asked at this moment.
+    fn counts(&self, target: &Target, asked: Instant, anew: bool) -> bool {
+        // To an address every look is a new connection.
+        let fits = !anew || self.anew || matches!(target, Target::Address(..));
+        fits && self.began + REST >= asked
+    }
+}
+
+impl Prompts {
+    /// Those who do not wait any more are forgotten, and looks that no longer count.
+    fn sweep(&mut self) {
+        self.open.retain(|_, open| open.progress.receiver_count() > 0);
+        let time = Instant::now();
+        self.recent.retain(|_, look| time.saturating_duration_since(look.began) < REST);
+    }
+
+    /// After this everybody is told anew.
+    pub(super) fn touch_all(&mut self) {
+        for open in self.open.values_mut() {
+            open.touched = true;
+        }
+    }
+
+    /// Whether the target was looked at for them, or so shortly ago that it is not asked again.
+    fn settle(&mut self, wish: &Wish, target: &Target) -> bool {
+        let Some(open) = self.open.get_mut(wish) else { return true };
+        if open.looked.contains_key(target) {
+            return true;
+        }
+        let look = self.recent.get(target).filter(|look| look.counts(target, open.asked, wish.1));
+        if let Some(look) = look {
+            open.looked.insert(target.clone(), look.brought);
+            open.touched = true;
+        }
+        look.is_some()
+    }
+}
+
+impl Keeper {
+    /// Somebody wants a domain to be looked at now.
+    pub(super) fn order(&mut self, Order { domain, anew, answer }: Order) {
+        self.prompts.sweep();
+        let wish = (domain, anew);
+        let Some(targets) = self.fleet.targets(&wish.0) else {
+            // Whoever asked may have gone.
+            let _ = answer.send(Err(PromptError::NotConfigured));
+            return;
+        };
+        if let Some(open) = self.prompts.open.get(&wish) {
+            let _ = answer.send(Ok(open.progress.subscribe()));
+            return;
+        }
+        let missing = targets.iter().filter_map(Awaited::of).collect();
+        let first = Progress { stage: Stage::Looking, snapshot: Arc::clone(&self.publisher.borrow()), missing };
+        let (progress, heard) = watch::channel(first);
+        let open = Open { asked: Instant::now(), looked: HashMap::new(), touched: true, progress };
+        self.prompts.open.insert(wish.clone(), open);
+        self.demand(&wish);
+        // What was looked at and is not published yet is told with the publication.
+        if self.publish_at.is_none() {
+            self.answer_prompts();
+        }
+        let _ = answer.send(Ok(heard));
+    }
+
+    /// A look ended: those who wait for it wait for the rest, and for what it showed to be there as well.
+    pub(super) fn note_look(&mut self, target: Target, began: Instant, anew: bool, brought: bool) {
+        let concerned = |(domain, _): &&Wish| self.fleet.concerns(domain, &target);
+        let concerned: Vec<Wish> = self.prompts.open.keys().filter(concerned).cloned().collect();
+        self.prompts.recent.insert(target, Look { began, anew, brought });
+        for wish in concerned {
+            self.demand(&wish);
+        }
+    }
+
+    /// Makes all due that has to be looked at for them. What is under way is left: it counts where it begins after they asked, and
+    /// else is due again when it ends.
+    fn demand(&mut self, wish: &Wish) {
+        let time = Instant::now();
+        for target in self.fleet.targets(&wish.0).unwrap_or_default() {
+            if self.prompts.settle(wish, &target) || !self.schedule.no_later_than(&target, time) {
+                continue;
+            }
+            if let Target::Domain(domain) = &target {
+                self.fleet.set_due(domain, now());
+            }
+        }
+    }
+
+    /// Whether somebody waits for a look at the target who wants nothing from before.
+    pub(super) fn is_wanted_anew(&self, target: &Target) -> bool {
+        let wants = |((domain, anew), open): (&Wish, &Open)| {
+            *anew && !open.looked.contains_key(target) && self.fleet.concerns(domain, target)
+        };
+        self.prompts.open.iter().any(wants)
+    }
+
+    /// After a publication: tells everybody what is there by now.
+    pub(super) fn answer_prompts(&mut self) {
+        self.prompts.sweep();
+        let snapshot = Arc::clone(&self.publisher.borrow());
+        let fleet = &self.fleet;
+        self.prompts.open.retain(|(domain, _), open| {
+            if !std::mem::take(&mut open.touched) {
+                return true;
+            }
+            let Some(targets) = fleet.targets(domain) else {
+                let gone = Progress { stage: Stage::Gone, snapshot: Arc::clone(&snapshot), missing: Vec::new() };
+                open.progress.send_replace(gone);
+                return false;
+            };
+            let over = targets.iter().all(|target| open.looked.contains_key(target));
+            let seen = |target: &&Target| open.looked.get(*target).copied().unwrap_or(false);
+            let missing = targets.iter().filter(|target| !seen(target)).filter_map(Awaited::of).collect();
+            let stage = if over { Stage::Over } else { Stage::Looking };
+            open.progress.send_replace(Progress { stage, snapshot: Arc::clone(&snapshot), missing });
+            !over
+        });
+    }
+}

@@ -1,0 +1,123 @@
+//! New settings for a running monitor.
+
+use std::sync::Arc;
+
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
+
+use super::{Keeper, Target, Wanted, first_delay};
+use crate::{
+    config::{Change, Settings},
+    monitor::{Edges, EdgesError, Kept, SharedStore, Snapshot, prompt::InForce},
+    net::now,
+    terms::PolicyDomain,
+};
+
+/// Hands new settings to a running monitor.
+#[derive(Clone, Debug)]
+pub struct Reconfigurer {
+    pub(super) commands: mpsc::Sender<Reconfigure>,
+    pub(super) snapshots: watch::Receiver<Arc<Snapshot>>,
+    pub(super) store: Option<SharedStore>,
+}
+
+#[derive(Debug)]
+pub(super) struct Reconfigure {
+    settings: Arc<Settings>,
+    edges: Edges,
+    /// What was kept of the domains that are new.
+    kept: Kept,
+    done: oneshot::Sender<Change>,
+}
+
+/// Why new settings are not in force.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReconfigureError {
+    /// The edges cannot be set up with them.
+    #[error(transparent)]
+    Edges(#[from] EdgesError),
+    /// The monitor is stopping.
+    #[error("the monitor is stopping")]
+    Stopping,
+}
+
+impl Reconfigurer {
+    /// Puts new settings in force: running probes go on, and domains that stay keep what is known of them and their due time.
+    ///
+    /// # Errors
+    /// [`ReconfigureError`]; the settings before then stay in force.
+    pub async fn apply(&self, settings: Arc<Settings>) -> Result<Change, ReconfigureError> {
+        // The files behind the settings (roots, resolv.conf) may have changed with none of them changed: the edges are always
+        // set up anew. Here, because that may wait for a resolver, and the keeper must not.
+        let edges = Edges::open(&settings).await?;
+        let kept = self.kept(&settings).await;
+        let (done, outcome) = oneshot::channel();
+        self.commands
+            .send(Reconfigure { settings, edges, kept, done })
+            .await
+            .map_err(|_| ReconfigureError::Stopping)?;
+        outcome.await.map_err(|_| ReconfigureError::Stopping)
+    }
+
+    /// What was kept of the domains that are new. Without it they begin anew.
+    async fn kept(&self, settings: &Settings) -> Kept {
+        let Some(store) = self.store.as_ref().and_then(|shared| shared.borrow().clone()) else {
+            return Kept::default();
+        };
+        let snapshot = Arc::clone(&self.snapshots.borrow());
+        let added = settings.domains.iter().filter(|one| !snapshot.domains.contains_key(&one.domain));
+        let added: Vec<PolicyDomain> = added.map(|one| one.domain.clone()).collect();
+        Kept::load(store.as_ref(), &added).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "what was kept of the new domains cannot be read; they begin anew");
+            Kept::default()
+        })
+    }
+}
+
+impl Keeper {
+    pub(super) fn reconfigure(&mut self, Reconfigure { settings, mut edges, kept, done }: Reconfigure) {
+        let change = Change::between(&self.settings, &settings);
+        edges.succeed(&self.edges, &settings);
+        self.edges = Arc::new(edges);
+        self.force.send_replace(InForce { settings: Arc::clone(&settings), edges: Arc::clone(&self.edges) });
+        let before = std::mem::replace(&mut self.settings, Arc::clone(&settings));
+        self.configure_intake(&before);
+        let wanted = self.fleet.configure(settings, self.edges.resolver.dnssec_sight());
+        self.watch_resolver();
+        self.tell_intervals();
+        let due = self.fleet.restore(kept.domains, kept.hosts);
+        self.fleet.restore_domain_reports(kept.reports.domains, now());
+        self.follow_configuration(wanted);
+        self.begin(due, now());
+        self.hurry();
+        self.prompts.touch_all();
+        self.publish();
+        // Whoever asked may have gone; the settings are in force all the same.
+        let _ = done.send(change);
+    }
+
+    /// New domains begin spread; those that stay keep their due time, or an earlier one where the interval became shorter.
+    fn follow_configuration(&mut self, wanted: Wanted) {
+        for target in wanted.never {
+            self.schedule.remove(&target);
+        }
+        let of = wanted.now.len();
+        for (place, target) in wanted.now.into_iter().enumerate() {
+            self.set(target, first_delay(place, of, self.settings.probe.interval));
+        }
+        let time = Instant::now();
+        for domain in &self.settings.domains {
+            let latest = time + self.settings.interval(domain);
+            self.schedule.no_later_than(&Target::Domain(domain.domain.clone()), latest);
+        }
+        let others: Vec<Target> =
+            self.schedule.keys().filter(|key| !matches!(key, Target::Domain(_))).cloned().collect();
+        for target in others {
+            let interval = self.interval(&target);
+            self.schedule.no_later_than(&target, time + interval);
+        }
+    }
+}

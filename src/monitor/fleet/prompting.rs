@@ -1,0 +1,48 @@
+//! What a look at one domain takes, for those who ask for one now.
+
+use std::sync::Arc;
+
+use super::{Fleet, Target};
+use crate::{config::Settings, facts::Vantage, terms::PolicyDomain};
+
+impl Fleet {
+    /// For one look at the domains of these settings: what is seen counts at once. What this side can see is known from a fleet
+    /// that looks for longer.
+    pub(in crate::monitor) fn for_one_look(settings: Arc<Settings>, vantage: Arc<Vantage>) -> Self {
+        let dnssec = vantage.dnssec;
+        Self { once: true, vantage, ..Self::new(settings, dnssec) }
+    }
+
+    /// Only the own lookups tell whether the resolver answers this look.
+    pub(super) fn look_once_around(&mut self) {
+        if self.vantage.resolver_failing != self.resolver_failing {
+            Arc::make_mut(&mut self.vantage).resolver_failing = self.resolver_failing;
+        }
+    }
+
+    /// All that has to be looked at for a domain, as far as it is known now: the domain, its mail hosts and the addresses that they
+    /// have in the DNS. Hosts and addresses beyond the caps, and those that opted out, are not among them. Nothing where the domain
+    /// is not configured.
+    pub(in crate::monitor) fn targets(&self, domain: &PolicyDomain) -> Option<Vec<Target>> {
+        let entry = self.domains.get(domain)?;
+        let mut targets = vec![Target::Domain(domain.clone())];
+        for name in &entry.hosts {
+            targets.push(Target::Host(name.clone()));
+            let Some(host) = self.hosts.get(name) else { continue };
+            let listed = host.addresses.iter().filter(|(_, address)| address.unlisted_since.is_none());
+            targets.extend(listed.map(|(address, _)| Target::Address(name.clone(), *address)));
+        }
+        Some(targets)
+    }
+
+    /// Whether a look at the target is part of one at the domain.
+    pub(in crate::monitor) fn concerns(&self, domain: &PolicyDomain, target: &Target) -> bool {
+        match target {
+            Target::Domain(one) => one == domain,
+            Target::Host(host) | Target::Address(host, _) => {
+                self.domains.get(domain).is_some_and(|entry| entry.hosts.contains(host))
+            }
+            Target::Survey(..) | Target::Canary(_) => false,
+        }
+    }
+}

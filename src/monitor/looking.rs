@@ -1,0 +1,145 @@
+//! One look at one target: what it needs to know, what it brings back, and what follows from it.
+
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+use futures_util::FutureExt;
+use tokio::time::Instant;
+
+use super::{
+    Edges, ProbeKind, Telemetry,
+    fleet::{Fleet, Target, Wanted},
+    probe,
+};
+use crate::{
+    facts::{
+        AddressObservation, ConnectFailure, DomainObservation, Handshake, HostObservation, PolicyHostObservation,
+        SmtpOutcome, TlsSurvey,
+    },
+    net::now,
+    terms::MxHost,
+    verdict::discovered_policy,
+};
+
+/// What a look brought back.
+pub(super) enum Seen {
+    Domain(Box<(DomainObservation, (Vec<MxHost>, usize))>),
+    /// With how many of the addresses are to be probed; nothing where the host opted out.
+    Host(Box<(HostObservation, Option<usize>)>),
+    Address(Box<AddressObservation>),
+    Survey(Box<TlsSurvey>),
+    Canary(MxHost, Vec<AddressObservation>),
+    /// The probe panicked.
+    Nothing,
+}
+
+/// What the fleet knows that a look needs.
+pub(super) enum Known {
+    Nothing,
+    /// What the policy host said last, where it is too early to ask again.
+    Policy(Option<Box<PolicyHostObservation>>),
+    /// The TLSA base domain of a host.
+    Base(Option<MxHost>),
+}
+
+impl Seen {
+    /// Folds it into the fleet; nothing follows where nothing was seen.
+    pub(super) fn fold(self, fleet: &mut Fleet) -> Option<Wanted> {
+        match self {
+            Self::Domain(seen) => Some(fleet.domain_seen(seen.0, seen.1)),
+            Self::Host(seen) => Some(fleet.host_seen(seen.0, seen.1, now())),
+            Self::Address(seen) => Some(fleet.address_seen(*seen)),
+            Self::Survey(seen) => Some(fleet.survey_seen(*seen)),
+            Self::Canary(name, seen) => Some(fleet.canary_seen(&name, &seen)),
+            Self::Nothing => None,
+        }
+    }
+}
+
+/// One look, with the moment at which it began: for an address, that at which its turn came. A panic in it is caught and
+/// counted.
+pub(super) async fn look(edges: Arc<Edges>, telemetry: &Telemetry, target: &Target, known: Known) -> (Instant, Seen) {
+    let started = Instant::now();
+    let looked = AssertUnwindSafe(look_at(&edges, telemetry, target, known)).catch_unwind().await;
+    looked.unwrap_or_else(|_| {
+        telemetry.task_panicked();
+        tracing::error!(?target, "a probe panicked; it is tried again at its next time");
+        (started, Seen::Nothing)
+    })
+}
+
+async fn look_at(edges: &Edges, telemetry: &Telemetry, target: &Target, known: Known) -> (Instant, Seen) {
+    let mut started = Instant::now();
+    let seen = match target {
+        Target::Domain(domain) => {
+            let guard = telemetry.probe_started(ProbeKind::Domain);
+            let kept = if let Known::Policy(kept) = known { kept.map(|kept| *kept) } else { None };
+            let observation = probe::domain(edges, domain, kept).await;
+            guard.ended(observation.duration, domain_failure(&observation));
+            let hosts = probe::mail_hosts(edges, &observation);
+            Seen::Domain(Box::new((observation, hosts)))
+        }
+        Target::Host(host) => {
+            let guard = telemetry.probe_started(ProbeKind::Mx);
+            let observation = probe::host(edges, host).await;
+            guard.ended(started.elapsed(), (!observation.addresses.answered()).then_some("dns-error"));
+            let probed = (!edges.is_opted_out(host.as_str())).then_some(edges.max_addresses);
+            Seen::Host(Box::new((observation, probed)))
+        }
+        Target::Address(host, address) => {
+            let guard = telemetry.probe_started(ProbeKind::MxAddress);
+            let turn = edges.politeness.permit(host.as_str(), *address).await;
+            started = Instant::now();
+            let observation = edges.smtp.probe(host, *address).await;
+            drop(turn);
+            guard.ended(observation.duration, address_failure(&observation));
+            Seen::Address(Box::new(observation))
+        }
+        Target::Survey(host, address) => {
+            let guard = telemetry.probe_started(ProbeKind::Survey);
+            let base = if let Known::Base(base) = known { base } else { None };
+            let survey = probe::survey(edges, host, *address, base.as_ref()).await;
+            guard.ended(started.elapsed(), survey_failure(&survey));
+            Seen::Survey(Box::new(survey))
+        }
+        Target::Canary(host) => {
+            let guard = telemetry.probe_started(ProbeKind::Canary);
+            let seen = probe::canary(edges, host).await;
+            let reached = seen.iter().any(AddressObservation::connected);
+            guard.ended(started.elapsed(), (!reached).then_some("other"));
+            Seen::Canary(host.clone(), seen)
+        }
+    };
+    (started, seen)
+}
+
+fn domain_failure(observation: &DomainObservation) -> Option<&'static str> {
+    let answered =
+        observation.mx.answered() && observation.sts_record.answered() && observation.tlsrpt_record.answered();
+    let announced = !observation.sts_record.records().is_empty();
+    let usable = || discovered_policy(observation, observation.started_at).is_some();
+    match (answered, announced) {
+        (false, _) => Some("dns-error"),
+        (true, true) if !usable() => Some("sts-policy-fetch-error"),
+        _ => None,
+    }
+}
+
+fn survey_failure(survey: &TlsSurvey) -> Option<&'static str> {
+    let failed = survey.handshakes().any(|handshake| matches!(handshake, Handshake::Failed(_)));
+    match survey.is_blank() {
+        true => Some("other"),
+        false => failed.then_some("validation-failure"),
+    }
+}
+
+fn address_failure(observation: &AddressObservation) -> Option<&'static str> {
+    match &observation.outcome {
+        SmtpOutcome::Done => None,
+        SmtpOutcome::ConnectFailed(ConnectFailure::Refused) => Some("connect-refused"),
+        SmtpOutcome::ConnectFailed(ConnectFailure::Timeout) | SmtpOutcome::Timeout(_) => Some("timeout"),
+        SmtpOutcome::ConnectFailed(_) => Some("other"),
+        SmtpOutcome::Rejected { .. } | SmtpOutcome::ProtocolError { .. } => Some("smtp-error"),
+        SmtpOutcome::StarttlsNotOffered | SmtpOutcome::StarttlsRefused { .. } => Some("starttls-not-supported"),
+        SmtpOutcome::HandshakeFailed(_) => Some("validation-failure"),
+    }
+}

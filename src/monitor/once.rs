@@ -1,0 +1,166 @@
+//! Looks at domains that are not configured: each once, over the edges of the monitor, and nothing of it is kept.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Telemetry,
+    fleet::{Fleet, Target},
+    looking::{Known, look},
+    prompt::{Awaited, InForce, Progress, PromptError, REST, Stage},
+};
+use crate::{
+    config::{DomainSettings, Settings, file},
+    facts::Vantage,
+    net::now,
+    terms::PolicyDomain,
+};
+
+/// So many domains that nobody configured are looked at in the time of a rest, whoever asks: strangers' servers must not be asked
+/// without bound in the name of this side. It is a dozen a second.
+const STRANGERS_MOST: usize = 64;
+
+/// A look that takes longer is given up: whoever waits for a busy provider behind others must not keep its place for ever. No
+/// scraper waits longer.
+const LOOK_WITHIN: Duration = Duration::from_secs(120);
+
+/// The looks that are under way.
+#[derive(Clone, Debug)]
+pub(super) struct Strangers {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    looks: Mutex<HashMap<PolicyDomain, watch::Receiver<Progress>>>,
+    places: Arc<Semaphore>,
+    telemetry: Telemetry,
+    stop: CancellationToken,
+}
+
+/// The place of one look; it ends when this is dropped, however the look ended.
+struct Place {
+    shared: Arc<Shared>,
+    domain: PolicyDomain,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Strangers {
+    pub(super) fn new(telemetry: Telemetry, stop: CancellationToken) -> Self {
+        let places = Arc::new(Semaphore::new(STRANGERS_MOST));
+        Self { shared: Arc::new(Shared { looks: Mutex::default(), places, telemetry, stop }) }
+    }
+
+    /// Begins a look, or joins the one that is under way. Who comes within the rest after its begin has its result.
+    pub(super) fn look(
+        &self,
+        domain: &PolicyDomain,
+        in_force: InForce,
+        vantage: Arc<Vantage>,
+    ) -> Result<watch::Receiver<Progress>, PromptError> {
+        let shared = &self.shared;
+        if shared.stop.is_cancelled() {
+            return Err(PromptError::Stopping);
+        }
+        let mut looks = shared.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(progress) = looks.get(domain) {
+            return Ok(progress.clone());
+        }
+        let permit = Arc::clone(&shared.places).try_acquire_owned().map_err(|_| PromptError::Busy)?;
+        let place = Place { shared: Arc::clone(shared), domain: domain.clone(), _permit: permit };
+        let first = Progress {
+            stage: Stage::Looking,
+            snapshot: Arc::default(),
+            missing: vec![Awaited::Domain(domain.clone())],
+        };
+        let (progress, heard) = watch::channel(first);
+        looks.insert(domain.clone(), heard.clone());
+        drop(looks);
+        tokio::spawn(async move {
+            let stop = place.shared.stop.clone();
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = hold(place, in_force, vantage, progress) => {}
+            }
+        });
+        Ok(heard)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.shared.looks.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.domain);
+    }
+}
+
+/// Looks, and holds the place until the rest is over.
+async fn hold(place: Place, in_force: InForce, vantage: Arc<Vantage>, progress: watch::Sender<Progress>) {
+    let rested = Instant::now() + REST;
+    let fleet = Fleet::for_one_look(Arc::new(settings_for(&in_force.settings, &place.domain)), vantage);
+    let looking = look_at_all(&in_force, &place.shared.telemetry, fleet, &place.domain, &progress);
+    if timeout(LOOK_WITHIN, looking).await.is_err() {
+        tracing::debug!(domain = %place.domain, "a look at a domain that is not configured took too long");
+    }
+    progress.send_modify(|progress| progress.stage = Stage::Over);
+    sleep_until(rested).await;
+}
+
+/// The same judgement, without what is configured for other domains. No reports are read for it.
+fn settings_for(settings: &Settings, domain: &PolicyDomain) -> Settings {
+    let mut own = settings.clone();
+    own.domains = vec![DomainSettings::new(domain.clone())];
+    own.reports = file::Reports::default();
+    own.probe.canaries.clear();
+    own
+}
+
+/// Goes from the domain to its mail hosts and on to their addresses; says after each step what is known.
+async fn look_at_all(
+    in_force: &InForce,
+    telemetry: &Telemetry,
+    mut fleet: Fleet,
+    domain: &PolicyDomain,
+    progress: &watch::Sender<Progress>,
+) {
+    let begin = async |target: Target| {
+        let (_, seen) = look(Arc::clone(&in_force.edges), telemetry, &target, Known::Nothing).await;
+        (target, seen)
+    };
+    let first = Target::Domain(domain.clone());
+    let mut begun = HashSet::from([first.clone()]);
+    let mut under_way = BTreeSet::from([first.clone()]);
+    let mut broken = Vec::new();
+    let mut looks = FuturesUnordered::new();
+    looks.push(begin(first));
+    while let Some((target, seen)) = looks.next().await {
+        under_way.remove(&target);
+        match seen.fold(&mut fleet) {
+            Some(wanted) => {
+                for target in wanted.now {
+                    if begun.insert(target.clone()) {
+                        under_way.insert(target.clone());
+                        looks.push(begin(target));
+                    }
+                }
+            }
+            None => broken.extend(Awaited::of(&target)),
+        }
+        let snapshot = fleet.refresh(now());
+        progress.send_modify(|progress| {
+            progress.missing = under_way.iter().filter_map(Awaited::of).chain(broken.iter().cloned()).collect();
+            if let Some(snapshot) = snapshot {
+                progress.snapshot = snapshot;
+            }
+        });
+    }
+}

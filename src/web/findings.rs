@@ -1,0 +1,303 @@
+//! `GET /api/v1/findings`: the active findings of all domains, the worst first.
+
+use std::{fmt, net::IpAddr, str::FromStr};
+
+use http::StatusCode;
+
+use super::{
+    api::Answer,
+    parameters::{self, Kind, PLACE, Parameter, one_of},
+};
+use crate::{
+    monitor::{DomainState, Snapshot},
+    present::json::{
+        lists::{FindingsView, finding_of_domain},
+        one_line,
+    },
+    terms::PolicyDomain,
+    verdict::{Code, Finding, Severity, known_codes},
+};
+
+/// How many findings an answer holds where the question names no number.
+const LIMIT: usize = 100;
+/// … and at most: about a megabyte.
+const LIMIT_MOST: usize = 1000;
+
+/// The parameters.
+pub(super) const PARAMETERS: &[Parameter] = &[
+    Parameter { name: "code", says: "Only findings of this code", kind: Kind::Word(|| known_codes().to_vec()) },
+    Parameter {
+        name: "severity",
+        says: "Only findings of this severity",
+        kind: Kind::Word(|| Severity::ALL.map(Severity::as_str).to_vec()),
+    },
+    Parameter { name: "domain", says: "Only findings of this domain", kind: Kind::Text },
+    Parameter { name: "group", says: "Only findings of domains of this group", kind: Kind::Text },
+    Parameter {
+        name: "limit",
+        says: "How many findings at most",
+        kind: Kind::Number { most: LIMIT_MOST, default: LIMIT },
+    },
+    Parameter {
+        name: "after",
+        says: "Only what follows in the same list, with the same other parameters",
+        kind: Kind::Place,
+    },
+];
+
+#[derive(Debug, Default)]
+struct Wanted {
+    code: Option<Code>,
+    severity: Option<Severity>,
+    domain: Option<PolicyDomain>,
+    group: Option<String>,
+    most: usize,
+    after: Option<Place>,
+}
+
+/// A finding in the list.
+struct Entry<'a> {
+    state: &'a DomainState,
+    finding: &'a Finding,
+    place: Place,
+}
+
+/// The place of a finding: what it is sorted by, so that going on behind it neither skips nor repeats a finding that stays as it was.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    /// 0 is an error.
+    badness: usize,
+    domain: PolicyDomain,
+    code: String,
+    address: Option<IpAddr>,
+    subject: String,
+    /// Among equals.
+    number: usize,
+}
+
+/// Answers the question with the parameters of the query.
+///
+/// 400: a parameter is wrong. 404: the domain that a parameter names is not configured.
+pub(super) fn answer(query: &str, snapshot: &Snapshot) -> Answer {
+    let wanted = match wanted(query) {
+        Ok(wanted) => wanted,
+        Err(wrong) => return Answer::error(StatusCode::BAD_REQUEST, &wrong),
+    };
+    if wanted.domain.as_ref().is_some_and(|domain| !snapshot.domains.contains_key(domain)) {
+        return Answer::error(StatusCode::NOT_FOUND, "no such domain is configured");
+    }
+    let entries = entries(&wanted, snapshot);
+    let before = wanted.after.as_ref().map_or(0, |place| entries.partition_point(|entry| entry.place <= *place));
+    let rest = entries.get(before..).unwrap_or_default();
+    let page = rest.get(..wanted.most).unwrap_or(rest);
+    let view = FindingsView {
+        findings: page.iter().map(|entry| finding_of_domain(entry.state, entry.finding)).collect(),
+        matching: entries.len(),
+        next: page.last().filter(|_| rest.len() > page.len()).map(|last| last.place.to_string()),
+    };
+    Answer::found(one_line(&view))
+}
+
+/// What fits, in order.
+fn entries<'a>(wanted: &Wanted, snapshot: &'a Snapshot) -> Vec<Entry<'a>> {
+    let mut entries: Vec<Entry<'a>> = Vec::new();
+    for state in snapshot.domains.values() {
+        if wanted.domain.as_ref().is_some_and(|domain| *domain != state.domain)
+            || wanted.group.as_ref().is_some_and(|group| *group != state.group)
+        {
+            continue;
+        }
+        for finding in state.assessment.iter().flat_map(|seen| seen.active()) {
+            if wanted.code.is_none_or(|code| code == finding.code)
+                && wanted.severity.is_none_or(|severity| severity == finding.severity)
+            {
+                entries.push(Entry { state, finding, place: Place::of(state, finding) });
+            }
+        }
+    }
+    entries.sort_by(|one, other| one.place.cmp(&other.place));
+    let mut number = 0;
+    for at in 1..entries.len() {
+        if let Some([before, entry]) = entries.get_mut(at - 1..=at) {
+            let same = Place { number: 0, ..before.place.clone() } == entry.place;
+            number = if same { number + 1 } else { 0 };
+            entry.place.number = number;
+        }
+    }
+    entries
+}
+
+/// Reads the parameters; what is wrong, and what was expected, for the one who asked.
+fn wanted(query: &str) -> Result<Wanted, String> {
+    let mut wanted = Wanted { most: LIMIT, ..Wanted::default() };
+    parameters::read(query, &[PARAMETERS], |name, text| {
+        match name {
+            "code" => wanted.code = Some(text.parse().map_err(|_| "the code of a finding".to_owned())?),
+            "severity" => wanted.severity = Some(one_of(text, &Severity::ALL, Severity::as_str)?),
+            "domain" => wanted.domain = Some(PolicyDomain::parse(text).map_err(|_| "the name of a domain".to_owned())?),
+            "group" => wanted.group = Some(text.to_owned()),
+            "limit" => wanted.most = parameters::number(text, LIMIT_MOST)?,
+            _ => wanted.after = Some(text.parse()?),
+        }
+        Ok(())
+    })?;
+    Ok(wanted)
+}
+
+impl Place {
+    fn of(state: &DomainState, finding: &Finding) -> Self {
+        Self {
+            badness: Severity::ALL.iter().position(|known| *known == finding.severity).unwrap_or(Severity::ALL.len()),
+            domain: state.domain.clone(),
+            code: finding.code.as_str().to_owned(),
+            address: finding.subject.address(),
+            subject: finding.subject.name().to_owned(),
+            number: 0,
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { badness, domain, code, address, subject, number } = self;
+        write!(f, "{badness}/{domain}/{code}/")?;
+        if let Some(address) = address {
+            write!(f, "{address}")?;
+        }
+        // Last: a mail host may be named by any text.
+        write!(f, "/{number}/{subject}")
+    }
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let read = || {
+            let mut parts = text.splitn(6, '/');
+            Some(Self {
+                badness: parts.next()?.parse().ok()?,
+                domain: PolicyDomain::parse(parts.next()?).ok()?,
+                code: parts.next()?.to_owned(),
+                address: match parts.next()? {
+                    "" => None,
+                    address => Some(address.parse().ok()?),
+                },
+                number: parts.next()?.parse().ok()?,
+                subject: parts.next()?.to_owned(),
+            })
+        };
+        read().ok_or_else(|| PLACE.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{
+        metrics::fixture,
+        verdict::{Assessment, Subject},
+    };
+
+    fn of(query: &str, snapshot: &Snapshot) -> (u16, Value) {
+        let Answer { status, body } = answer(query, snapshot);
+        assert!(body.ends_with("}\n") && body.matches('\n').count() == 1, "one line: {body}");
+        (status.as_u16(), serde_json::from_str(&body).unwrap())
+    }
+
+    fn ask(query: &str) -> (u16, Value) {
+        of(query, &fixture::snapshot())
+    }
+
+    #[test]
+    fn the_worst_of_all_domains_comes_first() {
+        let (status, answer) = ask("");
+        let findings = answer["findings"].as_array().unwrap();
+        assert_eq!(status, 200);
+        assert_eq!((&answer["matching"], &answer["next"]), (&json!(findings.len()), &Value::Null));
+        let severities: Vec<_> = findings.iter().map(|finding| finding["severity"].as_str().unwrap()).collect();
+        let order = |word: &&str| ["error", "warning", "info"].iter().position(|known| known == word);
+        assert!(severities.is_sorted_by_key(order) && severities.contains(&"error") && severities.contains(&"info"));
+        let keys: Vec<&str> = findings[0].as_object().unwrap().keys().map(String::as_str).collect();
+        for key in ["domain", "code", "severity", "subject", "address", "since", "detail", "fix"] {
+            assert!(keys.contains(&key), "{key} in {keys:?}");
+        }
+        assert!(findings.iter().all(|finding| finding["accepted"] == false));
+        let count: usize = fixture::snapshot()
+            .domains
+            .values()
+            .map(|state| state.assessment.iter().flat_map(|seen| seen.active()).count())
+            .sum();
+        assert_eq!(findings.len(), count, "each that counts, once");
+    }
+
+    #[test]
+    fn filters_and_what_is_wrong_with_them() {
+        for (query, key, value) in [
+            ("severity=error", "severity", "error"),
+            ("domain=Broken.Example.", "domain", "broken.example"),
+            ("code=sts-record-invalid", "code", "sts-record-invalid"),
+            ("group=a+%22b%22%5C%0A<i>".replace('+', "%20").as_str(), "domain", "example.com"),
+        ] {
+            let (status, answer) = ask(query);
+            let found = answer["findings"].as_array().unwrap();
+            assert_eq!(status, 200, "{query}");
+            assert!(!found.is_empty() && found.iter().all(|finding| finding[key] == value), "{query}: {answer}");
+        }
+        for (query, status, expected) in [
+            ("domain=other.example", 404, "no such domain"),
+            ("domain=a..b", 400, "the name of a domain"),
+            ("code=mx-nul", 400, "the code of a finding"),
+            ("severity=bad", 400, "one of error"),
+            ("after=1", 400, "the \"next\" of an answer before"),
+            ("limit=1001", 400, "from 1 to 1000"),
+            ("state=blocked", 400, "expected code, severity, domain, group, limit, after"),
+        ] {
+            let (found, said) = ask(query);
+            assert_eq!(found, status, "{query}");
+            assert!(said["error"].as_str().unwrap().contains(expected), "{query}: {said}");
+        }
+    }
+
+    #[test]
+    fn pages_follow_each_other_where_findings_are_alike_too() {
+        let alike = |subject: &str| fixture::finding(Code::MxCname, Severity::Error, Subject::Mx(subject.to_owned()));
+        let at = |address: &str| {
+            let subject = Subject::MxAddress(fixture::host("mx.example"), fixture::address(address));
+            fixture::finding(Code::CertificateExpired, Severity::Warning, subject)
+        };
+        let findings = vec![
+            alike("a/b & c#"),
+            alike("a/b & c#"),
+            alike("a/b & c#"),
+            at("2001:db8::1"),
+            at("192.0.2.1"),
+            alike("b"),
+        ];
+        let seen = Assessment { findings, ..fixture::dark("a.example") };
+        let mut world = fixture::snapshot();
+        world.domains.insert(fixture::domain("a.example"), Arc::clone(&fixture::domain_state("a.example", Some(seen))));
+        let all = of("", &world).1["findings"].clone();
+        let (mut paged, mut query) = (Vec::new(), "limit=1".to_owned());
+        loop {
+            let page = of(&query, &world).1;
+            paged.extend(page["findings"].as_array().unwrap().iter().cloned());
+            let Some(next) = page["next"].as_str() else { break };
+            query = format!("limit=1&after={}", parameters::encoded(next));
+        }
+        assert_eq!(Value::Array(paged), all);
+    }
+
+    proptest! {
+        #[test]
+        fn any_query_is_an_answer(query: String) {
+            let _ = ask(&query);
+            let _ = query.parse::<Place>();
+        }
+    }
+}

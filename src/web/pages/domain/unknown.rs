@@ -1,0 +1,45 @@
+//! The page of a name that is not configured.
+
+use maud::{Markup, html};
+
+use crate::{
+    config::nearest,
+    monitor::Snapshot,
+    terms::{MxHost, PolicyDomain, Timestamp},
+    web::{
+        Links,
+        pages::layout::{self, Nav},
+    },
+};
+
+/// More of what was asked for nobody reads.
+const NAME_MOST: usize = 253;
+
+/// Says that there is no such domain, what was perhaps meant, and how it is added. `name`: as it was asked for.
+pub(super) fn unknown(name: &str, snapshot: &Snapshot, links: &Links, now: Timestamp) -> Markup {
+    let shown: String = name.chars().take(NAME_MOST).collect();
+    let content = html! {
+        h1 { "No such domain here" }
+        @match PolicyDomain::parse(name) {
+            Err(wrong) => p { strong { (shown) } " is no domain name: " (wrong) "." },
+            Ok(domain) => (hints(&domain, snapshot, links)),
+        }
+        p { a href=(links.to("/")) { "All domains" } }
+    };
+    layout::page("No such domain", links, now, Nav::Elsewhere, content)
+}
+
+fn hints(domain: &PolicyDomain, snapshot: &Snapshot, links: &Links) -> Markup {
+    let host = MxHost::parse(domain.as_str()).ok().filter(|host| snapshot.hosts.contains_key(host));
+    let meant = nearest(domain.as_str(), snapshot.domains.keys().map(PolicyDomain::as_str));
+    let meant = meant.and_then(|name| PolicyDomain::parse(name).ok());
+    html! {
+        p { strong { (domain) } " is not among the domains that this monitor watches." }
+        @if let Some(host) = host { p { "It is a mail host: " a href=(links.host(&host)) { (host) } } }
+        @if let Some(meant) = meant { p { "Did you mean " a href=(links.domain(&meant)) { (meant) } "?" } }
+        p { "To have it watched, add it to the configuration and reload:" }
+        (layout::record(&format!("domains:\n  - {domain}")))
+        p { "To look at it once, from a terminal:" }
+        (layout::record(&format!("smtptls-exporter check {domain}")))
+    }
+}

@@ -1,0 +1,175 @@
+//! Parameters of queries: tables that say what there is, the reading of a query by such a table, and the values that several have
+//! in common. The description of the API is made of the same tables.
+
+use std::num::IntErrorKind;
+
+use crate::terms::Timestamp;
+
+/// A parameter of a query.
+#[derive(Clone, Copy, Debug)]
+#[expect(dead_code, reason = "what they say is for the description of the API")]
+pub(super) struct Parameter {
+    pub(super) name: &'static str,
+    /// What it does, in one line.
+    pub(super) says: &'static str,
+    pub(super) kind: Kind,
+}
+
+/// What a value can be.
+#[derive(Clone, Copy, Debug)]
+#[expect(dead_code, reason = "the limits are for the description of the API")]
+pub(super) enum Kind {
+    /// Any text.
+    Text,
+    /// One of these words.
+    Word(fn() -> Vec<&'static str>),
+    /// A whole number from 1 on.
+    Number { most: usize, default: usize },
+    /// A point in time.
+    Time,
+    /// `true` or `false`.
+    Flag,
+    /// The `next` of an answer before.
+    Place,
+}
+
+/// What [`time`] reads.
+pub(super) const TIME: &str = "an RFC 3339 time such as 2026-11-01T00:00:00Z, or whole seconds since 1970";
+/// What a [`Kind::Place`] is.
+pub(super) const PLACE: &str = "the \"next\" of an answer before";
+
+/// Hands each parameter of a query to `take`, which says what it expected where a value is wrong. Each may stand there once, and none
+/// that the table does not have: a program that writes a name wrong must not take the answer for what it asked.
+pub(super) fn read(
+    query: &str,
+    table: &[&[Parameter]],
+    mut take: impl FnMut(&str, &str) -> Result<(), String>,
+) -> Result<(), String> {
+    let mut seen = Vec::new();
+    for (name, value) in pairs(query) {
+        if !table.iter().copied().flatten().any(|known| known.name == name) {
+            let names: Vec<&str> = table.iter().copied().flatten().map(|known| known.name).collect();
+            return Err(format!("{name}: no such parameter; expected {}", names.join(", ")));
+        }
+        if seen.contains(&name) {
+            return Err(format!("{name}: it is there twice; expected once"));
+        }
+        seen.push(name);
+        let wrong = |expected: String| format!("{name}={value}: expected {expected}");
+        let encoding = || wrong("UTF-8 text with two hexadecimal digits after each %".to_owned());
+        take(name, &decoded(value).ok_or_else(encoding)?).map_err(wrong)?;
+    }
+    Ok(())
+}
+
+/// The same for the form of a page, as browsers send it: what is empty was not filled in, what is not known is somebody else's, and
+/// a plus is a space.
+pub(super) fn read_form(
+    query: &str,
+    table: &[&[Parameter]],
+    mut take: impl FnMut(&str, &str) -> Result<(), String>,
+) -> Result<(), String> {
+    for (name, value) in pairs(query) {
+        if value.is_empty() || !table.iter().copied().flatten().any(|known| known.name == name) {
+            continue;
+        }
+        let wrong = |expected: String| format!("{name}: expected {expected}");
+        let value = decoded(&value.replace('+', " ")).ok_or_else(|| wrong("UTF-8 text".to_owned()))?;
+        take(name, &value).map_err(wrong)?;
+    }
+    Ok(())
+}
+
+fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
+    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
+
+/// A whole number from 1 to `most`.
+pub(super) fn number(text: &str, most: usize) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=most).contains(number));
+    number.ok_or_else(|| format!("a whole number from 1 to {most}"))
+}
+
+/// A point in time.
+pub(super) fn time(text: &str) -> Result<Timestamp, String> {
+    let time = match text.parse::<i64>() {
+        Ok(seconds) => Some(Timestamp::from_unix_seconds(seconds)),
+        Err(error) if *error.kind() == IntErrorKind::InvalidDigit => text.parse().ok(),
+        Err(_) => None,
+    };
+    time.ok_or_else(|| TIME.to_owned())
+}
+
+/// Whichever of the values has this word.
+pub(super) fn one_of<T: Copy>(text: &str, known: &[T], word: fn(T) -> &'static str) -> Result<T, String> {
+    let found = known.iter().copied().find(|value| word(*value) == text);
+    found.ok_or_else(|| {
+        let words: Vec<&str> = known.iter().copied().map(word).collect();
+        format!("one of {}", words.join(", "))
+    })
+}
+
+/// A part of a request target without its percent-encoding (RFC 3986 §2.1). A plus stays one: it stands in times.
+pub(super) fn decoded(text: &str) -> Option<String> {
+    let mut bytes = text.bytes();
+    let mut plain = Vec::with_capacity(text.len());
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            plain.push(byte);
+            continue;
+        }
+        let mut digit = || char::from(bytes.next()?).to_digit(16);
+        let value = digit()? * 16 + digit()?;
+        plain.push(u8::try_from(value).ok()?);
+    }
+    String::from_utf8(plain).ok()
+}
+
+/// A text as the value of a parameter, which both readers take for the same.
+pub(super) fn encoded(text: &str) -> String {
+    let mut value = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => value.push(char::from(byte)),
+            _ => value.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TABLE: &[&[Parameter]] = &[&[Parameter { name: "a", says: "A text", kind: Kind::Text }]];
+
+    proptest! {
+        #[test]
+        fn what_was_encoded_is_read_as_it_was(text in ".+") {
+            let query = format!("a={}", encoded(&text));
+            let (mut of_program, mut of_form) = (None, None);
+            read(&query, TABLE, |_, value| { of_program = Some(value.to_owned()); Ok(()) }).unwrap();
+            read_form(&query, TABLE, |_, value| { of_form = Some(value.to_owned()); Ok(()) }).unwrap();
+            prop_assert_eq!(of_program.as_deref(), Some(text.as_str()));
+            prop_assert_eq!(of_form.as_deref(), Some(text.as_str()));
+        }
+    }
+
+    #[test]
+    fn a_form_is_read_as_browsers_send_it() {
+        let form = |query: &str| {
+            let mut seen = Vec::new();
+            let read = read_form(query, TABLE, |_, value| {
+                seen.push(value.to_owned());
+                if value == "bad" { Err("a good one".to_owned()) } else { Ok(()) }
+            });
+            read.map(|()| seen)
+        };
+        assert_eq!(form("a=x+y%2Bz&b=1&a="), Ok(vec!["x y+z".to_owned()]));
+        assert_eq!(form("a"), Ok(Vec::new()));
+        assert_eq!(form("a=bad"), Err("a: expected a good one".to_owned()));
+        assert_eq!(form("a=%zz"), Err("a: expected UTF-8 text".to_owned()));
+    }
+}
