@@ -15,6 +15,7 @@ pub mod row;
 pub(crate) mod timeline;
 pub(crate) mod words;
 
+mod confirm;
 mod details;
 mod outline;
 mod rules;

@@ -1,6 +1,6 @@
 //! A comparison for people and programs.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use serde::Serialize;
 
@@ -14,6 +14,9 @@ use crate::{
     terms::Timestamp,
     verdict::{Assessment, Severity, State},
 };
+
+/// Nobody counts the seconds since a run.
+const JUST_NOW: Duration = Duration::from_secs(60);
 
 /// One domain with what became of it since a run was saved.
 #[derive(Debug, Serialize)]
@@ -108,7 +111,8 @@ pub fn section(
 ) -> String {
     let mut page = Page::new(look);
     page.blank();
-    page.paragraph(2, Role::Strong, &format!("Against {file}, saved {}", words::ago(saved_at, now)));
+    let when = if now.since(saved_at) < JUST_NOW { "just now".to_owned() } else { words::ago(saved_at, now) };
+    page.paragraph(2, Role::Strong, &format!("Against {file}, saved {when}"));
     let several = comparisons.len() > 1;
     for comparison in comparisons.iter().filter(|comparison| !several || differs(comparison)) {
         domain(&mut page, comparison, several, least);
