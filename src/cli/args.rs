@@ -5,8 +5,10 @@ use std::{ffi::OsString, path::PathBuf, sync::LazyLock};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, error::ErrorKind};
 
 use super::{
+    completions::Completions,
     config::ConfigCommand,
     logging::{Format as LogFormat, Level},
+    manual::Manual,
     report::ReportCommand,
 };
 use crate::{
@@ -93,6 +95,10 @@ pub enum Command {
     Demo(DemoArguments),
     /// Ask the monitor on this host whether it is alive (for container images without a shell)
     Healthcheck(Healthcheck),
+    /// Print what a shell needs to complete a line
+    Completions(Completions),
+    /// Show the manual, or write the pages of all commands
+    Man(Manual),
 }
 
 /// The flags of `serve`.
@@ -183,17 +189,6 @@ pub enum FailOn {
     Never,
 }
 
-impl FailOn {
-    /// The least severity that fails; nothing where none does.
-    pub const fn least(self) -> Option<Severity> {
-        match self {
-            Self::Error => Some(Severity::Error),
-            Self::Warning => Some(Severity::Warning),
-            Self::Never => None,
-        }
-    }
-}
-
 /// The flags of `demo`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub struct DemoArguments {
@@ -206,6 +201,17 @@ pub struct DemoArguments {
     /// Further domains, besides those with a fault each
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=i64::from(DOMAINS_MOST)))]
     pub domains: u32,
+}
+
+impl FailOn {
+    /// The least severity that fails; nothing where none does.
+    pub const fn least(self) -> Option<Severity> {
+        match self {
+            Self::Error => Some(Severity::Error),
+            Self::Warning => Some(Severity::Warning),
+            Self::Never => None,
+        }
+    }
 }
 
 /// The flags of `healthcheck`.
@@ -226,6 +232,11 @@ pub struct Invocation {
     pub common: Common,
     /// The command.
     pub command: Command,
+}
+
+/// The definition of the arguments, of which completions and the manual are made.
+pub fn definition() -> clap::Command {
+    Cli::command()
 }
 
 /// Reads the arguments, the program's own name first.

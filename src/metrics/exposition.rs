@@ -112,6 +112,11 @@ impl Exposition {
         Self { level, build: BuildInfo::CURRENT, updating: Mutex::new(()), published: ArcSwapOption::empty() }
     }
 
+    /// The level.
+    pub(super) const fn level(&self) -> Level {
+        self.level
+    }
+
     /// Renders what changed since the last update. What did not is recognised by its `Arc`.
     pub fn update(&self, snapshot: &Snapshot) {
         let _turn = self.updating.lock().unwrap_or_else(PoisonError::into_inner);

@@ -8,10 +8,10 @@ pub mod human;
 pub mod json;
 pub mod nagios;
 pub mod report;
+pub mod row;
 pub mod transcript;
 
 pub(crate) mod evidence;
-pub mod row;
 pub(crate) mod timeline;
 pub(crate) mod words;
 
