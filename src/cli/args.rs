@@ -5,8 +5,10 @@ use std::{ffi::OsString, path::PathBuf, sync::LazyLock};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, error::ErrorKind};
 
 use super::{
+    completions::Completions,
     config::ConfigCommand,
     logging::{Format as LogFormat, Level},
+    manual::Manual,
     report::ReportCommand,
 };
 use crate::{
@@ -93,6 +95,10 @@ pub enum Command {
     Demo(DemoArguments),
     /// Ask the monitor on this host whether it is alive (for container images without a shell)
     Healthcheck(Healthcheck),
+    /// Print what a shell needs to complete a line
+    Completions(Completions),
+    /// Show the manual, or write the pages of all commands
+    Man(Manual),
 }
 
 /// The flags of `serve`.
@@ -202,6 +208,11 @@ pub struct Invocation {
     pub common: Common,
     /// The command.
     pub command: Command,
+}
+
+/// The definition of the arguments, of which completions and the manual are made.
+pub fn definition() -> clap::Command {
+    Cli::command()
 }
 
 /// Reads the arguments, the program's own name first.

@@ -22,6 +22,25 @@ pub fn show(settings: &Settings) -> Result<String, String> {
     serde_saphyr::to_string(&written(settings)).map_err(|error| error.to_string())
 }
 
+/// What of the configuration decides a look at one domain, in the same form.
+///
+/// # Errors
+/// As [`show`].
+pub fn show_for(settings: &Settings, domain: &DomainSettings) -> Result<String, String> {
+    let all = written(settings);
+    let own = File {
+        resolver: all.resolver,
+        probe: all.probe,
+        own_mx: all.own_mx,
+        thresholds: all.thresholds,
+        severities: all.severities,
+        accept: all.accept,
+        domains: at(vec![self::domain(domain).into()]),
+        ..File::default()
+    };
+    serde_saphyr::to_string(&own).map_err(|error| error.to_string())
+}
+
 fn at<T>(value: T) -> Option<At<T>> {
     Some(value.into())
 }

@@ -133,8 +133,9 @@ impl Prompter {
         self.configured(domain, true, patience).await
     }
 
-    /// The same for a program that asks again and again: answers of the DNS count for as long as they say, and a policy host whose
-    /// last fetch failed is left in peace for `probe.policy_retry_interval`.
+    /// The same for a program that asks again and again: answers of the DNS count for as long as they say, a policy host whose last
+    /// fetch failed is left in peace for `probe.policy_retry_interval`, and a mail host that turned this monitor away until its
+    /// scheduled time. Of those, what is known counts.
     ///
     /// # Errors
     /// [`PromptError`].

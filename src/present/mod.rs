@@ -6,10 +6,10 @@ pub mod explain;
 pub mod human;
 pub mod json;
 pub mod report;
+pub mod row;
 pub mod transcript;
 
 pub(crate) mod evidence;
-pub mod row;
 pub(crate) mod timeline;
 pub(crate) mod words;
 

@@ -13,23 +13,25 @@ use std::{
 use arc_swap::ArcSwap;
 use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION};
 use hyper::body::{Body, Bytes};
+use tokio::sync::watch;
 
 use super::{
     Links, Mount, Reload, ReportDoor,
     api::{self, Answer},
     body::Pieces,
     changes::About,
-    domains,
+    discovery, domains,
     door::Listener,
-    findings, landing,
+    findings, landing, openapi,
     pages::domain::{self, Site},
-    reload, reports,
-    response::{html, json, not_allowed, plain, redirect, response},
-    route::{self, Access, Asked, Found, Route},
+    probe, prompt, reload, reports,
+    response::{html, json, not_allowed, plain, redirect, response, text},
+    route::{self, API, Access, Asked, Found, Route},
 };
 use crate::{
+    config,
     metrics::{Exposition, Page},
-    monitor::{SharedStore, Snapshot, Telemetry},
+    monitor::{Prompter, SharedStore, Snapshot, Telemetry},
     net::now,
 };
 
@@ -37,19 +39,22 @@ use crate::{
 const MAX_TARGET: usize = 2048;
 
 /// A browser was led here by a page of another site.
-const FOREIGN: &str = "Not from another site. Where a proxy changes the header Host, --web.external-url says what browsers call this server.\n";
+const FOREIGN: &str = "not from another site; where a proxy changes the header Host, --web.external-url says what browsers call this server";
 
 /// What the server knows: the latest snapshot and its metrics.
 pub struct App {
     exposition: Exposition,
     snapshot: ArcSwap<Snapshot>,
     store: Option<SharedStore>,
+    prompter: Option<Prompter>,
     reports: Option<Arc<ReportDoor>>,
     telemetry: Telemetry,
     reload: Reload,
     metrics_path: MetricsPath,
     mount: Mount,
     ready: AtomicBool,
+    /// The number of the snapshot that is shown.
+    shown: watch::Sender<u64>,
 }
 
 /// The path of the metrics, `/metrics` unless the command line says another one.
@@ -68,12 +73,14 @@ impl App {
             exposition,
             snapshot: ArcSwap::default(),
             store: None,
+            prompter: None,
             reports: None,
             telemetry,
             reload,
             metrics_path,
             mount: Mount::default(),
             ready: AtomicBool::new(false),
+            shown: watch::Sender::new(0),
         }
     }
 
@@ -81,6 +88,12 @@ impl App {
     #[must_use]
     pub fn with_store(self, store: Option<SharedStore>) -> Self {
         Self { store, ..self }
+    }
+
+    /// The same with what asks the monitor for a look now.
+    #[must_use]
+    pub fn with_prompter(self, prompter: Prompter) -> Self {
+        Self { prompter: Some(prompter), ..self }
     }
 
     /// The same with the door for reports, which may be open on the main listener.
@@ -102,8 +115,10 @@ impl App {
     /// depends on peers, and a service manager must not wait for them.
     pub fn publish(&self, snapshot: Arc<Snapshot>) {
         self.exposition.update(&snapshot);
+        let number = snapshot.number;
         self.snapshot.store(snapshot);
         self.ready.store(true, Ordering::Release);
+        self.shown.send_replace(number);
     }
 
     /// Answers a request.
@@ -134,7 +149,10 @@ impl App {
                 let query = request.uri().query().unwrap_or_default();
                 let asked = Asked { name, query, headers: request.headers() };
                 if row.access == Access::Act && !self.mount.is_own(asked.headers) {
-                    return plain(StatusCode::FORBIDDEN, FOREIGN);
+                    return match row.path.starts_with(API) {
+                        true => json(Answer::error(StatusCode::FORBIDDEN, FOREIGN)),
+                        false => text(StatusCode::FORBIDDEN, format!("Refused: {FOREIGN}.\n")),
+                    };
                 }
                 Arc::clone(&self).dispatch(row.route, asked).await.unwrap_or_else(json)
             }
@@ -156,10 +174,10 @@ impl App {
     async fn dispatch(self: Arc<Self>, route: Route, asked: Asked<'_>) -> Result<Response<Pieces>, Answer> {
         Ok(match route {
             Route::Metrics => self.metrics().await,
-            Route::DomainPage => self.domain_page(asked.name).await,
             Route::Overview => {
                 html(landing::page(&self.snapshot.load(), self.links(), &self.metrics_path.0, asked.query))
             }
+            Route::DomainPage => self.domain_page(asked.name).await,
             Route::Domains => {
                 let (snapshot, query) = (self.known()?, asked.query.to_owned());
                 json(apart(move || domains::answer(&query, &snapshot, now())).await?)
@@ -174,6 +192,34 @@ impl App {
             }
             Route::DomainReports => json(reports::answer(asked, &*self.known()?, self.store()).await),
             Route::Changes => json(About::All.answer(asked.query, &*self.known()?, self.store()).await),
+            Route::OpenApi => {
+                let links = self.links().clone();
+                json(apart(move || openapi::answer(&links)).await?)
+            }
+            Route::ProbeDomain => match &self.prompter {
+                Some(prompter) => {
+                    let shown = self.shown.subscribe();
+                    prompt::answer(prompter, asked.name, &*self.known()?, shown).await
+                }
+                None => return Err(not_ready()),
+            },
+            Route::ProbeForm => match &self.prompter {
+                Some(prompter) => {
+                    let shown = self.shown.subscribe();
+                    prompt::form(prompter, asked.name, &*self.known()?, self.links(), shown).await
+                }
+                None => probe::unavailable(),
+            },
+            Route::Probe => match &self.prompter {
+                Some(prompter) => probe::answer(prompter, &self.exposition, asked).await,
+                None => probe::unavailable(),
+            },
+            Route::Discovery => json(discovery::answer(&*self.known()?)),
+            Route::Configuration => match self.prompter.as_ref().map(|prompter| config::show(&prompter.settings())) {
+                Some(Ok(shown)) => text(StatusCode::OK, shown),
+                Some(Err(error)) => text(StatusCode::INTERNAL_SERVER_ERROR, error),
+                None => probe::unavailable(),
+            },
             Route::Healthy => plain(StatusCode::OK, "Healthy.\n"),
             Route::Ready => match self.ready.load(Ordering::Acquire) {
                 true => plain(StatusCode::OK, "Ready.\n"),
@@ -187,7 +233,7 @@ impl App {
     fn known(&self) -> Result<Arc<Snapshot>, Answer> {
         match self.ready.load(Ordering::Acquire) {
             true => Ok(self.snapshot.load_full()),
-            false => Err(Answer::unavailable("not ready: the domains are being set up")),
+            false => Err(not_ready()),
         }
     }
 
@@ -203,7 +249,7 @@ impl App {
         let Ok(snapshot) = self.known() else {
             return plain(StatusCode::SERVICE_UNAVAILABLE, "Not ready: the domains are being set up.\n");
         };
-        let site = Site { links: self.links(), metrics_path: &self.metrics_path.0, prompting: false };
+        let site = Site { links: self.links(), metrics_path: &self.metrics_path.0, prompting: self.prompter.is_some() };
         let (status, page) = domain::answer(name, &snapshot, self.store(), site).await;
         let mut response = html(page.into_string());
         *response.status_mut() = status;
@@ -222,6 +268,10 @@ impl App {
             }
         }
     }
+}
+
+fn not_ready() -> Answer {
+    Answer::unavailable("not ready: the domains are being set up")
 }
 
 /// Work over all domains takes milliseconds where there are many: not for a thread on which probes run.

@@ -14,7 +14,13 @@ pub(super) enum Route {
     DomainChanges,
     DomainReports,
     Changes,
+    Probe,
+    ProbeDomain,
+    ProbeForm,
+    Discovery,
+    Configuration,
     Findings,
+    OpenApi,
     Healthy,
     Ready,
     Reload,
@@ -40,6 +46,9 @@ pub(super) struct Row {
     pub(super) answers: &'static str,
 }
 
+/// Where the paths of the API begin: all that they answer is JSON.
+pub(super) const API: &str = "/api/";
+
 /// Every path. The first row that fits is taken.
 pub(super) static ROUTES: &[Row] = &[
     // The path is that of the command line.
@@ -59,7 +68,21 @@ pub(super) static ROUTES: &[Row] = &[
     ),
     read(Route::DomainReports, "/api/v1/domains/{name}/reports", "What TLS reports say of a domain"),
     read(Route::Changes, "/api/v1/changes", "What changed of every domain and mail host"),
+    act(
+        Route::ProbeDomain,
+        "/api/v1/domains/{name}/probe",
+        "Looks at a domain now: its judgement then, or what is not looked at yet",
+    ),
+    act(Route::ProbeForm, "/domains/{name}/probe", "Looks at a domain now, and leads back to its page"),
+    read(
+        Route::Probe,
+        "/probe",
+        "Looks at the domain `target` now: its metrics then, and with `debug=true` what was seen",
+    ),
+    read(Route::Discovery, "/sd", "The configured domains, as targets for Prometheus (http_sd)"),
+    read(Route::Configuration, "/config", "The configuration in force, as `config show` prints it"),
     read(Route::Findings, "/api/v1/findings", "The active findings of all domains"),
+    read(Route::OpenApi, "/api/v1/openapi.json", "This description of the API"),
     read(Route::Healthy, "/-/healthy", "Whether the program is alive"),
     read(Route::Ready, "/-/ready", "Whether the domains are set up, so that the metrics show them"),
     act(Route::Reload, "/-/reload", "Loads the configuration again"),

@@ -88,14 +88,33 @@ impl Served {
         self.request("GET", path).await
     }
 
-    async fn request(&self, method: &str, path: &str) -> (u16, String) {
+    pub(crate) async fn request(&self, method: &str, path: &str) -> (u16, String) {
+        let (head, body) = self.exchange(method, path).await;
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body)
+    }
+
+    /// Status line and header as they came, and the body.
+    pub(crate) async fn exchange(&self, method: &str, path: &str) -> (String, String) {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         let request = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address);
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+        (head.to_owned(), body.to_owned())
+    }
+
+    /// A request with more header lines: status, header in lower case, body.
+    pub(crate) async fn ask(&self, request: &str, header: &[&str]) -> (u16, String, String) {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let more: String = header.iter().map(|line| format!("{line}\r\n")).collect();
+        let request = format!("{request} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{more}\r\n", self.address);
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, format!("{}\r\n", head.to_lowercase()), body.to_owned())
     }
 
     /// The metrics, once they hold every one of these lines.

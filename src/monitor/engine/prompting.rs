@@ -67,10 +67,16 @@ impl Prompts {
         }
     }
 
-    /// Whether the target was looked at for them, or so shortly ago that it is not asked again.
-    fn settle(&mut self, wish: &Wish, target: &Target) -> bool {
+    /// Whether the target was looked at for them, or so shortly ago that it is not asked again. `spared`: a program that asks again
+    /// and again has to be content with what is known of it.
+    fn settle(&mut self, wish: &Wish, target: &Target, spared: bool) -> bool {
         let Some(open) = self.open.get_mut(wish) else { return true };
         if open.looked.contains_key(target) {
+            return true;
+        }
+        if spared && !wish.1 {
+            open.looked.insert(target.clone(), true);
+            open.touched = true;
             return true;
         }
         let look = self.recent.get(target).filter(|look| look.counts(target, open.asked, wish.1));
@@ -124,7 +130,8 @@ impl Keeper {
     fn demand(&mut self, wish: &Wish) {
         let time = Instant::now();
         for target in self.fleet.targets(&wish.0).unwrap_or_default() {
-            if self.prompts.settle(wish, &target) || !self.schedule.no_later_than(&target, time) {
+            let spared = self.fleet.turned_away(&target);
+            if self.prompts.settle(wish, &target, spared) || !self.schedule.no_later_than(&target, time) {
                 continue;
             }
             if let Target::Domain(domain) = &target {

@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::{Past, Shown, parts, past::CHANGES_MOST};
 use crate::{
+    present::words,
     terms::Timestamp,
     verdict::{Change, ChangeKind, ChangeSubject, State},
     web::pages::layout,
@@ -19,7 +20,7 @@ pub(super) fn changes(shown: &Shown<'_>) -> Markup {
                 p { "Nothing changed since the monitor began to watch the domain and its mail hosts." }
             },
             Past::Known { changes, more, .. } => {
-                (layout::scroll("What changed", table(changes, shown.now)))
+                (layout::scroll("Table of changes", table(changes, shown.now)))
                 @if *more { p.quiet { "The latest " (CHANGES_MOST) ". " a href=(all) { "All changes, the oldest first (JSON)" } } }
             }
         }
@@ -34,7 +35,11 @@ fn table(changes: &[Change], now: Timestamp) -> Markup {
             tbody {
                 @for change in changes {
                     tr {
-                        td data-label="When" { (parts::ago(change.at, now)) }
+                        td data-label="When" {
+                            (parts::ago(change.at, now))
+                            br;
+                            span.quiet.small { (words::moment(change.at, now)) }
+                        }
                         th scope="row" { (what(change)) }
                         td data-label="Before" { (side(change.kind, change.before.as_deref())) }
                         td data-label="After" { (side(change.kind, change.after.as_deref())) }

@@ -20,7 +20,7 @@ pub(super) fn hosts(shown: &Shown<'_>, seen: &Assessment) -> Markup {
             @if seen.mx.iter().any(|mx| mx.implicit) {
                 p { "There is no MX record: senders use the domain's own address." }
             }
-            (layout::scroll("Mail hosts", table(shown, seen)))
+            (layout::scroll("Table of mail hosts", table(shown, seen)))
         }
         @if !seen.mx_lookup_success {
             p.quiet { "The MX records cannot be looked up now; this is the last known answer." }
@@ -104,7 +104,7 @@ fn rows(shown: &Shown<'_>, seen: &Assessment, mx: &MxAssessment) -> Markup {
                         Some(latest) => {
                             (parts::ago(latest.at, shown.now))
                             br;
-                            span.quiet.small { "took " (words::seconds(latest.duration)) }
+                            span.quiet.small { "took " (parts::took(latest.duration)) }
                         }
                     }
                 }

@@ -64,6 +64,14 @@ pub(super) fn ago(at: Timestamp, now: Timestamp) -> Markup {
     layout::time(at, &text)
 }
 
+/// `52 ms`, `1.2 s`.
+pub(super) fn took(duration: Duration) -> String {
+    match duration.as_millis() {
+        short @ ..1000 => format!("{short} ms"),
+        _ => words::seconds(duration),
+    }
+}
+
 /// `2 Dec, 14:05 UTC, in 6 days`, or since when it is over.
 pub(super) fn until(at: Timestamp, now: Timestamp) -> Markup {
     let text = match at > now {

@@ -23,7 +23,7 @@ pub(super) fn probes(shown: &Shown<'_>) -> Markup {
     let content = html! {
         dl.facts {
             (fact("Last look", &match seen {
-                Some(seen) => html! { (parts::ago(seen.checked_at, now)) ", took " (words::seconds(seen.duration)) },
+                Some(seen) => html! { (parts::ago(seen.checked_at, now)) ", took " (parts::took(seen.duration)) },
                 None => html! { "none yet" },
             }))
             @if let Some((oldest, latest)) = seen.and_then(probed) {

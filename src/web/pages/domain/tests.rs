@@ -265,14 +265,15 @@ fn since_when_and_what_changed_just_before() {
     let (mut state, past) = full();
     let text = read(&shown(&state, &past, true));
     assert!(text.contains("partly deliverable for 3 days (since 20 Nov)"), "{text}");
-    assert!(text.contains("Just before that, this changed: Policy: testing → enforce, mx2.example.com"), "{text}");
-    assert!(!text.contains("this changed: Delivery"), "that is what is explained");
+    let cause = "What changed in the day before: Policy: testing → enforce, mx2.example.com ( 20 Nov, 20:00 UTC )";
+    assert!(text.contains(cause), "{text}");
+    assert!(!text.contains("day before: Delivery"), "that is what is explained");
 
     // What cannot be seen has not changed.
     let seen = state.assessment.as_mut().map(Arc::make_mut).unwrap();
     *seen = Assessment { history: seen.history.clone(), ..fixture::own_side("example.com") };
     let text = read(&shown(&state, &past, true));
-    assert!(!text.contains("since 20 Nov") && !text.contains("Just before that"), "{text}");
+    assert!(!text.contains("since 20 Nov") && !text.contains("in the day before"), "{text}");
     assert!(text.contains("unknown, not broken"), "{text}");
 }
 
@@ -376,7 +377,7 @@ fn changes_are_told_from_what_to_what() {
     let html = shown(&state, &past, true);
     let section = read(html.split("id=\"changes\"").nth(1).unwrap().split("</section>").next().unwrap());
     for words in [
-        "3 days ago (20 Nov) Delivery ● protected ◐ partly deliverable",
+        "3 days ago (20 Nov) 20 Nov, 20:00 UTC Delivery ● protected ◐ partly deliverable",
         "Certificate of mx2.example.com [192.0.2.20] R11 R12",
         "TLSA records of mx2.example.com 3 1 1 ab none",
         "All changes",

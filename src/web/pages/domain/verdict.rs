@@ -12,8 +12,10 @@ use crate::{
     web::pages::layout,
 };
 
-/// What changed so shortly before the delivery did may be its cause: two of the longest usual intervals of probes.
-const CAUSE: Duration = Duration::from_secs(3600);
+/// What changed so shortly before the delivery did may be its cause: senders look for a new policy once a day.
+const CAUSE: Duration = Duration::from_secs(86_400);
+/// What was seen and what follows from it are noted one after the other, in either order.
+const TOGETHER: Duration = Duration::from_secs(60);
 /// More causes than this explain nothing.
 const CAUSES_MOST: usize = 4;
 
@@ -29,8 +31,12 @@ pub(super) fn verdict(shown: &Shown<'_>, seen: &Assessment) -> Markup {
         @for sentence in &briefing.sentences { p { (sentence) } }
         @let causes = causes(shown, seen);
         @if !causes.is_empty() {
-            p { "Just before that, this changed:" }
-            ul { @for change in causes { li { (changes::sentence(change)) } } }
+            p { "What changed in the day before:" }
+            ul {
+                @for change in causes {
+                    li { (changes::sentence(change)) " " span.quiet { "(" (layout::time(change.at, &words::moment(change.at, now))) ")" } }
+                }
+            }
         }
         @if !briefing.unseen.is_empty() {
             div class={ "banner" (if seen.own_side { "" } else { " plain" }) } role="note" {
@@ -66,8 +72,9 @@ fn since(seen: &Assessment, now: Timestamp) -> Option<Markup> {
 fn causes<'a>(shown: &Shown<'a>, seen: &Assessment) -> Vec<&'a Change> {
     let changed = seen.history.delivery_changes.last_at.filter(|_| seen.delivery != State::Unknown);
     let Some(at) = changed else { return Vec::new() };
-    let near =
-        |change: &&Change| change.kind != ChangeKind::Delivery && change.at <= at && at.since(change.at) <= CAUSE;
+    let near = |change: &&Change| {
+        change.kind != ChangeKind::Delivery && change.at <= at + TOGETHER && at.since(change.at) <= CAUSE
+    };
     shown.past.changes().iter().filter(near).take(CAUSES_MOST).collect()
 }
 
