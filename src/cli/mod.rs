@@ -70,7 +70,7 @@ fn dispatch(invocation: Invocation) -> u8 {
                 Ok(runtime) => runtime,
                 Err(status) => return status,
             };
-            let engine = |domains, ended| check::probe(domains, ended, &common, check.quick);
+            let engine = |domains, listeners| check::probe(domains, listeners, &common, &check);
             let mut out = io::stdout().lock();
             match runtime.block_on(check::run_with(&check, look, &mut out, engine)) {
                 Ok(status) => status,

@@ -13,6 +13,7 @@ mod architecture;
 mod certificate_corpus;
 mod changes;
 mod check;
+mod check_formats;
 mod corpus;
 mod dane;
 mod dashboards;
