@@ -30,4 +30,6 @@ pub mod metrics;
 
 pub mod web;
 
+pub mod demo;
+
 pub mod cli;

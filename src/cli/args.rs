@@ -10,6 +10,7 @@ use super::{
     report::ReportCommand,
 };
 use crate::{
+    demo::DOMAINS_MOST,
     present::explain,
     terms::PolicyDomain,
     verdict::Code,
@@ -88,6 +89,8 @@ pub enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Run the monitor against a small mail world inside the process, to try it out
+    Demo(DemoArguments),
     /// Ask the monitor on this host whether it is alive (for container images without a shell)
     Healthcheck(Healthcheck),
 }
@@ -165,6 +168,20 @@ pub enum FailOn {
     Warning,
     /// No finding does
     Never,
+}
+
+/// The flags of `demo`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct DemoArguments {
+    /// Where to listen; may be repeated [default: :10461]
+    #[arg(long = "web.listen-address", value_name = "ADDRESS")]
+    pub listen: Vec<ListenAddress>,
+    /// Where configuration, state and reports are written, a new or empty folder that stays [default: a temporary one]
+    #[arg(long = "demo.dir", value_name = "DIR")]
+    pub folder: Option<PathBuf>,
+    /// Further domains, besides those with a fault each
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=i64::from(DOMAINS_MOST)))]
+    pub domains: u32,
 }
 
 /// The flags of `healthcheck`.

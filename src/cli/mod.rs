@@ -9,6 +9,7 @@ pub mod progress;
 pub mod report;
 pub mod terminal;
 
+mod demo;
 mod healthcheck;
 mod serve;
 mod settings;
@@ -53,6 +54,7 @@ fn dispatch(invocation: Invocation) -> u8 {
         Command::Serve(serve) => serve::run(&serve, &common),
         Command::Config { command } => config::run(command, common.config_file),
         Command::Report { command } => report::run(&command, &common),
+        Command::Demo(demo) => demo::run(&demo, &common),
         Command::Healthcheck(healthcheck) => healthcheck::run(&healthcheck),
         Command::Check(check) => {
             let look = terminal::look(check.verbose);

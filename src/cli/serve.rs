@@ -1,10 +1,12 @@
 //! `serve`: the monitor, until it is told to stop.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use tokio::{
+    net::TcpListener,
     runtime,
     signal::unix::{Signal, SignalKind, signal},
+    task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +21,7 @@ use crate::{
     metrics::{Exposition, Level},
     monitor::{Monitor, Reconfigurer, Telemetry},
     net::now,
-    web::{App, Limits, Mount, Reload, ReportDoor, ReportEntrance, bind, serve},
+    web::{App, Limits, ListenAddress, Mount, Reload, ReportDoor, ReportEntrance, bind, serve},
 };
 
 /// Runs the monitor; returns when it was told to stop, or could not start.
@@ -42,101 +44,143 @@ pub(super) fn run(arguments: &Serve, common: &Common) -> u8 {
     }
 }
 
-struct Failure {
-    message: String,
-    status: u8,
+/// Why the monitor does not run, for the user, and the exit status.
+pub(super) struct Failure {
+    pub(super) message: String,
+    pub(super) status: u8,
 }
 
 /// What cannot be used as it is configured.
-fn unusable(error: &impl ToString) -> Failure {
+pub(super) fn unusable(error: &impl ToString) -> Failure {
     Failure { message: error.to_string(), status: USAGE }
 }
 
 /// What this system does not give.
-fn own_side(error: &impl ToString) -> Failure {
+pub(super) fn own_side(error: &impl ToString) -> Failure {
     Failure { message: error.to_string(), status: OWN_SIDE }
 }
 
-async fn monitor(
-    arguments: &Serve,
-    common: &Common,
-    source: Source,
-    LoadedSettings { settings, warnings }: LoadedSettings,
-) -> Result<(), Failure> {
-    let mut signals = Signals::new().map_err(|error| own_side(&error))?;
-    tell(&warnings);
-    let listeners =
-        if arguments.listen.is_empty() { vec![crate::web::ListenAddress::default()] } else { arguments.listen.clone() };
+async fn monitor(arguments: &Serve, common: &Common, source: Source, loaded: LoadedSettings) -> Result<(), Failure> {
+    let signals = Signals::new()?;
     // Before the first probe: a port that is taken shows at once.
-    let listeners = listeners.into_iter().map(bind).collect::<Result<Vec<_>, _>>().map_err(|error| unusable(&error))?;
+    let listeners = listen(&arguments.listen)?;
+    let folder = common.state_dir.clone().unwrap_or_else(|| loaded.settings.state_dir().to_owned());
+    let running = Running::start(arguments, listeners, &folder, source, loaded).await?;
+    running.until_told(signals).await
+}
+
+/// Listens at these addresses; at the usual one where there are none.
+pub(super) fn listen(addresses: &[ListenAddress]) -> Result<Vec<TcpListener>, Failure> {
+    let addresses = if addresses.is_empty() { vec![ListenAddress::default()] } else { addresses.to_vec() };
+    let listeners = addresses.into_iter().map(bind).collect::<Result<Vec<_>, _>>().map_err(|error| unusable(&error))?;
     for listener in &listeners {
         if let Ok(address) = listener.local_addr() {
             tracing::info!(%address, "listening");
         }
     }
-    let telemetry = Telemetry::new().map_err(|error| own_side(&error))?;
-    let settings = Arc::new(settings);
-    let domains = settings.domains.len();
-    let folder = common.state_dir.clone().unwrap_or_else(|| settings.state_dir().to_owned());
-    let monitor = Monitor::start(Arc::clone(&settings), telemetry.clone(), Some(&folder));
-    let monitor = monitor.await.map_err(|error| unusable(&error))?;
-    telemetry.config_reloaded(true, now());
-    tracing::info!(domains, state = %folder.display(), "monitoring");
-
-    let stop = CancellationToken::new();
-    let door = Arc::new(ReportDoor::new(monitor.intake()));
-    let entrance = Arc::new(ReportEntrance::new(Arc::clone(&door), Limits::default(), stop.clone()));
-    let prepared = entrance.prepare(&settings).await.map_err(|error| unusable(&error))?;
-    entrance.open(prepared).await;
-    let reloader = Arc::new(Reloader {
-        source,
-        monitor: monitor.reconfigurer(),
-        telemetry: telemetry.clone(),
-        entrance: Arc::clone(&entrance),
-    });
-    let app = App::new(
-        Exposition::new(Level::default()),
-        telemetry,
-        arguments.telemetry_path.clone().unwrap_or_default(),
-        on_request(Arc::clone(&reloader)),
-    );
-    let mount = Mount::new(arguments.external_url.clone(), arguments.route_prefix.clone());
-    let app = Arc::new(app.with_store(monitor.store()).with_reports(door).with_mount(mount));
-    let mut snapshots = monitor.snapshots();
-    // Before anybody is answered: the first scrape after a restart shows what was stored.
-    let stored = Arc::clone(&snapshots.borrow_and_update());
-    show(&app, stored).await;
-    let publisher = tokio::spawn(publish(snapshots, Arc::clone(&app), stop.clone()));
-    let server = tokio::spawn(serve(listeners, app, stop.clone(), Limits::default()));
-    loop {
-        tokio::select! {
-            Some(()) = signals.reload.recv() => {
-                // The outcome is told in the log.
-                let _ = reloader.reload().await;
-            }
-            Some(()) = signals.terminate.recv() => break,
-            Some(()) = signals.interrupt.recv() => break,
-        }
-    }
-    tracing::info!("stopping");
-    stop.cancel();
-    let ((), (), server, publisher) = tokio::join!(monitor.stop(), entrance.closed(), server, publisher);
-    server.and(publisher).map_err(|error| own_side(&error))
+    Ok(listeners)
 }
 
-struct Signals {
+/// The monitor with its server.
+pub(super) struct Running {
+    monitor: Monitor,
+    stop: CancellationToken,
+    entrance: Arc<ReportEntrance>,
+    reloader: Arc<Reloader>,
+    server: JoinHandle<()>,
+    publisher: JoinHandle<()>,
+}
+
+impl Running {
+    /// Starts it; `folder`: where it keeps what it knows.
+    pub(super) async fn start(
+        arguments: &Serve,
+        listeners: Vec<TcpListener>,
+        folder: &Path,
+        source: Source,
+        LoadedSettings { settings, warnings }: LoadedSettings,
+    ) -> Result<Self, Failure> {
+        tell(&warnings);
+        let telemetry = Telemetry::new().map_err(|error| own_side(&error))?;
+        let settings = Arc::new(settings);
+        let domains = settings.domains.len();
+        let monitor = Monitor::start(Arc::clone(&settings), telemetry.clone(), Some(folder));
+        let monitor = monitor.await.map_err(|error| unusable(&error))?;
+        telemetry.config_reloaded(true, now());
+        tracing::info!(domains, state = %folder.display(), "monitoring");
+
+        let stop = CancellationToken::new();
+        let door = Arc::new(ReportDoor::new(monitor.intake()));
+        let entrance = Arc::new(ReportEntrance::new(Arc::clone(&door), Limits::default(), stop.clone()));
+        let prepared = entrance.prepare(&settings).await.map_err(|error| unusable(&error))?;
+        entrance.open(prepared).await;
+        let reloader = Arc::new(Reloader {
+            source,
+            monitor: monitor.reconfigurer(),
+            telemetry: telemetry.clone(),
+            entrance: Arc::clone(&entrance),
+        });
+        let app = App::new(
+            Exposition::new(Level::default()),
+            telemetry,
+            arguments.telemetry_path.clone().unwrap_or_default(),
+            on_request(Arc::clone(&reloader)),
+        );
+        let mount = Mount::new(arguments.external_url.clone(), arguments.route_prefix.clone());
+        let app = Arc::new(app.with_store(monitor.store()).with_reports(door).with_mount(mount));
+        let mut snapshots = monitor.snapshots();
+        // Before anybody is answered: the first scrape after a restart shows what was stored.
+        let stored = Arc::clone(&snapshots.borrow_and_update());
+        show(&app, stored).await;
+        let publisher = tokio::spawn(publish(snapshots, Arc::clone(&app), stop.clone()));
+        let server = tokio::spawn(serve(listeners, app, stop.clone(), Limits::default()));
+        Ok(Self { monitor, stop, entrance, reloader, server, publisher })
+    }
+
+    /// Goes on until a signal says to stop.
+    pub(super) async fn until_told(self, mut signals: Signals) -> Result<(), Failure> {
+        loop {
+            tokio::select! {
+                Some(()) = signals.reload.recv() => {
+                    // The outcome is told in the log.
+                    let _ = self.reloader.reload().await;
+                }
+                Some(()) = signals.terminate.recv() => break,
+                Some(()) = signals.interrupt.recv() => break,
+            }
+        }
+        tracing::info!("stopping");
+        self.stop.cancel();
+        let ((), (), server, publisher) =
+            tokio::join!(self.monitor.stop(), self.entrance.closed(), self.server, self.publisher);
+        server.and(publisher).map_err(|error| own_side(&error))
+    }
+}
+
+/// The signals that a user sends.
+pub(super) struct Signals {
     reload: Signal,
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    fn new() -> std::io::Result<Self> {
+    /// From now on they are waited for; before, they end the program.
+    pub(super) fn new() -> Result<Self, Failure> {
+        let of = |kind| signal(kind).map_err(|error| own_side(&error));
         Ok(Self {
-            reload: signal(SignalKind::hangup())?,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
+            reload: of(SignalKind::hangup())?,
+            terminate: of(SignalKind::terminate())?,
+            interrupt: of(SignalKind::interrupt())?,
         })
+    }
+
+    /// Waits until one says to stop.
+    pub(super) async fn stop(&mut self) {
+        tokio::select! {
+            Some(()) = self.terminate.recv() => {}
+            Some(()) = self.interrupt.recv() => {}
+        }
     }
 }
 

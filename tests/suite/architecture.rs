@@ -7,8 +7,10 @@ use std::{
 };
 
 /// A room may use itself and those before it.
-const ROOMS: [&str; 12] =
-    ["terms", "facts", "protocol", "verdict", "config", "net", "store", "monitor", "present", "metrics", "web", "cli"];
+const ROOMS: [&str; 13] = [
+    "terms", "facts", "protocol", "verdict", "config", "net", "store", "monitor", "present", "metrics", "web", "demo",
+    "cli",
+];
 
 /// Words with the rooms that may have them. What stands in no row is free.
 const MEANS: [(&[&str], &[&str]); 20] = [

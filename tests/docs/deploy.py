@@ -1,0 +1,104 @@
+"""Holds deploy/kubernetes/ and deploy/systemd/ together, without a cluster: what their parts say of each other, and of the program, is true."""
+
+import re
+import shutil
+import subprocess
+import urllib.request
+
+import yaml
+
+from pages import ROOT
+from world import World
+
+FOLDER = ROOT / "deploy/kubernetes"
+
+
+def check(world: World) -> list[str]:
+    """What is wrong with either."""
+    return manifests(world) + unit(world)
+
+
+def unit(world: World) -> list[str]:
+    """The unit of systemd calls the program as it can be called; systemd reads it, where it is installed."""
+    text = (ROOT / "deploy/systemd/smtptls-exporter.service").read_text()
+    _, command, *words = re.search(r"^ExecStart=(.+)$", text, re.M)[1].split()
+    wrong = flags(world, "ExecStart", command, [word for word in words if word.startswith("--")])
+    if shutil.which("systemd-analyze"):
+        # It wants the program to be where it will be installed.
+        file = world.scratch / "smtptls-exporter.service"
+        file.write_text(text.replace("/usr/local/bin/smtptls-exporter", str(world.binary)))
+        done = subprocess.run(["systemd-analyze", "verify", file], capture_output=True, text=True, check=False)
+        wrong += [f"systemd-analyze verify: {done.stderr.strip()}"] if done.returncode or done.stderr.strip() else []
+    return wrong
+
+
+def flags(world: World, where: str, command: str, names: list[str]) -> list[str]:
+    """The flags that a command does not know."""
+    known = subprocess.run([world.binary, command, "--help"], capture_output=True, text=True, check=False).stdout
+    return [f"{where}: {command} has no flag {name}" for name in names if not re.search(rf"(?<![\w-]){re.escape(name)}\b", known)]
+
+
+def manifests(world: World) -> list[str]:
+    """What is wrong with the manifests of Kubernetes."""
+    documents = [document for file in sorted(FOLDER.glob("*.yaml")) for document in yaml.safe_load_all(file.read_text())]
+    kinds = {document["kind"]: document for document in documents}
+    wrong = [f"{FOLDER.name}: no {kind}" for kind in ("ConfigMap", "Service", "StatefulSet", "NetworkPolicy") if kind not in kinds]
+    if wrong:
+        return wrong
+    label = kinds["StatefulSet"]["spec"]["template"]["metadata"]["labels"]
+    pod = kinds["StatefulSet"]["spec"]["template"]["spec"]
+    container = pod["containers"][0]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    service = kinds["Service"]["spec"]["ports"][0]
+    for what, selector in (("StatefulSet", kinds["StatefulSet"]["spec"]["selector"]["matchLabels"]), ("Service", kinds["Service"]["spec"]["selector"]),
+                           ("NetworkPolicy", kinds["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"])):
+        if not selector.items() <= label.items():
+            wrong.append(f"{what}: selects {selector}, the pod has {label}")
+    if kinds["StatefulSet"]["spec"]["serviceName"] != kinds["Service"]["metadata"]["name"]:
+        wrong.append("StatefulSet: its serviceName is not the Service")
+    if ports.get(service["targetPort"]) != service["port"]:
+        wrong.append(f"Service: port {service['port']} leads to {service['targetPort']}, the container has {ports}")
+    if service["port"] not in [port["port"] for rule in kinds["NetworkPolicy"]["spec"]["ingress"] for port in rule["ports"]]:
+        wrong.append("NetworkPolicy: shuts the port of the Service")
+    volumes = {volume["name"]: volume for volume in pod["volumes"]} | {claim["metadata"]["name"]: claim for claim in kinds["StatefulSet"]["spec"]["volumeClaimTemplates"]}
+    mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+    wrong += [f"StatefulSet: the volume {name} is not there" for name in mounts.values() if name not in volumes]
+    wrong += arguments(world, container["args"], mounts, kinds["ConfigMap"])
+    wrong += monitors(kinds["Service"])
+    for probe in ("livenessProbe", "readinessProbe"):
+        path = container[probe]["httpGet"]["path"]
+        with urllib.request.urlopen(world.url + path, timeout=10) as answer:
+            if answer.status != 200:
+                wrong.append(f"{probe}: {path} answers {answer.status}")
+    return wrong
+
+
+def arguments(world: World, words: list[str], mounts: dict[str, str], config_map: dict) -> list[str]:
+    """The command exists, its files are mounted, and the configuration is right."""
+    wrong = flags(world, "StatefulSet", words[0], [word.partition("=")[0] for word in words[1:]])
+    for word in words[1:]:
+        flag, _, value = word.partition("=")
+        if not any(value == path or value.startswith(f"{path}/") for path in mounts):
+            wrong.append(f"StatefulSet: {value} is not mounted")
+        if flag == "--config.file" and value.rpartition("/")[2] not in config_map["data"]:
+            wrong.append(f"StatefulSet: {value} is not in the ConfigMap")
+    for name, text in config_map["data"].items():
+        file = world.scratch / name
+        file.write_text(text)
+        done = subprocess.run([world.binary, "config", "check", "--config.file", file], capture_output=True, text=True, check=False)
+        if done.returncode:
+            wrong.append(f"ConfigMap: {done.stdout}{done.stderr}")
+    return wrong
+
+
+def monitors(service: dict) -> list[str]:
+    """The ServiceMonitor of the Prometheus operator finds the Service."""
+    wrong = []
+    for document in yaml.safe_load_all((ROOT / "deploy/prometheus-operator/monitor.yaml").read_text()):
+        if document and document["kind"] == "ServiceMonitor":
+            if not document["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items():
+                wrong.append("deploy/prometheus-operator/monitor.yaml: does not select the Service of deploy/kubernetes")
+            names = {endpoint["port"] for endpoint in document["spec"]["endpoints"]}
+            if not names <= {port["name"] for port in service["spec"]["ports"]}:
+                wrong.append(f"deploy/prometheus-operator/monitor.yaml: {names} are no ports of the Service")
+    return wrong
