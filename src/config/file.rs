@@ -20,8 +20,7 @@ use crate::{
 };
 
 /// Keys that are read and checked, and have no effect in this version. The warnings and the reference read this list.
-pub(super) const NOT_YET: [&str; 10] = [
-    "probe.allow_any_target",
+pub(super) const NOT_YET: [&str; 9] = [
     "domain_files",
     "http_sd",
     "metrics.level",
@@ -155,7 +154,8 @@ section! {
         legacy_tls: bool,
         /// Whether MX and policy hosts may have private addresses (split DNS).
         allow_private_addresses: bool,
-        /// Whether /probe takes domains that are not configured.
+        /// Whether /probe takes domains that are not configured. Everybody who reaches the monitor can then make it ask hosts
+        /// anywhere, as gently as it asks others.
         allow_any_target: bool,
         /// Hosts that are never contacted: `mx.example.com`, `*.example.com` (any depth).
         opt_out: Vec<At<HostPattern>>,

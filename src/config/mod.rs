@@ -24,7 +24,7 @@ pub use reference::reference;
 pub use reports::{DEFAULT_REPORT_PATH, ReportListener};
 pub use schema::schema;
 pub use settings::{DomainSettings, FamilySettings, NoDomains, ProbeSettings, ResolverSettings, Settings};
-pub use show::show;
+pub use show::{show, show_for};
 pub(crate) use suggest::nearest;
 pub use values::{
     AddressFamily, AddressMetrics, Bounded, Day, DnssecMode, ImapAuth, ListenAddress, MetricsLevel,

@@ -104,7 +104,7 @@ pub struct ProbeSettings {
     pub legacy_tls: bool,
     /// Whether MX and policy hosts may have private addresses.
     pub allow_private_addresses: bool,
-    /// Whether /probe takes domains that are not configured. Without effect yet.
+    /// Whether /probe takes domains that are not configured.
     pub allow_any_target: bool,
     /// Hosts that are never contacted.
     pub opt_out: Vec<HostPattern>,

@@ -171,7 +171,7 @@ fn show_hides_secrets() {
 fn what_is_not_built_yet_is_told_once_and_with_its_place() {
     assert_eq!(
         told(
-            "probe:\n  legacy_tls: false\n  allow_any_target: false\nresolver: {dnssec: trust-ad, trust_anchor_file: a}\n\
+            "probe:\n  legacy_tls: false\n  allow_any_target: true\nresolver: {dnssec: trust-ad, trust_anchor_file: a}\n\
              thresholds: {reports_silent: 9d, certificate_error: 1d}\nmetrics: {level: full}\nshard: {index: 1, total: 2}\n\
              domains:\n  - {domain: a.example, planned_mx: [mx.a.example]}\n  - {domain: b.example, planned_mx: [], expect: {dane: true}}\n\
              domain_files: []\nhttp_sd: []\nreports: {}\nstate: {dir: /x, url: 'postgres://h/d'}\n"
@@ -180,7 +180,6 @@ fn what_is_not_built_yet_is_told_once_and_with_its_place() {
         .map(|line| line.split(" | ").next().unwrap())
         .collect::<Vec<_>>(),
         [
-            "3:3 warning: `probe.allow_any_target` is not built yet and has no effect",
             "4:49 warning: the trust anchors have no effect: nothing is validated here",
             "6:11 warning: `metrics.level` is not built yet and has no effect",
             "7:1 warning: `shard` is not built yet and has no effect",
@@ -285,8 +284,8 @@ fn the_schema_describes_the_example() {
     describe(&node, &schema, "", &mut undescribed);
     assert!(undescribed.is_empty(), "{undescribed:?}");
     assert_eq!(schema.pointer("/properties/probe/properties/interval/default"), Some(&"10m".into()));
-    let probe = schema.pointer("/properties/probe/properties/allow_any_target/description").unwrap();
-    assert!(probe.as_str().unwrap().ends_with("Not built yet: checked, without effect."), "{probe}");
+    let files = schema.pointer("/properties/domain_files/description").unwrap();
+    assert!(files.as_str().unwrap().ends_with("Not built yet: checked, without effect."), "{files}");
 }
 
 /// Walks file and schema together: every key has a property with a meaning, every value a fitting type.

@@ -112,6 +112,11 @@ impl Exposition {
         Self { level, build: BuildInfo::CURRENT, updating: Mutex::new(()), published: ArcSwapOption::empty() }
     }
 
+    /// The level.
+    pub(super) const fn level(&self) -> Level {
+        self.level
+    }
+
     /// Renders what changed since the last update. What did not is recognised by its `Arc`.
     pub fn update(&self, snapshot: &Snapshot) {
         let _turn = self.updating.lock().unwrap_or_else(PoisonError::into_inner);
@@ -145,6 +150,14 @@ impl Exposition {
             update: began.elapsed(),
             joined: OnceLock::new(),
         })));
+    }
+
+    /// The samples of domains and mail hosts alone.
+    pub(super) fn subjects(&self) -> Bytes {
+        let published = self.published.load_full();
+        published.map_or_else(Bytes::new, |published| {
+            published.joined.get_or_init(|| published.join(self.level)).text.clone()
+        })
     }
 
     /// The text of a scrape now. The first call after an update joins the blocks; what the exporter says of itself is

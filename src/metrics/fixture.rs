@@ -613,6 +613,7 @@ pub(crate) fn snapshot() -> Snapshot {
         ),
     ];
     Snapshot {
+        number: 1,
         domains: domains.into_iter().map(|state| (state.domain.clone(), state)).collect(),
         hosts: hosts.into_iter().map(|state| (state.host.clone(), state)).collect(),
         vantage: Arc::new(Vantage { dnssec: DnssecSight::Validating, ip6_route: false, ..Vantage::default() }),

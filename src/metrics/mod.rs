@@ -8,6 +8,7 @@ mod exposition;
 mod host;
 mod intake;
 mod own;
+mod probe;
 mod registry;
 mod text;
 
@@ -17,4 +18,5 @@ pub(crate) mod fixture;
 mod tests;
 
 pub use exposition::{BuildInfo, Exposition, Page};
+pub use probe::ProbeOutcome;
 pub use registry::{Family, Kind, Level, documentation, families};

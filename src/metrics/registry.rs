@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
-    domain, host, intake, own,
+    domain, host, intake, own, probe,
     text::{self, Value},
 };
 use crate::facts::{DnssecSight, Vantage};
@@ -144,7 +144,7 @@ impl<'a> Samples<'a> {
     }
 }
 
-/// Every family that this version can export: of domains, of mail hosts and their addresses, of the exporter itself.
+/// Every family of `/metrics` that this version can export: of domains, of mail hosts and their addresses, of the exporter itself.
 pub fn families() -> impl Iterator<Item = &'static Family> {
     let domain = domain::rows().map(|row| &row.family);
     let host = host::ROWS.iter().map(|row| &row.family);
@@ -156,11 +156,12 @@ pub fn families() -> impl Iterator<Item = &'static Family> {
 pub fn documentation() -> String {
     let mut page = INTRODUCTION.to_owned();
     let reported = domain::reported().map(|row| &row.family).chain(intake::ROWS.iter().map(|row| &row.family));
-    let chapters: [(&str, Vec<&Family>); 4] = [
+    let chapters: [(&str, Vec<&Family>); 5] = [
         ("Domain", domain::probed().map(|row| &row.family).collect()),
         ("Mail host and address", host::ROWS.iter().map(|row| &row.family).collect()),
         ("TLS-RPT reports", reported.collect()),
         ("The exporter itself", own::ROWS.iter().map(|row| &row.family).collect()),
+        ("Only at `/probe`, beside the families of one domain", probe::ROWS.iter().map(|row| &row.family).collect()),
     ];
     for (title, families) in chapters {
         let _ = write!(
@@ -181,8 +182,8 @@ const INTRODUCTION: &str = "# Metrics
 
 <!-- Made from the table in src/metrics. Change it there; `SMTPTLS_BLESS=1 cargo test --lib metrics` writes this file. -->
 
-What `/metrics` exports. Probes run on a schedule of their own: a scrape starts none and waits for none. Where the meaning says
-\"cached\", the value is that of the last scheduled probe, and `smtptls_domain_last_probe_timestamp_seconds` or
+What `/metrics` exports. Probes run on a schedule of their own: a scrape starts none and waits for none. (`/probe`
+alone looks when it is asked: [probe.md](probe.md).) Where the meaning says \"cached\", the value is that of the last scheduled probe, and `smtptls_domain_last_probe_timestamp_seconds` or
 `smtptls_mx_last_probe_timestamp_seconds` says when that was.
 
 - Facts of a domain stand on `domain`, facts of a mail host on `mx`, facts of an address on `mx` and `address`. A host that serves 500

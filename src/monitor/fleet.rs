@@ -411,7 +411,8 @@ impl Fleet {
         }
         let canaries = self.canaries.iter().map(|(name, canary)| (name.clone(), canary.reached)).collect();
         let (vantage, intake) = (Arc::clone(&self.vantage), self.intake.clone());
-        self.snapshot = Arc::new(Snapshot { domains, hosts, vantage, canaries, intake });
+        let number = self.snapshot.number + 1;
+        self.snapshot = Arc::new(Snapshot { number, domains, hosts, vantage, canaries, intake });
         Some(Arc::clone(&self.snapshot))
     }
 

@@ -18,6 +18,8 @@ use crate::{
 /// States that did not change are shared with the snapshot before: a reader may compare them by pointer.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
+    /// Rises with every publication: of two snapshots of one monitor the one with the larger number is the later.
+    pub number: u64,
     /// By name.
     pub domains: BTreeMap<PolicyDomain, Arc<DomainState>>,
     /// By name. A host is here while a configured domain uses it.
@@ -28,6 +30,24 @@ pub struct Snapshot {
     pub canaries: Vec<(MxHost, Option<bool>)>,
     /// What the intake of reports counted; nothing where no report source is configured.
     pub intake: Option<Arc<IntakeCounters>>,
+}
+
+impl Snapshot {
+    /// What of it is about one domain: the domain and its mail hosts, as this side sees them. Without the domain nothing.
+    #[must_use]
+    pub fn part(&self, domain: &PolicyDomain) -> Self {
+        let state = self.domains.get_key_value(domain);
+        let seen = state.and_then(|(_, state)| state.assessment.as_deref());
+        let names = seen.iter().flat_map(|seen| &seen.mx).filter_map(|mx| mx.host.as_ref());
+        let hosts = names.filter_map(|name| self.hosts.get_key_value(name));
+        Self {
+            number: self.number,
+            domains: state.into_iter().map(|(name, state)| (name.clone(), Arc::clone(state))).collect(),
+            hosts: hosts.map(|(name, host)| (name.clone(), Arc::clone(host))).collect(),
+            vantage: Arc::clone(&self.vantage),
+            ..Self::default()
+        }
+    }
 }
 
 /// What is known of one configured domain.

@@ -13,23 +13,25 @@ use std::{
 use arc_swap::ArcSwap;
 use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION};
 use hyper::body::{Body, Bytes};
+use tokio::sync::watch;
 
 use super::{
     Links, Mount, Reload, ReportDoor,
     api::{self, Answer},
     body::Pieces,
     changes::About,
-    domains,
+    discovery, domains,
     door::Listener,
     findings, landing,
     pages::domain::{self, Site},
-    reload, reports,
-    response::{html, json, not_allowed, plain, redirect, response},
+    probe, prompt, reload, reports,
+    response::{html, json, not_allowed, plain, redirect, response, text},
     route::{self, Access, Asked, Found, Route},
 };
 use crate::{
+    config,
     metrics::{Exposition, Page},
-    monitor::{SharedStore, Snapshot, Telemetry},
+    monitor::{Prompter, SharedStore, Snapshot, Telemetry},
     net::now,
 };
 
@@ -44,12 +46,15 @@ pub struct App {
     exposition: Exposition,
     snapshot: ArcSwap<Snapshot>,
     store: Option<SharedStore>,
+    prompter: Option<Prompter>,
     reports: Option<Arc<ReportDoor>>,
     telemetry: Telemetry,
     reload: Reload,
     metrics_path: MetricsPath,
     mount: Mount,
     ready: AtomicBool,
+    /// The number of the snapshot that is shown.
+    shown: watch::Sender<u64>,
 }
 
 /// The path of the metrics, `/metrics` unless the command line says another one.
@@ -68,12 +73,14 @@ impl App {
             exposition,
             snapshot: ArcSwap::default(),
             store: None,
+            prompter: None,
             reports: None,
             telemetry,
             reload,
             metrics_path,
             mount: Mount::default(),
             ready: AtomicBool::new(false),
+            shown: watch::Sender::new(0),
         }
     }
 
@@ -81,6 +88,12 @@ impl App {
     #[must_use]
     pub fn with_store(self, store: Option<SharedStore>) -> Self {
         Self { store, ..self }
+    }
+
+    /// The same with what asks the monitor for a look now.
+    #[must_use]
+    pub fn with_prompter(self, prompter: Prompter) -> Self {
+        Self { prompter: Some(prompter), ..self }
     }
 
     /// The same with the door for reports, which may be open on the main listener.
@@ -102,8 +115,10 @@ impl App {
     /// depends on peers, and a service manager must not wait for them.
     pub fn publish(&self, snapshot: Arc<Snapshot>) {
         self.exposition.update(&snapshot);
+        let number = snapshot.number;
         self.snapshot.store(snapshot);
         self.ready.store(true, Ordering::Release);
+        self.shown.send_replace(number);
     }
 
     /// Answers a request.
@@ -174,6 +189,29 @@ impl App {
             }
             Route::DomainReports => json(reports::answer(asked, &*self.known()?, self.store()).await),
             Route::Changes => json(About::All.answer(asked.query, &*self.known()?, self.store()).await),
+            Route::ProbeDomain => match &self.prompter {
+                Some(prompter) => {
+                    let shown = self.shown.subscribe();
+                    prompt::answer(prompter, asked.name, &*self.known()?, shown).await
+                }
+                None => probe::unavailable(),
+            },
+            Route::ProbeForm => match &self.prompter {
+                Some(prompter) => {
+                    let shown = self.shown.subscribe();
+                    prompt::form(prompter, asked.name, &*self.known()?, self.links(), shown).await
+                }
+                None => probe::unavailable(),
+            },
+            Route::Probe => match &self.prompter {
+                Some(prompter) => probe::answer(prompter, &self.exposition, asked).await,
+                None => probe::unavailable(),
+            },
+            Route::Discovery => json(discovery::answer(&*self.known()?)),
+            Route::Configuration => match &self.prompter {
+                Some(prompter) => configuration(prompter).await,
+                None => probe::unavailable(),
+            },
             Route::Healthy => plain(StatusCode::OK, "Healthy.\n"),
             Route::Ready => match self.ready.load(Ordering::Acquire) {
                 true => plain(StatusCode::OK, "Ready.\n"),
@@ -203,7 +241,7 @@ impl App {
         let Ok(snapshot) = self.known() else {
             return plain(StatusCode::SERVICE_UNAVAILABLE, "Not ready: the domains are being set up.\n");
         };
-        let site = Site { links: self.links(), metrics_path: &self.metrics_path.0, prompting: false };
+        let site = Site { links: self.links(), metrics_path: &self.metrics_path.0, prompting: self.prompter.is_some() };
         let (status, page) = domain::answer(name, &snapshot, self.store(), site).await;
         let mut response = html(page.into_string());
         *response.status_mut() = status;
@@ -230,6 +268,16 @@ async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
         tracing::error!(%error, "an answer could not be made");
         Answer::error(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be made; the log says why")
     })
+}
+
+/// What `config show` prints of the settings in force. For many thousand domains that is not for a thread on which probes run.
+async fn configuration(prompter: &Prompter) -> Response<Pieces> {
+    let settings = prompter.settings();
+    let shown = tokio::task::spawn_blocking(move || config::show(&settings)).await;
+    match shown.map_err(|error| error.to_string()).flatten() {
+        Ok(shown) => text(StatusCode::OK, shown),
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("The configuration cannot be shown: {error}\n")),
+    }
 }
 
 impl std::fmt::Debug for App {

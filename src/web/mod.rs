@@ -1,9 +1,10 @@
-//! The web server: metrics, a landing page, the log of changes, and the endpoints of health and reload.
+//! The web server: metrics, a landing page, the log of changes, looks on demand, and the endpoints of health and reload.
 
 mod api;
 mod app;
 mod body;
 mod changes;
+mod discovery;
 mod domains;
 mod door;
 mod findings;
@@ -13,6 +14,8 @@ mod listen;
 mod own_listener;
 mod pages;
 mod parameters;
+mod probe;
+mod prompt;
 mod reload;
 mod reports;
 mod response;

@@ -23,6 +23,7 @@ mod misbehaviours;
 mod monitor;
 mod page_of_a_domain;
 mod policy_fetch;
+mod prompt;
 mod report_destinations;
 mod reports;
 mod resolver;

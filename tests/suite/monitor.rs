@@ -22,38 +22,38 @@ use super::world::{
 };
 
 /// Far beyond what anything here takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
-const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
 /// A monitor with what it publishes.
-struct Running {
-    monitor: Monitor,
+pub(crate) struct Running {
+    pub(crate) monitor: Monitor,
     telemetry: Telemetry,
     snapshots: watch::Receiver<Arc<Snapshot>>,
 }
 
 impl Running {
-    async fn start(settings: Settings) -> Self {
+    pub(crate) async fn start(settings: Settings) -> Self {
         let telemetry = Telemetry::new().unwrap();
         let monitor = Monitor::start(Arc::new(settings), telemetry.clone(), None).await.unwrap();
         let snapshots = monitor.snapshots();
         Self { monitor, telemetry, snapshots }
     }
 
-    fn now(&self) -> Arc<Snapshot> {
+    pub(crate) fn now(&self) -> Arc<Snapshot> {
         Arc::clone(&self.snapshots.borrow())
     }
 
     /// The first snapshot from now on in which this is so.
-    async fn until(&mut self, what: &str, so: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
+    pub(crate) async fn until(&mut self, what: &str, so: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
         let found = timeout(PATIENCE, self.snapshots.wait_for(|snapshot| so(snapshot)))
             .await
             .map(|found| found.unwrap().clone());
         found.unwrap_or_else(|_| panic!("never: {what}: {:#?}", self.now()))
     }
 
-    async fn until_all_are(&mut self, state: State) -> Arc<Snapshot> {
+    pub(crate) async fn until_all_are(&mut self, state: State) -> Arc<Snapshot> {
         let all = |snapshot: &Snapshot| {
             snapshot
                 .domains
@@ -63,7 +63,7 @@ impl Running {
         self.until(state.as_str(), all).await
     }
 
-    async fn apply(&self, settings: Settings) -> Result<smtptls_exporter::config::Change, String> {
+    pub(crate) async fn apply(&self, settings: Settings) -> Result<smtptls_exporter::config::Change, String> {
         self.monitor.reconfigurer().apply(Arc::new(settings)).await.map_err(|error| error.to_string())
     }
 
@@ -78,7 +78,7 @@ impl Running {
 }
 
 /// Waits until something outside of the snapshots is so.
-async fn eventually(what: &str, so: impl Fn() -> bool) {
+pub(crate) async fn eventually(what: &str, so: impl Fn() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !so() {
         assert!(Instant::now() < end, "never: {what}");
@@ -90,7 +90,7 @@ fn domain<'a>(snapshot: &'a Snapshot, name: &str) -> &'a DomainState {
     &snapshot.domains[&PolicyDomain::parse(name).unwrap()]
 }
 
-fn assessment<'a>(snapshot: &'a Snapshot, name: &str) -> &'a Assessment {
+pub(crate) fn assessment<'a>(snapshot: &'a Snapshot, name: &str) -> &'a Assessment {
     domain(snapshot, name).assessment.as_ref().unwrap()
 }
 
@@ -103,7 +103,7 @@ fn only_path(snapshot: &Snapshot) -> Option<&PathAssessment> {
 }
 
 /// Everything once, and then not before the test is over.
-fn once(world: &MailWorld, domains: &[&str]) -> Settings {
+pub(crate) fn once(world: &MailWorld, domains: &[&str]) -> Settings {
     let mut settings = world.settings(domains);
     settings.probe.interval = HOUR;
     settings.probe.mx_interval = HOUR;

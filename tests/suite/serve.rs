@@ -104,6 +104,19 @@ impl Served {
         (head.to_owned(), body.to_owned())
     }
 
+    /// A request with more header lines: status, header in lower case, body.
+    pub(crate) async fn ask(&self, request: &str, header: &[&str]) -> (u16, String, String) {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let more: String = header.iter().map(|line| format!("{line}\r\n")).collect();
+        let request = format!("{request} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{more}\r\n", self.address);
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, format!("{}\r\n", head.to_lowercase()), body.to_owned())
+    }
+
     /// The metrics, once they hold every one of these lines.
     pub(crate) async fn until(&self, lines: &[&str]) -> String {
         let end = Instant::now() + PATIENCE;

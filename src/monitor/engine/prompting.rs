@@ -67,10 +67,16 @@ impl Prompts {
         }
     }
 
-    /// Whether the target was looked at for them, or so shortly ago that it is not asked again.
-    fn settle(&mut self, wish: &Wish, target: &Target) -> bool {
+    /// Whether the target was looked at for them, or so shortly ago that it is not asked again. `spared`: a program that asks again
+    /// and again has to be content with what is known of it.
+    fn settle(&mut self, wish: &Wish, target: &Target, spared: bool) -> bool {
         let Some(open) = self.open.get_mut(wish) else { return true };
         if open.looked.contains_key(target) {
+            return true;
+        }
+        if spared && !wish.1 {
+            open.looked.insert(target.clone(), true);
+            open.touched = true;
             return true;
         }
         let look = self.recent.get(target).filter(|look| look.counts(target, open.asked, wish.1));
@@ -97,7 +103,8 @@ impl Keeper {
             return;
         }
         let missing = targets.iter().filter_map(Awaited::of).collect();
-        let first = Progress { stage: Stage::Looking, snapshot: Arc::clone(&self.publisher.borrow()), missing };
+        let part = self.publisher.borrow().part(&wish.0);
+        let first = Progress { stage: Stage::Looking, snapshot: Arc::new(part), missing };
         let (progress, heard) = watch::channel(first);
         let open = Open { asked: Instant::now(), looked: HashMap::new(), touched: true, progress };
         self.prompts.open.insert(wish.clone(), open);
@@ -124,7 +131,8 @@ impl Keeper {
     fn demand(&mut self, wish: &Wish) {
         let time = Instant::now();
         for target in self.fleet.targets(&wish.0).unwrap_or_default() {
-            if self.prompts.settle(wish, &target) || !self.schedule.no_later_than(&target, time) {
+            let spared = self.fleet.turned_away(&target);
+            if self.prompts.settle(wish, &target, spared) || !self.schedule.no_later_than(&target, time) {
                 continue;
             }
             if let Target::Domain(domain) = &target {
@@ -151,7 +159,7 @@ impl Keeper {
                 return true;
             }
             let Some(targets) = fleet.targets(domain) else {
-                let gone = Progress { stage: Stage::Gone, snapshot: Arc::clone(&snapshot), missing: Vec::new() };
+                let gone = Progress { stage: Stage::Gone, snapshot: Arc::default(), missing: Vec::new() };
                 open.progress.send_replace(gone);
                 return false;
             };
@@ -159,7 +167,8 @@ impl Keeper {
             let seen = |target: &&Target| open.looked.get(*target).copied().unwrap_or(false);
             let missing = targets.iter().filter(|target| !seen(target)).filter_map(Awaited::of).collect();
             let stage = if over { Stage::Over } else { Stage::Looking };
-            open.progress.send_replace(Progress { stage, snapshot: Arc::clone(&snapshot), missing });
+            // The whole would be held for as long as somebody waits: one more for each that was published meanwhile.
+            open.progress.send_replace(Progress { stage, snapshot: Arc::new(snapshot.part(domain)), missing });
             !over
         });
     }

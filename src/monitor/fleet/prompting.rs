@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use super::{Fleet, Target};
-use crate::{config::Settings, facts::Vantage, terms::PolicyDomain};
+use crate::{
+    config::Settings,
+    facts::{SmtpOutcome, Vantage},
+    terms::PolicyDomain,
+};
 
 impl Fleet {
     /// For one look at the domains of these settings: what is seen counts at once. What this side can see is known from a fleet
@@ -33,6 +37,14 @@ impl Fleet {
             targets.extend(listed.map(|(address, _)| Target::Address(name.clone(), *address)));
         }
         Some(targets)
+    }
+
+    /// Whether the target is an address whose host turned this monitor away: it is not asked more often for it.
+    pub(in crate::monitor) fn turned_away(&self, target: &Target) -> bool {
+        let Target::Address(host, address) = target else { return false };
+        let known = self.hosts.get(host).and_then(|host| host.addresses.get(address));
+        let latest = known.and_then(|address| address.latest.as_ref());
+        latest.is_some_and(|latest| matches!(latest.outcome, SmtpOutcome::Rejected { .. }))
     }
 
     /// Whether a look at the target is part of one at the domain.

@@ -2,6 +2,6 @@
 //! to what is shown. Where it is one of judgement, or of one edge, its test stands with its theme.
 
 mod checked;
-mod scrape;
+pub(crate) mod scrape;
 mod served;
 mod table;

@@ -6,30 +6,30 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// One answer to a scrape, read.
 #[derive(Debug)]
-pub(super) struct Scrape {
-    pub(super) families: BTreeMap<String, Family>,
+pub(crate) struct Scrape {
+    pub(crate) families: BTreeMap<String, Family>,
 }
 
 /// All samples of one name.
 #[derive(Debug)]
-pub(super) struct Family {
-    pub(super) kind: String,
-    pub(super) samples: Vec<Sample>,
+pub(crate) struct Family {
+    pub(crate) kind: String,
+    pub(crate) samples: Vec<Sample>,
 }
 
 /// One line.
 #[derive(Clone, Debug)]
-pub(super) struct Sample {
+pub(crate) struct Sample {
     /// As it is written: the name with its labels.
-    pub(super) series: String,
-    pub(super) labels: BTreeMap<String, String>,
-    pub(super) value: f64,
+    pub(crate) series: String,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) value: f64,
 }
 
 impl Scrape {
     /// Reads a whole answer. Whatever a strict reader would stumble over is a panic: a family without HELP or TYPE, or in two
     /// places; a sample under another family, with labels that its neighbours do not have, or that stands twice; no line end.
-    pub(super) fn read(text: &str) -> Self {
+    pub(crate) fn read(text: &str) -> Self {
         assert!(text.ends_with('\n'), "the last line has an end");
         let mut families: BTreeMap<String, Family> = BTreeMap::new();
         let mut series = BTreeSet::new();
@@ -63,16 +63,16 @@ impl Scrape {
     }
 
     /// The value of a series, written as it stands in the text.
-    pub(super) fn value(&self, series: &str) -> Option<f64> {
+    pub(crate) fn value(&self, series: &str) -> Option<f64> {
         self.samples().find(|sample| sample.series == series).map(|sample| sample.value)
     }
 
-    pub(super) fn samples(&self) -> impl Iterator<Item = &Sample> {
+    pub(crate) fn samples(&self) -> impl Iterator<Item = &Sample> {
         self.families.values().flat_map(|family| &family.samples)
     }
 
     /// The series of which a label has this value.
-    pub(super) fn about(&self, subject: &str) -> BTreeSet<String> {
+    pub(crate) fn about(&self, subject: &str) -> BTreeSet<String> {
         let about = |sample: &&Sample| sample.labels.values().any(|value| value == subject);
         self.samples().filter(about).map(|sample| sample.series.clone()).collect()
     }

@@ -1,0 +1,66 @@
+//! `GET /sd`: the configured domains as targets for Prometheus (http_sd), to be scraped at `/probe`.
+
+use std::collections::BTreeMap;
+
+use http::StatusCode;
+use serde::Serialize;
+
+use super::api::Answer;
+use crate::monitor::Snapshot;
+
+/// A group of targets, as Prometheus reads them.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+struct TargetGroup<'a> {
+    targets: Vec<&'a str>,
+    labels: BTreeMap<&'static str, &'a str>,
+}
+
+/// The whole list; `[]` where no domain is configured. The bare domains: which parameter they become is said in `relabel_configs`.
+pub(super) fn answer(snapshot: &Snapshot) -> Answer {
+    let body = serde_json::to_string(&groups(snapshot));
+    match body {
+        Ok(body) => Answer { status: StatusCode::OK, body: body + "\n" },
+        Err(error) => Answer::error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
+fn groups(snapshot: &Snapshot) -> Vec<TargetGroup<'_>> {
+    let mut groups = BTreeMap::<&str, TargetGroup<'_>>::new();
+    for state in snapshot.domains.values() {
+        let group = groups.entry(&state.group).or_default();
+        group.targets.push(state.domain.as_str());
+        // A label that is empty is none.
+        if !state.group.is_empty() {
+            group.labels.insert("group", &state.group);
+        }
+    }
+    groups.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{metrics::fixture, monitor::DomainState};
+
+    #[test]
+    fn each_domain_once_by_its_group() {
+        assert_eq!(answer(&Snapshot::default()).body, "[]\n");
+        let mut snapshot = Snapshot::default();
+        for (name, group) in [("b.example", "ours"), ("a.example", "ours"), ("c.example", ""), ("d.example", "q\"\n")] {
+            let state = fixture::domain_state(name, None);
+            let state = DomainState { group: group.to_owned(), ..DomainState::clone(&state) };
+            snapshot.domains.insert(state.domain.clone(), Arc::new(state));
+        }
+        let told: serde_json::Value = serde_json::from_str(&answer(&snapshot).body).unwrap();
+        assert_eq!(
+            told,
+            serde_json::json!([
+                {"targets": ["c.example"], "labels": {}},
+                {"targets": ["a.example", "b.example"], "labels": {"group": "ours"}},
+                {"targets": ["d.example"], "labels": {"group": "q\"\n"}},
+            ])
+        );
+    }
+}

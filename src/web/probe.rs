@@ -1,0 +1,191 @@
+//! `GET /probe?target=DOMAIN`: a look at one domain now, for the scrape that asks (the multi-target pattern).
+
+use std::time::Duration;
+
+use http::{HeaderMap, Response, StatusCode};
+use hyper::body::Bytes;
+
+use super::{
+    body::Pieces,
+    parameters::{self, Kind, Parameter},
+    prompt::refused,
+    response::{plain, response, text},
+    route::Asked,
+};
+use crate::{
+    config::{DomainSettings, show_for},
+    metrics::{Exposition, Page, ProbeOutcome},
+    monitor::{PromptError, Prompted, Prompter},
+    net::now,
+    present::{Look, human},
+    terms::PolicyDomain,
+};
+
+/// In this header Prometheus tells how many seconds it waits.
+const TIMEOUT: &str = "x-prometheus-scrape-timeout-seconds";
+/// So much earlier the answer is sent: an answer on the way when the time is over is lost.
+const OFFSET: Duration = Duration::from_millis(500);
+/// For whoever does not say how long it waits, and at most: the value that users of blackbox_exporter know.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Of [`answer`].
+pub(super) static PARAMETERS: &[Parameter] = &[
+    Parameter { name: "target", says: "The domain to look at", kind: Kind::Text },
+    Parameter { name: "debug", says: "As text: what was seen, the metrics, the settings", kind: Kind::Flag },
+];
+
+const DEBUG_TYPE: &str = "text/plain; charset=utf-8";
+
+/// What was asked for.
+#[derive(Debug, PartialEq, Eq)]
+struct Wish {
+    target: PolicyDomain,
+    debug: bool,
+    patience: Duration,
+}
+
+/// Looks, waits, and answers with the metrics of the domain; with `debug=true`, with all that was seen before them and what was
+/// configured after them.
+///
+/// 400: a parameter is missing or wrong. 403: the domain is not configured, and `probe.allow_any_target` is false. 429: too many
+/// wait already.
+pub(super) async fn answer(prompter: &Prompter, exposition: &Exposition, asked: Asked<'_>) -> Response<Pieces> {
+    let wish = match Wish::read(asked.query, asked.headers) {
+        Ok(wish) => wish,
+        Err(wrong) => return text(StatusCode::BAD_REQUEST, format!("{wrong}\n")),
+    };
+    let settings = prompter.settings();
+    let looked = match prompter.scrape(&wish.target, wish.patience).await {
+        Err(PromptError::NotConfigured) if settings.probe.allow_any_target => {
+            prompter.look_once(&wish.target, wish.patience).await
+        }
+        Err(PromptError::NotConfigured) => return forbidden(&wish.target),
+        looked => looked,
+    };
+    let prompted = match looked {
+        Ok(prompted) => prompted,
+        Err(error) => return refused(error),
+    };
+    let Prompted { snapshot, missing, took } = &prompted;
+    let outcome = ProbeOutcome::of(snapshot, &wish.target, missing.is_empty(), *took);
+    let metrics = exposition.probe_page(snapshot, &wish.target, &outcome);
+    if !wish.debug {
+        return response(StatusCode::OK, Page::CONTENT_TYPE, [metrics]);
+    }
+    let configured = settings.domains.iter().find(|one| one.domain == wish.target).cloned();
+    let domain = configured.unwrap_or_else(|| DomainSettings::new(wish.target.clone()));
+    let settings = show_for(&settings, &domain).unwrap_or_else(|error| format!("they cannot be shown: {error}\n"));
+    let seen = format!(
+        "What was seen of {}, in {:.3} s of at most {:.3} s:\n\n{}\nThe metrics that would be returned:\n\n",
+        wish.target,
+        took.as_secs_f64(),
+        wish.patience.as_secs_f64(),
+        told(&wish.target, &prompted),
+    );
+    let settings = format!("\nThe settings of this probe:\n\n{settings}");
+    response(StatusCode::OK, DEBUG_TYPE, [seen.into(), metrics, Bytes::from(settings)])
+}
+
+/// What a person reads of a look.
+fn told(domain: &PolicyDomain, Prompted { snapshot, missing, .. }: &Prompted) -> String {
+    let look = Look { colour: false, unicode: true, verbose: true };
+    let state = snapshot.domains.get(domain);
+    let seen = state.and_then(|state| Some((state.assessment.as_deref()?, state.observation.as_deref())));
+    let nothing = || "nothing yet\n".to_owned();
+    let mut told = seen.map_or_else(nothing, |(seen, observation)| human::domain(seen, observation, now(), look));
+    if !missing.is_empty() {
+        told.push_str("\nNot looked at before the time was over:\n");
+        for one in missing {
+            told.push_str(&format!("  {one}\n"));
+        }
+    }
+    told
+}
+
+fn forbidden(target: &PolicyDomain) -> Response<Pieces> {
+    let said = format!(
+        "{target} is not configured. Add it to `domains`, or let /probe look at any domain with `probe.allow_any_target: true`.\n"
+    );
+    text(StatusCode::FORBIDDEN, said)
+}
+
+impl Wish {
+    fn read(query: &str, headers: &HeaderMap) -> Result<Self, String> {
+        let (mut target, mut debug) = (None, false);
+        parameters::read(query, &[PARAMETERS], |name, value| {
+            match name {
+                "target" => {
+                    let domain = PolicyDomain::parse(value).map_err(|error| format!("a domain: {error}"))?;
+                    target = Some(domain);
+                }
+                _ => debug = value.parse().map_err(|_| "true or false".to_owned())?,
+            }
+            Ok(())
+        })?;
+        let target = target.ok_or("target: it is missing; expected a domain, as in /probe?target=example.com")?;
+        Ok(Self { target, debug, patience: patience(headers)? })
+    }
+}
+
+/// How long the answer may take.
+fn patience(headers: &HeaderMap) -> Result<Duration, String> {
+    let Some(value) = headers.get(TIMEOUT) else { return Ok(PATIENCE) };
+    let seconds = value.to_str().ok().and_then(|value| value.trim().parse::<f64>().ok());
+    let timeout = seconds.filter(|seconds| *seconds > 0.0).and_then(|it| Duration::try_from_secs_f64(it).ok());
+    let timeout =
+        timeout.ok_or_else(|| format!("the header {TIMEOUT} is wrong; expected seconds above 0, such as 10"))?;
+    // Whoever waits for less than the offset gets what there is time for.
+    Ok(timeout.checked_sub(OFFSET).filter(|left| !left.is_zero()).unwrap_or(timeout).min(PATIENCE))
+}
+
+/// There is no monitor behind this server.
+pub(super) fn unavailable() -> Response<Pieces> {
+    plain(StatusCode::SERVICE_UNAVAILABLE, "Not ready: the domains are being set up.\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn with_timeout(value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(http::HeaderName::from_static(TIMEOUT), HeaderValue::from_str(value).unwrap())])
+    }
+
+    #[test]
+    fn the_answer_comes_before_the_scraper_gives_up() {
+        assert_eq!(patience(&HeaderMap::new()), Ok(PATIENCE), "whoever does not say");
+        let patience = |value| patience(&with_timeout(value)).map(|it| it.as_millis());
+        assert_eq!(patience("10"), Ok(9500));
+        assert_eq!(patience("1.5"), Ok(1000));
+        assert_eq!(patience("3600"), Ok(120_000), "the own limit");
+        assert_eq!(patience("0.5"), Ok(500), "as blackbox_exporter does");
+        assert_eq!(patience("0.2"), Ok(200));
+        for wrong in ["", "soon", "0", "-1", "NaN", "inf", "1e400", "10s"] {
+            assert!(patience(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_says_what_was_expected() {
+        let read = |query| Wish::read(query, &HeaderMap::new());
+        let wish = read("target=Example.COM.&debug=true").unwrap();
+        assert_eq!((wish.target.as_str(), wish.debug), ("example.com", true));
+        assert!(!read("debug=false&target=b%C3%BCcher.example").unwrap().debug);
+        for (query, expected) in [
+            ("", "expected a domain, as in /probe?target=example.com"),
+            ("debug=true", "expected a domain"),
+            ("target=", "expected a domain"),
+            ("target=192.0.2.1", "expected a domain"),
+            ("target=a..b", "expected a domain"),
+            ("target=https%3A%2F%2Fexample.com", "expected a domain"),
+            ("target=a.example&target=b.example", "expected once"),
+            ("target=a.example&debug=1", "expected true or false"),
+            ("target=a.example&module=smtp", "expected target, debug"),
+        ] {
+            let said = read(query).unwrap_err();
+            assert!(said.contains(expected), "{query}: {said}");
+        }
+    }
+}
