@@ -37,6 +37,7 @@ def main() -> None:
             if path.startswith("/") and on_host(path, mounts[name]) is None:
                 wrong.append(f"{name}: {word} leads to nothing that is mounted")
     wrong += list(prometheus(mounts["prometheus"])) + list(grafana(mounts["grafana"])) + list(addresses()) + list(dockerfile(mounts))
+    wrong += list(overrides(services))
     if len(sys.argv) > 1:
         done = subprocess.run([sys.argv[1], "config", "check", "--config.file", HERE / "smtptls-exporter.yml"],
                               capture_output=True, text=True, check=False)
@@ -45,6 +46,16 @@ def main() -> None:
     if wrong:
         sys.exit("\n".join(wrong))
     print(f"{len(services)} services, {sum(map(len, mounts.values()))} mounts")
+
+
+def overrides(services: dict):
+    """The demonstration gives the exporter another command, which the program knows, and nothing else."""
+    changed = yaml.safe_load((HERE / "demo.yml").read_text())
+    command = changed["services"].get("exporter", {}).get("command", [])
+    if changed != {"services": {"exporter": {"command": command}}} or not command or "exporter" not in services:
+        yield "demo.yml: changes something else than the command of the exporter"
+    elif len(sys.argv) > 1 and subprocess.run([sys.argv[1], *command, "--help"], capture_output=True, check=False).returncode != 0:
+        yield f"demo.yml: the program does not take {command}"
 
 
 def mounted(service: dict, volumes: dict, wrong: list[str]):

@@ -5,15 +5,17 @@ use std::{ffi::OsString, path::PathBuf, sync::LazyLock};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, error::ErrorKind};
 
 use super::{
+    completions::Completions,
     config::ConfigCommand,
     logging::{Format as LogFormat, Level},
+    manual::Manual,
     report::ReportCommand,
 };
 use crate::{
     demo::DOMAINS_MOST,
     present::explain,
     terms::PolicyDomain,
-    verdict::Code,
+    verdict::{Code, Severity},
     web::{ExternalUrl, ListenAddress, MetricsPath, RoutePrefix},
 };
 
@@ -93,6 +95,10 @@ pub enum Command {
     Demo(DemoArguments),
     /// Ask the monitor on this host whether it is alive (for container images without a shell)
     Healthcheck(Healthcheck),
+    /// Print what a shell needs to complete a line
+    Completions(Completions),
+    /// Show the manual, or write the pages of all commands
+    Man(Manual),
 }
 
 /// The flags of `serve`.
@@ -121,9 +127,10 @@ pub struct Serve {
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 #[command(after_help = "Exit status, the first that applies:\n  \
     2  wrong usage or configuration\n  \
-    1  a finding at or above --fail-on\n  \
+    1  a finding at or above --fail-on; with --against only what got worse\n  \
     3  a domain could not be checked for a reason on this side\n  \
-    0  otherwise")]
+    0  otherwise\n\
+    With --format nagios: 0 ok, 1 warning, 2 critical, 3 unknown.")]
 pub struct Check {
     /// The domains, as they stand behind the @
     #[arg(value_name = "DOMAIN", required_unless_present_any = ["file", "explain"], value_parser = domain)]
@@ -140,9 +147,15 @@ pub struct Check {
     /// Make only one connection to an address: TLS 1.0, TLS 1.1 and variants of SNI are not looked at
     #[arg(long)]
     pub quick: bool,
-    /// Show everything that was seen
+    /// Show everything that was seen, step by step
     #[arg(long, short)]
     pub verbose: bool,
+    /// Keep the judgement in a file, for a later --against
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
+    /// Fail only on what got worse since a run with --save; together they compare, then save
+    #[arg(long, value_name = "FILE")]
+    pub against: Option<PathBuf>,
     /// Say what a finding means and what to do about it; no domain is needed
     #[arg(long, value_name = "CODE", value_parser = explain::parse)]
     pub explain: Option<Code>,
@@ -156,6 +169,12 @@ pub enum Format {
     Human,
     /// One array with an object for each domain, in the order asked
     Json,
+    /// An object a line, as each domain ends
+    Jsonl,
+    /// A check plugin: a line, performance data, and the exit statuses of Nagios
+    Nagios,
+    /// Metrics of the domains and their mail hosts, for the textfile collector
+    Prometheus,
 }
 
 /// From which severity on a finding makes `check` fail.
@@ -184,6 +203,17 @@ pub struct DemoArguments {
     pub domains: u32,
 }
 
+impl FailOn {
+    /// The least severity that fails; nothing where none does.
+    pub const fn least(self) -> Option<Severity> {
+        match self {
+            Self::Error => Some(Severity::Error),
+            Self::Warning => Some(Severity::Warning),
+            Self::Never => None,
+        }
+    }
+}
+
 /// The flags of `healthcheck`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub struct Healthcheck {
@@ -202,6 +232,11 @@ pub struct Invocation {
     pub common: Common,
     /// The command.
     pub command: Command,
+}
+
+/// The definition of the arguments, of which completions and the manual are made.
+pub fn definition() -> clap::Command {
+    Cli::command()
 }
 
 /// Reads the arguments, the program's own name first.
@@ -314,6 +349,7 @@ mod tests {
             "check 192.0.2.1",
             "check a..b",
             "check example.com --format yaml",
+            "check example.com --save",
             "check --explain mx-nul",
             "--domain example.com check example.com",
             "--domain example.com serve",

@@ -1,6 +1,10 @@
 //! `check`: one full check now, shown to people or programs.
 
-use std::{collections::HashMap, future::Future, io::Write, path::Path, sync::Arc, time::Duration};
+mod saved;
+
+use std::{collections::HashMap, future::Future, io::Write, path::Path, pin::pin, sync::Arc, time::Duration};
+
+use tokio::sync::mpsc;
 
 use super::{
     FAILED, OK, OWN_SIDE,
@@ -12,21 +16,35 @@ use super::{
 };
 use crate::{
     config::DomainSettings,
+    metrics::{Level, textfile},
     monitor::{self, Edges, Kept, Looked},
     net::now,
     present::{
         Look,
+        baseline::{self, Baseline, Comparison},
         changes::{self, Changed},
         human::{self, Observations},
         json,
+        nagios::{self, ServiceStatus},
     },
     store::{self, ChangesWanted, Store, StoreError, StoredDomain},
     terms::{PolicyDomain, Timestamp},
-    verdict::{Assessment, Change, ChangeSubject, Severity},
+    verdict::{Assessment, Change, ChangeSubject},
 };
 
 /// What the engine calls as the probing of each domain ends.
 pub type Ended = Arc<dyn Fn(&PolicyDomain) + Send + Sync>;
+/// What the engine calls as each domain is judged.
+pub type Judged = Arc<dyn Fn(&Assessment) + Send + Sync>;
+
+/// Whom the engine tells what.
+#[derive(Clone)]
+pub struct Listeners {
+    /// Of every domain whose probing ended.
+    pub ended: Ended,
+    /// Of every judgement.
+    pub judged: Judged,
+}
 
 /// How far back the log of changes is shown: a month holds what a colleague did lately, and fits on a page.
 pub const LOG_TIME: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -42,6 +60,8 @@ pub struct Checked {
     pub observations: Observations,
     /// What changed of those of which a state is kept; only the report for people shows it.
     pub changed: Vec<Changed>,
+    /// The metrics, where they are asked for.
+    pub metrics: String,
 }
 
 /// Checks the domains of the arguments with `engine`, writes the result, and returns the exit status.
@@ -53,56 +73,198 @@ pub struct Checked {
 /// Wrong usage or configuration, or that the result cannot be written, as a text for the user.
 pub async fn run_with<E, F>(arguments: &Check, look: Look, out: &mut impl Write, engine: E) -> Result<u8, String>
 where
-    E: FnOnce(Vec<PolicyDomain>, Ended) -> F,
+    E: FnOnce(Vec<PolicyDomain>, Listeners) -> F,
     F: Future<Output = Result<Checked, String>>,
 {
+    let result = checked(arguments, look, out, engine).await;
+    match result {
+        // To Nagios, 2 is a service that is down; that nobody could look is 3.
+        Err(message) if arguments.format == Format::Nagios => {
+            write(out, &nagios::failure(&message))?;
+            Ok(ServiceStatus::Unknown.exit())
+        }
+        result => result,
+    }
+}
+
+async fn checked<E, F>(arguments: &Check, look: Look, out: &mut impl Write, engine: E) -> Result<u8, String>
+where
+    E: FnOnce(Vec<PolicyDomain>, Listeners) -> F,
+    F: Future<Output = Result<Checked, String>>,
+{
+    let against = Against::read(arguments)?.map(Arc::new);
     let mut domains = arguments.domains.clone();
     if let Some(path) = &arguments.file {
         domains.extend(list::read(path)?);
     }
     let domains = list::distinct(domains)?;
-    let progress = Progress::new("checking", domains.len(), look.unicode);
+    // Lines that come one by one show how far it is.
+    let streamed = arguments.format == Format::Jsonl;
+    let progress = Progress::new("checking", if streamed { 0 } else { domains.len() }, look.unicode);
     let bar = progress.clone();
-    let result = engine(domains, Arc::new(move |domain: &PolicyDomain| bar.ended(domain.as_str()))).await;
+    let (sender, mut lines) = mpsc::unbounded_channel();
+    let (compared, fail_on) = (against.clone(), arguments.fail_on);
+    let judged = move |assessment: &Assessment| {
+        if streamed {
+            // The other end is there as long as the run.
+            let _ = sender.send(line(assessment, compared.as_deref(), fail_on));
+        }
+    };
+    let listeners = Listeners { ended: Arc::new(move |domain| bar.ended(domain.as_str())), judged: Arc::new(judged) };
+    let mut work = pin!(engine(domains, listeners));
+    let result = loop {
+        tokio::select! {
+            biased;
+            Some(line) = lines.recv() => write(out, &line?)?,
+            result = &mut work => break result,
+        }
+    };
     progress.clear();
-    let Checked { assessments, observations, changed } = result?;
+    let checked = result?;
+    while let Ok(line) = lines.try_recv() {
+        write(out, &line?)?;
+    }
+    let now = ended_at(&checked.assessments);
+    let comparisons = against.as_ref().map(|against| against.compare(&checked.assessments)).unwrap_or_default();
     let text = match arguments.format {
         Format::Human => {
-            let mut text = human::report(&assessments, &observations, ended_at(&assessments), look);
+            let Checked { assessments, observations, changed, .. } = &checked;
+            let mut text = human::report(assessments, observations, now, look);
             text.extend(changed.iter().map(|changed| changes::section(changed, assessments.len() > 1, look)));
+            text.extend(against.iter().map(|against| against.section(&comparisons, fail_on, now, look)));
             text
         }
-        Format::Json => json::to_text(&json::assessments(&assessments)).map_err(|error| error.to_string())?,
+        Format::Json => json_text(&checked.assessments, &comparisons, against.as_deref(), fail_on)?,
+        Format::Jsonl => String::new(),
+        Format::Nagios => {
+            let (status, text) = nagios::output(&checked.assessments, now);
+            write(out, &text)?;
+            save(arguments, &checked.assessments, now, against.as_deref())?;
+            return Ok(status.exit());
+        }
+        Format::Prometheus => checked.metrics,
     };
-    write_all(out, &text).map_err(|error| format!("cannot write the result: {error}"))?;
-    Ok(exit_status(&assessments, arguments.fail_on))
+    write(out, &text)?;
+    save(arguments, &checked.assessments, now, against.as_deref())?;
+    Ok(match against {
+        Some(_) => status_against(&comparisons, &checked.assessments, fail_on),
+        None => exit_status(&checked.assessments, fail_on),
+    })
 }
 
-/// Probes the domains and judges them, with the settings of the configuration where there is one. `quick` leaves out all that
+fn write(out: &mut impl Write, text: &str) -> Result<(), String> {
+    write_all(out, text).map_err(|error| format!("cannot write the result: {error}"))
+}
+
+/// An earlier run that this one is compared with.
+#[derive(Debug)]
+struct Against {
+    file: String,
+    baseline: Baseline,
+}
+
+impl Against {
+    /// Reads the file before anything is looked at.
+    fn read(arguments: &Check) -> Result<Option<Self>, String> {
+        let Some(path) = &arguments.against else { return Ok(None) };
+        let why = match arguments.format {
+            Format::Nagios => "the exit status of nagios is that of the service, whatever was before",
+            Format::Prometheus => "metrics have no place for what got worse",
+            Format::Human | Format::Json | Format::Jsonl => {
+                let baseline = saved::read(path)?;
+                return Ok(Some(Self { file: path.display().to_string(), baseline }));
+            }
+        };
+        Err(format!("--against does not go with this format: {why}"))
+    }
+
+    fn compare(&self, assessments: &[Assessment]) -> Vec<Comparison> {
+        assessments.iter().map(|assessment| self.baseline.compare(assessment)).collect()
+    }
+
+    fn section(&self, comparisons: &[Comparison], fail_on: FailOn, now: Timestamp, look: Look) -> String {
+        baseline::section(comparisons, &self.file, self.baseline.saved_at, fail_on.least(), now, look)
+    }
+}
+
+fn save(
+    arguments: &Check,
+    assessments: &[Assessment],
+    now: Timestamp,
+    against: Option<&Against>,
+) -> Result<(), String> {
+    match &arguments.save {
+        Some(path) => saved::write(path, &Baseline::new(assessments, now, against.map(|against| &against.baseline))),
+        None => Ok(()),
+    }
+}
+
+/// One domain as a line of JSON.
+fn line(assessment: &Assessment, against: Option<&Against>, fail_on: FailOn) -> Result<String, String> {
+    let text = match against {
+        Some(Against { baseline, .. }) => {
+            let comparison = baseline.compare(assessment);
+            json::to_line(&json::compared(assessment, &comparison, baseline, fail_on.least()))
+        }
+        None => json::to_line(&json::assessment(assessment)),
+    };
+    text.map_err(|error| error.to_string())
+}
+
+fn json_text(
+    assessments: &[Assessment],
+    comparisons: &[Comparison],
+    against: Option<&Against>,
+    fail_on: FailOn,
+) -> Result<String, String> {
+    let text = match against {
+        Some(Against { baseline, .. }) => {
+            let both = assessments.iter().zip(comparisons);
+            let views = both.map(|(one, comparison)| json::compared(one, comparison, baseline, fail_on.least()));
+            json::to_text(&views.collect::<Vec<_>>())
+        }
+        None => json::to_text(&json::assessments(assessments)),
+    };
+    text.map_err(|error| error.to_string())
+}
+
+/// Probes the domains and judges them, with the settings of the configuration where there is one. `--quick` leaves out all that
 /// needs more than one connection to an address. What a state folder that was named has of the domains counts as seen before.
 pub(super) async fn probe(
     domains: Vec<PolicyDomain>,
-    ended: Ended,
+    listeners: Listeners,
     common: &Common,
-    quick: bool,
+    arguments: &Check,
 ) -> Result<Checked, String> {
     let source = Source { file: common.config_file.clone(), domains: Vec::new() };
     let mut settings = source.load().map_err(|errors| refused(&errors, colour()))?.settings;
-    settings.probe.legacy_tls &= !quick;
+    settings.probe.legacy_tls &= !arguments.quick;
     let (kept, mut logs) = match &common.state_dir {
         Some(folder) => kept(folder, &domains).await.map_err(|error| error.to_string())?,
         None => Default::default(),
     };
     let edges = Edges::open(&settings).await.map_err(|error| error.to_string())?;
     let domains: Vec<DomainSettings> = domains.into_iter().map(|domain| of_domain(&settings, domain)).collect();
-    let looked = monitor::check_after(kept, &settings, &edges, &domains, |domain| ended(domain)).await;
+    let Listeners { ended, judged } = listeners;
+    let looked = monitor::check_as_they_end(
+        kept,
+        &settings,
+        &edges,
+        &domains,
+        |domain| ended(domain),
+        |looked| judged(&looked.assessment),
+    )
+    .await;
     let mut checked = Checked::default();
-    for Looked { assessment, observation, before, changes } in looked {
-        checked.observations.insert(assessment.domain.clone(), observation);
+    if arguments.format == Format::Prometheus {
+        checked.metrics = textfile(&monitor::snapshot_of(&looked, &settings, &domains), Level::default());
+    }
+    for Looked { assessment, observation, before, changes, .. } in looked {
         if let Some(since) = before {
             let log = logs.remove(&assessment.domain).unwrap_or_default();
             checked.changed.push(Changed { domain: assessment.domain.clone(), since, now: changes, log });
         }
+        checked.observations.insert(assessment.domain.clone(), observation);
         checked.assessments.push(assessment);
     }
     Ok(checked)
@@ -153,13 +315,18 @@ fn ended_at(assessments: &[Assessment]) -> Timestamp {
 /// The exit status, the first that applies: 1 a finding at or above the severity; 3 a domain could not be checked for a reason
 /// on this side; 0. (2, wrong usage or configuration, never comes so far.)
 pub fn exit_status(assessments: &[Assessment], fail_on: FailOn) -> u8 {
-    let least = match fail_on {
-        FailOn::Error => Some(Severity::Error),
-        FailOn::Warning => Some(Severity::Warning),
-        FailOn::Never => None,
-    };
+    let least = fail_on.least();
     let fails = |assessment: &Assessment| least.is_some_and(|least| assessment.worst() >= Some(least));
-    if assessments.iter().any(fails) {
+    status(assessments.iter().any(fails), assessments)
+}
+
+/// The same where only what got worse makes it 1.
+fn status_against(comparisons: &[Comparison], assessments: &[Assessment], fail_on: FailOn) -> u8 {
+    status(comparisons.iter().any(|comparison| comparison.got_worse(fail_on.least())), assessments)
+}
+
+fn status(failed: bool, assessments: &[Assessment]) -> u8 {
+    if failed {
         FAILED
     } else if assessments.iter().any(|assessment| assessment.own_side) {
         OWN_SIDE
@@ -169,132 +336,4 @@ pub fn exit_status(assessments: &[Assessment], fail_on: FailOn) -> u8 {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{io, sync::Mutex};
-
-    use super::*;
-    use crate::present::fixture;
-
-    fn arguments(names: &[&str]) -> Check {
-        Check {
-            domains: names.iter().map(|name| fixture::domain(name)).collect(),
-            file: None,
-            format: Format::Human,
-            fail_on: FailOn::Error,
-            quick: false,
-            verbose: false,
-            explain: None,
-        }
-    }
-
-    fn run(arguments: &Check, out: &mut impl Write) -> (Result<u8, String>, Vec<String>) {
-        let asked = Mutex::new(Vec::new());
-        let engine = |domains: Vec<PolicyDomain>, ended: Ended| {
-            asked.lock().unwrap().extend(domains.iter().map(ToString::to_string));
-            async move {
-                domains.iter().for_each(|domain| ended(domain));
-                if domains.iter().any(|domain| domain.as_str() == "no-engine.example") {
-                    return Err("no resolver is configured".to_owned());
-                }
-                let assessments = domains.iter().map(|domain| fixture::backup_expired(domain.as_str())).collect();
-                Ok(Checked { assessments, ..Checked::default() })
-            }
-        };
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let result = runtime.block_on(run_with(arguments, Look::default(), out, engine));
-        (result, asked.into_inner().unwrap())
-    }
-
-    #[test]
-    fn the_first_status_that_applies() {
-        let healthy = || fixture::healthy("a.example");
-        let error = || fixture::blocked("b.example");
-        let warning = || fixture::testing("c.example");
-        let info = || fixture::unprotected("d.example");
-        let own_side = || fixture::own_side("e.example");
-        let accepted = || {
-            let mut assessment = error();
-            assessment.findings.iter_mut().for_each(|finding| finding.accepted = Some("known".into()));
-            assessment
-        };
-        let cases: Vec<(Vec<Assessment>, [u8; 3])> = vec![
-            // The statuses with --fail-on error, warning and never.
-            (vec![], [0, 0, 0]),
-            (vec![healthy(), info()], [0, 0, 0]),
-            (vec![healthy(), error()], [1, 1, 0]),
-            (vec![warning(), info()], [0, 1, 0]),
-            (vec![own_side(), healthy()], [3, 3, 3]),
-            (vec![own_side(), error()], [1, 1, 3]),
-            (vec![own_side(), warning()], [3, 1, 3]),
-            (vec![accepted()], [0, 0, 0]),
-        ];
-        for (assessments, statuses) in cases {
-            let names: Vec<&str> = assessments.iter().map(|assessment| assessment.domain.as_str()).collect();
-            let got = [FailOn::Error, FailOn::Warning, FailOn::Never].map(|fail_on| exit_status(&assessments, fail_on));
-            assert_eq!(got, statuses, "{names:?}");
-        }
-    }
-
-    #[test]
-    fn arguments_come_before_the_list_and_each_domain_once() {
-        let list = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(list.path(), "c.example\na.example\n").unwrap();
-        let mut arguments = arguments(&["b.example", "a.example", "b.example"]);
-        arguments.file = Some(list.path().to_owned());
-        let mut out = Vec::new();
-        let (status, asked) = run(&arguments, &mut out);
-        assert_eq!(status, Ok(1));
-        assert_eq!(asked, ["b.example", "a.example", "c.example"]);
-        let text = String::from_utf8(out).unwrap();
-        assert!(text.contains("3 domains: 3 partly deliverable."), "{text}");
-    }
-
-    #[test]
-    fn json_keeps_the_order_asked() {
-        let mut arguments = arguments(&["b.example", "a.example"]);
-        arguments.format = Format::Json;
-        let mut out = Vec::new();
-        assert_eq!(run(&arguments, &mut out).0, Ok(1));
-        let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
-        assert_eq!(value[0]["domain"], "b.example");
-        assert_eq!(value[1]["domain"], "a.example");
-    }
-
-    #[test]
-    fn a_bad_list_asks_nobody() {
-        let list = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(list.path(), "a.example\nnot a name\n").unwrap();
-        let mut arguments = arguments(&[]);
-        arguments.file = Some(list.path().to_owned());
-        let (result, asked) = run(&arguments, &mut Vec::new());
-        assert!(result.unwrap_err().contains(":2: "));
-        assert!(asked.is_empty());
-    }
-
-    #[test]
-    fn what_the_engine_cannot_do_is_said() {
-        let mut out = Vec::new();
-        let (result, _) = run(&arguments(&["no-engine.example"]), &mut out);
-        assert_eq!(result, Err("no resolver is configured".to_owned()));
-        assert!(out.is_empty());
-    }
-
-    /// A pipe whose reader does this.
-    struct Pipe(io::ErrorKind);
-
-    impl Write for Pipe {
-        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-            Err(self.0.into())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn a_reader_that_has_gone_is_no_error() {
-        assert_eq!(run(&arguments(&["a.example"]), &mut Pipe(io::ErrorKind::BrokenPipe)).0, Ok(1));
-        assert!(run(&arguments(&["a.example"]), &mut Pipe(io::ErrorKind::StorageFull)).0.is_err());
-    }
-}
+mod tests;

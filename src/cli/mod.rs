@@ -2,9 +2,11 @@
 
 pub mod args;
 pub mod check;
+pub mod completions;
 pub mod config;
 pub mod list;
 pub mod logging;
+pub mod manual;
 pub mod progress;
 pub mod report;
 pub mod terminal;
@@ -55,6 +57,8 @@ fn dispatch(invocation: Invocation) -> u8 {
         Command::Config { command } => config::run(command, common.config_file),
         Command::Report { command } => report::run(&command, &common),
         Command::Demo(demo) => demo::run(&demo, &common),
+        Command::Completions(completions) => completions::run(&completions),
+        Command::Man(manual) => manual::run(&manual),
         Command::Healthcheck(healthcheck) => healthcheck::run(&healthcheck),
         Command::Check(check) => {
             let look = terminal::look(check.verbose);
@@ -66,7 +70,7 @@ fn dispatch(invocation: Invocation) -> u8 {
                 Ok(runtime) => runtime,
                 Err(status) => return status,
             };
-            let engine = |domains, ended| check::probe(domains, ended, &common, check.quick);
+            let engine = |domains, listeners| check::probe(domains, listeners, &common, &check);
             let mut out = io::stdout().lock();
             match runtime.block_on(check::run_with(&check, look, &mut out, engine)) {
                 Ok(status) => status,

@@ -127,8 +127,8 @@ impl Running {
             on_request(Arc::clone(&reloader)),
         );
         let mount = Mount::new(arguments.external_url.clone(), arguments.route_prefix.clone());
-        let app = app.with_store(monitor.store()).with_prompter(monitor.prompter());
-        let app = Arc::new(app.with_reports(door).with_mount(mount));
+        let app = app.with_store(monitor.store()).with_prompter(monitor.prompter()).with_reports(door);
+        let app = Arc::new(app.with_mount(mount));
         let mut snapshots = monitor.snapshots();
         // Before anybody is answered: the first scrape after a restart shows what was stored.
         let stored = Arc::clone(&snapshots.borrow_and_update());

@@ -10,6 +10,7 @@ use super::{
     picture::{MAX_AGE, Mood, Picture, body},
     stage::Stage,
 };
+use crate::verdict::{Code, State};
 
 /// An event.
 #[derive(Clone, Copy, Debug)]
@@ -20,31 +21,60 @@ pub(super) struct Event {
     pub(super) domain: &'static str,
     /// What the terminal says.
     pub(super) told: &'static str,
+    /// What senders can do from then on, once the monitor has seen it.
+    pub(super) delivery: State,
+    /// What is found then, all of it.
+    pub(super) findings: &'static [Code],
     /// How the domain stands then.
     becomes: fn(Picture) -> Picture,
 }
 
-const fn at(seconds: u64, domain: &'static str, told: &'static str, becomes: fn(Picture) -> Picture) -> Event {
-    Event { after: Duration::from_secs(seconds), domain, told, becomes }
-}
-
 /// In the order of their times.
 pub(super) const EVENTS: [Event; 5] = [
-    at(30, "expiring.test", "mx.expiring.test gets a new certificate: its warning goes", |picture| {
-        picture.host("mx.expiring.test", |host| {
-            host.certificate = Some(Certificate::of_90_days(&["mx.expiring.test"], 90));
-        })
-    }),
-    at(60, "hasty.test", "the policy of hasty.test changes and its id does not: an error in a minute", |picture| {
-        picture.policy(&body("enforce", &["mx1.hasty.test", "mx2.hasty.test"], MAX_AGE))
-    }),
-    at(90, "restart.test", "mx2.restart.test goes down: partly deliverable once two probes found it so", |picture| {
-        picture.host("mx2.restart.test", |host| host.mood = Mood::Down)
-    }),
-    at(180, "restart.test", "mx2.restart.test is back", |picture| {
-        picture.host("mx2.restart.test", |host| host.mood = Mood::Up)
-    }),
-    at(300, "hasty.test", "hasty.test gets a new id: the error goes", |picture| picture.id("20260302T1000")),
+    Event {
+        after: Duration::from_secs(30),
+        domain: "expiring.test",
+        told: "mx.expiring.test gets a new certificate: its warning goes",
+        delivery: State::Protected,
+        findings: &[],
+        becomes: |picture| {
+            picture.host("mx.expiring.test", |host| {
+                host.certificate = Some(Certificate::of_90_days(&["mx.expiring.test"], 90));
+            })
+        },
+    },
+    Event {
+        after: Duration::from_secs(60),
+        domain: "hasty.test",
+        told: "the policy of hasty.test changes and its id does not: an error within two minutes",
+        delivery: State::Protected,
+        findings: &[Code::StsIdNotChanged],
+        becomes: |picture| picture.policy(&body("enforce", &["mx1.hasty.test", "mx2.hasty.test"], MAX_AGE)),
+    },
+    Event {
+        after: Duration::from_secs(90),
+        domain: "restart.test",
+        told: "mx2.restart.test goes down: partly deliverable once two probes found it so",
+        delivery: State::Partial,
+        findings: &[Code::SmtpConnectFailed],
+        becomes: |picture| picture.host("mx2.restart.test", |host| host.mood = Mood::Down),
+    },
+    Event {
+        after: Duration::from_secs(180),
+        domain: "restart.test",
+        told: "mx2.restart.test is back",
+        delivery: State::Protected,
+        findings: &[],
+        becomes: |picture| picture.host("mx2.restart.test", |host| host.mood = Mood::Up),
+    },
+    Event {
+        after: Duration::from_secs(300),
+        domain: "hasty.test",
+        told: "hasty.test gets a new id: its error goes",
+        delivery: State::Protected,
+        findings: &[],
+        becomes: |picture| picture.id("20260302T1000"),
+    },
 ];
 
 impl Event {

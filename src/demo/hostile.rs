@@ -3,7 +3,7 @@
 
 use super::{
     authority::Certificate,
-    picture::{Picture, REPORTS},
+    picture::{LEFT, Picture, REPORTS},
     table::{FIRST_DAY, Row},
 };
 use crate::verdict::{Code, State};
@@ -29,8 +29,9 @@ pub(super) fn row() -> Row {
     let now = now.policy(&policy).host("mx.hostile.test", |host| {
         host.banner = format!("{SCRIPT}{IMAGE}{TERMINAL} ESMTP");
         host.ehlo = vec![format!("mx.hostile.test {IMAGE}"), SCRIPT.to_owned(), format!("X-{IMAGE}{TERMINAL}")];
-        host.certificate = Some(Certificate::of_90_days(&[IMAGE, "mx.hostile.test", SCRIPT], 62));
+        host.certificate = Some(Certificate::of_90_days(&[IMAGE, "mx.hostile.test", SCRIPT], LEFT));
     });
+    let now = now.aged();
     Row {
         group: "<b>hostile</b>",
         fault: "markup in every field that comes from outside",

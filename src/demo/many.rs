@@ -7,7 +7,7 @@ use hickory_resolver::proto::rr::{
 
 use super::{
     authority::Certificate,
-    picture::{MAX_AGE, REPORTS, body},
+    picture::{LEFT, MAX_AGE, REPORTS, body},
     zone::text_record,
 };
 
@@ -81,7 +81,7 @@ impl Many {
             Kind::Drifts => body("enforce", &[first], MAX_AGE),
             Kind::Plain => return None,
         };
-        Some((Certificate::of_90_days(&[host], 70), text))
+        Some((Certificate::of_90_days(&[host], LEFT), text))
     }
 
     fn number(self, label: &str) -> Option<u32> {

@@ -137,8 +137,7 @@ impl Demo {
 
     /// Fills the state folder with the past, and lets the latest reports arrive.
     async fn remember(&self) -> Result<(), DemoError> {
-        let settings = Arc::new(self.settings()?);
-        let batches = past::relive(&settings, &self.stage, &self.rows).await?;
+        let batches = past::relive(&self.settings()?, &self.stage, &self.rows).await?;
         let wrong = |error: store::StoreError| DemoError::World(error.to_string());
         let opened = store::open(&self.folder.state(), now()).await.map_err(wrong)?;
         for batch in batches {
@@ -187,6 +186,18 @@ impl Demo {
         self.folder.config()
     }
 
+    /// Lets an event happen at once, by its place in the order of time; returns what is true of its domain from then on, as soon as a
+    /// monitor has seen it. Nothing where there is no such event.
+    ///
+    /// # Errors
+    /// [`DemoError`].
+    pub fn happen(&self, place: usize) -> Result<Option<Claim>, DemoError> {
+        let Some(event) = events::EVENTS.get(place) else { return Ok(None) };
+        event.happen(&self.stage)?;
+        let findings = event.findings.iter().copied().collect();
+        Ok(Some(Claim { domain: event.domain, fault: event.told, delivery: event.delivery, findings }))
+    }
+
     /// Whether the folder goes with the world.
     pub fn is_temporary(&self) -> bool {
         self.folder.is_temporary()
@@ -199,13 +210,23 @@ impl Demo {
 
     /// What is true of each domain with a story, before anything happens.
     pub fn claims(&self) -> Vec<Claim> {
-        let claim = |row: &Row| {
-            let now = row.now()?;
-            let findings = row.findings.iter().copied().collect();
-            Some(Claim { domain: now.name, fault: row.fault, delivery: row.delivery, findings })
-        };
         self.rows.iter().filter_map(claim).collect()
     }
+}
+
+/// The claims of every world.
+pub fn claims() -> Vec<Claim> {
+    table::rows().iter().filter_map(claim).collect()
+}
+
+/// What happens in every world: how long after its start, and what the terminal says.
+pub fn events() -> impl Iterator<Item = (Duration, &'static str)> {
+    events::EVENTS.iter().map(|event| (event.after, event.told))
+}
+
+fn claim(row: &Row) -> Option<Claim> {
+    let findings = row.findings.iter().copied().collect();
+    Some(Claim { domain: row.now()?.name, fault: row.fault, delivery: row.delivery, findings })
 }
 
 /// Every mail host that there ever is.

@@ -7,6 +7,12 @@ pub(super) const REPORTS: &str = "v=TLSRPTv1; rua=mailto:tls-reports@reports.tes
 /// The `max_age` of most policies: two weeks, in seconds.
 pub(super) const MAX_AGE: u32 = 1_209_600;
 
+/// Days that most certificates have left: of 90, as they are renewed a month before their end.
+pub(super) const LEFT: i32 = 61;
+
+/// Days since certificates began that are older than all that is known of them.
+const AGE: i32 = 100;
+
 /// A domain as it is published, with the hosts that serve it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Picture {
@@ -104,7 +110,7 @@ impl Picture {
 
     pub(super) fn answer(self, answer: Answer) -> Self {
         let host = format!("mta-sts.{}", self.name);
-        let certificate = Certificate::of_90_days(&[&host], 70);
+        let certificate = Certificate::of_90_days(&[&host], LEFT);
         Self { policy_host: Some(PolicyHost { alias: None, certificate, answer }), ..self }
     }
 
@@ -117,6 +123,14 @@ impl Picture {
         Self { signed: true, ..self }
     }
 
+    /// All certificates are older than the world.
+    pub(super) fn aged(mut self) -> Self {
+        let of_hosts = self.hosts.iter_mut().filter_map(|host| host.certificate.as_mut());
+        let of_policy_host = self.policy_host.iter_mut().map(|host| &mut host.certificate);
+        of_hosts.chain(of_policy_host).for_each(|certificate| certificate.begun = AGE);
+        self
+    }
+
     /// Changes one of the mail hosts.
     pub(super) fn host(mut self, name: &str, change: impl FnOnce(&mut MailHost)) -> Self {
         if let Some(host) = self.hosts.iter_mut().find(|host| host.name == name) {
@@ -125,8 +139,11 @@ impl Picture {
         self
     }
 
-    /// All mail hosts had another certificate, with so many days left.
-    pub(super) fn before_renewal(mut self, left: i32) -> Self {
+    /// All hosts have another certificate, with so many days left.
+    pub(super) fn with_days_left(mut self, left: i32) -> Self {
+        if let Some(host) = &mut self.policy_host {
+            host.certificate = Certificate::of_90_days(&[&format!("mta-sts.{}", self.name)], left);
+        }
         for host in &mut self.hosts {
             host.certificate = Some(Certificate::of_90_days(&[&host.name], left));
         }
@@ -135,13 +152,13 @@ impl Picture {
 }
 
 impl MailHost {
-    /// With STARTTLS and a certificate that has two months left.
+    /// With STARTTLS and a valid certificate.
     pub(super) fn good(name: &str) -> Self {
         Self {
             name: name.to_owned(),
             banner: format!("{name} ESMTP"),
             ehlo: [name, "SIZE 52428800", "8BITMIME"].map(str::to_owned).to_vec(),
-            certificate: Some(Certificate::of_90_days(&[name], 62)),
+            certificate: Some(Certificate::of_90_days(&[name], LEFT)),
             pinned: None,
             mood: Mood::Up,
         }

@@ -51,7 +51,7 @@ impl Row {
     }
 
     fn new(group: &'static str, fault: &'static str, delivery: State, findings: &[Code], now: Picture) -> Self {
-        let eras = vec![(FIRST_DAY, now.clone().before_renewal(2)), (RENEWED, now)];
+        let eras = vec![(FIRST_DAY, now.clone().with_days_left(2)), (RENEWED, now)];
         Self { group, fault, delivery, findings: findings.to_vec(), eras, failures: Vec::new() }
     }
 
@@ -104,9 +104,9 @@ pub(super) fn rows() -> Vec<Row> {
 fn good() -> Row {
     let hosts = ["mx1.good.test", "mx2.good.test"];
     let now = Picture::with_policy("good.test", "enforce", &hosts);
-    let testing = now.clone().id("20260112T1500").policy(&body("testing", &hosts, MAX_AGE)).before_renewal(2);
+    let testing = now.clone().id("20260112T1500").policy(&body("testing", &hosts, MAX_AGE)).with_days_left(2);
     let mut row = Row::new("own", "none: the policy went from testing to enforce", State::Protected, &[], now.clone());
-    row.eras = vec![(FIRST_DAY, testing), (45, now.clone().before_renewal(2)), (RENEWED, now)];
+    row.eras = vec![(FIRST_DAY, testing), (45, now.clone().with_days_left(2)), (RENEWED, now)];
     row
 }
 
@@ -169,11 +169,11 @@ fn typo() -> Row {
 fn ready() -> Row {
     let hosts = ["mx1.ready.test", "mx2.ready.test"];
     let now = Picture::with_policy("ready.test", "testing", &hosts);
-    let before = Picture::plain("ready.test", &hosts).reports().before_renewal(2);
+    let before = Picture::plain("ready.test", &hosts).reports().with_days_left(2);
     let findings = [Code::StsPolicyModeTesting, Code::StsPolicyReadyForEnforce];
     let mut row =
         Row::new("own", "none: in testing for 40 days, and ready", State::Unprotected, &findings, now.clone());
-    row.eras = vec![(FIRST_DAY, before), (40, now.clone().before_renewal(2)), (RENEWED, now)];
+    row.eras = vec![(FIRST_DAY, before), (40, now.clone().with_days_left(2)), (RENEWED, now)];
     row
 }
 
@@ -185,7 +185,7 @@ fn dane() -> Row {
 fn renewed() -> Row {
     let now = pinned(Picture::plain("renewed.test", &["mx.renewed.test"]).reports().signed());
     let with_new_key = now.clone().host("mx.renewed.test", |host| {
-        host.certificate = Some(Certificate::of_90_days(&["mx.renewed.test"], 87).with_key(1));
+        host.certificate = Some(Certificate::of_90_days(&["mx.renewed.test"], 86).with_key(1));
     });
     let findings = [Code::DaneMismatch, Code::StsRecordMissing, Code::ReportsFailing, Code::ReportsNewFailure];
     Row::new(
@@ -202,7 +202,8 @@ fn renewed() -> Row {
 fn plain() -> Row {
     let own = Certificate::of_90_days(&["mx.plain.test"], 400).self_signed();
     let now = Picture::plain("plain.test", &["mx.plain.test"])
-        .host("mx.plain.test", |host| host.certificate = Some(Certificate { begun: 900, ..own }));
+        .host("mx.plain.test", |host| host.certificate = Some(own))
+        .aged();
     let findings = [Code::StsRecordMissing, Code::TlsRptRecordMissing, Code::CertificateUntrusted];
     let mut row = Row::new("customers", "no MTA-STS, no reports", State::Unprotected, &findings, now.clone());
     row.eras = vec![(FIRST_DAY, now)];
@@ -220,7 +221,7 @@ fn provider() -> Row {
     let policy_host = now.policy_host.clone().map(|host| PolicyHost { alias: Some("policies.bigmail.test"), ..host });
     let now = Picture { policy_host, ..now };
     let renamed = now.clone().host("mx2.bigmail.test", |host| {
-        host.certificate = Some(Certificate::of_90_days(&["edge7.bigmail.test"], 80));
+        host.certificate = Some(Certificate::of_90_days(&["edge7.bigmail.test"], 79));
     });
     let findings = [Code::CertificateNameMismatch, Code::ReportsFailing, Code::ReportsNewFailure];
     Row::new(
@@ -244,7 +245,10 @@ fn cleartext() -> Row {
 }
 
 fn expiring() -> Row {
-    let now = Picture::with_policy("expiring.test", "enforce", &["mx.expiring.test"]).before_renewal(5);
+    let now = Picture::with_policy("expiring.test", "enforce", &["mx.expiring.test"]).aged();
+    let now = now.host("mx.expiring.test", |host| {
+        host.certificate = Some(Certificate::of_90_days(&["mx.expiring.test"], 5));
+    });
     let mut row = Row::new(
         "own",
         "the certificate ends in five days",
@@ -267,7 +271,9 @@ fn rejects() -> Row {
 }
 
 fn hasty() -> Row {
-    let now = Picture::with_policy("hasty.test", "enforce", &["mx1.hasty.test"]);
+    let hosts = ["mx1.hasty.test", "mx2.hasty.test"];
+    let now =
+        Picture::with_policy("hasty.test", "enforce", &hosts).policy(&body("enforce", &["*.hasty.test"], MAX_AGE));
     Row::new("customers", "none yet: its policy is about to change", State::Protected, &[], now)
 }
 

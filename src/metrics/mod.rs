@@ -11,6 +11,7 @@ mod own;
 mod probe;
 mod registry;
 mod text;
+mod textfile;
 
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -20,3 +21,4 @@ mod tests;
 pub use exposition::{BuildInfo, Exposition, Page};
 pub use probe::ProbeOutcome;
 pub use registry::{Family, Kind, Level, documentation, families};
+pub use textfile::textfile;

@@ -1,8 +1,9 @@
 //! One look at some domains, now: what `check` does.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::IpAddr,
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -27,8 +28,7 @@ use crate::{
 /// Looks at every domain once and judges all of them, in the order asked.
 ///
 /// Every mail host is looked up, and every address of it probed and (`probe.legacy_tls`) surveyed, once for all domains that use it. `on_done` is called
-/// whenever the looking at one domain ends. The judgement follows when all is seen: only then it is known what this side can
-/// see.
+/// whenever the looking at one domain ends.
 pub async fn check(
     settings: &Settings,
     edges: &Edges,
@@ -46,6 +46,8 @@ pub struct Looked {
     pub assessment: Assessment,
     /// The look at the domain that it rests on; what was seen of the mail hosts is in the assessment.
     pub observation: Arc<DomainObservation>,
+    /// What this side could see.
+    pub vantage: Arc<Vantage>,
     /// When the observation was made that is kept of the domain; nothing where none is.
     pub before: Option<Timestamp>,
     /// What is different from what is kept of the domain and its mail hosts.
@@ -61,8 +63,24 @@ pub async fn check_after(
     domains: &[DomainSettings],
     on_done: impl Fn(&PolicyDomain),
 ) -> Vec<Looked> {
+    check_as_they_end(kept, settings, edges, domains, on_done, |_| {}).await
+}
+
+/// As [`check_after`], and hands each look to `on_judged` as soon as it is judged.
+///
+/// A domain is judged as its look ends where nothing more can come to light: its mail hosts answered, so did the resolver, and its
+/// parent domains in the run were seen. Whether the silence of a host is its own or this side's only shows in all that was seen:
+/// those domains are judged at the end.
+pub async fn check_as_they_end(
+    kept: Kept,
+    settings: &Settings,
+    edges: &Edges,
+    domains: &[DomainSettings],
+    on_done: impl Fn(&PolicyDomain),
+    mut on_judged: impl FnMut(&Looked),
+) -> Vec<Looked> {
     let shared = Shared::default();
-    let mut seen: Vec<(usize, Seen)> = stream::iter(domains.iter().enumerate())
+    let looks = stream::iter(domains.iter().enumerate())
         .map(async |(place, settings)| {
             let observation = probe::domain(edges, &settings.domain, None).await;
             let (hosts, skipped_hosts) = probe::mail_hosts(edges, &observation);
@@ -72,18 +90,98 @@ pub async fn check_after(
         })
         // One domain has a handful of connections; the politeness of the edges holds the real limit. Unordered, so that a slow
         // domain keeps no other one from its turn.
-        .buffer_unordered(settings.probe.max_in_flight)
-        .collect()
-        .await;
-    seen.sort_by_key(|(place, _)| *place);
-    let seen: Vec<Seen> = seen.into_iter().map(|(_, seen)| seen).collect();
-    let before = Before::new(kept);
-    let vantage = vantage(settings, edges, &seen).await;
-    let enforcing = enforcing_domains(&seen);
-    let looked = domains.iter().zip(seen).map(|(domain, seen)| {
+        .buffer_unordered(settings.probe.max_in_flight);
+    let mut looks = pin!(looks);
+    let mut run = Run::new(settings, Before::new(kept), domains);
+    let mut judged: BTreeMap<usize, Looked> = BTreeMap::new();
+    let mut waiting: Vec<(usize, &DomainSettings, Seen)> = Vec::new();
+    while let Some((place, seen)) = looks.next().await {
+        let Some(domain) = domains.get(place) else { continue };
+        run.note(&seen);
+        if run.is_settled(&seen) {
+            let vantage = Arc::new(run.vantage(&[], edges));
+            let looked = run.judge(domain, seen, &vantage);
+            on_judged(&looked);
+            judged.insert(place, looked);
+        } else {
+            waiting.push((place, domain, seen));
+        }
+    }
+    let canaries = if run.in_doubt { canaries(settings, edges).await } else { Vec::new() };
+    let vantage = Arc::new(run.vantage(&canaries, edges));
+    waiting.sort_by_key(|(place, ..)| *place);
+    for (place, domain, seen) in waiting {
+        let looked = run.judge(domain, seen, &vantage);
+        on_judged(&looked);
+        judged.insert(place, looked);
+    }
+    judged.into_values().collect()
+}
+
+/// What a run has seen so far.
+struct Run<'a> {
+    settings: &'a Settings,
+    before: Before,
+    attempts: Attempts,
+    /// A host was silent or could not be reached: the canaries are to settle whose fault that is.
+    in_doubt: bool,
+    /// The resolver gave an answer.
+    resolver_answered: bool,
+    /// The domains of the run that were not seen yet.
+    missing: HashSet<&'a str>,
+    /// The domains of the run that have a policy in enforce.
+    enforcing: BTreeSet<PolicyDomain>,
+}
+
+impl<'a> Run<'a> {
+    fn new(settings: &'a Settings, before: Before, domains: &'a [DomainSettings]) -> Self {
+        Self {
+            settings,
+            before,
+            attempts: Attempts::default(),
+            in_doubt: false,
+            resolver_answered: domains.is_empty(),
+            missing: domains.iter().map(|domain| domain.domain.as_str()).collect(),
+            enforcing: BTreeSet::new(),
+        }
+    }
+
+    fn note(&mut self, seen: &Seen) {
+        let look = &seen.observation;
+        self.missing.remove(look.domain.as_str());
+        self.resolver_answered |= look.resolver_healthy;
+        if discovered_policy(look, look.started_at).is_some_and(|policy| policy.mode == Mode::Enforce) {
+            self.enforcing.insert(look.domain.clone());
+        }
+        seen.probes().for_each(|probe| self.attempts.note(probe));
+        self.in_doubt |= seen.in_doubt();
+    }
+
+    /// Whether nothing that is seen later can change the judgement.
+    fn is_settled(&self, seen: &Seen) -> bool {
+        let look = &seen.observation;
+        look.resolver_healthy && !seen.in_doubt() && !look.domain.parents().any(|parent| self.missing.contains(parent))
+    }
+
+    /// What this side can see, as far as is known.
+    fn vantage(&self, canaries: &[Canary], edges: &Edges) -> Vantage {
+        let mut attempts = self.attempts.clone();
+        // Against a canary that answers, the silence of another host counts.
+        for (address, at) in canaries.iter().filter_map(|canary| canary.answered) {
+            attempts.note_canary(address, at);
+        }
+        let reached: Vec<_> = canaries.iter().map(|canary| (canary.host.clone(), canary.reached)).collect();
+        let mut vantage = attempts.vantage(&reached, 1);
+        vantage.resolver_failing = !self.resolver_answered;
+        vantage.dnssec = edges.resolver.dnssec_sight();
+        vantage
+    }
+
+    fn judge(&self, domain: &DomainSettings, seen: Seen, vantage: &Arc<Vantage>) -> Looked {
+        let settings = self.settings;
         let context = Context {
-            enforcing_parent: domain.domain.parents().find_map(|parent| enforcing.get(parent)),
-            vantage: &vantage,
+            enforcing_parent: domain.domain.parents().find_map(|parent| self.enforcing.get(parent)),
+            vantage,
             expectation: domain.expect.as_ref(),
             thresholds: &settings.thresholds,
             severities: &settings.severities,
@@ -94,9 +192,8 @@ pub async fn check_after(
             mx_interval: settings.probe.mx_interval,
             planned_mx: &domain.planned_mx,
         };
-        judge_once(seen, &before, &context)
-    });
-    looked.collect()
+        judge_once(seen, &self.before, &context, vantage)
+    }
 }
 
 /// What is remembered from a monitor.
@@ -127,6 +224,17 @@ struct Seen {
     observation: DomainObservation,
     hosts: Vec<Arc<SeenHost>>,
     skipped_hosts: usize,
+}
+
+impl Seen {
+    fn probes(&self) -> impl Iterator<Item = &AddressObservation> {
+        self.hosts.iter().flat_map(|host| host.addresses.values()).map(Arc::as_ref)
+    }
+
+    /// A host was silent or could not be reached.
+    fn in_doubt(&self) -> bool {
+        self.probes().any(|seen| matches!(seen.outcome, SmtpOutcome::ConnectFailed(_) | SmtpOutcome::Timeout(_)))
+    }
 }
 
 /// A mail host and its addresses, seen once.
@@ -181,50 +289,25 @@ async fn see(edges: &Edges, host: &MxHost) -> Arc<SeenHost> {
     Arc::new(SeenHost { lookup: Arc::new(lookup), addresses, surveys, skipped })
 }
 
-async fn vantage(settings: &Settings, edges: &Edges, seen: &[Seen]) -> Vantage {
-    let mut attempts = Attempts::default();
-    let mut in_doubt = false;
-    for host in seen.iter().flat_map(|seen| &seen.hosts) {
-        for observation in host.addresses.values() {
-            attempts.note(observation);
-            in_doubt |= matches!(observation.outcome, SmtpOutcome::ConnectFailed(_) | SmtpOutcome::Timeout(_));
-        }
-    }
-    // The canaries are asked only where a doubt is to be settled.
-    let probed = if in_doubt {
-        join_all(settings.probe.canaries.iter().map(async |canary| {
-            let seen = probe::canary(edges, canary).await;
-            let answered = seen.iter().find(|seen| seen.connected()).map(|seen| (seen.address, seen.at));
-            (canary.clone(), (!seen.is_empty()).then_some(answered.is_some()), answered)
-        }))
-        .await
-    } else {
-        Vec::new()
-    };
-    let mut canaries = Vec::with_capacity(probed.len());
-    for (canary, reached, answered) in probed {
-        // Against one that answers, the silence of another host counts.
-        if let Some((address, at)) = answered {
-            attempts.note_canary(address, at);
-        }
-        canaries.push((canary, reached));
-    }
-    let mut vantage = attempts.vantage(&canaries, 1);
-    vantage.resolver_failing = !seen.is_empty() && seen.iter().all(|seen| !seen.observation.resolver_healthy);
-    vantage.dnssec = edges.resolver.dnssec_sight();
-    vantage
+/// A canary that was asked.
+struct Canary {
+    host: MxHost,
+    /// Whether it answered; nothing where it could not be asked.
+    reached: Option<bool>,
+    answered: Option<(IpAddr, Timestamp)>,
 }
 
-/// The domains of the run that have a policy in enforce.
-fn enforcing_domains(seen: &[Seen]) -> BTreeSet<PolicyDomain> {
-    let enforces = |seen: &&Seen| {
-        let observation = &seen.observation;
-        discovered_policy(observation, observation.started_at).is_some_and(|policy| policy.mode == Mode::Enforce)
-    };
-    seen.iter().filter(enforces).map(|seen| seen.observation.domain.clone()).collect()
+/// Asks the canaries: only where a doubt is to be settled.
+async fn canaries(settings: &Settings, edges: &Edges) -> Vec<Canary> {
+    join_all(settings.probe.canaries.iter().map(async |host| {
+        let seen = probe::canary(edges, host).await;
+        let answered = seen.iter().find(|seen| seen.connected()).map(|seen| (seen.address, seen.at));
+        Canary { host: host.clone(), reached: (!seen.is_empty()).then_some(answered.is_some()), answered }
+    }))
+    .await
 }
 
-fn judge_once(domain: Seen, before: &Before, context: &Context<'_>) -> Looked {
+fn judge_once(domain: Seen, before: &Before, context: &Context<'_>, vantage: &Arc<Vantage>) -> Looked {
     let Seen { observation, hosts, skipped_hosts } = domain;
     let (remembered, at) = before.domains.get(&observation.domain).cloned().unwrap_or_default();
     let reports = before.reports.get(&observation.domain).cloned();
@@ -255,5 +338,5 @@ fn judge_once(domain: Seen, before: &Before, context: &Context<'_>) -> Looked {
     let time = now();
     let assessment = judge(&observation, &history, context, time);
     changes.extend(history.domain.judged(&assessment, time));
-    Looked { assessment, observation: look, before: at, changes }
+    Looked { assessment, observation: look, vantage: Arc::clone(vantage), before: at, changes }
 }

@@ -7,10 +7,13 @@ use std::{io, net::IpAddr};
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::ser::{Formatter, PrettyFormatter};
+use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter};
 
 use self::reports::ReportsView;
-use super::text::is_dangerous;
+use super::{
+    baseline::{AgainstView, Baseline, Comparison},
+    text::is_dangerous,
+};
 use crate::{
     facts::{AddressObservation, Offer, SmtpOutcome, TlsSurvey, TlsVersion},
     protocol::mta_sts::{Mode, MxPattern},
@@ -240,6 +243,27 @@ pub struct ErrorView<'a> {
     pub error: &'a str,
 }
 
+/// One domain with what became of it since a run was saved.
+#[derive(Debug, Serialize)]
+pub struct ComparedView<'a> {
+    #[serde(flatten)]
+    domain: DomainView<'a>,
+    against: AgainstView<'a>,
+}
+
+/// One domain as an object that has the key `against` as well. `least`: the severity of `--fail-on`.
+pub fn compared<'a>(
+    assessment: &'a Assessment,
+    comparison: &'a Comparison,
+    baseline: &Baseline,
+    least: Option<Severity>,
+) -> ComparedView<'a> {
+    ComparedView {
+        domain: self::assessment(assessment),
+        against: AgainstView::new(comparison, baseline.saved_at, least),
+    }
+}
+
 /// Several domains as an array, in the order given.
 pub fn assessments(assessments: &[Assessment]) -> Vec<DomainView<'_>> {
     assessments.iter().map(assessment).collect()
@@ -252,8 +276,20 @@ pub fn assessments(assessments: &[Assessment]) -> Vec<DomainView<'_>> {
 /// # Errors
 /// Those of the value's own `Serialize`; the views of this module have none.
 pub fn to_text(value: &impl Serialize) -> serde_json::Result<String> {
+    written(value, PrettyFormatter::new())
+}
+
+/// The text of a value on one line, with a final line break; as harmless as [`to_text`].
+///
+/// # Errors
+/// As [`to_text`].
+pub fn to_line(value: &impl Serialize) -> serde_json::Result<String> {
+    written(value, CompactFormatter)
+}
+
+fn written(value: &impl Serialize, formatter: impl Formatter) -> serde_json::Result<String> {
     let mut bytes = Vec::new();
-    let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, Harmless(PrettyFormatter::new()));
+    let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, Harmless(formatter));
     value.serialize(&mut serializer)?;
     bytes.push(b'\n');
     String::from_utf8(bytes).map_err(serde::ser::Error::custom)
@@ -404,10 +440,10 @@ fn tlsrpt(assessment: &Assessment) -> TlsRptView<'_> {
     }
 }
 
-/// Indented JSON in which no character is left that a terminal would obey.
-struct Harmless<'a>(PrettyFormatter<'a>);
+/// JSON in which no character is left that a terminal would obey.
+struct Harmless<F>(F);
 
-impl Formatter for Harmless<'_> {
+impl<F: Formatter> Formatter for Harmless<F> {
     fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
         let mut rest = fragment;
         while let Some(at) = rest.find(is_dangerous) {
@@ -479,6 +515,16 @@ mod tests {
     #[test]
     fn what_is_not_known_is_null() {
         insta::assert_snapshot!(text(&[fixture::unknown("example.com")]));
+    }
+
+    #[test]
+    fn a_line_is_the_same_value() {
+        let hostile = fixture::hostile("example.com");
+        let line = to_line(&assessment(&hostile)).unwrap();
+        assert_eq!(line.lines().count(), 1);
+        assert!(!line.chars().any(|c| c != '\n' && is_dangerous(c)), "{line}");
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(value, serde_json::to_value(assessment(&hostile)).unwrap());
     }
 
     #[test]

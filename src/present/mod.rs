@@ -1,15 +1,17 @@
 //! One assessment for people and programs.
 
+pub mod baseline;
 pub mod briefing;
 pub mod changes;
 pub mod explain;
 pub mod human;
 pub mod json;
+pub mod nagios;
 pub mod report;
+pub mod row;
 pub mod transcript;
 
 pub(crate) mod evidence;
-pub mod row;
 pub(crate) mod timeline;
 pub(crate) mod words;
 

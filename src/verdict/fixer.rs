@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Code, Subject, case::Case};
+use super::{Code, Subject, TlsaStatus, case::Case};
 
 /// Who can mend what a finding tells of. Many domains own neither their mail hosts nor the web server of their policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -35,6 +35,10 @@ impl Fixer {
             Ground::TlsRptRecord => case.tlsrpt_host().is_some(),
             Ground::Policy => case.policy_provider().is_some(),
             Ground::Host => subject.mx().is_some_and(|host| !case.is_own(host)),
+            Ground::Uncovered => {
+                let mut without = case.mx().iter().filter(|mx| mx.dane.status != TlsaStatus::Usable);
+                without.all(|mx| !case.is_own(&mx.target))
+            }
         };
         if provider { Self::Provider } else { Self::You }
     }
@@ -53,6 +57,8 @@ enum Ground {
     Policy,
     /// On the mail host that the finding is about, or in its zone.
     Host,
+    /// At the mail hosts that have no usable TLSA records.
+    Uncovered,
     /// Nowhere.
     Nobody,
 }
@@ -61,12 +67,15 @@ const fn ground(code: Code) -> Ground {
     use Code::*;
     match code {
         // What a subject of any kind can have is mended where the subject is.
-        DnsLookupFailed | DnssecBogus | DnssecSignatureExpiring | DnssecAlgorithmWeak | DnsDelegationDangling => {
-            Ground::Host
-        }
-        DomainNonexistent | MxImplicit | MxNone | MxNullWithPolicy | MxNullMixed | MxInvalidTarget | MxCname => {
-            Ground::Domain
-        }
+        DnsLookupFailed | DnssecBogus | DnssecSignatureExpiring | DnssecAlgorithmWeak | MxCname => Ground::Host,
+        DomainNonexistent
+        | MxImplicit
+        | MxNone
+        | MxNullWithPolicy
+        | MxNullMixed
+        | MxInvalidTarget
+        | DnsDelegationDangling => Ground::Domain,
+        DanePartial => Ground::Uncovered,
         StsRecordMissing | StsSubdomainUncovered | StsPolicyUnused | TlsRptRecordMissing => Ground::Domain,
         StsRecordVanished
         | StsIdNotChanged
@@ -140,7 +149,7 @@ const fn ground(code: Code) -> Ground {
         | DaneAnswerLarge => Ground::Host,
         TlsRptRecordMultiple | TlsRptRecordInvalid | TlsRptRecordLenient | TlsRptRecordNote | TlsRptRuaSharesFate
         | TlsRptRuaUnreachable => Ground::TlsRptRecord,
-        MxAddressesSkipped | MxNotInCachedPolicy | SmtpRejected | DaneMxInsecure | DanePartial | ReportsFailing
+        MxAddressesSkipped | MxNotInCachedPolicy | SmtpRejected | DaneMxInsecure | ReportsFailing
         | ReportsNewFailure | ReportsSilent | ExpectationNotMet | VantageLimited => Ground::Domain,
         StsRecordDelegated
         | StsPolicyNote

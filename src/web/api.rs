@@ -25,7 +25,7 @@ pub(super) struct Answer {
 
 impl Answer {
     pub(super) fn error(status: StatusCode, text: &str) -> Self {
-        Self { status, body: format!("{}\n", serde_json::json!({ "error": text })) }
+        Self { status, body: format!("{}\n", serde_json::json!(json::ErrorView { error: text })) }
     }
 
     pub(super) fn unavailable(text: &str) -> Self {

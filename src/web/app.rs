@@ -22,12 +22,12 @@ use super::{
     changes::About,
     discovery, domains,
     door::Listener,
-    findings, landing,
+    findings, landing, openapi,
     pages::domain::{self, Site},
     parameters::decoded,
     probe, prompt, reload, reports,
     response::{html, json, not_allowed, plain, redirect, response, text},
-    route::{self, Access, Asked, Found, Route},
+    route::{self, API, Access, Asked, Found, Route},
 };
 use crate::{
     config,
@@ -41,7 +41,7 @@ use crate::{
 const MAX_TARGET: usize = 2048;
 
 /// A browser was led here by a page of another site.
-const FOREIGN: &str = "Not from another site. Where a proxy changes the header Host, --web.external-url says what browsers call this server.\n";
+const FOREIGN: &str = "not from another site; where a proxy changes the header Host, --web.external-url says what browsers call this server";
 
 /// What the server knows: the latest snapshot and its metrics.
 pub struct App {
@@ -151,7 +151,10 @@ impl App {
                 let query = request.uri().query().unwrap_or_default();
                 let asked = Asked { name, query, headers: request.headers() };
                 if row.access == Access::Act && !self.mount.is_own(asked.headers) {
-                    return plain(StatusCode::FORBIDDEN, FOREIGN);
+                    return match row.path.starts_with(API) {
+                        true => json(Answer::error(StatusCode::FORBIDDEN, FOREIGN)),
+                        false => text(StatusCode::FORBIDDEN, format!("Refused: {FOREIGN}.\n")),
+                    };
                 }
                 Arc::clone(&self).dispatch(row.route, asked).await.unwrap_or_else(json)
             }
@@ -173,10 +176,10 @@ impl App {
     async fn dispatch(self: Arc<Self>, route: Route, asked: Asked<'_>) -> Result<Response<Pieces>, Answer> {
         Ok(match route {
             Route::Metrics => self.metrics().await,
-            Route::DomainPage => self.domain_page(asked.name).await?,
             Route::Overview => {
                 html(landing::page(&self.snapshot.load(), self.links(), &self.metrics_path.0, asked.query))
             }
+            Route::DomainPage => self.domain_page(asked.name).await?,
             Route::Domains => {
                 let (snapshot, query) = (self.known()?, asked.query.to_owned());
                 json(apart(move || domains::answer(&query, &snapshot, now())).await?)
@@ -191,12 +194,16 @@ impl App {
             }
             Route::DomainReports => json(reports::answer(asked, &*self.known()?, self.store()).await),
             Route::Changes => json(About::All.answer(asked.query, &*self.known()?, self.store()).await),
+            Route::OpenApi => {
+                let links = self.links().clone();
+                json(apart(move || openapi::answer(&links)).await?)
+            }
             Route::ProbeDomain => match &self.prompter {
                 Some(prompter) => {
                     let shown = self.shown.subscribe();
                     prompt::answer(prompter, asked.name, &*self.known()?, shown).await
                 }
-                None => probe::unavailable(),
+                None => return Err(not_ready()),
             },
             Route::ProbeForm => match &self.prompter {
                 Some(prompter) => {
@@ -227,7 +234,7 @@ impl App {
     fn known(&self) -> Result<Arc<Snapshot>, Answer> {
         match self.ready.load(Ordering::Acquire) {
             true => Ok(self.snapshot.load_full()),
-            false => Err(Answer::unavailable("not ready: the domains are being set up")),
+            false => Err(not_ready()),
         }
     }
 
@@ -276,6 +283,10 @@ impl App {
             }
         }
     }
+}
+
+fn not_ready() -> Answer {
+    Answer::unavailable("not ready: the domains are being set up")
 }
 
 /// Work over all domains takes milliseconds where there are many: not for a thread on which probes run.

@@ -11,6 +11,7 @@ mod findings;
 mod landing;
 mod links;
 mod listen;
+mod openapi;
 mod own_listener;
 mod pages;
 mod parameters;

@@ -7,7 +7,6 @@ use crate::terms::Timestamp;
 
 /// A parameter of a query.
 #[derive(Clone, Copy, Debug)]
-#[expect(dead_code, reason = "what they say is for the description of the API")]
 pub(super) struct Parameter {
     pub(super) name: &'static str,
     /// What it does, in one line.
@@ -17,7 +16,6 @@ pub(super) struct Parameter {
 
 /// What a value can be.
 #[derive(Clone, Copy, Debug)]
-#[expect(dead_code, reason = "the limits are for the description of the API")]
 pub(super) enum Kind {
     /// Any text.
     Text,

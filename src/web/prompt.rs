@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::{HeaderValue, Response, StatusCode, header::RETRY_AFTER};
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::{sync::watch, time::timeout};
 
@@ -27,8 +28,8 @@ const PAGE_PATIENCE: Duration = Duration::from_secs(15);
 const SHOWN_WITHIN: Duration = Duration::from_secs(3);
 
 /// The look is not over yet.
-#[derive(Debug, Serialize)]
-struct StillLooking<'a> {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct StillLooking<'a> {
     /// What was not looked at yet, in words.
     missing: Vec<String>,
     /// What is known by now, as `GET` of the domain has it; `null` before the first look.

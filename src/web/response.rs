@@ -6,15 +6,11 @@ use http::{
 };
 use hyper::body::Bytes;
 
-use super::{api::Answer, body::Pieces};
+use super::{api::Answer, body::Pieces, pages::layout::POLICY};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";
-
-/// What a browser may do with a page: show it with our own style and pictures, and send its forms back to us.
-const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; \
-                      frame-ancestors 'none'";
 
 /// A response; it is not kept by caches, as the next probe may change it.
 pub(super) fn response(

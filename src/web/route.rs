@@ -20,6 +20,7 @@ pub(super) enum Route {
     Discovery,
     Configuration,
     Findings,
+    OpenApi,
     Healthy,
     Ready,
     Reload,
@@ -44,6 +45,9 @@ pub(super) struct Row {
     /// What it answers, in one line.
     pub(super) answers: &'static str,
 }
+
+/// Where the paths of the API begin: all that they answer is JSON.
+pub(super) const API: &str = "/api/";
 
 /// Every path. The first row that fits is taken.
 pub(super) static ROUTES: &[Row] = &[
@@ -78,6 +82,7 @@ pub(super) static ROUTES: &[Row] = &[
     read(Route::Discovery, "/sd", "The configured domains, as targets for Prometheus (http_sd)"),
     read(Route::Configuration, "/config", "The configuration in force, as `config show` prints it"),
     read(Route::Findings, "/api/v1/findings", "The active findings of all domains"),
+    read(Route::OpenApi, "/api/v1/openapi.json", "This description of the API"),
     read(Route::Healthy, "/-/healthy", "Whether the program is alive"),
     read(Route::Ready, "/-/ready", "Whether the domains are set up, so that the metrics show them"),
     act(Route::Reload, "/-/reload", "Loads the configuration again"),

@@ -191,6 +191,10 @@ async fn reload_answers_with_what_came_of_it() {
     assert!(raw(&server, foreign).await.starts_with("HTTP/1.1 403 "));
     let foreign = b"POST /-/reload HTTP/1.1\r\nHost: x\r\nOrigin: http://y\r\nConnection: close\r\n\r\n";
     assert!(raw(&server, foreign).await.starts_with("HTTP/1.1 403 "));
+    let foreign =
+        b"POST /api/v1/domains/a.example/probe HTTP/1.1\r\nHost: x\r\nOrigin: http://y\r\nConnection: close\r\n\r\n";
+    let said = raw(&server, foreign).await;
+    assert!(said.starts_with("HTTP/1.1 403 ") && said.contains("{\"error\":\"not from another site"), "{said}");
     assert_eq!(ask(&server, "GET", "/-/reload").await.0, 405);
     assert_eq!(calls.load(Ordering::SeqCst), 2, "only what is allowed calls it");
 }

@@ -117,6 +117,18 @@ def monitor(line: str) -> list[str] | None:
     return words if words[1].startswith("--") and not {"--version", "--help", "--config.check"} & set(words) else None
 
 
+def healthcheck(line: str) -> list[str] | None:
+    """The words of a command line that asks a monitor of its own."""
+    words = shlex.split(line)
+    return words if words[:2] == ["smtptls-exporter", "healthcheck"] else None
+
+
+def route(words: list[str]) -> list[str]:
+    """The flags by which that monitor answers there."""
+    flag = "--web.route-prefix"
+    return [flag, words[words.index(flag) + 1]] if flag in words else []
+
+
 def in_this_world(line: str, url: str, folder: str) -> str:
     """The command line with the reader's names, addresses and folders replaced."""
     line = re.sub(SUDO, "", line)

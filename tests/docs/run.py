@@ -21,7 +21,7 @@ import deploy
 import fixtures
 import pages
 import test_docs
-from commands import GAP, commands, difference, how, in_this_world, monitor
+from commands import GAP, commands, difference, healthcheck, how, in_this_world, monitor, route
 from pages import ROOT
 from snippets import Snippets
 from tables import NOT_RUN
@@ -125,9 +125,9 @@ def run_all(world: World, lines, wrong: list[str], write: bool) -> Counter:
         if kind != "run":
             continue
         line = in_this_world(command.line, world.url, str(world.folder))
-        words = monitor(line)
-        if words:
-            problem = world.run_monitor(words, number)
+        words, health = monitor(line), healthcheck(line)
+        if words or health:
+            problem = world.run_monitor(words or ["smtptls-exporter", "serve", *route(health)], number, health)
             wrong += [f"{command}: {problem}"] if problem else []
             continue
         done = world.run(line)

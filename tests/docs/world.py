@@ -165,8 +165,8 @@ class World:
         except subprocess.TimeoutExpired:
             return subprocess.CompletedProcess(shell, 124, "", f"no end within {COMMAND} s")
 
-    def run_monitor(self, words: list[str], number: int) -> str | None:
-        """Start a monitor, see that it answers, and end it; says what was wrong."""
+    def run_monitor(self, words: list[str], number: int, health: list[str] | None = None) -> str | None:
+        """Start a monitor, see that it answers, perhaps by the healthcheck of a page, and end it; says what was wrong."""
         port, folder = free_port(), self.scratch / f"monitor-{number}"
         folder.mkdir()
         words = list(words)
@@ -188,6 +188,11 @@ class World:
                 if process.poll() is not None or time.monotonic() > deadline:
                     return f"it does not answer: {log.read_text()[-2000:]}"
                 time.sleep(0.1)
+            if health:
+                health = [f"127.0.0.1:{port}" if before == "--web.listen-address" else word for before, word in zip(["", *health], health)]
+                done = subprocess.run([self.binary, *health[1:]], capture_output=True, text=True, timeout=COMMAND, check=False)
+                if done.returncode:
+                    return f"exit status {done.returncode}: {done.stderr}"
             process.send_signal(signal.SIGTERM)
             status = process.wait(END)
             return None if status == 0 else f"it ended with {status}: {log.read_text()[-1000:]}"

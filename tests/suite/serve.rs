@@ -88,7 +88,7 @@ impl Served {
         self.request("GET", path).await
     }
 
-    async fn request(&self, method: &str, path: &str) -> (u16, String) {
+    pub(crate) async fn request(&self, method: &str, path: &str) -> (u16, String) {
         let (head, body) = self.exchange(method, path).await;
         (head.split(' ').nth(1).unwrap().parse().unwrap(), body)
     }

@@ -8,6 +8,7 @@ mod listing;
 pub use digest::Digest;
 pub use human::summary;
 pub use json::Document;
+pub(crate) use listing::ListingView;
 pub use listing::{Listing, listing_json};
 
 use crate::{

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Raised, for_host, refusal_words};
+use super::{
+    Raised, refusal_words,
+    whose::{for_host, for_refused},
+};
 use crate::{
     facts::{ChainFacts, PathToRoot},
     terms::{MxHost, Timestamp},
@@ -56,7 +59,7 @@ fn judge(
                 words::ago(leaf.not_after, case.now),
                 refusal_words(case)
             ),
-            for_host(case, host.as_str(), renew),
+            for_refused(case, host.as_str(), renew),
         );
     } else if case.now < leaf.not_before {
         raised.raise(
@@ -68,7 +71,7 @@ fn judge(
                 words::ahead(leaf.not_before, case.now),
                 refusal_words(case)
             ),
-            for_host(
+            for_refused(
                 case,
                 host.as_str(),
                 "Install a certificate that is valid now; check the clock of the machine that issued it.",
@@ -95,7 +98,7 @@ fn judge(
                 names_words(&leaf.names),
                 refusal_words(case)
             ),
-            for_host(case, host.as_str(), &format!("Issue a certificate with the DNS name {host}.")),
+            for_refused(case, host.as_str(), &format!("Issue a certificate with the DNS name {host}.")),
         );
     }
     if !certificate.chain_valid {
@@ -117,7 +120,7 @@ fn judge(
                 path_words(&certificate.chain.path),
                 refusal_words(case)
             ),
-            for_host(case, host.as_str(), remedy),
+            for_refused(case, host.as_str(), remedy),
         );
     }
     let weak = weaknesses(&certificate.chain);

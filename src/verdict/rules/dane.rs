@@ -1,6 +1,9 @@
 //! DANE for SMTP (RFC 7672): TLSA records against what the mail hosts present.
 
-use super::{Raised, for_host};
+use super::{
+    Raised,
+    whose::{dane_at, for_host},
+};
 use crate::{
     facts::{Lookup, Security, TlsaRecord},
     protocol::dane::{ChainFault, Combination, DaneResult, LookupLink, RecordSet, TlsaState, TlsaStatus, Verification},
@@ -34,8 +37,12 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
                     "{} has TLSA records, and the answers for {host} are not signed with DNSSEC: senders ignore the records, and DANE is off.",
                     lookup.lookup.name
                 ),
-                for_host(case, host.as_str(),
-                    "Sign the zone of the mail host, and have its DS record published; or delete the TLSA records."),
+                format!(
+                    "{}{}",
+                    for_host(case, host.as_str(),
+                        "Sign the zone of the mail host, and have its DS record published; or delete the TLSA records."),
+                    dane_at(host.as_str()),
+                ),
             ),
             Some(TlsaState::Failed { at, failure }) => failed(case, raised, host, &mx.dane, &at, &failure.to_string()),
             Some(TlsaState::Bogus { at }) => {
@@ -271,7 +278,7 @@ fn coverage(case: &Case<'_>, raised: &mut Raised) {
                 if with.len() == 1 { "has" } else { "have" },
                 words::list(&without, MOST),
             ),
-            format!("Publish TLSA records for {} as well.", words::list(&without, MOST)),
+            more_coverage(case, &without),
         );
     }
     if case.mx_lookup.security == Security::Insecure {
@@ -291,6 +298,24 @@ fn coverage(case: &Case<'_>, raised: &mut Raised) {
             format!("Sign the zone of {} with DNSSEC, and have its DS record published.", case.domain),
         );
     }
+}
+
+/// TLSA records for the hosts that have none, by whoever can publish them.
+fn more_coverage(case: &Case<'_>, without: &[String]) -> String {
+    let (own, foreign): (Vec<&String>, Vec<&String>) = without.iter().partition(|host| case.is_own(host));
+    let mut steps = Vec::new();
+    if !own.is_empty() {
+        steps.push(format!("Publish TLSA records for {} as well.", words::list(&own, MOST)));
+    }
+    if let Some(first) = foreign.first() {
+        let hint = foreign.iter().map(|host| dane_at(host)).find(|hint| !hint.is_empty()).unwrap_or_default();
+        steps.push(format!(
+            "Ask your provider, who runs {}, for DANE: only they can publish TLSA records for {}.{hint}",
+            words::list(&foreign, MOST),
+            if foreign.len() == 1 { first } else { "them" },
+        ));
+    }
+    steps.join(" ")
 }
 
 /// `3 1 1 0b9fa5a5…`: a record by what tells it from others.

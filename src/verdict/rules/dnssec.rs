@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::Raised;
+use super::{Raised, whose::for_subject};
 use crate::{
     facts::{AddressLookup, Lookup, LookupFailure, SignatureFacts},
     verdict::{Code, Severity, Subject, case::Case, words},
@@ -114,6 +114,12 @@ fn bogus(
     answers: &[Broken<'_>],
 ) {
     let Some(first) = answers.first().filter(|_| dnssec_healthy) else { return };
+    let remedy = format!(
+        "Sign the zone again, and see that the DS record at the parent belongs to the key in use; dig +cd +dnssec {} shows what is \
+         published. If the zone is not meant to be signed, have the DS record removed.",
+        first.name
+    );
+    let remedy = for_subject(case, &subject, &remedy);
     let names: Vec<String> = answers.iter().map(|answer| format!("{} ({})", answer.name, answer.kind)).collect();
     raised.raise(
         case,
@@ -123,11 +129,7 @@ fn bogus(
             "DNSSEC validation fails for {}, because {why}: senders whose resolver validates find nothing there.",
             words::list(&names, MOST)
         ),
-        format!(
-            "Sign the zone again, and see that the DS record at the parent belongs to the key in use; dig +cd +dnssec {} shows \
-             what is published. If the zone is not meant to be signed, have the DS record removed.",
-            first.name
-        ),
+        remedy,
     );
 }
 
@@ -165,7 +167,8 @@ fn signatures<T>(
                     words::day(signatures.inception)
                 ),
             },
-            "See why the name server does not sign again: the signer has stopped, its key is out of reach, or a secondary no longer gets the zone.",
+            for_subject(case, &subject(),
+                "See why the name server does not sign again: the signer has stopped, its key is out of reach, or a secondary no longer gets the zone."),
         );
     }
     if let Some(weak) = signatures.weak.as_ref().filter(|weak| told.weak.insert((*weak).clone())) {
@@ -177,7 +180,11 @@ fn signatures<T>(
                 "DNSSEC on the way to {} rests on SHA-1: {weak}. Newer validators treat it as unsigned.",
                 lookup.name
             ),
-            "Roll the zone over to algorithm 13 (ECDSA P-256), and publish a DS record with digest type 2.",
+            for_subject(
+                case,
+                &subject(),
+                "Roll the zone over to algorithm 13 (ECDSA P-256), and publish a DS record with digest type 2.",
+            ),
         );
     }
 }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::Raised;
+use super::{
+    Raised,
+    whose::{for_policy, new_id},
+};
 use crate::{
     protocol::mta_sts::{Certainty, Mode, Pairing, Policy, SENDER_REFRESH, Version},
     terms::{MxHost, PolicyId},
@@ -33,11 +36,6 @@ pub(super) fn rules(case: &Case<'_>, outlook: &HistoryAssessment, raised: &mut R
 
 fn domain(case: &Case<'_>) -> Subject {
     Subject::Domain(case.domain.clone())
-}
-
-/// The line that announces a policy anew.
-fn new_id(case: &Case<'_>) -> String {
-    format!("publish a new id:\n{}. TXT \"v=STSv1; id={}\"", case.domain.sts_record_name(), words::next_id(case.now))
 }
 
 /// An error while a version in enforce is alive, information where only testing is; nothing after mode none.
@@ -160,9 +158,9 @@ fn downgraded(case: &Case<'_>, raised: &mut Raised) {
             words::ago(at, case.now)
         ),
         format!(
-            "If it was meant, set expect.mode to {} for this domain. Else serve the policy in mode enforce again, and {}",
+            "If it was meant, set expect.mode to {} for this domain. If not: {}",
             mode.mode,
-            new_id(case)
+            for_policy(case, &format!("Serve the policy in mode enforce again, and {}", new_id(case)))
         ),
     );
 }
@@ -181,7 +179,10 @@ fn testing_long(case: &Case<'_>, raised: &mut Raised) {
             "The policy has been in mode testing for {}: it protects nobody.",
             words::length(case.now.since(mode.since))
         ),
-        format!("See what reports and this monitor still show; then set \"mode: enforce\", and {}", new_id(case)),
+        for_policy(
+            case,
+            &format!("See what reports and this monitor still show; then set \"mode: enforce\", and {}", new_id(case)),
+        ),
     );
 }
 
@@ -195,7 +196,7 @@ fn ready(case: &Case<'_>, outlook: &HistoryAssessment, raised: &mut Raised) {
         Code::StsPolicyReadyForEnforce,
         domain(case),
         "Everything that was seen says that mode enforce would lose no mail.",
-        format!("Set \"mode: enforce\" in the policy, then {}", new_id(case)),
+        for_policy(case, &format!("Set \"mode: enforce\" in the policy, then {}", new_id(case))),
     );
 }
 
@@ -237,7 +238,7 @@ fn remedy(case: &Case<'_>, host: &MxHost) -> String {
     match case.in_force.as_ref().is_some_and(|policy| policy.matches(host)) {
         true => "Keep the old mail hosts in service until then, and leave the present policy where senders find it."
             .to_owned(),
-        false => format!("Add the line \"mx: {host}\" to the policy, then {}", new_id(case)),
+        false => for_policy(case, &format!("Add the line \"mx: {host}\" to the policy, then {}", new_id(case))),
     }
 }
 
@@ -263,7 +264,7 @@ fn stale_records(case: &Case<'_>, raised: &mut Raised, mx: &MxAssessment) {
             words::length(STALE_AFTER),
             words::list(&stale, MOST)
         ),
-        super::for_host(
+        super::whose::for_host(
             case,
             &mx.target,
             "Take them out of the DNS, unless they belong to a key that is kept in reserve.",
@@ -289,7 +290,7 @@ pub(super) fn successive_answers(case: &Case<'_>, raised: &mut Raised) {
             policy_words(&other.policy),
             words::ago(at, case.now)
         ),
-        "Bring every server, or every node of the CDN, to the same file.",
+        for_policy(case, "Bring every server, or every node of the CDN, to the same file."),
     );
 }
 

@@ -13,6 +13,7 @@ mod reports;
 mod smtp;
 mod tls;
 mod tls_rpt;
+mod whose;
 
 pub(crate) use own_side::Sight;
 
@@ -195,14 +196,5 @@ fn refusal_words(case: &Case<'_>) -> &'static str {
         Standing::Enforce => "senders that enforce the policy do not deliver to it",
         Standing::Testing => "senders report it, and would not deliver to it in mode enforce",
         Standing::None | Standing::Unknown => "senders that check it do not deliver to it",
-    }
-}
-
-/// A remedy for a mail host, addressed to whoever can follow it.
-fn for_host(case: &Case<'_>, host: &str, remedy: &str) -> String {
-    if case.is_own(host) {
-        remedy.to_owned()
-    } else {
-        format!("Ask your provider, who runs {host}. What they have to do: {remedy}")
     }
 }

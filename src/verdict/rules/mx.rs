@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
-use super::{Raised, for_host, refusal_words};
+use super::{
+    Raised, refusal_words,
+    whose::{for_host, for_policy, for_subject, new_id},
+};
 use crate::{
     facts::{AddressLookup, ConnectFailure, Lookup, LookupFailure, LookupOutcome, MxTarget, SmtpOutcome},
     protocol::mta_sts::Mode,
@@ -139,11 +142,7 @@ fn mail_host(case: &Case<'_>, raised: &mut Raised, mx: &MxAssessment, all_down: 
                     coverage_words(case)
                 ),
             },
-            format!(
-                "Add the line \"mx: {host}\" to the policy, then publish a new id:\n{}. TXT \"v=STSv1; id={}\"",
-                case.domain.sts_record_name(),
-                words::next_id(case.now)
-            ),
+            for_policy(case, &format!("Add the line \"mx: {host}\" to the policy, then {}", new_id(case))),
         );
     }
     if mx.skipped > 0 {
@@ -202,7 +201,10 @@ fn host_lookup(case: &Case<'_>, raised: &mut Raised, mx: &MxAssessment, host: &M
             Code::MxCname,
             subject(),
             format!("{host} is a CNAME to {target}. An MX record has to name the host itself (RFC 2181 §10.3), and some senders refuse this one."),
-            format!("Give {host} its own A or AAAA records; or point the MX record to {target}, once the policy and the certificate carry that name."),
+            match case.is_own(host.as_str()) {
+                true => format!("Give {host} its own A or AAAA records; or point the MX record to {target}, once the policy and the certificate carry that name."),
+                false => format!("Ask your provider, who runs {host}, which name the MX record of {} is to have. They may move {target} without a word.", case.domain),
+            },
         );
     }
     if !has_no_address(&seen.addresses) || mx.implicit {
@@ -222,7 +224,10 @@ fn host_lookup(case: &Case<'_>, raised: &mut Raised, mx: &MxAssessment, host: &M
                 case.domain,
                 takeover_words(case, &end, "can take this mail")
             ),
-            "Take the MX record out, or bring the name back.",
+            match case.is_own(host.as_str()) {
+                true => "Take the MX record out, or bring the name back.".to_owned(),
+                false => format!("Take the MX record out, or ask your provider, who runs {host}, where the name went."),
+            },
         );
     }
     raised.raise_as(
@@ -302,17 +307,19 @@ pub(super) fn lookup_failed<T>(
     let said = if said.is_empty() { String::new() } else { format!(" ({})", said.join(", ")) };
     let times = if failures > 1 { format!(", {failures} times in a row") } else { String::new() };
     let stands = if kept { " What is shown is the last answer." } else { "" };
+    let remedy = format!(
+        "Ask the zone's own name servers: dig +norecurse {} {kind} @SERVER. If they answer, check the delegation, the DNSSEC \
+         signatures, and firewalls that drop large answers.",
+        lookup.name
+    );
+    let remedy = for_subject(case, &subject, &remedy);
     raised.raise_as(
         case,
         Code::DnsLookupFailed,
         Case::lookup_severity(failures),
         subject,
         format!("The {kind} lookup of {} failed: {failure}{said}{times}.{stands}", lookup.name),
-        format!(
-            "Ask the zone's own name servers: dig +norecurse {} {kind} @SERVER. If they answer, check the delegation, the DNSSEC \
-             signatures, and firewalls that drop large answers.",
-            lookup.name
-        ),
+        remedy,
     );
 }
 

@@ -78,6 +78,11 @@ impl Sight {
         }
     }
 
+    /// Whether nothing but DNSSEC is out of sight.
+    fn only_dnssec(&self, case: &Case<'_>) -> bool {
+        case.context.vantage.dnssec == DnssecSight::Blind && self.own.len() == 1
+    }
+
     fn paths(&mut self, case: &Case<'_>) {
         let vantage = case.context.vantage;
         if vantage.smtp_blocked {
@@ -212,9 +217,12 @@ pub(super) fn rules(case: &Case<'_>, sight: &Sight, raised: &mut Raised) {
         Code::VantageLimited,
         Subject::Monitor,
         format!("Not seen from here: {}.", sight.own.join("; ")),
-        match case.resolver_healthy {
-            true => "Run the monitor where port 25 is open and both address families have a route.",
-            false => "See that the monitor's resolver runs, and that resolver.servers names it.",
+        match (case.resolver_healthy, sight.only_dnssec(case)) {
+            (false, _) => "See that the monitor's resolver runs, and that resolver.servers names it.",
+            (true, true) => {
+                "Name a resolver that returns signatures in resolver.servers, or say that DNSSEC is not looked at (resolver.dnssec: off)."
+            }
+            (true, false) => "Run the monitor where port 25 is open and both address families have a route.",
         },
     );
 }

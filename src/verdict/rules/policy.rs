@@ -2,7 +2,11 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use super::{Raised, problem_words, with_reading};
+use super::{
+    Raised, problem_words,
+    whose::{announcement, for_policy, new_id},
+    with_reading,
+};
 use crate::{
     protocol::mta_sts::{Mode, MxPattern, Policy, PublicSuffix, SENDER_REFRESH, line_and_column},
     terms::{MaxAge, Problem, Reading},
@@ -35,8 +39,7 @@ pub(super) fn rules(case: &Case<'_>, outlook: &HistoryAssessment, raised: &mut R
                 subject(),
                 format!("https://{host}/.well-known/mta-sts.txt serves a policy in mode {}, and no record at {} announces it.",
                     policy.mode, case.domain.sts_record_name()),
-                format!("Publish {}. TXT \"v=STSv1; id={}\", or take the policy down.",
-                    case.domain.sts_record_name(), words::next_id(case.now)),
+                format!("Take the policy down, or announce it:\n{}", announcement(case, &words::next_id(case.now))),
             );
         }
         return;
@@ -69,7 +72,12 @@ fn lookup(case: &Case<'_>, raised: &mut Raised) {
             Code::StsPolicyHostUnresolvable,
             subject(),
             format!("{host} has neither an A nor an AAAA record, so senders cannot fetch the policy."),
-            format!("Publish an A or AAAA record for {host}, and serve https://{host}/.well-known/mta-sts.txt there."),
+            for_policy(
+                case,
+                &format!(
+                    "Publish an A or AAAA record for {host}, and serve https://{host}/.well-known/mta-sts.txt there."
+                ),
+            ),
         );
     }
 }
@@ -85,7 +93,10 @@ fn addresses(case: &Case<'_>, raised: &mut Raised) {
             Code::StsPolicyAddressPrivate,
             subject(),
             format!("{host} resolves to {}, which the public Internet cannot reach.", words::list(&private, MOST_ADDRESSES)),
-            "Publish the public address. If this monitor looks from inside split DNS, set probe.allow_private_addresses.",
+            for_policy(
+                case,
+                "Publish the public address. If this monitor looks from inside split DNS, set probe.allow_private_addresses.",
+            ),
         );
     }
     let judged: Vec<&FetchView<'_>> = views.iter().filter(|view| !view.is_own_side() && !view.is_private()).collect();
@@ -97,7 +108,7 @@ fn addresses(case: &Case<'_>, raised: &mut Raised) {
                 Code::StsPolicyAddressFailed,
                 subject(),
                 format!("{host} at {} gives no policy: {why}. Another address works.", view.fetch.address),
-                "Mend the server behind this address, or take the address out of the DNS.",
+                for_policy(case, "Mend the server behind this address, or take the address out of the DNS."),
             );
         }
     } else {
@@ -110,7 +121,7 @@ fn addresses(case: &Case<'_>, raised: &mut Raised) {
             Code::StsPolicySlow,
             subject(),
             format!("The policy took {:.1} s to fetch; some senders give up after a few seconds.", total.as_secs_f64()),
-            "Serve it as a static file, from a host that answers everybody at once.",
+            for_policy(case, "Serve it as a static file, from a host that answers everybody at once."),
         );
     }
     // The nearest end over all addresses, once.
@@ -124,7 +135,7 @@ fn addresses(case: &Case<'_>, raised: &mut Raised) {
             Severity::Warning,
             subject(),
             format!("{what} of {host} expires {}; then senders refuse the policy.", words::ahead(near.end, case.now)),
-            "Renew it and reload the web server; see why the renewal did not run by itself.",
+            for_policy(case, "Renew it and reload the web server; see why the renewal did not run by itself."),
         );
     }
 }
@@ -151,6 +162,7 @@ fn failures(case: &Case<'_>, raised: &mut Raised, judged: &[&FetchView<'_>]) {
                 "senders get no policy"
             };
             let detail = format!("{detail} Seen at {}: {who}.", words::list(&shown, MOST_ADDRESSES));
+            let fix = for_policy(case, &fix);
             raised.raise(case, code, Subject::PolicyHost(case.policy.host.host.clone()), detail, fix);
         }
     }
@@ -215,9 +227,7 @@ fn fault_text(case: &Case<'_>, view: &FetchView<'_>, fault: &FetchFault) -> (Str
                 "The certificate of {host} does not name it, but {}.",
                 super::certificate::names_words(leaf.map_or(&[], |leaf| &leaf.names))
             ),
-            format!(
-                "Issue a certificate with the DNS name {host}. If a provider hosts the policy, the provider has to."
-            ),
+            format!("Issue a certificate with the DNS name {host}."),
         ),
         FetchFault::Http(what) => (
             format!("{host} gave no readable HTTP answer: {what}."),
@@ -260,11 +270,7 @@ fn content(case: &Case<'_>, outlook: &HistoryAssessment, raised: &mut Raised) {
         let (line, column) = line_and_column(response.body.as_bytes(), problem.span.start);
         format!("line {line}, column {column}: ")
     };
-    let new_id = format!(
-        "then publish a new id:\n{}. TXT \"v=STSv1; id={}\"",
-        case.domain.sts_record_name(),
-        words::next_id(case.now)
-    );
+    let new_id = format!("then {}", new_id(case));
     for (kind, code, lead) in [
         (Reading::Invalid, Code::StsPolicyInvalid, "The policy cannot be used"),
         (Reading::Lenient, Code::StsPolicyLenient, "Not every sender takes the policy"),
@@ -277,7 +283,7 @@ fn content(case: &Case<'_>, outlook: &HistoryAssessment, raised: &mut Raised) {
         let what = problem_words(problems.into_iter(), place);
         let fix = match kind {
             Reading::Note => "Nothing to do.".to_owned(),
-            _ => format!("Correct the file, {new_id}"),
+            _ => for_policy(case, &format!("Correct the file, {new_id}")),
         };
         raised.raise(case, code, subject(), format!("{lead}: {what}."), fix);
     }
@@ -295,8 +301,11 @@ fn meaning(case: &Case<'_>, outlook: &HistoryAssessment, raised: &mut Raised, po
             Code::StsPolicyModeTesting,
             subject(),
             "The policy is in mode testing: senders report failures and deliver all the same.",
-            format!(
-                "When neither reports nor this monitor show failures for two weeks, set \"mode: enforce\", {new_id}"
+            for_policy(
+                case,
+                &format!(
+                    "When neither reports nor this monitor show failures for two weeks, set \"mode: enforce\", {new_id}"
+                ),
             ),
         ),
         Mode::None => raised.raise(
@@ -318,7 +327,7 @@ fn meaning(case: &Case<'_>, outlook: &HistoryAssessment, raised: &mut Raised, po
                     format!("max_age is {short} seconds, less than a day: senders forget the policy between two mails.")
                 }
             },
-            format!("Raise it, for example to \"max_age: 604800\" (a week), {new_id}"),
+            for_policy(case, &format!("Raise it, for example to \"max_age: 604800\" (a week), {new_id}")),
         );
     }
     if policy.max_age > MaxAge::CAP {
@@ -331,7 +340,7 @@ fn meaning(case: &Case<'_>, outlook: &HistoryAssessment, raised: &mut Raised, po
                 policy.max_age,
                 MaxAge::CAP
             ),
-            format!("Lower it, for example to \"max_age: 2592000\" (30 days), {new_id}"),
+            for_policy(case, &format!("Lower it, for example to \"max_age: 2592000\" (30 days), {new_id}")),
         );
     }
     let impossible: Vec<&MxPattern> = policy.mx.iter().filter(|pattern| pattern.is_ipv4_like()).collect();
@@ -344,7 +353,7 @@ fn meaning(case: &Case<'_>, outlook: &HistoryAssessment, raised: &mut Raised, po
                 "The policy lists {}; senders compare names, so an address matches no mail host.",
                 words::list(&impossible, MOST_PATTERNS)
             ),
-            format!("Write the name of the mail host there, {new_id}"),
+            for_policy(case, &format!("Write the name of the mail host there, {new_id}")),
         );
     }
     wide_patterns(case, raised, policy, new_id);
@@ -358,7 +367,7 @@ fn meaning(case: &Case<'_>, outlook: &HistoryAssessment, raised: &mut Raised, po
                 "The policy lists {}; no mail host on the Internet has a name of a single label.",
                 words::list(&single, MOST_PATTERNS)
             ),
-            format!("Write the full name of the mail host there, {new_id}"),
+            for_policy(case, &format!("Write the full name of the mail host there, {new_id}")),
         );
     }
 }
@@ -383,7 +392,7 @@ fn wide_patterns(case: &Case<'_>, raised: &mut Raised, policy: &Policy, new_id: 
                 words::list(&wide, MOST_PATTERNS),
                 case.domain
             ),
-            format!("List the mail hosts by name, {new_id}"),
+            for_policy(case, &format!("List the mail hosts by name, {new_id}")),
         );
     }
 }
@@ -412,6 +421,6 @@ fn divergence(case: &Case<'_>, raised: &mut Raised) {
             policy.max_age,
             words::list(&policy.mx, MOST_PATTERNS),
         ),
-        "Bring every server, or every node of the CDN, to the same file.",
+        for_policy(case, "Bring every server, or every node of the CDN, to the same file."),
     );
 }

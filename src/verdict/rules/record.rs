@@ -1,6 +1,6 @@
 //! The `_mta-sts` record.
 
-use super::{Raised, problem_words, with_reading};
+use super::{Raised, problem_words, whose::announcement, with_reading};
 use crate::{
     protocol::txt::RecordPresence,
     terms::{Problem, Reading},
@@ -34,7 +34,7 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
     let record = &case.record;
     // An id that senders know stays: a new one would make all of them fetch the policy again, for nothing.
     let id = record.value.as_ref().map_or_else(|| words::next_id(case.now), |record| record.id.to_string());
-    let publish = || format!("{name}. TXT \"v=STSv1; id={id}\"");
+    let publish = || announcement(case, &id);
     match record.presence {
         // Who takes no mail, or does not exist, needs no policy: publishing one would be a mistake.
         RecordPresence::Absent if matches!(case.hosts, MailHosts::Null | MailHosts::Nonexistent) => {}
@@ -63,7 +63,7 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
             Code::StsRecordMultiple,
             subject(),
             format!("{count} TXT records at {name} start with \"v=STSv1;\", where only one is allowed: senders take them for none."),
-            "Delete all but the one with the id of the present policy.",
+            at_record(case, "Delete all but the one with the id of the present policy."),
         ),
         RecordPresence::One => {
             let text = record.text.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -76,7 +76,7 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
                         Code::StsRecordNote => {
                             "Nothing to do; delete the field if nobody knows what it is for.".to_owned()
                         }
-                        _ => format!("Publish it in its plain form:\n{}", publish()),
+                        _ => at_record(case, &format!("Publish it in its plain form:\n{}", publish())),
                     };
                     raised.raise(case, code, subject(), detail, fix);
                 }
@@ -96,7 +96,7 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
             Code::StsRecordUnrelatedTxt,
             subject(),
             format!("{count} other TXT record{} at {name}.", if count == 1 { " stands" } else { "s stand" }),
-            "Delete them; if they come from a wildcard (*), narrow it.",
+            at_record(case, "Delete them; if they come from a wildcard (*), narrow it."),
         );
     }
     if record.presence.is_absent() {
@@ -117,8 +117,18 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
             Code::StsRecordTtlLong,
             subject(),
             format!("The TTL of {name} is {ttl} seconds: senders see a new id only after that."),
-            "Lower the TTL to 3600.",
+            at_record(case, "Lower the TTL to 3600."),
         );
+    }
+}
+
+/// A remedy for the record, wherever it is kept.
+fn at_record(case: &Case<'_>, remedy: &str) -> String {
+    match case.record_host() {
+        None => remedy.to_owned(),
+        Some(target) => {
+            format!("The record is kept at {target}, so whoever runs that has to do it. What has to be done: {remedy}")
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use super::Raised;
+use super::{Raised, whose::for_host};
 use crate::{
     facts::Reporter,
     protocol::tls_rpt::{PolicyType, ResultType},
@@ -64,10 +64,27 @@ fn under(policy_type: PolicyType) -> &'static str {
 /// What is to be done about a failure of which reports tell, as one text without line breaks.
 fn fix(case: &Case<'_>, result_type: ResultType, policy_type: PolicyType, own: Option<&ReportedFailure>) -> String {
     let fix = advice(result_type, policy_type).fix.replace("DOMAIN", case.domain.as_str());
+    // A reporter may name any host; only those of the domain are told of.
+    let named = own.and_then(|failure| failure.mx.as_deref()).filter(|_| is_of_a_host(result_type));
+    let fix = match named.filter(|name| case.mx().iter().any(|mx| mx.target == *name)) {
+        Some(host) => for_host(case, host, &fix),
+        None => fix,
+    };
     match own {
         Some(failure) => format!("{fix} {}", failure.own_words),
         None => fix,
     }
+}
+
+/// Whether a failure is mended on the mail host.
+const fn is_of_a_host(result_type: ResultType) -> bool {
+    !matches!(
+        result_type,
+        ResultType::StsPolicyFetchError
+            | ResultType::StsPolicyInvalid
+            | ResultType::StsWebpkiInvalid
+            | ResultType::Other
+    )
 }
 
 const UNPROVEN: &str = " These reports prove nothing of who sent them.";
@@ -283,8 +300,8 @@ fn cache_old(case: &Case<'_>, said: &ReportsAssessment, raised: &mut Raised) {
             words::list(&old, MOST),
             words::day(current.since)
         ),
-        "Keep what the earlier version names in service until it has expired there, and see that the id of the record changed with the \
-         policy.",
+        "When a sender looks again is its own affair, and nobody here can hasten it. Keep what the earlier version names in service \
+         until it has expired there, and see that the id of the record changed with the policy.",
     );
 }
 

@@ -1,6 +1,9 @@
 //! SMTP and STARTTLS on every address.
 
-use super::{Raised, for_host, refusal_words};
+use super::{
+    Raised, refusal_words,
+    whose::{for_host, for_refused},
+};
 use crate::{
     facts::{ConnectFailure, Family, Phase, SmtpOutcome},
     terms::{MxHost, Octets},
@@ -55,8 +58,15 @@ fn contact(case: &Case<'_>, raised: &mut Raised, host: &MxHost, path: &PathAsses
                 phase_words(*phase),
                 reply_words(*code, text)
             ),
-            "Let the mail server accept this monitor's address, and give the monitor a host name with matching forward and \
-             reverse DNS (probe.helo_name).",
+            match case.is_own(host.as_str()) {
+                true => "Let the mail server accept this monitor's address, and give the monitor a host name with matching \
+                         forward and reverse DNS (probe.helo_name)."
+                    .to_owned(),
+                false => format!(
+                    "Give the monitor a host name with matching forward and reverse DNS (probe.helo_name), and run it at an \
+                     address that is on no block list. Whom {host} lets in is for your provider to say."
+                ),
+            },
         ),
         SmtpOutcome::ProtocolError { phase, fault } => raised.raise_as(
             case,
@@ -116,7 +126,7 @@ fn starttls(case: &Case<'_>, raised: &mut Raised, host: &MxHost, path: &PathAsse
             Code::StarttlsNotOffered,
             subject(),
             format!("{place} does not offer STARTTLS: mail to it travels in clear, and {}.", refusal_words(case)),
-            for_host(case, host.as_str(),
+            for_refused(case, host.as_str(),
                 "Switch TLS on in the mail server (Postfix: smtpd_tls_security_level = may, with a certificate); look for a firewall that strips it."),
         ),
         SmtpOutcome::StarttlsRefused { code, text } => raised.raise(
@@ -124,7 +134,7 @@ fn starttls(case: &Case<'_>, raised: &mut Raised, host: &MxHost, path: &PathAsse
             Code::StarttlsRefused,
             subject(),
             format!("{place} offers STARTTLS and refuses it with \"{}\": {}.", reply_words(*code, text), refusal_words(case)),
-            for_host(case, host.as_str(),
+            for_refused(case, host.as_str(),
                 "See the log of the mail server: most often it cannot read its certificate or key."),
         ),
         // What was read of it all the same is judged for itself.
@@ -134,7 +144,7 @@ fn starttls(case: &Case<'_>, raised: &mut Raised, host: &MxHost, path: &PathAsse
             Code::TlsHandshakeFailed,
             subject(),
             format!("The TLS handshake with {place} failed: {failure}. As it is, {}.", refusal_words(case)),
-            for_host(case, host.as_str(),
+            for_refused(case, host.as_str(),
                 "Offer TLS 1.2 and 1.3 with current cipher suites, and check key and certificate files."),
         ),
         _ => {}

@@ -3,7 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{Raised, for_host, refusal_words};
+use super::{
+    Raised, refusal_words,
+    whose::{for_host, for_refused},
+};
 use crate::{
     facts::{Handshake, Offer, TlsFacts, TlsSurvey, TlsVersion},
     terms::MxHost,
@@ -37,7 +40,7 @@ fn clear_handshake(case: &Case<'_>, raised: &mut Raised, host: &MxHost, address:
             Code::TlsVersionObsolete,
             subject,
             format!("{place} offers nothing newer than TLS {}: {}.", tls.version, refusal_words(case)),
-            for_host(
+            for_refused(
                 case,
                 host.as_str(),
                 "Switch on TLS 1.2 and 1.3 in the mail server; an update of it or of its TLS library may be due.",

@@ -39,7 +39,8 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
         Some(record) => record.rua.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
         None => format!("mailto:tls-reports@{}", case.domain),
     };
-    let publish = format!("{name}. TXT \"v=TLSRPTv1; rua={rua}\"");
+    // Beside an alias no record may stand (RFC 1034 §3.6.2).
+    let publish = format!("{}. TXT \"v=TLSRPTv1; rua={rua}\"", lookup.cname.last().unwrap_or(&name));
     match case.tlsrpt.presence {
         // Who takes no mail gets no reports.
         RecordPresence::Absent if matches!(case.hosts, MailHosts::Null | MailHosts::Nonexistent) => {}
@@ -55,7 +56,7 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
             Code::TlsRptRecordMultiple,
             subject(),
             format!("{count} TXT records at {name} start with \"v=TLSRPTv1;\", where only one is allowed: senders take them for none."),
-            "Delete all but one; several addresses go into one rua, separated by commas.",
+            at_record(case, "Delete all but one; several addresses go into one rua, separated by commas."),
         ),
         RecordPresence::One => {
             shares_fate(case, raised, subject());
@@ -73,7 +74,7 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
                 let what = problem_words(problems.into_iter(), |_| String::new());
                 let fix = match reading {
                     Reading::Note => "Nothing to do; delete the field if nobody knows what it is for.".to_owned(),
-                    _ => format!("Publish it in its plain form:\n{publish}"),
+                    _ => at_record(case, &format!("Publish it in its plain form:\n{publish}")),
                 };
                 raised.raise(case, code, subject(), format!("The record at {name} is \"{text}\": {what}."), fix);
             }
@@ -120,7 +121,10 @@ fn unreachable(case: &Case<'_>, raised: &mut Raised, subject: Subject) {
         Code::TlsRptRuaUnreachable,
         subject,
         format!("Reports cannot be sent to {}; {effect}.", words::list(&lost, DESTINATIONS_MOST)),
-        "Name a mailbox in a domain that takes mail, or an endpoint that answers; take out of the record what nobody reads.",
+        at_record(
+            case,
+            "Name a mailbox in a domain that takes mail, or an endpoint that answers; take out of the record what nobody reads.",
+        ),
     );
 }
 
@@ -141,8 +145,21 @@ fn shares_fate(case: &Case<'_>, raised: &mut Raised, subject: Subject) {
              may be lost too.",
             case.domain
         ),
-        "Name a second destination that does not depend on the domain: an https: endpoint elsewhere, or a mailbox in another domain.",
+        at_record(
+            case,
+            "Name a second destination that does not depend on the domain: an https: endpoint elsewhere, or a mailbox in another domain.",
+        ),
     );
+}
+
+/// A remedy for the record, wherever it is kept.
+fn at_record(case: &Case<'_>, remedy: &str) -> String {
+    match case.tlsrpt_host() {
+        None => remedy.to_owned(),
+        Some(target) => {
+            format!("The record is kept at {target}, so whoever runs that has to do it. What has to be done: {remedy}")
+        }
+    }
 }
 
 fn is_within(host: &str, domain: &str) -> bool {

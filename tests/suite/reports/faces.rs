@@ -18,7 +18,7 @@ const VERBOSE: Look = Look { verbose: true, ..PLAIN };
 
 /// One policy of a report: its kind, its domain, mode of the policy, sessions that succeeded and failed, and the failures as (result type,
 /// sessions, MX host, reason).
-pub(super) fn policy(
+pub(crate) fn policy(
     kind: &str,
     domain: &str,
     mode: &str,

@@ -21,8 +21,14 @@ fn domain(name: &str) -> PolicyDomain {
     PolicyDomain::parse(name).unwrap()
 }
 
-/// A report about example.com that begins so many days ago, from a sender that proved itself or did not.
-fn incoming(organization: &str, reporter: Reporter, days_ago: u64, policies: &[Value]) -> IncomingReport {
+/// A report about a domain that begins so many days ago, from a sender that proved itself or did not.
+pub(crate) fn incoming(
+    about: &str,
+    organization: &str,
+    reporter: Reporter,
+    days_ago: u64,
+    policies: &[Value],
+) -> IncomingReport {
     const DAY: i64 = 86_400;
     let today = now().unix_seconds().div_euclid(DAY) * DAY;
     let begin = Timestamp::from_unix_seconds(today) - Duration::from_secs(days_ago * 86_400);
@@ -33,7 +39,7 @@ fn incoming(organization: &str, reporter: Reporter, days_ago: u64, policies: &[V
     let proven = reporter != Reporter::Unverified;
     IncomingReport {
         label: reporter.as_str().to_owned(),
-        shares: vec![(domain("example.com"), report.policies.clone())],
+        shares: vec![(domain(about), report.policies.clone())],
         provenance: Provenance {
             transport: if proven { Transport::Mail } else { Transport::Https },
             authentication: if proven { Authentication::Dkim } else { Authentication::None },
@@ -46,7 +52,7 @@ fn incoming(organization: &str, reporter: Reporter, days_ago: u64, policies: &[V
     }
 }
 
-async fn file(folder: &Path, reports: Vec<IncomingReport>) {
+pub(crate) async fn file(folder: &Path, reports: Vec<IncomingReport>) {
     let opened = store::open(folder, now()).await.unwrap();
     let batch = ReportBatch { reports, ..ReportBatch::default() };
     opened.store.file_reports(Arc::new(batch), now()).await.unwrap();
@@ -84,10 +90,16 @@ async fn sums_by_kind_of_policy_and_reports_by_pages() {
     ];
     let clean = [policy("sts", "example.com", "enforce", [10, 0], &[])];
     let reports = vec![
-        incoming("Old", google.clone(), 40, &clean),
-        incoming("Google", google.clone(), 2, &both),
-        incoming("Google", google, 1, &clean),
-        incoming("Whoever", Reporter::Unverified, 1, &[policy("sts", "example.com", "enforce", [0, 7], &[])]),
+        incoming("example.com", "Old", google.clone(), 40, &clean),
+        incoming("example.com", "Google", google.clone(), 2, &both),
+        incoming("example.com", "Google", google, 1, &clean),
+        incoming(
+            "example.com",
+            "Whoever",
+            Reporter::Unverified,
+            1,
+            &[policy("sts", "example.com", "enforce", [0, 7], &[])],
+        ),
     ];
     for report in reports {
         file(state.path(), vec![report]).await;

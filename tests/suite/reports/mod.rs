@@ -1,7 +1,7 @@
 //! TLS reports (RFC 8460): from whoever sends them, over the bytes and the counters, to those who ask.
 
-mod faces;
-mod faces_api;
+pub(crate) mod faces;
+pub(crate) mod faces_api;
 mod faces_files;
 mod intake;
 mod intake_attack;

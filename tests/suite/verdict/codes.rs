@@ -34,7 +34,7 @@ const HISTORY: [Code; 9] = [
 
 const CONTEXTS: [&str; 4] = ["enforce", "testing", "none", "unknown"];
 
-fn pairs() -> Vec<&'static Pair> {
+pub(crate) fn pairs() -> Vec<&'static Pair> {
     [pairs_domain::PAIRS, pairs_policy::PAIRS, pairs_mail::PAIRS, pairs_tls::PAIRS, pairs_dane::PAIRS, reports::PAIRS]
         .into_iter()
         .flatten()

@@ -25,5 +25,6 @@ mod reports_own_view;
 mod severities;
 mod signed;
 mod vectors_dane;
+mod whose;
 mod wishes;
 mod wishes_dane;

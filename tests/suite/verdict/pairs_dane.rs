@@ -14,7 +14,7 @@ use super::{
 };
 use crate::dane::pki::stranger;
 
-fn live() -> TlsaRecord {
+pub(crate) fn live() -> TlsaRecord {
     own([3, 1, 1], MX1)
 }
 

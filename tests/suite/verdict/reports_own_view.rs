@@ -179,6 +179,21 @@ fn the_host_that_the_report_names_counts() {
 }
 
 #[test]
+fn what_reports_tell_of_a_hosted_mail_host_is_asked_of_who_runs_it() {
+    let failing = sessions(PolicyType::Sts, 50, &[(ResultType::CertificateExpired, Some(MX1), 50)]);
+    let fix = |own: bool| {
+        let world = World::good("enforce").told(&daily(COMPLETE..=COMPLETE, "google.com", &failing)).with(|world| {
+            if !own {
+                world.domain.domain = smtptls_exporter::terms::PolicyDomain::parse("customer.example").unwrap();
+            }
+        });
+        find(&Monitor::new().see(&world), Code::ReportsFailing).unwrap().fix.clone()
+    };
+    assert!(fix(true).starts_with("Renew the certificate"), "{}", fix(true));
+    assert!(fix(false).starts_with("Ask your provider, who runs mx1.example.com."), "{}", fix(false));
+}
+
+#[test]
 fn the_finding_says_what_is_seen_from_here() {
     let failing = sessions(PolicyType::Sts, 50, &[(ResultType::CertificateExpired, Some(MX1), 50)]);
     let world = World::good("enforce").chain(A1, expired).told(&daily(COMPLETE..=COMPLETE, "google.com", &failing));

@@ -1,0 +1,76 @@
+//! Whom a remedy is addressed to. Many domains own neither their mail hosts nor the web server of their policy: for them a finding
+//! says what only the provider can do, and what is left to them.
+
+use crate::verdict::{
+    Subject,
+    case::{Case, Standing},
+    words,
+};
+
+/// A remedy for a mail host.
+pub(super) fn for_host(case: &Case<'_>, host: &str, remedy: &str) -> String {
+    if case.is_own(host) {
+        remedy.to_owned()
+    } else {
+        format!("Ask your provider, who runs {host}. What they have to do: {remedy}")
+    }
+}
+
+/// A remedy for a mail host to which senders that enforce the policy do not deliver.
+pub(super) fn for_refused(case: &Case<'_>, host: &str, remedy: &str) -> String {
+    let text = for_host(case, host, remedy);
+    if case.is_own(host) || case.standing != Standing::Enforce {
+        return text;
+    }
+    let others = case.mx().iter().any(|mx| mx.target != host);
+    let out = if others { "take it out of the MX records, or " } else { "" };
+    format!(
+        "{text} What you can do meanwhile: {out}set the policy to mode testing under a new id; mail then arrives, and is not \
+         protected."
+    )
+}
+
+/// A remedy for what a lookup shows. What is wrong with the way to a name of the domain's own may lie in its own zone.
+pub(super) fn for_subject(case: &Case<'_>, subject: &Subject, remedy: &str) -> String {
+    subject.mx().map_or_else(|| remedy.to_owned(), |host| for_host(case, host, remedy))
+}
+
+/// A remedy for the policy host or for the policy that it serves.
+pub(super) fn for_policy(case: &Case<'_>, remedy: &str) -> String {
+    match case.policy_provider() {
+        None => remedy.to_owned(),
+        Some(target) => format!(
+            "The policy is hosted elsewhere: {} is an alias of {target}. What has to be done there: {remedy}",
+            case.policy.host.host
+        ),
+    }
+}
+
+/// The TXT record that announces a policy, as a line of a zone file. Beside an alias no record may stand (RFC 1034 §3.6.2): it goes
+/// where the alias leads.
+pub(super) fn announcement(case: &Case<'_>, id: &str) -> String {
+    let own = case.domain.sts_record_name();
+    let name = case.sts_lookup.cname.last().unwrap_or(&own);
+    format!("{name}. TXT \"v=STSv1; id={id}\"")
+}
+
+/// The last step of every change of a policy, with the line to publish.
+pub(super) fn new_id(case: &Case<'_>) -> String {
+    let line = announcement(case, &words::next_id(case.now));
+    match case.record_host() {
+        None => format!("publish a new id:\n{line}"),
+        Some(target) => format!("have a new id published at {target}, where the record is kept:\n{line}"),
+    }
+}
+
+/// What can be said of DANE at providers whose mail hosts are known by their names.
+pub(super) fn dane_at(host: &str) -> &'static str {
+    /// The zone of the mail hosts that Exchange Online gives to every domain. It is not signed.
+    const EXCHANGE_ONLINE: &str = ".mail.protection.outlook.com";
+    if host.ends_with(EXCHANGE_ONLINE) {
+        " Exchange Online has DANE at other mail hosts, below mx.microsoft: Enable-DnssecForVerifiedDomain gives the domain one of \
+         them, and Enable-SmtpDaneInbound switches DANE on; the domain's own zone has to be signed for it."
+    } else {
+        ""
+    }
+}

@@ -1,0 +1,180 @@
+//! Who can mend a finding, and whether its words say the same.
+
+use smtptls_exporter::{
+    terms::PolicyDomain,
+    verdict::{Assessment, Code, Finding, Fixer, HostPattern, Subject, TlsaStatus},
+};
+
+use super::{
+    case::{A1, A2, DAY, DOMAIN, MX1, MX2, Monitor, NOW, World, expired, find, policy_body},
+    codes::{Pair, pairs},
+    pairs_dane::live,
+};
+
+/// As a customer sees it: every mail host of the world is somebody else's.
+const CUSTOMER: &str = "customer.example";
+
+fn customer(mut world: World) -> World {
+    world.domain.domain = PolicyDomain::parse(CUSTOMER).unwrap();
+    world
+}
+
+fn judged(context: &str, pair: &Pair, change: fn(World) -> World) -> Assessment {
+    let mut monitor = Monitor::new();
+    if context == "unknown" {
+        return monitor.see(&change((pair.raised)(World::good("enforce").status(404))));
+    }
+    monitor.now = NOW - 3 * DAY;
+    monitor.see(&change(World::good(context)));
+    monitor.later(3 * DAY).see(&change((pair.raised)(World::good(context))))
+}
+
+fn about(finding: &Finding) -> Option<&str> {
+    match &finding.subject {
+        Subject::Mx(name) => Some(name),
+        Subject::MxAddress(host, _) => Some(host.as_str()),
+        _ => None,
+    }
+}
+
+/// What stands on somebody else's host is asked of them by name, unless it is no matter of the host.
+#[test]
+fn every_finding_on_a_hosted_mail_host_names_who_runs_it() {
+    /// Mended in the domain's own records, in this monitor, or not at all.
+    const OTHERWISE: [Code; 8] = [
+        Code::MxInvalidTarget,
+        Code::MxNotInPolicy,
+        Code::MxNotInCachedPolicy,
+        Code::MxAddressesSkipped,
+        Code::SmtpRejected,
+        Code::DnsDelegationDangling,
+        Code::DaneRollover,
+        Code::MxUnresolvable,
+    ];
+    let mut seen = 0;
+    for pair in pairs() {
+        for context in ["enforce", "testing", "none", "unknown"] {
+            for finding in judged(context, pair, customer).findings {
+                let Some(host) = about(&finding) else { continue };
+                let hosted = finding.fix.contains("your provider") || finding.fix.contains("Your provider");
+                if !OTHERWISE.contains(&finding.code) {
+                    seen += 1;
+                    assert!(hosted && finding.fix.contains(host), "{}: {}", finding.code, finding.fix);
+                    assert_eq!(finding.fixer, Fixer::Provider, "{}", finding.code);
+                }
+                if hosted && finding.fixer == Fixer::Provider {
+                    assert!(finding.fix.contains(host), "{}: {}", finding.code, finding.fix);
+                }
+            }
+        }
+    }
+    assert!(seen > 50, "{seen}");
+}
+
+#[test]
+fn nothing_on_an_own_host_speaks_of_a_provider() {
+    for pair in pairs() {
+        for finding in judged("enforce", pair, |world| world).findings {
+            let own = about(&finding).is_some_and(|host| host.ends_with(DOMAIN));
+            assert!(!own || finding.fixer != Fixer::Provider, "{}: {:?}", finding.code, finding.fixer);
+            assert!(!own || !finding.fix.contains("your provider"), "{}: {}", finding.code, finding.fix);
+        }
+    }
+}
+
+#[test]
+fn what_has_to_be_done_by_nobody_has_nobody_to_do_it() {
+    for pair in pairs() {
+        for context in ["enforce", "testing", "none"] {
+            for finding in judged(context, pair, |world| world).findings {
+                if finding.fix == "Nothing to do." {
+                    assert_eq!(finding.fixer, Fixer::Nobody, "{}", finding.code);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_pattern_of_own_mx_makes_a_host_ours() {
+    let world = customer(World::good("enforce")).chain(A1, expired);
+    let fixer = |world: &World| find(&world.assess(), Code::CertificateExpired).unwrap().fixer;
+    assert_eq!(fixer(&world), Fixer::Provider);
+    let own = world.with(|world| world.own_mx = vec!["*.example.com".parse::<HostPattern>().unwrap()]);
+    assert_eq!(fixer(&own), Fixer::You);
+}
+
+#[test]
+fn who_has_no_other_host_is_told_of_testing_and_who_has_one_of_both_ways() {
+    let fix = |world: World| find(&world.assess(), Code::CertificateExpired).unwrap().fix.clone();
+    let alone = fix(customer(World::good("enforce")).chain(A1, expired));
+    assert!(alone.contains("What you can do meanwhile: set the policy to mode testing"), "{alone}");
+    let two = customer(World::good("enforce").body(&policy_body("enforce", &[MX1, MX2])).mx(MX2, &[A2]));
+    let beside = fix(two.chain(A1, expired));
+    assert!(beside.contains("meanwhile: take it out of the MX records, or set the policy"), "{beside}");
+    let testing = fix(customer(World::good("testing")).chain(A1, expired));
+    assert!(!testing.contains("meanwhile"), "nobody refuses it: {testing}");
+}
+
+/// The policy of many is served by somebody else, behind a CNAME.
+fn hosted_policy(world: World) -> World {
+    world.with(|world| {
+        let addresses = &mut world.domain.policy.addresses;
+        for lookup in addresses.ip4.iter_mut().chain(addresses.ip6.iter_mut()) {
+            lookup.cname = vec!["policies.provider.example".to_owned()];
+        }
+    })
+}
+
+#[test]
+fn a_policy_behind_an_alias_is_mended_where_it_leads() {
+    for (world, code) in [
+        (World::good("enforce").status(404), Code::StsPolicyHttpStatus),
+        (World::good("enforce").edit("max_age: 604800", "max_age: 3600"), Code::StsPolicyMaxAgeShort),
+        (World::good("enforce").mx(MX2, &[A2]), Code::MxNotInPolicy),
+    ] {
+        let own = find(&world.assess(), code).unwrap().clone();
+        assert_eq!(own.fixer, Fixer::You, "{code}");
+        assert!(!own.fix.contains("elsewhere"), "{}", own.fix);
+        let hosted = find(&hosted_policy(world).assess(), code).unwrap().clone();
+        assert_eq!(hosted.fixer, Fixer::Provider, "{code}");
+        let told = "The policy is hosted elsewhere: mta-sts.example.com is an alias of policies.provider.example.";
+        assert!(hosted.fix.starts_with(told), "{}", hosted.fix);
+    }
+    let within = World::good("enforce").status(404).with(|world| {
+        let ip4 = world.domain.policy.addresses.ip4.as_mut().unwrap();
+        ip4.cname = vec!["www.example.com".to_owned()];
+    });
+    assert_eq!(find(&within.assess(), Code::StsPolicyHttpStatus).unwrap().fixer, Fixer::You, "it is the domain's own");
+}
+
+/// Beside an alias no record may stand: a line for the alias itself could not be published.
+#[test]
+fn a_record_behind_an_alias_is_published_where_it_leads() {
+    let world = World::good("enforce").mx(MX2, &[A2]).with(|world| {
+        world.domain.sts_record.cname = vec!["_mta-sts.provider.example".to_owned()];
+    });
+    let finding = find(&world.assess(), Code::MxNotInPolicy).unwrap().clone();
+    assert!(finding.fix.contains("have a new id published at _mta-sts.provider.example"), "{}", finding.fix);
+    assert!(finding.fix.contains("\n_mta-sts.provider.example. TXT \"v=STSv1; id="), "{}", finding.fix);
+    let invalid = World::good("enforce").records(&["v=STSv1; id=no-dashes;"]).with(|world| {
+        world.domain.sts_record.cname = vec!["_mta-sts.provider.example".to_owned()];
+    });
+    let finding = find(&invalid.assess(), Code::StsRecordIdInvalid).unwrap().clone();
+    assert_eq!(finding.fixer, Fixer::Provider);
+    assert!(finding.fix.starts_with("The record is kept at _mta-sts.provider.example"), "{}", finding.fix);
+}
+
+#[test]
+fn dane_at_providers_says_who_can_switch_it_on() {
+    let exchange = "example-com.mail.protection.outlook.com";
+    let world = |name: &str| World::good("enforce").with_dane(&[live()]).mx(name, &["192.0.2.9"]).tlsa(name, &[]);
+    for (name, told) in [(exchange, true), ("mx.provider.example", false)] {
+        let assessment = world(name).assess();
+        assert!(assessment.mx.iter().any(|mx| mx.dane.status == TlsaStatus::Usable));
+        let finding = find(&assessment, Code::DanePartial).unwrap();
+        assert_eq!(finding.fixer, Fixer::Provider);
+        assert!(finding.fix.contains(&format!("only they can publish TLSA records for {name}")), "{}", finding.fix);
+        assert_eq!(finding.fix.contains("Enable-SmtpDaneInbound"), told, "{}", finding.fix);
+    }
+}
