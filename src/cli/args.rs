@@ -343,6 +343,15 @@ mod tests {
     }
 
     #[test]
+    fn demo_reads_its_flags() {
+        let line = "demo --web.listen-address :1 --demo.dir d --domains 100000";
+        let Command::Demo(demo) = read(line).unwrap().command else { panic!() };
+        let listen = vec![":1".parse().unwrap()];
+        assert_eq!(demo, DemoArguments { listen, folder: Some("d".into()), domains: 100_000 });
+        assert_eq!(read("demo").unwrap().command, Command::Demo(DemoArguments::default()));
+    }
+
+    #[test]
     fn what_is_wrong_exits_with_2() {
         for line in [
             "check",

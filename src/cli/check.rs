@@ -204,7 +204,7 @@ fn line(assessment: &Assessment, against: Option<&Against>, fail_on: FailOn) -> 
     let text = match against {
         Some(Against { baseline, .. }) => {
             let comparison = baseline.compare(assessment);
-            json::to_line(&json::compared(assessment, &comparison, baseline, fail_on.least()))
+            json::to_line(&baseline::compared(assessment, &comparison, baseline.saved_at, fail_on.least()))
         }
         None => json::to_line(&json::assessment(assessment)),
     };
@@ -220,7 +220,8 @@ fn json_text(
     let text = match against {
         Some(Against { baseline, .. }) => {
             let both = assessments.iter().zip(comparisons);
-            let views = both.map(|(one, comparison)| json::compared(one, comparison, baseline, fail_on.least()));
+            let views =
+                both.map(|(one, comparison)| baseline::compared(one, comparison, baseline.saved_at, fail_on.least()));
             json::to_text(&views.collect::<Vec<_>>())
         }
         None => json::to_text(&json::assessments(assessments)),

@@ -11,7 +11,10 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair, KeyUsagePurpose, PublicKeyData as _, date_time_ymd,
 };
-use rustls::{crypto::aws_lc_rs::sign::any_supported_type, sign::CertifiedKey};
+use rustls::{
+    crypto::aws_lc_rs::sign::any_supported_type,
+    sign::{CertifiedKey, SigningKey},
+};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use super::DemoError;
@@ -60,9 +63,24 @@ impl Certificate {
 pub(super) struct Authority {
     root: CertifiedIssuer<'static, KeyPair>,
     intermediate: CertifiedIssuer<'static, KeyPair>,
-    keys: Vec<KeyPair>,
+    keys: Vec<Key>,
     start: Timestamp,
     issued: Mutex<HashMap<Certificate, Arc<CertifiedKey>>>,
+}
+
+/// A key of servers, for signing certificates and for handshakes: made once, whoever holds it.
+struct Key {
+    pair: KeyPair,
+    signer: Arc<dyn SigningKey>,
+}
+
+impl Key {
+    fn new() -> Result<Self, DemoError> {
+        let pair = KeyPair::generate().map_err(DemoError::certificate)?;
+        let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pair.serialize_der()));
+        let signer = any_supported_type(&private).map_err(DemoError::certificate)?;
+        Ok(Self { pair, signer })
+    }
 }
 
 impl Authority {
@@ -74,7 +92,7 @@ impl Authority {
             CertifiedIssuer::self_signed(authority("Demo Root", span)?, key()?).map_err(DemoError::certificate)?;
         let intermediate = CertifiedIssuer::signed_by(authority("Demo Intermediate", span)?, key()?, &root)
             .map_err(DemoError::certificate)?;
-        let keys = (0..KEYS).map(|_| key()).collect::<Result<_, _>>()?;
+        let keys = (0..KEYS).map(|_| Key::new()).collect::<Result<_, _>>()?;
         Ok(Self { root, intermediate, keys, start, issued: Mutex::default() })
     }
 
@@ -85,7 +103,7 @@ impl Authority {
 
     /// The SHA-256 of a key's SubjectPublicKeyInfo: what a `3 1 1` TLSA record holds.
     pub(super) fn key_digest(&self, key: usize) -> Result<Vec<u8>, DemoError> {
-        Ok(digest(&SHA256, &self.key(key)?.subject_public_key_info()).as_ref().to_vec())
+        Ok(digest(&SHA256, &self.key(key)?.pair.subject_public_key_info()).as_ref().to_vec())
     }
 
     /// Issues a certificate, or finds it again; with its chain and its key.
@@ -98,20 +116,18 @@ impl Authority {
         let key = self.key(wish.key)?;
         let params = self.params(wish)?;
         let chain = match wish.self_signed {
-            true => vec![params.self_signed(key).map_err(DemoError::certificate)?.der().clone()],
+            true => vec![params.self_signed(&key.pair).map_err(DemoError::certificate)?.der().clone()],
             false => {
-                let leaf = params.signed_by(key, &self.intermediate).map_err(DemoError::certificate)?;
+                let leaf = params.signed_by(&key.pair, &self.intermediate).map_err(DemoError::certificate)?;
                 vec![leaf.der().clone(), self.intermediate.der().clone()]
             }
         };
-        let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let signer = any_supported_type(&private).map_err(DemoError::certificate)?;
-        let certified = Arc::new(CertifiedKey::new(chain, signer));
+        let certified = Arc::new(CertifiedKey::new(chain, Arc::clone(&key.signer)));
         issued.insert(wish.clone(), Arc::clone(&certified));
         Ok(certified)
     }
 
-    fn key(&self, key: usize) -> Result<&KeyPair, DemoError> {
+    fn key(&self, key: usize) -> Result<&Key, DemoError> {
         self.keys.get(key).ok_or_else(|| DemoError::certificate(format!("there is no key {key}")))
     }
 

@@ -117,3 +117,43 @@ fn hosts_of(number: u32) -> [String; 2] {
 fn mx(preference: u16, host: &str) -> Option<RData> {
     Some(RData::MX(MX::new(preference, Name::from_ascii(format!("{host}.")).ok()?)))
 }
+
+#[cfg(test)]
+mod tests {
+    use hickory_resolver::proto::rr::RecordType;
+
+    use super::*;
+
+    #[test]
+    fn a_name_has_one_spelling() {
+        let many = Many(120);
+        assert_eq!(many.names().next().as_deref(), Some("d00001.many.test"));
+        assert_eq!(many.names().last().as_deref(), Some("d00120.many.test"));
+        assert!(many.names().all(|name| many.records(&name).is_some_and(|records| records.len() == 2)));
+        for name in ["d00000", "d00121", "d1", "d000001", "d+0001", "e00001", "", "x.d00001"] {
+            assert_eq!(many.records(&format!("{name}.many.test")), None, "{name}");
+        }
+        assert_eq!(many.records("d00001.other.test"), None);
+        assert_eq!((Many(0).names().count(), Many(0).hosts().count()), (0, 0));
+    }
+
+    #[test]
+    fn each_kind_is_published_whole() {
+        let many = Many(120);
+        for (number, mode) in [(1, Some("enforce")), (7, Some("testing")), (11, Some("enforce")), (3, None)] {
+            let domain = name(number);
+            assert_eq!(many.records(&format!("_mta-sts.{domain}")).is_some(), mode.is_some(), "{domain}");
+            let alias = many.records(&format!("mta-sts.{domain}"));
+            assert_eq!(alias.is_some_and(|alias| alias[0].record_type() == RecordType::CNAME), mode.is_some());
+            let served = many.policy_host(&format!("mta-sts.{domain}"));
+            assert_eq!(served.is_some(), mode.is_some());
+            if let (Some((certificate, policy)), Some(mode)) = (served, mode) {
+                assert_eq!(certificate.names, [format!("mta-sts.{domain}")]);
+                assert!(policy.contains(&format!("mode: {mode}\n")));
+                let listed = hosts_of(number).iter().filter(|host| policy.contains(&format!("mx: {host}\n"))).count();
+                assert_eq!(listed, if number == 11 { 1 } else { 2 }, "{policy}");
+            }
+            assert!(many.exists(&format!("_tls.{domain}")) && many.records(&format!("_smtp._tls.{domain}")).is_some());
+        }
+    }
+}

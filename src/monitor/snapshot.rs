@@ -41,6 +41,7 @@ impl Snapshot {
         let names = seen.iter().flat_map(|seen| &seen.mx).filter_map(|mx| mx.host.as_ref());
         let hosts = names.filter_map(|name| self.hosts.get_key_value(name));
         Self {
+            number: self.number,
             domains: state.into_iter().map(|(name, state)| (name.clone(), Arc::clone(state))).collect(),
             hosts: hosts.map(|(name, host)| (name.clone(), Arc::clone(host))).collect(),
             vantage: Arc::clone(&self.vantage),

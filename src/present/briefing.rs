@@ -1,7 +1,7 @@
 //! What a person is told of a domain, apart from how it looks: the same words in the report of `check`, on the page and wherever
 //! else a domain is spoken of.
 
-use super::{sentences::sentences, timeline, words};
+use super::{confirm::commands, sentences::sentences, timeline, words};
 use crate::{
     facts::DnssecSight,
     terms::Timestamp,
@@ -50,6 +50,9 @@ pub struct Advice {
     pub record: Option<String>,
     /// Who can do it.
     pub fixer: Fixer,
+    /// Commands that show the same to whoever wants to see it, to copy whole; of the first subject. Empty where there is none
+    /// without names to fill in.
+    pub confirm: Vec<String>,
 }
 
 /// A finding that the configuration accepts.
@@ -138,6 +141,7 @@ fn advice(assessment: &Assessment, now: Timestamp, in_full: bool, findings: &[&F
             todo: (todo != "Nothing to do.").then(|| todo.to_owned()),
             record,
             fixer,
+            confirm: commands(code, &assessment.domain, &first.subject),
         });
     }
     advice

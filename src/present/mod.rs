@@ -15,6 +15,7 @@ pub(crate) mod evidence;
 pub(crate) mod timeline;
 pub(crate) mod words;
 
+mod confirm;
 mod details;
 mod outline;
 mod rules;

@@ -24,6 +24,7 @@ use super::{
     door::Listener,
     findings, landing, openapi,
     pages::domain::{self, Site},
+    parameters::decoded,
     probe, prompt, reload, reports,
     response::{html, json, not_allowed, plain, redirect, response, text},
     route::{self, API, Access, Asked, Found, Route},
@@ -33,6 +34,7 @@ use crate::{
     metrics::{Exposition, Page},
     monitor::{Prompter, SharedStore, Snapshot, Telemetry},
     net::now,
+    terms::PolicyDomain,
 };
 
 /// A longer target than any path here; the rest is refused before it is compared or logged.
@@ -177,7 +179,7 @@ impl App {
             Route::Overview => {
                 html(landing::page(&self.snapshot.load(), self.links(), &self.metrics_path.0, asked.query))
             }
-            Route::DomainPage => self.domain_page(asked.name).await,
+            Route::DomainPage => self.domain_page(asked.name).await?,
             Route::Domains => {
                 let (snapshot, query) = (self.known()?, asked.query.to_owned());
                 json(apart(move || domains::answer(&query, &snapshot, now())).await?)
@@ -215,9 +217,8 @@ impl App {
                 None => probe::unavailable(),
             },
             Route::Discovery => json(discovery::answer(&*self.known()?)),
-            Route::Configuration => match self.prompter.as_ref().map(|prompter| config::show(&prompter.settings())) {
-                Some(Ok(shown)) => text(StatusCode::OK, shown),
-                Some(Err(error)) => text(StatusCode::INTERNAL_SERVER_ERROR, error),
+            Route::Configuration => match &self.prompter {
+                Some(prompter) => configuration(prompter).await,
                 None => probe::unavailable(),
             },
             Route::Healthy => plain(StatusCode::OK, "Healthy.\n"),
@@ -245,15 +246,29 @@ impl App {
         self.store.as_ref()
     }
 
-    async fn domain_page(&self, name: &str) -> Response<Pieces> {
+    /// The page of the domain that a path names, or that there is none.
+    ///
+    /// # Errors
+    /// The answer of the API where the page could not be made.
+    async fn domain_page(self: Arc<Self>, name: &str) -> Result<Response<Pieces>, Answer> {
         let Ok(snapshot) = self.known() else {
-            return plain(StatusCode::SERVICE_UNAVAILABLE, "Not ready: the domains are being set up.\n");
+            return Ok(plain(StatusCode::SERVICE_UNAVAILABLE, "Not ready: the domains are being set up.\n"));
         };
-        let site = Site { links: self.links(), metrics_path: &self.metrics_path.0, prompting: self.prompter.is_some() };
-        let (status, page) = domain::answer(name, &snapshot, self.store(), site).await;
-        let mut response = html(page.into_string());
-        *response.status_mut() = status;
-        response
+        let name = decoded(name).unwrap_or_default();
+        let known = PolicyDomain::parse(&name).ok().and_then(|name| snapshot.domains.get(&name).cloned());
+        let Some(state) = known else {
+            // To find the name that was meant, every other one is compared.
+            let page = apart(move || domain::unknown(&name, &snapshot, self.links(), now()).into_string()).await?;
+            let mut response = html(page);
+            *response.status_mut() = StatusCode::NOT_FOUND;
+            return Ok(response);
+        };
+        let past = domain::past(&state, self.store()).await;
+        let page = apart(move || {
+            let (metrics_path, prompting) = (self.metrics_path.as_str(), self.prompter.is_some());
+            domain::render(&state, &past, Site { links: self.links(), metrics_path, prompting }, now()).into_string()
+        });
+        Ok(html(page.await?))
     }
 
     async fn metrics(self: Arc<Self>) -> Response<Pieces> {
@@ -280,6 +295,16 @@ async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
         tracing::error!(%error, "an answer could not be made");
         Answer::error(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be made; the log says why")
     })
+}
+
+/// What `config show` prints of the settings in force. For many thousand domains that is not for a thread on which probes run.
+async fn configuration(prompter: &Prompter) -> Response<Pieces> {
+    let settings = prompter.settings();
+    let shown = tokio::task::spawn_blocking(move || config::show(&settings)).await;
+    match shown.map_err(|error| error.to_string()).flatten() {
+        Ok(shown) => text(StatusCode::OK, shown),
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("The configuration cannot be shown: {error}\n")),
+    }
 }
 
 impl std::fmt::Debug for App {

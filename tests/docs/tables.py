@@ -20,6 +20,7 @@ NOT_RUN = [
     (r"cargo build && sudo tests/e2e/run.py|(sudo )?tests/e2e/run\.py.*", "is a stage of .ci/run"),
     (r"benches/report_parsedmarc\.py .*", "needs parsedmarc; a measurement"),
     (r"promtool check rules --lint=all alerts/\*\.rules\.yml && promtool test rules .*", "is a stage of .ci/run"),
+    (r"prometheus --config\.file=alerts/prometheus\.example\.yml .*", "runs until it is stopped; promtool check config reads the file"),
     (r"promtool query .*|curl .*localhost:9090.*", "asks the reader's Prometheus"),
     (r"promtool check config /etc/prometheus/.*", "reads the reader's Prometheus"),
     (r"delv .*", "validates from the real root, which the demonstration is not below"),

@@ -15,7 +15,7 @@ use smtptls_exporter::{
     config::{self, Settings},
     demo::{self, Claim, Demo, DemoError},
     monitor::{DomainState, Monitor, Snapshot, Telemetry},
-    terms::PolicyDomain,
+    terms::{Octets, PolicyDomain},
     verdict::{Code, State},
 };
 use tokio::time::timeout;
@@ -82,7 +82,7 @@ async fn every_domain_is_as_its_row_says() {
     let monitor = monitor(&demo, settings(&demo)).await;
     until_true(&monitor, &claims, JUDGED_WITHIN).await;
     let judged = began.elapsed();
-    println!("the world stands after {started:?}, and all is judged after {judged:?}");
+    eprintln!("the world stands after {started:?}, and all is judged after {judged:?}");
 
     let snapshot = Arc::clone(&monitor.snapshots().borrow());
     hostile_texts_arrive(&snapshot);
@@ -112,7 +112,7 @@ fn hostile_texts_arrive(snapshot: &Snapshot) {
     let hostile = state(snapshot, "hostile.test").unwrap();
     let observation = hostile.observation.as_ref().unwrap();
     let seen = |texts: &[&[u8]]| texts.iter().any(|text| String::from_utf8_lossy(text).contains(SCRIPT));
-    let records: Vec<&[u8]> = observation.sts_record.records().iter().flatten().map(|text| text.as_bytes()).collect();
+    let records: Vec<&[u8]> = observation.sts_record.records().iter().flatten().map(Octets::as_bytes).collect();
     assert!(seen(&records), "TXT");
     let bodies = observation.policy.fetches.iter().filter_map(|fetch| fetch.response.as_ref());
     assert!(seen(&bodies.map(|response| response.body.as_bytes()).collect::<Vec<_>>()), "policy");
