@@ -273,7 +273,7 @@ pub(super) async fn probe(
 
 /// What a monitor stored, with the log of each domain; it may be running. The file is closed before the looking begins: while it is
 /// read no monitor can start.
-async fn kept(folder: &Path, domains: &[PolicyDomain]) -> Result<(Kept, Logs), StoreError> {
+pub(super) async fn kept(folder: &Path, domains: &[PolicyDomain]) -> Result<(Kept, Logs), StoreError> {
     let Some(store) = store::read_only(folder).await? else {
         tracing::warn!(folder = %folder.display(), "nothing is stored there");
         return Ok(Default::default());
@@ -288,7 +288,7 @@ async fn kept(folder: &Path, domains: &[PolicyDomain]) -> Result<(Kept, Logs), S
 }
 
 /// What changed lately, the latest first.
-type Logs = HashMap<PolicyDomain, Vec<Change>>;
+pub(super) type Logs = HashMap<PolicyDomain, Vec<Change>>;
 
 /// What changed lately of a domain and of the mail hosts that it used last.
 async fn log(store: &dyn Store, stored: &StoredDomain) -> Result<Vec<Change>, StoreError> {

@@ -7,8 +7,11 @@ pub mod explain;
 pub mod human;
 pub mod json;
 pub mod nagios;
+pub mod policy_advice;
+pub mod policy_lint;
 pub mod report;
 pub mod row;
+pub mod tlsa_advice;
 pub mod transcript;
 
 pub(crate) mod evidence;
@@ -21,6 +24,8 @@ mod outline;
 mod rules;
 mod sentences;
 mod text;
+mod web_server;
+mod zone;
 
 #[cfg(test)]
 pub(crate) mod fixture;

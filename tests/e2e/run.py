@@ -83,6 +83,9 @@ def stages(report: Report, run: Stages, world_only: bool) -> None:
     if report.wants_stage("check"):
         report.stage("check: the command")
         run.check()
+    if report.wants_stage("advice"):
+        report.stage("advice: what to publish")
+        run.advice()
     if report.wants_stage("alerts"):
         report.stage("alerts: from a fault to the page, with a minute made a second")
         AlertsStage(report, run.world, run.exporter.binary).run()
@@ -160,7 +163,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--exporter", type=Path, metavar="PATH", help="the binary (default: target/release, then target/debug)")
     parser.add_argument("--world-only", action="store_true", help="start and prove the servers, without an exporter")
     parser.add_argument("--compare", action="store_true", help="print what Postfix and ldns say about the DANE of this world")
-    parser.add_argument("--only", metavar="NAME", help="one stage (world, check, alerts, scrape, probe, connections, faults, resolver, dashboards, reports, stop) "
+    parser.add_argument("--only", metavar="NAME", help="one stage (world, check, advice, alerts, scrape, probe, connections, faults, resolver, dashboards, reports, stop) "
                         "or whatever concerns one domain or mail host")
     parser.add_argument("--keep", action="store_true", help="leave the servers running afterwards, until Ctrl-C")
     return parser.parse_args()

@@ -5,6 +5,7 @@ import math
 import subprocess
 import time
 
+from advice import AdviceStage
 from checks import CheckStage
 from dane_rows import survey_rows
 from dashboards import look
@@ -77,6 +78,10 @@ class Stages:
     def check(self) -> None:
         """`check` on every domain."""
         CheckStage(self.report, self.world, self.exporter).run()
+
+    def advice(self) -> None:
+        """`policy suggest`, `policy check` and `tlsa suggest`."""
+        AdviceStage(self.report, self.world, self.exporter).run()
 
     # --- with the monitor
 
