@@ -9,7 +9,9 @@ use super::{
     config::ConfigCommand,
     logging::{Format as LogFormat, Level},
     manual::Manual,
+    policy::PolicyCommand,
     report::ReportCommand,
+    tlsa::TlsaCommand,
 };
 use crate::{
     demo::DOMAINS_MOST,
@@ -79,6 +81,18 @@ pub enum Command {
     Serve(Serve),
     /// Check domains once, now, and say what happens to their mail
     Check(Check),
+    /// Suggest the MTA-STS policy of a domain, or look for faults in a policy file
+    Policy {
+        /// What with it.
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
+    /// Suggest the TLSA records of a mail host
+    Tlsa {
+        /// What with them.
+        #[command(subcommand)]
+        command: TlsaCommand,
+    },
     /// Show TLS reports (RFC 8460), or hand them to the monitor
     Report {
         /// What with them.
@@ -267,14 +281,20 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
     Ok(Invocation { common, command })
 }
 
-fn domain(text: &str) -> Result<PolicyDomain, String> {
+pub(super) fn domain(text: &str) -> Result<PolicyDomain, String> {
     PolicyDomain::parse(text).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::report::{ReportFormat, Show};
+    use crate::{
+        cli::{
+            policy::WantedMode,
+            report::{ReportFormat, Show},
+        },
+        terms::MaxAge,
+    };
 
     fn read(line: &str) -> Result<Invocation, clap::Error> {
         parse(std::iter::once("smtptls-exporter").chain(line.split_whitespace()).map(OsString::from))
@@ -343,6 +363,21 @@ mod tests {
     }
 
     #[test]
+    fn advice_reads_its_flags() {
+        let line = "policy suggest Example.com --mode enforce --max-age 86400 --format json";
+        let Command::Policy { command } = read(line).unwrap().command else { panic!() };
+        let PolicyCommand::Suggest(suggest) = command else { panic!("{command:?}") };
+        assert_eq!(suggest.domain.as_str(), "example.com");
+        assert_eq!((suggest.mode, suggest.max_age), (Some(WantedMode::Enforce), Some(MaxAge(86_400))));
+        let line = "policy check - --mx mx1.example.com --mx mx2.example.com";
+        let Command::Policy { command: PolicyCommand::Check(check) } = read(line).unwrap().command else { panic!() };
+        assert_eq!(check.mx.len(), 2);
+        let usual = read("tlsa suggest mx.example.com").unwrap();
+        assert_eq!(usual, read("tlsa suggest --usage 3 1 1 mx.example.com").unwrap());
+        assert_ne!(usual, read("tlsa suggest mx.example.com --usage 2 1 1").unwrap());
+    }
+
+    #[test]
     fn demo_reads_its_flags() {
         let line = "demo --web.listen-address :1 --demo.dir d --domains 100000";
         let Command::Demo(demo) = read(line).unwrap().command else { panic!() };
@@ -375,6 +410,16 @@ mod tests {
             "report show",
             "report ingest",
             "report show a.json --format yaml",
+            "policy",
+            "policy check",
+            "policy check a.txt --mx a..b",
+            "policy suggest",
+            "policy suggest 192.0.2.1",
+            "policy suggest example.com --mode on",
+            "policy suggest example.com --max-age 31557601",
+            "tlsa suggest",
+            "tlsa suggest mx.example.com --usage 3 1",
+            "tlsa suggest mx.example.com --next-key a --next-cert b",
             "nonsense",
         ] {
             let error = read(line).expect_err(line);
@@ -398,6 +443,13 @@ mod tests {
         insta::assert_snapshot!("help", definition.render_help().to_string());
         let check = definition.find_subcommand_mut("check").unwrap();
         insta::assert_snapshot!("help_check", check.clone().term_width(100).render_help().to_string());
+        for (command, names) in [("policy", ["suggest", "check"].as_slice()), ("tlsa", &["suggest"])] {
+            for name in names {
+                let group = definition.find_subcommand_mut(command).unwrap();
+                let found = group.find_subcommand_mut(name).unwrap().clone().term_width(100);
+                insta::assert_snapshot!(format!("help_{command}_{name}"), found.clone().render_help().to_string());
+            }
+        }
         let report = definition.find_subcommand_mut("report").unwrap();
         for name in ["show", "ingest"] {
             let command = report.find_subcommand_mut(name).unwrap().clone().term_width(100);

@@ -204,7 +204,7 @@ fn line(assessment: &Assessment, against: Option<&Against>, fail_on: FailOn) -> 
     let text = match against {
         Some(Against { baseline, .. }) => {
             let comparison = baseline.compare(assessment);
-            json::to_line(&json::compared(assessment, &comparison, baseline, fail_on.least()))
+            json::to_line(&baseline::compared(assessment, &comparison, baseline.saved_at, fail_on.least()))
         }
         None => json::to_line(&json::assessment(assessment)),
     };
@@ -220,7 +220,8 @@ fn json_text(
     let text = match against {
         Some(Against { baseline, .. }) => {
             let both = assessments.iter().zip(comparisons);
-            let views = both.map(|(one, comparison)| json::compared(one, comparison, baseline, fail_on.least()));
+            let views =
+                both.map(|(one, comparison)| baseline::compared(one, comparison, baseline.saved_at, fail_on.least()));
             json::to_text(&views.collect::<Vec<_>>())
         }
         None => json::to_text(&json::assessments(assessments)),
@@ -272,7 +273,7 @@ pub(super) async fn probe(
 
 /// What a monitor stored, with the log of each domain; it may be running. The file is closed before the looking begins: while it is
 /// read no monitor can start.
-async fn kept(folder: &Path, domains: &[PolicyDomain]) -> Result<(Kept, Logs), StoreError> {
+pub(super) async fn kept(folder: &Path, domains: &[PolicyDomain]) -> Result<(Kept, Logs), StoreError> {
     let Some(store) = store::read_only(folder).await? else {
         tracing::warn!(folder = %folder.display(), "nothing is stored there");
         return Ok(Default::default());
@@ -287,7 +288,7 @@ async fn kept(folder: &Path, domains: &[PolicyDomain]) -> Result<(Kept, Logs), S
 }
 
 /// What changed lately, the latest first.
-type Logs = HashMap<PolicyDomain, Vec<Change>>;
+pub(super) type Logs = HashMap<PolicyDomain, Vec<Change>>;
 
 /// What changed lately of a domain and of the mail hosts that it used last.
 async fn log(store: &dyn Store, stored: &StoredDomain) -> Result<Vec<Change>, StoreError> {

@@ -1,6 +1,6 @@
 //! `completions`: what a shell needs to complete a line of this program.
 
-use clap::Args;
+use clap::{Arg, Args, Command};
 use clap_complete::Shell;
 
 use super::{OK, args, print};
@@ -28,8 +28,52 @@ fn script(shell: Shell) -> String {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut definition, name, &mut script);
     // Names and helps are texts of this program.
-    String::from_utf8_lossy(&script).into_owned()
+    let script = String::from_utf8_lossy(&script).into_owned();
+    match shell {
+        // The library takes the hyphen in our name for the border of a command, in one of the two places where it names a command.
+        Shell::Bash => script.replace("smtptls__subcmd__exporter", "smtptls__exporter"),
+        Shell::Fish => with_dotted_flags(script, &definition),
+        _ => script,
+    }
 }
+
+/// Fish looks for the command of a line with its argparse, whose options have no dots: with a flag such as --config.file it finds none, and
+/// completes nothing. So the script looks for it by itself.
+fn with_dotted_flags(script: String, definition: &Command) -> String {
+    let (begin, end) = ("# Print an optspec for argparse", "function __fish_smtptls_exporter_using_subcommand");
+    let (Some(begin), Some(end)) = (script.find(begin), script.find(end)) else { return script };
+    let (Some(before), Some(after)) = (script.get(..begin), script.get(end..)) else { return script };
+    let takes_value = definition.get_arguments().filter(|flag| flag.get_action().takes_values());
+    let names: Vec<String> = takes_value.filter_map(Arg::get_long).map(|name| format!("--{name}")).collect();
+    format!("{before}{}{after}", SEARCH.replace("FLAGS", &names.join(" ")))
+}
+
+/// Prints the command of the line, if it has one already.
+const SEARCH: &str = "\
+function __fish_smtptls_exporter_needs_command
+    set -l words (commandline -opc)
+    set -e words[1]
+    set -l is_value no
+    for word in $words
+        if test $is_value = yes
+            set is_value no
+            continue
+        end
+        switch $word
+            # These have their value behind them.
+            case FLAGS
+                set is_value yes
+            case '-*'
+                continue
+            case '*'
+                echo $word
+                return 1
+        end
+    end
+    return 0
+end
+
+";
 
 #[cfg(test)]
 mod tests {
@@ -72,7 +116,8 @@ mod tests {
         file.write_all(script(Shell::Bash).as_bytes()).unwrap();
         let complete = |words: &str, at: usize| {
             let line = format!(
-                "source {}; COMP_WORDS=({words}); COMP_CWORD={at}; _smtptls__exporter smtptls-exporter; echo \"${{COMPREPLY[@]}}\"",
+                "source {}; COMP_WORDS=({words}); COMP_CWORD={at}; \
+                 _smtptls__exporter smtptls-exporter \"${{COMP_WORDS[{at}]}}\" \"${{COMP_WORDS[{at}-1]}}\"; echo \"${{COMPREPLY[@]}}\"",
                 file.path().display()
             );
             Program::new("bash").args(["--norc", "-c", &line]).output().ok().map(|output| {
@@ -85,5 +130,34 @@ mod tests {
         };
         assert_eq!(commands, "healthcheck");
         assert_eq!(complete("smtptls-exporter check --fail", 2).unwrap(), "--fail-on");
+        assert_eq!(complete("smtptls-exporter serve --web.lis", 2).unwrap(), "--web.listen-address");
+        assert_eq!(complete("smtptls-exporter config sch", 2).unwrap(), "schema");
+    }
+
+    #[test]
+    fn fish_completes_behind_flags_with_dots() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("completions.fish");
+        std::fs::write(&path, script(Shell::Fish)).unwrap();
+        let complete = |line: &str| {
+            let line = format!("source {}; complete -C '{line}'", path.display());
+            let output =
+                Program::new("fish").args(["--no-config", "-c", &line]).current_dir(folder.path()).output().ok()?;
+            let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+            Some(said.lines().map(|line| line.split('\t').next().unwrap_or_default().to_owned()).collect::<Vec<_>>())
+        };
+        let Some(commands) = complete("smtptls-exporter heal") else {
+            eprintln!("skipped: there is no fish here");
+            return;
+        };
+        assert_eq!(commands, ["healthcheck"]);
+        for (line, expected) in [
+            ("smtptls-exporter check --fail", "--fail-on"),
+            ("smtptls-exporter --config.file a.yml check --qui", "--quick"),
+            ("smtptls-exporter --log.format=json config sch", "schema"),
+            ("smtptls-exporter serve --web.lis", "--web.listen-address"),
+        ] {
+            assert_eq!(complete(line).unwrap(), [expected], "{line}");
+        }
     }
 }

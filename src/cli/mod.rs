@@ -7,9 +7,11 @@ pub mod config;
 pub mod list;
 pub mod logging;
 pub mod manual;
+pub mod policy;
 pub mod progress;
 pub mod report;
 pub mod terminal;
+pub mod tlsa;
 
 mod demo;
 mod healthcheck;
@@ -55,6 +57,8 @@ fn dispatch(invocation: Invocation) -> u8 {
     match command {
         Command::Serve(serve) => serve::run(&serve, &common),
         Command::Config { command } => config::run(command, common.config_file),
+        Command::Policy { command } => policy::run(&command, &common),
+        Command::Tlsa { command } => tlsa::run(&command, &common),
         Command::Report { command } => report::run(&command, &common),
         Command::Demo(demo) => demo::run(&demo, &common),
         Command::Completions(completions) => completions::run(&completions),

@@ -1,6 +1,6 @@
-//! What is wrong in a configuration file, where, and what was expected instead.
+//! What is wrong in a configuration file, where, and what was expected instead. Other files are shown the same way.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
@@ -21,20 +21,24 @@ pub struct Location {
     pub column: usize,
 }
 
-/// Whether the configuration can be used in spite of it.
+/// Whether the file can be used in spite of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiagnosticSeverity {
     /// It cannot be used.
     Error,
     /// It can.
     Warning,
+    /// It is worth knowing; configurations have none.
+    Note,
 }
 
 /// One thing that is wrong or odd.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// Whether the configuration can be used in spite of it.
+    /// Whether the file can be used in spite of it.
     pub severity: DiagnosticSeverity,
+    /// The rule that it breaks, where it has a name.
+    pub rule: Option<&'static str>,
     /// What is wrong, in one sentence without a final full stop.
     pub message: String,
     /// What was expected there, in a few words.
@@ -74,21 +78,41 @@ impl Diagnostic {
         mark: Option<Mark>,
         message: impl Into<String>,
     ) -> Self {
-        let mut diagnostic = Self {
-            severity,
-            message: printable(message.into()),
-            expected: None,
-            hint: None,
-            file: printable(source.name.to_owned()),
-            location: None,
-            line_text: String::new(),
-            cut: false,
-            marked: (0, 0),
-        };
+        let mut diagnostic = Self::placeless(source.name, severity, message.into());
         if let Some(mark) = mark.filter(|mark| mark.line > 0) {
             diagnostic.place(source, mark);
         }
         diagnostic
+    }
+
+    /// Something in a file of another kind, with its line as it may be shown; `marked` are bytes of that line.
+    pub(crate) fn in_line(
+        severity: DiagnosticSeverity,
+        file: &str,
+        location: Location,
+        line: &str,
+        marked: Range<usize>,
+        message: &str,
+    ) -> Self {
+        let mut diagnostic = Self::placeless(file, severity, message.to_owned());
+        diagnostic.location = Some(location);
+        diagnostic.show(line, marked);
+        diagnostic
+    }
+
+    fn placeless(file: &str, severity: DiagnosticSeverity, message: String) -> Self {
+        Self {
+            severity,
+            rule: None,
+            message: printable(message),
+            expected: None,
+            hint: None,
+            file: printable(file.to_owned()),
+            location: None,
+            line_text: String::new(),
+            cut: false,
+            marked: (0, 0),
+        }
     }
 
     fn place(&mut self, source: Source<'_>, mark: Mark) {
@@ -104,6 +128,12 @@ impl Diagnostic {
         while !line.is_char_boundary(end) {
             end += 1;
         }
+        self.show(line, start..end);
+    }
+
+    /// Keeps of a line what is shown; the ends of `marked` lie between characters of it.
+    fn show(&mut self, line: &str, marked: Range<usize>) {
+        let Range { start, end } = marked;
         let (from, to) = window(line, start);
         self.cut = from > 0;
         // Secrets are hidden first: the window may begin behind the scheme of a URL.
@@ -120,8 +150,13 @@ impl Diagnostic {
         self
     }
 
-    pub(super) fn hinting(mut self, hint: Option<String>) -> Self {
+    pub(crate) fn hinting(mut self, hint: Option<String>) -> Self {
         self.hint = hint.map(printable);
+        self
+    }
+
+    pub(crate) const fn by_rule(mut self, rule: &'static str) -> Self {
+        self.rule = Some(rule);
         self
     }
 
@@ -130,8 +165,13 @@ impl Diagnostic {
         let level = match self.severity {
             DiagnosticSeverity::Error => Level::ERROR,
             DiagnosticSeverity::Warning => Level::WARNING,
+            DiagnosticSeverity::Note => Level::NOTE,
         };
-        let mut group = Group::with_title(level.primary_title(&*self.message));
+        let title = level.primary_title(&*self.message);
+        let mut group = Group::with_title(match self.rule {
+            Some(rule) => title.id(rule),
+            None => title,
+        });
         if let Some(location) = self.location {
             let (start, end) = self.marked;
             let mut mark = AnnotationKind::Primary.span(start..end);

@@ -27,17 +27,7 @@ pub fn show(settings: &Settings) -> Result<String, String> {
 /// # Errors
 /// As [`show`].
 pub fn show_for(settings: &Settings, domain: &DomainSettings) -> Result<String, String> {
-    let all = written(settings);
-    let own = File {
-        resolver: all.resolver,
-        probe: all.probe,
-        own_mx: all.own_mx,
-        thresholds: all.thresholds,
-        severities: all.severities,
-        accept: all.accept,
-        domains: at(vec![self::domain(domain).into()]),
-        ..File::default()
-    };
+    let own = File { domains: at(vec![self::domain(domain).into()]), ..looks(settings) };
     serde_saphyr::to_string(&own).map_err(|error| error.to_string())
 }
 
@@ -60,6 +50,20 @@ fn size<const LEAST: u64, const MOST: u64>(value: usize) -> Option<At<Bounded<LE
 /// A file that says all that the settings say.
 pub(super) fn written(settings: &Settings) -> File {
     File {
+        domains: at(settings.domains.iter().map(|one| domain(one).into()).collect()),
+        domain_files: list(&settings.domain_files),
+        http_sd: list(&settings.http_sd),
+        reports: at(settings.reports.clone()),
+        metrics: at(settings.metrics.clone()),
+        shard: at(settings.shard.clone()),
+        state: at(settings.state.clone()),
+        ..looks(settings)
+    }
+}
+
+/// What decides how a domain is looked at and judged, whichever it is.
+fn looks(settings: &Settings) -> File {
+    File {
         resolver: at(resolver(&settings.resolver)),
         probe: at(probe(&settings.probe)),
         own_mx: list(&settings.own_mx),
@@ -70,13 +74,7 @@ pub(super) fn written(settings: &Settings) -> File {
             .map(|(code, severity)| (code.clone(), (*severity).into()))
             .collect::<BTreeMap<_, _>>()),
         accept: at(settings.accept.iter().map(|one| accept(one).into()).collect()),
-        domains: at(settings.domains.iter().map(|one| domain(one).into()).collect()),
-        domain_files: list(&settings.domain_files),
-        http_sd: list(&settings.http_sd),
-        reports: at(settings.reports.clone()),
-        metrics: at(settings.metrics.clone()),
-        shard: at(settings.shard.clone()),
-        state: at(settings.state.clone()),
+        ..File::default()
     }
 }
 

@@ -23,5 +23,5 @@ pub use observation::{DomainObservation, HostObservation, MxFacts, Observation};
 pub use policy::{FetchFailure, FetchPhase, FetchTimes, HttpResponse, PolicyFetch, PolicyHostObservation};
 pub use report::{Authentication, Provenance, Reporter, Transport};
 pub use rua::{Nowhere, RuaObservation, RuaOutcome};
-pub use survey::{Handshake, Offer, TlsSurvey};
+pub use survey::{CertificateSurvey, Handshake, Offer, TlsSurvey};
 pub use vantage::{AnsweredHosts, ConnectFailure, DnssecSight, Family, Vantage};

@@ -1,10 +1,10 @@
 //! What TLS an address of an MX host offers beyond the usual handshake.
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{TlsFacts, TlsFailure};
+use super::{AddressObservation, ChainFacts, TlsFacts, TlsFailure};
 use crate::terms::{MxHost, Timestamp};
 
 /// The extra connections to one address: withdrawn versions, and handshakes without the name or with another one.
@@ -76,4 +76,27 @@ pub enum Handshake {
     Failed(TlsFailure),
     /// It did not come so far; why, in words.
     NotSeen(String),
+}
+
+/// The certificates of one address of a mail host: a server may have one for each kind of key, and presents the one that the
+/// client can use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateSurvey {
+    /// The usual dialogue, with the name of the host as SNI.
+    pub usual: AddressObservation,
+    /// A handshake that takes RSA keys alone, with the TLSA base domain as SNI (RFC 7672 §8.1).
+    pub rsa: Handshake,
+    /// The same for ECDSA keys.
+    pub ecdsa: Handshake,
+}
+
+impl CertificateSurvey {
+    /// Every chain that was presented, the usual one first.
+    pub fn chains(&self) -> impl Iterator<Item = &Arc<ChainFacts>> {
+        let of_keys = [&self.rsa, &self.ecdsa].into_iter().filter_map(|handshake| match handshake {
+            Handshake::Done(facts) => Some(facts),
+            _ => None,
+        });
+        self.usual.tls.iter().chain(of_keys).map(|facts| &facts.chain)
+    }
 }

@@ -161,10 +161,7 @@ pub fn documentation() -> String {
         ("Mail host and address", host::ROWS.iter().map(|row| &row.family).collect()),
         ("TLS-RPT reports", reported.collect()),
         ("The exporter itself", own::ROWS.iter().map(|row| &row.family).collect()),
-        (
-            "Only at /probe, beside the families of the domain and its mail hosts",
-            probe::ROWS.iter().map(|row| &row.family).collect(),
-        ),
+        ("Only at `/probe`, beside the families of one domain", probe::ROWS.iter().map(|row| &row.family).collect()),
     ];
     for (title, families) in chapters {
         let _ = write!(
@@ -185,9 +182,8 @@ const INTRODUCTION: &str = "# Metrics
 
 <!-- Made from the table in src/metrics. Change it there; `SMTPTLS_BLESS=1 cargo test --lib metrics` writes this file. -->
 
-What `/metrics` exports. Probes run on a schedule of their own: a scrape starts none and waits for none; `/probe` alone looks when it is
-asked ([probe.md](probe.md)). Where the meaning says
-\"cached\", the value is that of the last scheduled probe, and `smtptls_domain_last_probe_timestamp_seconds` or
+What `/metrics` exports. Probes run on a schedule of their own: a scrape starts none and waits for none. (`/probe`
+alone looks when it is asked: [probe.md](probe.md).) Where the meaning says \"cached\", the value is that of the last scheduled probe, and `smtptls_domain_last_probe_timestamp_seconds` or
 `smtptls_mx_last_probe_timestamp_seconds` says when that was.
 
 - Facts of a domain stand on `domain`, facts of a mail host on `mx`, facts of an address on `mx` and `address`. A host that serves 500

@@ -19,6 +19,7 @@ use super::{
     fleet::{Due, Fleet, SURVEY_INTERVAL, SURVEY_RETRY, Target, Wanted},
     intake::{Around, IntakeNews, Started},
     looking::{Known, Seen, look},
+    once::Strangers,
     prompt::{InForce, Order, Prompter},
     schedule::{Schedule, first_delay, jittered},
     scribe::{Kept, Outcome, Scribe, SharedStore},
@@ -38,7 +39,7 @@ const PUBLISH_AFTER: Duration = Duration::from_millis(250);
 /// for one busy provider must not fill the list, and a list without an end would fill the memory.
 const STARTED_PER_CONNECTION: usize = 16;
 /// How long probes may go on when the monitor is told to stop: enough for most to say QUIT, short for whoever waits.
-const GRACE: Duration = Duration::from_secs(2);
+pub(super) const GRACE: Duration = Duration::from_secs(2);
 /// Results that wait for the keeper. A full list makes probes wait, not grow.
 const RESULTS: usize = 1024;
 /// Wishes for a look that wait for the keeper. Each takes it microseconds; who waits longer waits in line.
@@ -115,14 +116,16 @@ impl Monitor {
         let sources = Sources::start(&intake, &settings, &edges.imap, state, &stop);
         let in_force = InForce { settings: Arc::clone(&settings), edges: Arc::clone(&edges) };
         let (force, in_force) = watch::channel(in_force);
-        let prompter = Prompter::new(orders_in, in_force, snapshots.clone(), telemetry.clone(), stop.clone());
+        let probes = TaskTracker::new();
+        let strangers = Strangers::new(telemetry.clone(), probes.clone(), stop.clone());
+        let prompter = Prompter::new(orders_in, in_force, snapshots.clone(), strangers);
         let mut keeper = Keeper {
             fleet,
             schedule: Schedule::default(),
             prompts: Prompts::default(),
             force,
             started: 0,
-            probes: TaskTracker::new(),
+            probes,
             results_in,
             publisher,
             publish_at: None,

@@ -1,5 +1,6 @@
 //! The running monitor: when to probe what, once for all who share it, and the snapshot of what is known.
 
+mod certificates;
 mod check;
 mod edges;
 mod engine;
@@ -19,6 +20,7 @@ mod snapshot;
 mod telemetry;
 mod vantage;
 
+pub use certificates::{SeenCertificates, see_certificates};
 pub use check::{Looked, check, check_after, check_as_they_end};
 pub use edges::{Edges, EdgesError};
 pub use engine::{Monitor, ReconfigureError, Reconfigurer, StartError};

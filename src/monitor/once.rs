@@ -9,18 +9,19 @@ use std::{
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Telemetry,
+    engine::GRACE,
     fleet::{Fleet, Target},
     looking::{Known, look},
     prompt::{Awaited, InForce, Progress, PromptError, REST, Stage},
 };
 use crate::{
-    config::{DomainSettings, Settings, file},
+    config::{DomainSettings, ProbeSettings, Settings},
     facts::Vantage,
     net::now,
     terms::PolicyDomain,
@@ -45,6 +46,8 @@ struct Shared {
     looks: Mutex<HashMap<PolicyDomain, watch::Receiver<Progress>>>,
     places: Arc<Semaphore>,
     telemetry: Telemetry,
+    /// The monitor waits for them when it stops.
+    tasks: TaskTracker,
     stop: CancellationToken,
 }
 
@@ -56,9 +59,9 @@ struct Place {
 }
 
 impl Strangers {
-    pub(super) fn new(telemetry: Telemetry, stop: CancellationToken) -> Self {
+    pub(super) fn new(telemetry: Telemetry, tasks: TaskTracker, stop: CancellationToken) -> Self {
         let places = Arc::new(Semaphore::new(STRANGERS_MOST));
-        Self { shared: Arc::new(Shared { looks: Mutex::default(), places, telemetry, stop }) }
+        Self { shared: Arc::new(Shared { looks: Mutex::default(), places, telemetry, tasks, stop }) }
     }
 
     /// Begins a look, or joins the one that is under way. Who comes within the rest after its begin has its result.
@@ -86,14 +89,13 @@ impl Strangers {
         let (progress, heard) = watch::channel(first);
         looks.insert(domain.clone(), heard.clone());
         drop(looks);
-        tokio::spawn(async move {
-            let stop = place.shared.stop.clone();
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = hold(place, in_force, vantage, progress) => {}
-            }
-        });
+        shared.tasks.spawn(hold(place, in_force, vantage, progress));
         Ok(heard)
+    }
+
+    /// Ends when the monitor is told to stop.
+    pub(super) async fn stopped(&self) {
+        self.shared.stop.cancelled().await;
     }
 }
 
@@ -107,21 +109,34 @@ impl Drop for Place {
 async fn hold(place: Place, in_force: InForce, vantage: Arc<Vantage>, progress: watch::Sender<Progress>) {
     let rested = Instant::now() + REST;
     let fleet = Fleet::for_one_look(Arc::new(settings_for(&in_force.settings, &place.domain)), vantage);
+    let stop = &place.shared.stop;
     let looking = look_at_all(&in_force, &place.shared.telemetry, fleet, &place.domain, &progress);
-    if timeout(LOOK_WITHIN, looking).await.is_err() {
-        tracing::debug!(domain = %place.domain, "a look at a domain that is not configured took too long");
+    tokio::select! {
+        ended = timeout(LOOK_WITHIN, looking) => if ended.is_err() {
+            tracing::debug!(domain = %place.domain, "a look at a domain that is not configured took too long");
+        },
+        // Most take leave of their peers in this time.
+        () = async { stop.cancelled().await; sleep(GRACE).await } => {}
     }
     progress.send_modify(|progress| progress.stage = Stage::Over);
-    sleep_until(rested).await;
+    tokio::select! {
+        () = sleep_until(rested) => {}
+        () = stop.cancelled() => {}
+    }
 }
 
 /// The same judgement, without what is configured for other domains. No reports are read for it.
 fn settings_for(settings: &Settings, domain: &PolicyDomain) -> Settings {
-    let mut own = settings.clone();
-    own.domains = vec![DomainSettings::new(domain.clone())];
-    own.reports = file::Reports::default();
-    own.probe.canaries.clear();
-    own
+    Settings {
+        resolver: settings.resolver.clone(),
+        probe: ProbeSettings { canaries: Vec::new(), ..settings.probe.clone() },
+        own_mx: settings.own_mx.clone(),
+        thresholds: settings.thresholds.clone(),
+        severities: settings.severities.clone(),
+        accept: settings.accept.clone(),
+        domains: vec![DomainSettings::new(domain.clone())],
+        ..Settings::default()
+    }
 }
 
 /// Goes from the domain to its mail hosts and on to their addresses; says after each step what is known.

@@ -6,9 +6,8 @@ use tokio::{
     sync::{Semaphore, mpsc, oneshot, watch},
     time::{Instant, timeout},
 };
-use tokio_util::sync::CancellationToken;
 
-use super::{Edges, Snapshot, Telemetry, fleet::Target, once::Strangers};
+use super::{Edges, Snapshot, fleet::Target, once::Strangers};
 use crate::{
     config::Settings,
     terms::{MxHost, PolicyDomain},
@@ -36,7 +35,7 @@ pub struct Prompter {
 /// What was seen by the end of the look, or of the patience.
 #[derive(Clone, Debug)]
 pub struct Prompted {
-    /// With the domain, its mail hosts and their addresses. Where nothing is missing, all of them were looked at after the wish, or
+    /// The domain, its mail hosts and their addresses, and no others. Where nothing is missing, all of them were looked at after the wish, or
     /// less than [`REST`] before it.
     pub snapshot: Arc<Snapshot>,
     /// What was not looked at; empty where all was.
@@ -108,10 +107,8 @@ impl Prompter {
         orders: mpsc::Sender<Order>,
         in_force: watch::Receiver<InForce>,
         snapshots: watch::Receiver<Arc<Snapshot>>,
-        telemetry: Telemetry,
-        stop: CancellationToken,
+        strangers: Strangers,
     ) -> Self {
-        let strangers = Strangers::new(telemetry, stop);
         Self { orders, in_force, snapshots, waiting: Arc::new(Semaphore::new(WAITING_MOST)), strangers }
     }
 
@@ -156,7 +153,10 @@ impl Prompter {
             let vantage = Arc::clone(&self.snapshots.borrow().vantage);
             self.strangers.look(domain, in_force, vantage)?
         };
-        await_end(&mut progress, patience).await?;
+        tokio::select! {
+            ended = await_end(&mut progress, patience) => ended?,
+            () = self.strangers.stopped() => return Err(PromptError::Stopping),
+        }
         let Progress { snapshot, missing, .. } = progress.borrow().clone();
         Ok(Prompted { snapshot, missing, took: began.elapsed() })
     }
@@ -172,7 +172,7 @@ impl Prompter {
         };
         let Ok(accepted) = timeout(patience, asking).await else {
             // The keeper had no time for it.
-            let snapshot = Arc::clone(&self.snapshots.borrow());
+            let snapshot = Arc::new(self.snapshots.borrow().part(domain));
             let missing = vec![Awaited::Domain(domain.clone())];
             return Ok(Prompted { snapshot, missing, took: began.elapsed() });
         };

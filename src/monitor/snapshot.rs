@@ -41,6 +41,7 @@ impl Snapshot {
         let names = seen.iter().flat_map(|seen| &seen.mx).filter_map(|mx| mx.host.as_ref());
         let hosts = names.filter_map(|name| self.hosts.get_key_value(name));
         Self {
+            number: self.number,
             domains: state.into_iter().map(|(name, state)| (name.clone(), Arc::clone(state))).collect(),
             hosts: hosts.map(|(name, host)| (name.clone(), Arc::clone(host))).collect(),
             vantage: Arc::clone(&self.vantage),
@@ -71,6 +72,13 @@ pub struct DomainState {
     /// The counters of [`reports`](Self::reports) as a scrape shows them: those that are new at 0 (`Counter::shown`), as of the
     /// publication of this state.
     pub shown: BTreeMap<CounterKey, u64>,
+}
+
+impl DomainState {
+    /// Whether the domain has the host among its mail hosts, as last seen.
+    pub fn uses(&self, host: &MxHost) -> bool {
+        self.assessment.as_deref().is_some_and(|seen| seen.mx.iter().any(|mx| mx.host.as_ref() == Some(host)))
+    }
 }
 
 /// What is known of one mail host, once for all domains that use it.

@@ -9,10 +9,10 @@ use super::{
     legacy_hello::{Answer, Until, say_hello},
     now,
     starttls::Pace,
-    tls_client::HandshakeFailure,
+    tls_client::{HandshakeFailure, KeyKind},
 };
 use crate::{
-    facts::{Handshake, Offer, Phase, SmtpOutcome, TlsFailure, TlsSurvey, TlsVersion},
+    facts::{CertificateSurvey, Handshake, Offer, Phase, SmtpOutcome, TlsFailure, TlsSurvey, TlsVersion},
     protocol::tls::ClientHello,
     terms::MxHost,
 };
@@ -25,6 +25,8 @@ const UNKNOWN_NAME: &str = "unknown-name.invalid";
 enum Sni<'a> {
     Nothing,
     Name(&'a str),
+    /// A name, and the only kind of key that is taken.
+    Keys(&'a str, KeyKind),
 }
 
 impl SmtpProber {
@@ -63,6 +65,26 @@ impl SmtpProber {
             base_sni,
         }
     }
+
+    /// Looks which certificates an address has: the usual dialogue, then one handshake for each kind of key. `base` is the TLSA
+    /// base domain. Never fails; where the usual dialogue does not come as far as TLS the others are not tried.
+    pub async fn certificates<F: Future>(
+        &self,
+        host: &MxHost,
+        address: IpAddr,
+        base: &MxHost,
+        gate: impl Fn() -> F,
+    ) -> CertificateSurvey {
+        let usual = {
+            let _permit = gate().await;
+            self.probe(host, address).await
+        };
+        let given_up = (!usual.reached_tls()).then(|| words(&usual.outcome));
+        let mut survey = Survey { prober: self, host, address, gate, given_up };
+        let rsa = survey.handshake(Sni::Keys(base.as_str(), KeyKind::Rsa)).await;
+        let ecdsa = survey.handshake(Sni::Keys(base.as_str(), KeyKind::Ecdsa)).await;
+        CertificateSurvey { usual, rsa, ecdsa }
+    }
 }
 
 /// A survey under way.
@@ -86,6 +108,7 @@ impl<'a, F: Future, G: Fn() -> F> Survey<'a, G> {
         let shaken = match sni {
             Sni::Nothing => prober.tls.handshake_without_sni(tcp, self.address, deadline).await,
             Sni::Name(name) => prober.tls.handshake(tcp, name, deadline).await,
+            Sni::Keys(name, keys) => prober.tls.handshake_with_keys(tcp, name, keys, deadline).await,
         };
         match shaken {
             Err(HandshakeFailure::Timeout) => Handshake::NotSeen("the handshake was not finished in time".into()),

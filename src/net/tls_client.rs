@@ -90,7 +90,7 @@ impl TlsClient {
             kx_groups: vec![kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1],
             ..default_provider()
         });
-        let verifier = Arc::new(SignatureOnly { algorithms: provider.signature_verification_algorithms });
+        let verifier = Arc::new(SignatureOnly { algorithms: provider.signature_verification_algorithms, keys: None });
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS13, &TLS12])
             .map_err(|error| TlsSetupError::new(&error))?
@@ -125,6 +125,22 @@ impl TlsClient {
         self.handshake_as(tcp, ServerName::IpAddress(address.into()), deadline).await
     }
 
+    /// Shakes hands as a client that takes certificates with one kind of key alone.
+    pub(super) async fn handshake_with_keys(
+        &self,
+        tcp: TcpStream,
+        server_name: &str,
+        keys: KeyKind,
+        deadline: Instant,
+    ) -> Result<(Encrypted, TlsFacts), HandshakeFailure> {
+        let name = ServerName::try_from(server_name.to_owned())
+            .map_err(|_| HandshakeFailure::other(format!("{server_name:?} cannot be sent as SNI")))?;
+        let mut config = ClientConfig::clone(&self.config);
+        let algorithms = config.crypto_provider().signature_verification_algorithms;
+        config.dangerous().set_certificate_verifier(Arc::new(SignatureOnly { algorithms, keys: Some(keys) }));
+        self.handshake_by(Arc::new(config), tcp, name, deadline).await
+    }
+
     /// The facts of a chain that was read elsewhere.
     pub(super) fn chain(&self, chain: &[CertificateDer<'_>]) -> Result<Arc<ChainFacts>, String> {
         self.chains.facts(chain, now())
@@ -136,8 +152,18 @@ impl TlsClient {
         name: ServerName<'static>,
         deadline: Instant,
     ) -> Result<(Encrypted, TlsFacts), HandshakeFailure> {
+        self.handshake_by(Arc::clone(&self.config), tcp, name, deadline).await
+    }
+
+    async fn handshake_by(
+        &self,
+        config: Arc<ClientConfig>,
+        tcp: TcpStream,
+        name: ServerName<'static>,
+        deadline: Instant,
+    ) -> Result<(Encrypted, TlsFacts), HandshakeFailure> {
         let stream = FirstByte { inner: tcp, first: None };
-        let connect = TlsConnector::from(Arc::clone(&self.config)).connect(name, stream).into_fallible();
+        let connect = TlsConnector::from(config).connect(name, stream).into_fallible();
         let stream = match timeout_at(deadline, connect).await {
             Err(_) => return Err(HandshakeFailure::Timeout),
             Ok(Err((error, stream))) => return Err(HandshakeFailure::read(&error, stream.first)),
@@ -233,6 +259,33 @@ fn escape(text: &str) -> String {
 #[derive(Debug)]
 struct SignatureOnly {
     algorithms: WebPkiSupportedAlgorithms,
+    /// The client says that it knows these alone; nothing says all.
+    keys: Option<KeyKind>,
+}
+
+/// A kind of key of a certificate. A server with several certificates chooses by what the client says that it can verify
+/// (RFC 8446 §4.2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeyKind {
+    Rsa,
+    Ecdsa,
+}
+
+impl KeyKind {
+    const fn signs_by(self, scheme: SignatureScheme) -> bool {
+        match scheme {
+            SignatureScheme::RSA_PKCS1_SHA256
+            | SignatureScheme::RSA_PKCS1_SHA384
+            | SignatureScheme::RSA_PKCS1_SHA512
+            | SignatureScheme::RSA_PSS_SHA256
+            | SignatureScheme::RSA_PSS_SHA384
+            | SignatureScheme::RSA_PSS_SHA512 => matches!(self, Self::Rsa),
+            SignatureScheme::ECDSA_NISTP256_SHA256
+            | SignatureScheme::ECDSA_NISTP384_SHA384
+            | SignatureScheme::ECDSA_NISTP521_SHA512 => matches!(self, Self::Ecdsa),
+            _ => false,
+        }
+    }
 }
 
 impl ServerCertVerifier for SignatureOnly {
@@ -268,7 +321,9 @@ impl ServerCertVerifier for SignatureOnly {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+        let mut schemes = self.algorithms.supported_schemes();
+        schemes.retain(|scheme| self.keys.is_none_or(|keys| keys.signs_by(*scheme)));
+        schemes
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
+    confirm::command,
     rules::clause,
     text::{Look, Page, Role},
 };
@@ -40,18 +41,38 @@ pub fn finding(code: Code, look: Look) -> String {
     line.push(Role::Strong, row.code);
     page.end(&line);
     page.paragraph(2, Role::Plain, row.summary);
+    section(&mut page, "What it does to mail", row.effect);
+    section(&mut page, "How to fix it", row.remedy);
+    if let Some(hosted) = code.hosted_elsewhere() {
+        section(&mut page, "Where somebody else runs it", hosted);
+    }
+    heading(&mut page, "How to confirm it");
+    for part in command(code).split("; ") {
+        page.verbatim(4, Role::Plain, part);
+    }
+    page.paragraph(4, Role::Faint, "Every step of the check: smtptls-exporter check DOMAIN --verbose");
     page.blank();
+    let result_type = row.result_type.map_or_else(|| NO_RESULT_TYPE.to_owned(), str::to_owned);
     for (label, text) in [
-        ("effect", row.effect.to_owned()),
-        ("remedy", row.remedy.to_owned()),
         ("severity", row.severity_words()),
         ("about", row.subject.as_str().to_owned()),
-        ("result type", row.result_type.map_or_else(|| NO_RESULT_TYPE.to_owned(), str::to_owned)),
+        ("in reports", result_type),
         ("rules", rules(row.rules)),
+        ("see also", format!("docs/findings.md#{}", row.code)),
     ] {
         page.labelled(2, label, VALUE, None, &text);
     }
     page.finish()
+}
+
+fn heading(page: &mut Page, title: &str) {
+    page.blank();
+    page.paragraph(2, Role::Strong, title);
+}
+
+fn section(page: &mut Page, title: &str, text: &str) {
+    heading(page, title);
+    page.paragraph(4, Role::Plain, text);
 }
 
 /// docs/findings.md: every finding in the order of the table.
@@ -69,12 +90,14 @@ pub fn reference() -> String {
         // Writing to a String does not fail.
         let _ = write!(
             text,
-            "\n## {}\n\n{}\n\n- Effect: {}\n- Remedy: {}\n- Severity: {}\n- About: {}\n- Check group: {}\n\
+            "\n## {}\n\n{}\n\n- Effect: {}\n- Remedy: {}\n{}- Confirm: `{}`\n- Severity: {}\n- About: {}\n- Check group: {}\n\
              - Result type: {result_type}\n- Rules: {}\n",
             row.code,
             row.summary,
             row.effect,
             row.remedy,
+            code.hosted_elsewhere().map(|text| format!("- Run by somebody else: {text}\n")).unwrap_or_default(),
+            command(*code),
             row.severity_words(),
             row.subject.as_str(),
             row.check.as_str(),
@@ -156,11 +179,30 @@ mod tests {
         for code in Code::ALL {
             for unicode in [true, false] {
                 let text = finding(*code, Look { unicode, ..Look::default() });
-                let wide: Vec<&str> = text.lines().filter(|line| line.chars().count() > super::super::WIDTH).collect();
+                // A command is copied whole, however long it is.
+                let copied: Vec<&str> = command(*code).split("; ").collect();
+                let is_wide =
+                    |line: &&str| line.chars().count() > super::super::WIDTH && !copied.contains(&line.trim());
+                let wide: Vec<&str> = text.lines().filter(is_wide).collect();
                 assert!(wide.is_empty(), "{wide:?}");
             }
         }
-        insta::assert_snapshot!(finding(Code::MxNotInPolicy, Look { unicode: true, ..Look::default() }));
+        let look = Look { unicode: true, ..Look::default() };
+        insta::assert_snapshot!(finding(Code::MxNotInPolicy, look));
+        insta::assert_snapshot!("a_certificate", finding(Code::CertificateExpired, look));
+        insta::assert_snapshot!("nobody", finding(Code::ReportsSenderCacheOld, look));
+    }
+
+    #[test]
+    fn each_says_what_it_does_how_to_fix_it_and_how_to_confirm_it() {
+        for code in Code::ALL {
+            let text = finding(*code, Look::default());
+            for title in ["What it does to mail", "How to fix it", "How to confirm it", "see also"] {
+                assert!(text.contains(title), "{title}: {text}");
+            }
+            let hosted = text.contains("Where somebody else runs it");
+            assert_eq!(hosted, code.hosted_elsewhere().is_some(), "{text}");
+        }
     }
 
     #[test]

@@ -180,6 +180,15 @@ fn advice(page: &mut Page, advice: &Advice) {
     if let Some(record) = &advice.record {
         page.verbatim(EXPLANATION, Role::Plain, record);
     }
+    // What is only worth knowing is believed.
+    let doubted = advice.severity > Severity::Info || page.look().verbose;
+    for (number, command) in advice.confirm.iter().filter(|_| doubted).enumerate() {
+        const LABEL: &str = "Confirm: ";
+        let mut line = page.start();
+        line.pad(EXPLANATION).push(Role::Plain, if number == 0 { LABEL } else { "" });
+        line.pad(EXPLANATION + LABEL.len()).push(Role::Plain, command);
+        page.end(&line);
+    }
 }
 
 fn accepted(page: &mut Page, all: &[Accepted]) {
@@ -428,8 +437,17 @@ mod tests {
         }
         for line in texts.iter().flat_map(|text| text.lines()) {
             assert!(!line.chars().any(is_dangerous), "{line:?}");
-            assert!(line.chars().count() <= WIDTH || is_one_word(line) || is_record(line), "{line}");
+            assert!(
+                line.chars().count() <= WIDTH || is_one_word(line) || is_record(line) || is_command(line),
+                "{line}"
+            );
         }
+    }
+
+    /// A command is copied whole.
+    fn is_command(line: &str) -> bool {
+        let command = line.trim_start().trim_start_matches("Confirm: ");
+        ["openssl ", "curl ", "dig "].iter().any(|program| command.starts_with(program))
     }
 
     /// Nothing on the line could stand on the next one: one word behind a sign, a preference or a label.

@@ -10,10 +10,7 @@ use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter};
 
 use self::reports::ReportsView;
-use super::{
-    baseline::{AgainstView, Baseline, Comparison},
-    text::is_dangerous,
-};
+use super::text::is_dangerous;
 use crate::{
     facts::{AddressObservation, Offer, SmtpOutcome, TlsSurvey, TlsVersion},
     protocol::mta_sts::{Mode, MxPattern},
@@ -241,27 +238,6 @@ pub fn assessment(assessment: &Assessment) -> DomainView<'_> {
 pub struct ErrorView<'a> {
     /// In words, with what was expected.
     pub error: &'a str,
-}
-
-/// One domain with what became of it since a run was saved.
-#[derive(Debug, Serialize)]
-pub struct ComparedView<'a> {
-    #[serde(flatten)]
-    domain: DomainView<'a>,
-    against: AgainstView<'a>,
-}
-
-/// One domain as an object that has the key `against` as well. `least`: the severity of `--fail-on`.
-pub fn compared<'a>(
-    assessment: &'a Assessment,
-    comparison: &'a Comparison,
-    baseline: &Baseline,
-    least: Option<Severity>,
-) -> ComparedView<'a> {
-    ComparedView {
-        domain: self::assessment(assessment),
-        against: AgainstView::new(comparison, baseline.saved_at, least),
-    }
 }
 
 /// Several domains as an array, in the order given.

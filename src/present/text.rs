@@ -278,6 +278,23 @@ impl Page {
         }
     }
 
+    /// A sign and a text; further lines stand under the text.
+    pub(super) fn marked(&mut self, indent: usize, glyph: Glyph, text: &str) {
+        let shown = clean(text, self.look.unicode);
+        let mut line = self.start();
+        line.pad(indent).push(glyph.role(), glyph.as_str()).push(Role::Plain, " ");
+        let column = line.columns();
+        let room = WIDTH.saturating_sub(column);
+        for (number, row) in wrap(&shown, room, room).into_iter().enumerate() {
+            if number > 0 {
+                line = self.start();
+                line.pad(column);
+            }
+            line.push(Role::Plain, &row);
+            self.end(&line);
+        }
+    }
+
     pub(super) fn finish(self) -> String {
         self.text
     }

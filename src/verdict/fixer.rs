@@ -44,6 +44,30 @@ impl Fixer {
     }
 }
 
+impl Code {
+    /// What is different where somebody else runs what the finding is about; nothing where that cannot be.
+    pub const fn hosted_elsewhere(self) -> Option<&'static str> {
+        Some(match ground(self) {
+            Ground::Domain | Ground::Nobody => return None,
+            Ground::Host => {
+                "Only your provider can do this: send them what the finding says. While senders refuse the host, you can take it out of \
+                 the MX records if another one is left, or set the policy to mode testing under a new id. Name hosts that are yours \
+                 outside the domain in own_mx."
+            }
+            Ground::Uncovered => {
+                "Only your provider can publish TLSA records for its hosts: ask for DANE. In Exchange Online you switch it on yourself: \
+                 Enable-DnssecForVerifiedDomain, the new MX record, then Enable-SmtpDaneInbound."
+            }
+            Ground::Policy => {
+                "Where mta-sts.DOMAIN is an alias of a provider's host, the provider changes web server and file. The _mta-sts record with \
+                 its id stays yours, unless it is an alias as well."
+            }
+            Ground::StsRecord => "Where _mta-sts.DOMAIN is an alias, whoever runs its target changes the record.",
+            Ground::TlsRptRecord => "Where _smtp._tls.DOMAIN is an alias, whoever runs its target changes the record.",
+        })
+    }
+}
+
 /// Where a finding is mended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ground {

@@ -21,6 +21,7 @@ mod readiness;
 pub mod reports;
 mod rules;
 mod severity;
+pub mod suggest;
 mod table;
 mod words;
 

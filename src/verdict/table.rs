@@ -546,7 +546,7 @@ findings! {
     ReportsSenderCacheOld "reports-sender-cache-old" TlsRpt Reports fixed(Info), None, ["APP-02"],
         "A reporter still applies an earlier version of the policy, longer than a daily refresh explains.",
         "That sender treats mail by the earlier policy until it expires there.",
-        "Keep what the earlier policy names in service until then, and see that the id of the record changed with the policy.";
+        "When a sender looks again is its own affair: nobody here can hasten it. Keep what the earlier policy names in service until then, and see that the id of the record changed with the policy.";
     ReportsDistributionShift "reports-distribution-shift" TlsRpt Reports fixed(Info), None, ["FLD-18"],
         "The distribution of sessions over the reporting senders changed beyond the configured share (thresholds.reports_shift).",
         "None by itself: other senders write than before, or one of them reports in another way.",

@@ -11,8 +11,12 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION};
+use http::{
+    HeaderMap, HeaderValue, Request, Response, StatusCode,
+    header::{ACCEPT, CONNECTION},
+};
 use hyper::body::{Body, Bytes};
+use maud::Markup;
 use tokio::sync::watch;
 
 use super::{
@@ -22,10 +26,14 @@ use super::{
     changes::About,
     discovery, domains,
     door::Listener,
-    findings, landing, openapi,
-    pages::domain::{self, Site},
+    findings, openapi,
+    pages::{
+        self,
+        domain::{self, Site},
+    },
+    parameters::decoded,
     probe, prompt, reload, reports,
-    response::{html, json, not_allowed, plain, redirect, response, text},
+    response::{html, json, not_allowed, plain, redirect, response, text, with_status},
     route::{self, API, Access, Asked, Found, Route},
 };
 use crate::{
@@ -33,6 +41,7 @@ use crate::{
     metrics::{Exposition, Page},
     monitor::{Prompter, SharedStore, Snapshot, Telemetry},
     net::now,
+    terms::{MxHost, PolicyDomain, Timestamp},
 };
 
 /// A longer target than any path here; the rest is refused before it is compared or logged.
@@ -40,6 +49,8 @@ const MAX_TARGET: usize = 2048;
 
 /// A browser was led here by a page of another site.
 const FOREIGN: &str = "not from another site; where a proxy changes the header Host, --web.external-url says what browsers call this server";
+
+const NOT_READY: &str = "Not ready: the domains are being set up.\n";
 
 /// What the server knows: the latest snapshot and its metrics.
 pub struct App {
@@ -162,6 +173,9 @@ impl App {
             }
             Found::Nothing => match self.mount.elsewhere(path) {
                 Some(start) => redirect(StatusCode::FOUND, &start),
+                None if wants_a_page(request.headers()) => {
+                    with_status(html(pages::nothing_here(self.links(), now()).into_string()), StatusCode::NOT_FOUND)
+                }
                 None => plain(StatusCode::NOT_FOUND, "There is nothing here.\n"),
             },
         }
@@ -175,9 +189,18 @@ impl App {
         Ok(match route {
             Route::Metrics => self.metrics().await,
             Route::Overview => {
-                html(landing::page(&self.snapshot.load(), self.links(), &self.metrics_path.0, asked.query))
+                let metrics_path = self.metrics_path.clone();
+                let render = move |snapshot: &_, query: &_, links: &_, now| {
+                    pages::overview::render(snapshot, query, links, now, metrics_path.as_str())
+                };
+                self.page(asked, render).await
             }
-            Route::DomainPage => self.domain_page(asked.name).await,
+            Route::Hosts => self.page(asked, pages::hosts::render).await,
+            Route::Host => self.page_of_host(asked).await,
+            Route::Certificates => self.page(asked, pages::certificates::render).await,
+            Route::Failures => self.page(asked, pages::failures::render).await,
+            Route::Style => pages::style(asked),
+            Route::DomainPage => self.domain_page(asked.name).await?,
             Route::Domains => {
                 let (snapshot, query) = (self.known()?, asked.query.to_owned());
                 json(apart(move || domains::answer(&query, &snapshot, now())).await?)
@@ -215,18 +238,54 @@ impl App {
                 None => probe::unavailable(),
             },
             Route::Discovery => json(discovery::answer(&*self.known()?)),
-            Route::Configuration => match self.prompter.as_ref().map(|prompter| config::show(&prompter.settings())) {
-                Some(Ok(shown)) => text(StatusCode::OK, shown),
-                Some(Err(error)) => text(StatusCode::INTERNAL_SERVER_ERROR, error),
+            Route::Configuration => match &self.prompter {
+                Some(prompter) => configuration(prompter).await,
                 None => probe::unavailable(),
             },
             Route::Healthy => plain(StatusCode::OK, "Healthy.\n"),
             Route::Ready => match self.ready.load(Ordering::Acquire) {
                 true => plain(StatusCode::OK, "Ready.\n"),
-                false => plain(StatusCode::SERVICE_UNAVAILABLE, "Not ready: the domains are being set up.\n"),
+                false => plain(StatusCode::SERVICE_UNAVAILABLE, NOT_READY),
             },
             Route::Reload => reload::answer(&self.reload).await,
         })
+    }
+
+    /// A page that is made of the snapshot. Long lists take milliseconds to render: not on a thread on which probes run.
+    async fn page(
+        self: Arc<Self>,
+        asked: Asked<'_>,
+        render: impl FnOnce(&Snapshot, &str, &Links, Timestamp) -> Markup + Send + 'static,
+    ) -> Response<Pieces> {
+        if !self.ready.load(Ordering::Acquire) {
+            return plain(StatusCode::SERVICE_UNAVAILABLE, NOT_READY);
+        }
+        let query = asked.query.to_owned();
+        let page =
+            tokio::task::spawn_blocking(move || render(&self.snapshot.load(), &query, self.links(), now())).await;
+        match page {
+            Ok(page) => html(page.into_string()),
+            Err(error) => {
+                tracing::error!(%error, "a page could not be rendered");
+                plain(StatusCode::INTERNAL_SERVER_ERROR, "The page could not be rendered; the log says why.\n")
+            }
+        }
+    }
+
+    /// The page of the mail host that the path names, or that there is none.
+    async fn page_of_host(self: Arc<Self>, asked: Asked<'_>) -> Response<Pieces> {
+        let name = decoded(asked.name).unwrap_or_default();
+        let snapshot = self.snapshot.load_full();
+        let known = MxHost::parse(&name).ok().filter(|host| snapshot.hosts.contains_key(host));
+        let Some(host) = known else {
+            let page = pages::host::unknown(&name, self.links(), now());
+            return with_status(html(page.into_string()), StatusCode::NOT_FOUND);
+        };
+        self.page(asked, move |_, _, links, now| {
+            // Of the very snapshot in which the host was found.
+            pages::host::render(&snapshot, &host, links, now)
+        })
+        .await
     }
 
     /// What is known, once the domains are set up: before, an answer about them would be wrong.
@@ -245,15 +304,29 @@ impl App {
         self.store.as_ref()
     }
 
-    async fn domain_page(&self, name: &str) -> Response<Pieces> {
+    /// The page of the domain that a path names, or that there is none.
+    ///
+    /// # Errors
+    /// The answer of the API where the page could not be made.
+    async fn domain_page(self: Arc<Self>, name: &str) -> Result<Response<Pieces>, Answer> {
         let Ok(snapshot) = self.known() else {
-            return plain(StatusCode::SERVICE_UNAVAILABLE, "Not ready: the domains are being set up.\n");
+            return Ok(plain(StatusCode::SERVICE_UNAVAILABLE, "Not ready: the domains are being set up.\n"));
         };
-        let site = Site { links: self.links(), metrics_path: &self.metrics_path.0, prompting: self.prompter.is_some() };
-        let (status, page) = domain::answer(name, &snapshot, self.store(), site).await;
-        let mut response = html(page.into_string());
-        *response.status_mut() = status;
-        response
+        let name = decoded(name).unwrap_or_default();
+        let known = PolicyDomain::parse(&name).ok().and_then(|name| snapshot.domains.get(&name).cloned());
+        let Some(state) = known else {
+            // To find the name that was meant, every other one is compared.
+            let page = apart(move || domain::unknown(&name, &snapshot, self.links(), now()).into_string()).await?;
+            let mut response = html(page);
+            *response.status_mut() = StatusCode::NOT_FOUND;
+            return Ok(response);
+        };
+        let past = domain::past(&state, self.store()).await;
+        let page = apart(move || {
+            let (metrics_path, prompting) = (self.metrics_path.as_str(), self.prompter.is_some());
+            domain::render(&state, &past, Site { links: self.links(), metrics_path, prompting }, now()).into_string()
+        });
+        Ok(html(page.await?))
     }
 
     async fn metrics(self: Arc<Self>) -> Response<Pieces> {
@@ -270,6 +343,11 @@ impl App {
     }
 }
 
+/// Whether a browser asks; programs take plain text better.
+fn wants_a_page(headers: &HeaderMap) -> bool {
+    headers.get(ACCEPT).is_some_and(|accepts| accepts.as_bytes().starts_with(b"text/html"))
+}
+
 fn not_ready() -> Answer {
     Answer::unavailable("not ready: the domains are being set up")
 }
@@ -280,6 +358,16 @@ async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
         tracing::error!(%error, "an answer could not be made");
         Answer::error(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be made; the log says why")
     })
+}
+
+/// What `config show` prints of the settings in force. For many thousand domains that is not for a thread on which probes run.
+async fn configuration(prompter: &Prompter) -> Response<Pieces> {
+    let settings = prompter.settings();
+    let shown = tokio::task::spawn_blocking(move || config::show(&settings)).await;
+    match shown.map_err(|error| error.to_string()).flatten() {
+        Ok(shown) => text(StatusCode::OK, shown),
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("The configuration cannot be shown: {error}\n")),
+    }
 }
 
 impl std::fmt::Debug for App {

@@ -1,7 +1,7 @@
 //! `GET /api/v1/openapi.json`: the API described by OpenAPI 3.1, made of the table of routes, the tables of parameters and the very
 //! structures that are written as answers.
 
-use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
+use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -30,14 +30,17 @@ const ABOUT: &str = "What smtptls-exporter knows of the domains that it watches.
     unless the operation says so. A path that is asked with another method answers 405 with the header Allow; a body is refused with 413, a \
     target longer than 2048 bytes with 414.";
 
+/// Makes the schema of an answer.
+type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+
 /// What the table of routes does not say of an operation.
 struct Operation {
     id: &'static str,
     parameters: &'static [&'static [Parameter]],
     /// The schema of the answer.
-    answer: fn(&mut SchemaGenerator) -> schemars::Schema,
+    answer: SchemaOf,
     /// Another answer that is no error: its status, when it is, and its schema.
-    also: Option<(u16, &'static str, fn(&mut SchemaGenerator) -> schemars::Schema)>,
+    also: Option<(u16, &'static str, SchemaOf)>,
     /// The other statuses, with when they are.
     otherwise: &'static [(u16, &'static str)],
 }
@@ -111,7 +114,7 @@ fn operation(route: Route) -> Option<Operation> {
         Route::OpenApi => Operation {
             id: "getDescription",
             parameters: &[],
-            answer: |_| schemars::json_schema!({"type": "object", "description": "An OpenAPI 3.1 document."}),
+            answer: |_| json_schema!({"type": "object", "description": "An OpenAPI 3.1 document."}),
             also: None,
             otherwise: &[],
         },
@@ -119,7 +122,7 @@ fn operation(route: Route) -> Option<Operation> {
     })
 }
 
-fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> schemars::Schema {
+fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
 }
 

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     config::{DomainSettings, show_for},
     metrics::{Exposition, Page, ProbeOutcome},
-    monitor::{Prompted, Prompter},
+    monitor::{PromptError, Prompted, Prompter},
     net::now,
     present::{Look, human},
     terms::PolicyDomain,
@@ -55,11 +55,12 @@ pub(super) async fn answer(prompter: &Prompter, exposition: &Exposition, asked: 
         Err(wrong) => return text(StatusCode::BAD_REQUEST, format!("{wrong}\n")),
     };
     let settings = prompter.settings();
-    let configured = settings.domains.iter().find(|one| one.domain == wish.target).cloned();
-    let looked = match (&configured, settings.probe.allow_any_target) {
-        (Some(_), _) => prompter.scrape(&wish.target, wish.patience).await,
-        (None, true) => prompter.look_once(&wish.target, wish.patience).await,
-        (None, false) => return forbidden(&wish.target),
+    let looked = match prompter.scrape(&wish.target, wish.patience).await {
+        Err(PromptError::NotConfigured) if settings.probe.allow_any_target => {
+            prompter.look_once(&wish.target, wish.patience).await
+        }
+        Err(PromptError::NotConfigured) => return forbidden(&wish.target),
+        looked => looked,
     };
     let prompted = match looked {
         Ok(prompted) => prompted,
@@ -71,6 +72,7 @@ pub(super) async fn answer(prompter: &Prompter, exposition: &Exposition, asked: 
     if !wish.debug {
         return response(StatusCode::OK, Page::CONTENT_TYPE, [metrics]);
     }
+    let configured = settings.domains.iter().find(|one| one.domain == wish.target).cloned();
     let domain = configured.unwrap_or_else(|| DomainSettings::new(wish.target.clone()));
     let settings = show_for(&settings, &domain).unwrap_or_else(|error| format!("they cannot be shown: {error}\n"));
     let seen = format!(
@@ -162,6 +164,15 @@ mod tests {
         assert_eq!(patience("0.2"), Ok(200));
         for wrong in ["", "soon", "0", "-1", "NaN", "inf", "1e400", "10s"] {
             assert!(patience(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_query_is_read_or_refused(query: String) {
+            if let Err(said) = Wish::read(&query, &HeaderMap::new()) {
+                proptest::prop_assert!(said.contains("expected"), "{query:?}: {said}");
+            }
         }
     }
 

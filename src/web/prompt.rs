@@ -124,3 +124,43 @@ fn again(mut response: Response<Pieces>, status: StatusCode) -> Response<Pieces>
     }
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{metrics::fixture, monitor::Awaited};
+
+    fn prompted(domain: &str, missing: Vec<Awaited>) -> (StatusCode, serde_json::Value) {
+        let domain: PolicyDomain = domain.parse().unwrap();
+        let snapshot = Arc::new(fixture::snapshot().part(&domain));
+        let answer = told(&domain, &Prompted { snapshot, missing, took: Duration::from_secs(1) });
+        (answer.status, serde_json::from_str(&answer.body).unwrap())
+    }
+
+    #[test]
+    fn what_is_missing_is_no_judgement_yet() {
+        let (status, whole) = prompted("example.com", vec![]);
+        assert_eq!((status, &whole["delivery"]), (StatusCode::OK, &"protected".into()));
+        let address = Awaited::Address("mx1.example.com".parse().unwrap(), "192.0.2.1".parse().unwrap());
+        let (status, part) = prompted("example.com", vec![address]);
+        assert_eq!(status, StatusCode::ACCEPTED);
+        assert_eq!(part["missing"], serde_json::json!(["mx1.example.com at 192.0.2.1"]));
+        assert_eq!(part["latest"], whole, "what is known is told all the same");
+        let first = Awaited::Domain("new.example".parse().unwrap());
+        let (status, new) = prompted("new.example", vec![first]);
+        assert_eq!((status, &new["latest"]), (StatusCode::ACCEPTED, &serde_json::Value::Null));
+    }
+
+    #[test]
+    fn whoever_may_come_again_is_told_when() {
+        for (error, status) in
+            [(PromptError::NotConfigured, 404), (PromptError::Busy, 429), (PromptError::Stopping, 503)]
+        {
+            let response = refused(error);
+            assert_eq!(response.status(), status);
+            assert_eq!(response.headers().contains_key(RETRY_AFTER), status != 404, "{error}");
+        }
+    }
+}

@@ -141,6 +141,8 @@ def in_this_world(line: str, url: str, folder: str) -> str:
 
 def common(text: str) -> list[str]:
     """The words of an output, without what differs from run to run and without how it is wrapped."""
+    # The code of a finding stands at the end of its first line; which words come before it depends on the length of an address.
+    text = re.sub(r"^( *[✗!·] )(.*?) {2,}([a-z][a-z-]+)$", r"\1\3 \2", text, flags=re.M)
     for pattern, form in VARIES:
         text = re.sub(pattern, form, text)
     return text.split()

@@ -25,6 +25,11 @@ class Outputs(unittest.TestCase):
         shown = ["checked in 0.1 s at 2026-11-26T08:08:12Z", "id=20261126T080812Z 20 Nov 127.77.25.3 fd554c9ef0adfbc3 in", "4 minutes"]
         self.assertIsNone(difference(shown, "checked in 12 ms at 2027-01-02T00:00:00.5Z id=20270102T000000Z 2 Jan 127.1.2.3:25 00112233aabbccdd in 3 hours"))
 
+    def test_where_a_line_is_wrapped(self):
+        shown = ["  · The certificate of mx [127.1.1.1] is     certificate-untrusted", "    not trusted"]
+        self.assertIsNone(difference(shown, "  · The certificate of mx [127.111.111.111] is not   certificate-untrusted\n    trusted\n"))
+        self.assertIsNotNone(difference(shown, "  · The certificate of mx [127.1.1.1] is     certificate-expired\n    not trusted\n"))
+
     def test_another_word(self):
         self.assertIn("drift", difference(["good is drift"], "good is well"))
 

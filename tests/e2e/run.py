@@ -83,6 +83,9 @@ def stages(report: Report, run: Stages, world_only: bool) -> None:
     if report.wants_stage("check"):
         report.stage("check: the command")
         run.check()
+    if report.wants_stage("advice"):
+        report.stage("advice: what to publish")
+        run.advice()
     if report.wants_stage("alerts"):
         report.stage("alerts: from a fault to the page, with a minute made a second")
         AlertsStage(report, run.world, run.exporter.binary).run()
@@ -90,7 +93,7 @@ def stages(report: Report, run: Stages, world_only: bool) -> None:
         report.stage("reports: by every way, through restarts")
         run.reports()
         return
-    if not any(report.wants_stage(stage) for stage in ("scrape", "connections", "faults", "reload", "resolver", "dashboards", "stop")):
+    if not any(report.wants_stage(stage) for stage in ("scrape", "probe", "connections", "faults", "reload", "resolver", "dashboards", "stop")):
         return
     run.start()
     if report.wants_stage("scrape"):
@@ -98,6 +101,9 @@ def stages(report: Report, run: Stages, world_only: bool) -> None:
         run.scrape()
     else:
         run.settle()
+    if report.wants_stage("probe"):
+        report.stage("probe: looks on demand, and a Prometheus that asks for them")
+        run.probe()
     if report.wants_stage("connections"):
         report.stage("connections: the mail log's view")
         run.connections()
@@ -157,7 +163,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--exporter", type=Path, metavar="PATH", help="the binary (default: target/release, then target/debug)")
     parser.add_argument("--world-only", action="store_true", help="start and prove the servers, without an exporter")
     parser.add_argument("--compare", action="store_true", help="print what Postfix and ldns say about the DANE of this world")
-    parser.add_argument("--only", metavar="NAME", help="one stage (world, check, alerts, scrape, connections, faults, resolver, dashboards, reports, stop) "
+    parser.add_argument("--only", metavar="NAME", help="one stage (world, check, advice, alerts, scrape, probe, connections, faults, resolver, dashboards, reports, stop) "
                         "or whatever concerns one domain or mail host")
     parser.add_argument("--keep", action="store_true", help="leave the servers running afterwards, until Ctrl-C")
     return parser.parse_args()

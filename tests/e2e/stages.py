@@ -5,10 +5,12 @@ import math
 import subprocess
 import time
 
+from advice import AdviceStage
 from checks import CheckStage
 from dane_rows import survey_rows
 from dashboards import look
 from expectations import domain_rows, host_rows, monitor_rows
+from probe_stage import ProbeStage
 from report import Report
 from report_intake import ReportsStage
 from rows import ABSENT, Row, problem
@@ -19,6 +21,7 @@ from world.domains import MailHost
 from world.exporter import INTERVAL, Exporter
 from world.mail_world import MailWorld
 from world.process import Failure, wait_until
+from world.prometheus import Prometheus
 from world.proof import expect, prove_mail_host, prove_policy, prove_records
 from world.zones import ZONES
 
@@ -76,6 +79,10 @@ class Stages:
         """`check` on every domain."""
         CheckStage(self.report, self.world, self.exporter).run()
 
+    def advice(self) -> None:
+        """`policy suggest`, `policy check` and `tlsa suggest`."""
+        AdviceStage(self.report, self.world, self.exporter).run()
+
     # --- with the monitor
 
     def start(self) -> None:
@@ -112,14 +119,14 @@ class Stages:
         groups["scrape monitor"] = monitor_rows(self.world)
         return groups
 
-    def poll(self, groups: dict[str, list[Row]], seconds: float) -> None:
+    def poll(self, groups: dict[str, list[Row]], seconds: float, prometheus: Prometheus | None = None) -> None:
         """Ask until all rows of a group hold at once, or time is over; a line for each group."""
         deadline = time.monotonic() + seconds
         open_groups = {name: rows for name, rows in groups.items() if self.report.wants(name)}
         while open_groups:
             late = time.monotonic() > deadline
             for name, rows in list(open_groups.items()):
-                problems = self.problems(rows)
+                problems = self.problems(rows, prometheus)
                 if not problems or late:
                     text = None
                     if problems:
@@ -130,9 +137,10 @@ class Stages:
             if open_groups:
                 time.sleep(0.3)
 
-    def problems(self, rows: list[Row]) -> list[str]:
+    def problems(self, rows: list[Row], prometheus: Prometheus | None = None) -> list[str]:
         """What does not hold now."""
-        found = (problem(row, self.world.prometheus.query(row.promql)) for row in rows)
+        asked = prometheus or self.world.prometheus
+        found = (problem(row, asked.query(row.promql)) for row in rows)
         return [text for text in found if text is not None]
 
     def promtool(self) -> None:
@@ -141,6 +149,10 @@ class Stages:
         done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
         if done.returncode != 0 or done.stdout or done.stderr:
             raise Failure(f"exit {done.returncode}\n{done.stdout}{done.stderr}")
+
+    def probe(self) -> None:
+        """Looks on demand."""
+        ProbeStage(self.report, self.world, self.exporter).run(self.poll)
 
     def connections(self) -> None:
         """The provider's MX under three domains is probed once an interval, and nothing is sent."""

@@ -8,6 +8,7 @@
     clippy::print_stderr
 )]
 
+mod advice;
 mod any_bytes;
 mod architecture;
 mod certificate_corpus;

@@ -1,9 +1,12 @@
 //! The page of one domain as the running program serves it.
 
+use std::time::{Duration, Instant};
+
+use smtptls_exporter::monitor::REST;
 use tempfile::TempDir;
 
 use super::{
-    serve::Served,
+    serve::{PATIENCE, Served},
     world::{
         mail_world::MailWorld,
         pki::Leaf,
@@ -54,6 +57,41 @@ async fn a_domain_has_a_page() {
     assert!(header(&as_head, "content-length").unwrap().parse::<usize>().unwrap() > 5000, "{as_head}");
     let (upper, _) = served.exchange("GET", "/domains/GOOD.example").await;
     assert!(upper.starts_with("HTTP/1.1 200 "), "names have no case: {upper}");
+}
+
+#[tokio::test]
+async fn probe_now_shows_what_was_mended() {
+    let world = MailWorld::start().await;
+    let good = world.domain("good.example").await;
+    let script = SmtpScript::good(&world.pki.identity(&["mx.good.example"]));
+    let without = Act::say("250 mx.good.example\r\n");
+    good.smtp.set_script(SmtpScript { ehlo: without, ..script.clone() });
+    let served = Served::start(&world.config_file("domains: [good.example]\n")).await;
+    served.until(&["smtptls_domain_delivery{domain=\"good.example\",state=\"blocked\"} 1"]).await;
+    let (_, body) = served.exchange("GET", "/domains/good.example").await;
+    assert!(body.contains("<title>good.example: refused") && body.contains("starttls-not-offered"), "{body}");
+    let action = body.split("method=\"post\" action=\"").nth(1).unwrap().split('"').next().unwrap();
+    assert!(!body.contains("disabled"), "{body}");
+
+    good.smtp.set_script(script);
+    // What was looked at a moment ago is not looked at again.
+    tokio::time::sleep(REST + Duration::from_millis(200)).await;
+    let (head, _) = served.exchange("POST", action).await;
+    assert!(head.starts_with("HTTP/1.1 303 "), "{head}");
+    let location = header(&head, "location").unwrap();
+    let (_, body) = served.exchange("GET", location).await;
+    assert!(body.contains("<title>good.example: protected"), "{body}");
+    // The way back is among the changes, as soon as it is stored.
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let (_, body) = served.exchange("GET", location).await;
+        let changes = body.split("id=\"changes\"").nth(1).unwrap().split("</section>").next().unwrap();
+        if changes.contains("refused") && changes.contains("protected") {
+            return;
+        }
+        assert!(Instant::now() < end, "never: {changes}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test]

@@ -103,7 +103,8 @@ impl Keeper {
             return;
         }
         let missing = targets.iter().filter_map(Awaited::of).collect();
-        let first = Progress { stage: Stage::Looking, snapshot: Arc::clone(&self.publisher.borrow()), missing };
+        let part = self.publisher.borrow().part(&wish.0);
+        let first = Progress { stage: Stage::Looking, snapshot: Arc::new(part), missing };
         let (progress, heard) = watch::channel(first);
         let open = Open { asked: Instant::now(), looked: HashMap::new(), touched: true, progress };
         self.prompts.open.insert(wish.clone(), open);
@@ -158,7 +159,7 @@ impl Keeper {
                 return true;
             }
             let Some(targets) = fleet.targets(domain) else {
-                let gone = Progress { stage: Stage::Gone, snapshot: Arc::clone(&snapshot), missing: Vec::new() };
+                let gone = Progress { stage: Stage::Gone, snapshot: Arc::default(), missing: Vec::new() };
                 open.progress.send_replace(gone);
                 return false;
             };
@@ -166,7 +167,8 @@ impl Keeper {
             let seen = |target: &&Target| open.looked.get(*target).copied().unwrap_or(false);
             let missing = targets.iter().filter(|target| !seen(target)).filter_map(Awaited::of).collect();
             let stage = if over { Stage::Over } else { Stage::Looking };
-            open.progress.send_replace(Progress { stage, snapshot: Arc::clone(&snapshot), missing });
+            // The whole would be held for as long as somebody waits: one more for each that was published meanwhile.
+            open.progress.send_replace(Progress { stage, snapshot: Arc::new(snapshot.part(domain)), missing });
             !over
         });
     }

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use serde::{Deserialize, Serialize};
 
 pub use compare::{Changed, Comparison};
-pub use show::{AgainstView, section};
+pub use show::{ComparedView, compared, section};
 
 use crate::{
     terms::{PolicyDomain, Timestamp},

@@ -1,22 +1,44 @@
 //! A comparison for people and programs.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use serde::Serialize;
 
 use super::{Changed, Comparison, SavedFinding};
 use crate::{
     present::{
+        json::{self, DomainView},
         text::{Glyph, Look, Page, Role, WIDTH, clean, wrap},
         words,
     },
     terms::Timestamp,
-    verdict::{Severity, State},
+    verdict::{Assessment, Severity, State},
 };
+
+/// Nobody counts the seconds since a run.
+const JUST_NOW: Duration = Duration::from_secs(60);
+
+/// One domain with what became of it since a run was saved.
+#[derive(Debug, Serialize)]
+pub struct ComparedView<'a> {
+    #[serde(flatten)]
+    domain: DomainView<'a>,
+    against: AgainstView<'a>,
+}
+
+/// One domain as an object that has the key `against` beside those of `json::assessment`. `least`: the severity of `--fail-on`.
+pub fn compared<'a>(
+    assessment: &'a Assessment,
+    comparison: &'a Comparison,
+    saved_at: Timestamp,
+    least: Option<Severity>,
+) -> ComparedView<'a> {
+    ComparedView { domain: json::assessment(assessment), against: AgainstView::new(comparison, saved_at, least) }
+}
 
 /// The key `against` of the JSON of a domain.
 #[derive(Debug, Serialize)]
-pub struct AgainstView<'a> {
+struct AgainstView<'a> {
     saved_at: Timestamp,
     /// The domain was saved; else all that is found counts as new.
     known: bool,
@@ -43,8 +65,7 @@ struct FindingView<'a> {
 }
 
 impl<'a> AgainstView<'a> {
-    /// The view of a comparison with what was saved at a time. `least`: the severity of `--fail-on`.
-    pub fn new(comparison: &'a Comparison, saved_at: Timestamp, least: Option<Severity>) -> Self {
+    fn new(comparison: &'a Comparison, saved_at: Timestamp, least: Option<Severity>) -> Self {
         Self {
             saved_at: saved_at.whole_seconds(),
             known: comparison.known,
@@ -90,7 +111,8 @@ pub fn section(
 ) -> String {
     let mut page = Page::new(look);
     page.blank();
-    page.paragraph(2, Role::Strong, &format!("Against {file}, saved {}", words::ago(saved_at, now)));
+    let when = if now.since(saved_at) < JUST_NOW { "just now".to_owned() } else { words::ago(saved_at, now) };
+    page.paragraph(2, Role::Strong, &format!("Against {file}, saved {when}"));
     let several = comparisons.len() > 1;
     for comparison in comparisons.iter().filter(|comparison| !several || differs(comparison)) {
         domain(&mut page, comparison, several, least);

@@ -7,6 +7,7 @@ mod coverage;
 mod tlsa;
 mod verify;
 
+pub use association::{record_for, record_of};
 pub use base_domain::{LookupLink, NotAsked, Question, TlsaState, TlsaStatus, next_question, tlsa_state};
 pub use bytes::verify_bytes;
 pub use coverage::Combination;

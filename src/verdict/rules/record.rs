@@ -55,7 +55,11 @@ pub(super) fn rules(case: &Case<'_>, raised: &mut Raised) {
                     true => format!("There is no MTA-STS record at {name}: DANE protects mail from senders that validate DNSSEC, and from no others."),
                     false => format!("There is no MTA-STS record at {name}: nothing stops an attacker on the way from switching TLS off."),
                 },
-            format!("Publish a policy in mode testing first, then announce it:\n{}", publish()),
+            format!(
+                "Publish a policy in mode testing first (\"smtptls-exporter policy suggest {}\" writes it), then announce it:\n{}",
+                case.domain,
+                publish()
+            ),
         );
         }
         RecordPresence::Multiple(count) => raised.raise(

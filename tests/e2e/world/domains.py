@@ -26,6 +26,8 @@ ALERTMANAGER = ("127.77.90.5", 9093)
 # Takes the notifications: as a webhook, and as the mail server.
 RECEIVER = ("127.77.90.6", 9095)
 RECEIVER_SMTP = ("127.77.90.6", 2525)
+# Scrapes at /probe.
+PROBE_PROMETHEUS = ("127.77.90.7", 9090)
 # Nobody listens here: a connection is refused.
 CLOSED = "127.77.25.250"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from .dns import Knot
 from .domains import (
     ALERTMANAGER, ALERTS_EXPORTER, ALERTS_PROMETHEUS, CLOSED, DNS_AUTHORITY, DNS_PLAIN_RESOLVER, DNS_RESOLVER,
-    DNS_STRIPPING_FORWARDER, EXPORTER, IMAP, POLICY_HOSTS, PROMETHEUS, RECEIVER, RECEIVER_SMTP, REPORTS_HTTPS, REPORTS_MX, table,
+    DNS_STRIPPING_FORWARDER, EXPORTER, IMAP, POLICY_HOSTS, PROBE_PROMETHEUS, PROMETHEUS, RECEIVER, RECEIVER_SMTP, REPORTS_HTTPS, REPORTS_MX, table,
 )
 from .dovecot import Dovecot
 from .nginx import Nginx
@@ -87,6 +87,7 @@ class MailWorld:
             *((address, 25, tcp) for address in (*mail, REPORTS_MX, CLOSED)),
             (IMAP, 993, tcp),
             (*PROMETHEUS, tcp),
+            (*PROBE_PROMETHEUS, tcp),
             *((*address, tcp) for address in (EXPORTER, ALERTS_EXPORTER, ALERTS_PROMETHEUS, ALERTMANAGER, RECEIVER, RECEIVER_SMTP)),
             (*REPORTS_HTTPS, tcp),
         ]

@@ -43,6 +43,8 @@ class Nginx:
         self.folder = folder
         self.world = world
         self.pki = pki
+        # Whole server blocks, by domain, in the place of the usual ones.
+        self.blocks = {}
         self.log = folder / "nginx.log"
         argv = ["nginx", "-p", folder, "-c", folder / "nginx.conf", "-e", self.log]
         self.daemon = Daemon("nginx", argv, self.log, folder)
@@ -66,6 +68,8 @@ class Nginx:
 
     def server(self, domain: Domain) -> str:
         """The server block of one policy host. A redirect leads to the very policy, as it does in the field."""
+        if block := self.blocks.get(domain.name):
+            return block
         policy = domain.policy
         body = policy.body().replace("\r", "\\r").replace("\n", "\\n")
         answers = {200: f'return 200 "{body}";', 404: "return 404;", 301: "return 301 /moved.txt;"}

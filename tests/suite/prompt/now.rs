@@ -114,6 +114,28 @@ async fn a_program_that_asks_again_and_again_leaves_a_broken_policy_host_in_peac
 }
 
 #[tokio::test]
+async fn a_place_for_reports_that_was_mended_is_seen_at_once() {
+    let world = MailWorld::start().await;
+    let _domain = world.domain("example.com").await;
+    // What is known of such a place stands for half an hour otherwise.
+    world.dns.remove("reports.test");
+    let mut running = Running::start(once(&world, &["example.com"])).await;
+    let unreachable = |snapshot: &smtptls_exporter::monitor::Snapshot| {
+        let seen = snapshot.domains.values().next().and_then(|state| state.assessment.as_deref());
+        seen.is_some_and(|seen| has(seen, Code::TlsRptRuaUnreachable))
+    };
+    running.until("nobody takes the reports", unreachable).await;
+    world.dns.mx("reports.test", &[(10, "mx.reports.test")]);
+    tokio::time::sleep(REST).await;
+    let prompter = running.monitor.prompter();
+    let scraped = prompter.scrape(&name("example.com"), PATIENCE).await.unwrap();
+    assert!(unreachable(&scraped.snapshot), "a program takes what is known");
+    let prompted = prompter.probe(&name("example.com"), PATIENCE).await.unwrap();
+    assert!(prompted.missing.is_empty() && !unreachable(&prompted.snapshot));
+    running.monitor.stop().await;
+}
+
+#[tokio::test]
 async fn a_program_does_not_annoy_who_turned_the_monitor_away() {
     let world = MailWorld::start().await;
     let domain = world.domain("example.com").await;
@@ -191,6 +213,7 @@ async fn at_the_end_of_the_patience_it_is_said_what_is_missing() {
     assert!(began.elapsed() < 10 * SECOND, "{:?}", began.elapsed());
     assert!(matches!(&slow.missing[..], [Awaited::Address(host, _)] if host.as_str() == "mx.example.com"), "{slow:?}");
     assert!(slow.took >= 2 * SECOND);
+    assert_eq!((slow.snapshot.domains.len(), slow.snapshot.hosts.len()), (1, 1), "no more is held than was asked for");
     let quick = quick.unwrap();
     assert_eq!(quick.missing, [], "no other domain waits");
     assert_eq!(other.smtp.connections(), 2);

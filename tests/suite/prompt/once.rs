@@ -11,7 +11,7 @@ use smtptls_exporter::{
 
 use super::now::name;
 use crate::{
-    monitor::{PATIENCE, Running, SECOND, assessment, once},
+    monitor::{PATIENCE, Running, SECOND, assessment, eventually, once},
     world::{
         mail_world::MailWorld,
         smtp::{Act, SmtpScript},
@@ -112,4 +112,24 @@ async fn a_stranger_cannot_point_at_the_inside() {
     assert_eq!(looked.missing, []);
     assert_eq!((stranger.smtp.connections(), stranger.https.connections()), (0, 0));
     running.monitor.stop().await;
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_a_stranger_no_longer_than_the_grace() {
+    let world = MailWorld::start().await;
+    let _known = world.domain("known.example").await;
+    let stranger = world.domain("stranger.example").await;
+    let good = SmtpScript::good(&world.pki.identity(&["mx.stranger.example"]));
+    stranger.smtp.set_script(SmtpScript { banner: Act::Hang, ..good });
+    let running = Running::start(once(&world, &["known.example"])).await;
+    let prompter = running.monitor.prompter();
+    let waiting =
+        tokio::spawn(async move { (prompter.look_once(&name("stranger.example"), PATIENCE).await, Instant::now()) });
+    eventually("its mail host hangs", || stranger.smtp.connections() == 1).await;
+    let began = Instant::now();
+    running.monitor.stop().await;
+    assert!(began.elapsed() < 3 * SECOND, "{:?}", began.elapsed());
+    let (ended, at) = waiting.await.unwrap();
+    assert_eq!(ended.unwrap_err(), PromptError::Stopping);
+    assert!(at - began < SECOND, "at once: {:?}", at - began);
 }

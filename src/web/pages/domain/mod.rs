@@ -17,17 +17,19 @@ mod verdict;
 #[cfg(test)]
 mod tests;
 
-use http::StatusCode;
 use maud::{Markup, html};
 
-use self::past::Past;
+pub(in crate::web) use self::{
+    past::{Past, past},
+    unknown::unknown,
+};
 use super::layout::{self, Nav};
 use crate::{
-    monitor::{DomainState, SharedStore, Snapshot},
-    net::now,
+    monitor::DomainState,
+    present::words,
     terms::Timestamp,
     verdict::Assessment,
-    web::{Links, api, parameters},
+    web::{Links, parameters},
 };
 
 /// The server around the page.
@@ -54,39 +56,26 @@ struct Shown<'a> {
     now: Timestamp,
 }
 
-/// Answers the question for the page of the domain of a name in the path, as it stands there.
-///
-/// 404: the domain is not configured.
-pub(in crate::web) async fn answer(
-    name: &str,
-    snapshot: &Snapshot,
-    store: Option<&SharedStore>,
-    site: Site<'_>,
-) -> (StatusCode, Markup) {
-    match api::domain(name, snapshot) {
-        Ok(state) => {
-            let past = &past::past(state, store).await;
-            (StatusCode::OK, page(&Shown { state, past, site, now: now() }))
-        }
-        Err(_) => {
-            let decoded = parameters::decoded(name);
-            let name = decoded.as_deref().unwrap_or(name);
-            (StatusCode::NOT_FOUND, unknown::unknown(name, snapshot, site.links, now()))
-        }
-    }
+/// The page of a configured domain.
+pub(in crate::web) fn render(state: &DomainState, past: &Past, site: Site<'_>, now: Timestamp) -> Markup {
+    page(&Shown { state, past, site, now })
 }
 
-/// The page of a configured domain.
 fn page(shown: &Shown<'_>) -> Markup {
-    let name = shown.state.domain.as_str();
+    let DomainState { domain, group, assessment, .. } = shown.state;
+    let verdict = assessment.as_ref().map_or("not probed yet", |seen| words::state(seen.delivery));
     let content = html! {
-        h1 { (name) }
-        @match shown.state.assessment.as_deref() {
+        h1 { (domain) }
+        @if !group.is_empty() {
+            @let all = shown.site.links.to(&format!("/?group={}", parameters::encoded(group)));
+            p.quiet { "in the group " a href=(all) { (group) } }
+        }
+        @match assessment.as_deref() {
             None => (unprobed(shown)),
             Some(seen) => (probed(shown, seen)),
         }
     };
-    layout::page(name, shown.site.links, shown.now, Nav::Domains, content)
+    layout::page(&format!("{domain}: {verdict}"), shown.site.links, shown.now, Nav::Domains, content)
 }
 
 fn probed(shown: &Shown<'_>, seen: &Assessment) -> Markup {

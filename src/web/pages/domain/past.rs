@@ -15,7 +15,7 @@ pub(super) const CHANGES_MOST: usize = 30;
 
 /// What the store tells of the past of a domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Past {
+pub(in crate::web) enum Past {
     /// It could be read.
     Known {
         /// The latest first.
@@ -50,7 +50,7 @@ impl Past {
 }
 
 /// Reads it. A store that is not there, or is too slow, costs the page its past and nothing else.
-pub(super) async fn past(state: &DomainState, store: Option<&SharedStore>) -> Past {
+pub(in crate::web) async fn past(state: &DomainState, store: Option<&SharedStore>) -> Past {
     let Some(store) = store else {
         return Past::Unknown("This monitor keeps no state: no state folder is in use.");
     };

@@ -91,6 +91,12 @@ pub(super) fn elsewhere(shown: &Shown<'_>) -> Markup {
                 code.line { "smtptls_domain_delivery{domain=\"" (domain) "\"} == 1" }
                 code.line { "smtptls_finding{domain=\"" (domain) "\"}" }
             }
+            @if shown.site.prompting {
+                li {
+                    "A look now, with its transcript: "
+                    code { (shown.site.links.to(&format!("/probe?target={domain}&debug=true"))) }
+                }
+            }
             li { "On a terminal: " code { "smtptls-exporter check " (domain) } }
         }
     };

@@ -187,6 +187,7 @@ fn full() -> (DomainState, Past) {
     let mut state = state_of(seen);
     state.reports = Some(Arc::new(reports()));
     state.due_at = Some(NOW + Duration::from_secs(240));
+    state.group = "a & b".into();
     (state, Past::Known { changes, more: true, certificates })
 }
 
@@ -258,6 +259,15 @@ fn a_page_is_sound() {
             assert!(inside, "{link}");
         }
     }
+}
+
+#[test]
+fn the_head_tells_the_verdict_and_the_group() {
+    let (state, past) = full();
+    let html = shown(&state, &past, true);
+    assert!(html.contains("<title>example.com: partly deliverable · smtptls-exporter</title>"), "{html}");
+    assert!(html.contains("in the group <a href=\"/mail/?group=a%20%26%20b\">a &amp; b</a>"), "{html}");
+    assert!(!page_of(fixture::healthy("example.com")).contains("in the group"));
 }
 
 #[test]
@@ -501,7 +511,7 @@ fn hostile_text_stays_text() {
 fn a_name_that_is_not_configured_gets_a_hint() {
     let mount = Mount::new(None, Some("/mail".parse().unwrap()));
     let snapshot = states::snapshot();
-    let hint = |name: &str| unknown::unknown(name, &snapshot, mount.links(), NOW).into_string();
+    let hint = |name: &str| unknown(name, &snapshot, mount.links(), NOW).into_string();
     let html = hint("exmaple.com");
     assert!(html.contains("Did you mean <a href=\"/mail/domains/example.com\">example.com</a>?"), "{html}");
     assert!(read(&html).contains("domains: - exmaple.com"), "{html}");

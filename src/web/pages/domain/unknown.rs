@@ -16,7 +16,7 @@ use crate::{
 const NAME_MOST: usize = 253;
 
 /// Says that there is no such domain, what was perhaps meant, and how it is added. `name`: as it was asked for.
-pub(super) fn unknown(name: &str, snapshot: &Snapshot, links: &Links, now: Timestamp) -> Markup {
+pub(in crate::web) fn unknown(name: &str, snapshot: &Snapshot, links: &Links, now: Timestamp) -> Markup {
     let shown: String = name.chars().take(NAME_MOST).collect();
     let content = html! {
         h1 { "No such domain here" }
