@@ -410,7 +410,7 @@ async function large() {
     }
     await on({}, async ({ page, visit }) => {
       await visit('/');
-      assert.match(await page.$eval('caption', (caption) => caption.textContent), new RegExp(`^${(count + demo.own).toLocaleString('en')} domains`));
+      assert.match(await page.$eval('caption', (caption) => caption.textContent), new RegExp(`^${demo.count.toLocaleString('en')} domains`));
       assert.equal((await names(page)).length, 100);
       await follow(page, 'nav.pages a[rel=next]');
       assert.equal((await names(page)).length, 100);
@@ -441,7 +441,7 @@ async function pictures() {
 }
 
 try {
-  demo = await Demo.start(options.exporter, []);
+  demo = await Demo.start(options.exporter);
   await small();
   if (options.pictures) {
     await pictures();
@@ -449,7 +449,7 @@ try {
   await demo.stop();
   const many = `${options.domains} domains`;
   if (many.includes(options.only) || options.only === 'domains') {
-    demo = await Demo.start(options.exporter, ['--domains', options.domains]);
+    demo = await Demo.start(options.exporter, Number(options.domains));
     await large();
     await demo.stop();
   }
