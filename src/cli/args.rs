@@ -206,8 +206,8 @@ pub enum FailOn {
 /// The flags of `demo`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub struct DemoArguments {
-    /// Where to listen; may be repeated [default: :10461]
-    #[arg(long = "web.listen-address", value_name = "ADDRESS")]
+    /// Where to listen; may be repeated. Whoever reaches it can send it reports
+    #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = "127.0.0.1:10461")]
     pub listen: Vec<ListenAddress>,
     /// Where configuration, state and reports are written, a new or empty folder that stays [default: a temporary one]
     #[arg(long = "demo.dir", value_name = "DIR")]

@@ -29,7 +29,12 @@ fn script(shell: Shell) -> String {
     clap_complete::generate(shell, &mut definition, name, &mut script);
     // Names and helps are texts of this program.
     let script = String::from_utf8_lossy(&script).into_owned();
-    if shell == Shell::Fish { with_dotted_flags(script, &definition) } else { script }
+    match shell {
+        // The library takes the hyphen in our name for the border of a command, in one of the two places where it names a command.
+        Shell::Bash => script.replace("smtptls__subcmd__exporter", "smtptls__exporter"),
+        Shell::Fish => with_dotted_flags(script, &definition),
+        _ => script,
+    }
 }
 
 /// Fish looks for the command of a line with its argparse, whose options have no dots: with a flag such as --config.file it finds none, and
@@ -126,6 +131,7 @@ mod tests {
         assert_eq!(commands, "healthcheck");
         assert_eq!(complete("smtptls-exporter check --fail", 2).unwrap(), "--fail-on");
         assert_eq!(complete("smtptls-exporter serve --web.lis", 2).unwrap(), "--web.listen-address");
+        assert_eq!(complete("smtptls-exporter config sch", 2).unwrap(), "schema");
     }
 
     #[test]

@@ -154,6 +154,16 @@ pub struct KeyFacts {
     pub bits: u32,
 }
 
+impl ChainFacts {
+    /// The earliest end of validity that matters to a sender: of the leaf, or of an intermediate that it needs.
+    pub fn ends(&self) -> Timestamp {
+        match self.path {
+            PathToRoot::Trusted { not_after } => not_after.min(self.leaf.not_after),
+            _ => self.leaf.not_after,
+        }
+    }
+}
+
 impl CertificateFacts {
     /// From start to end of validity.
     pub fn lifetime(&self) -> std::time::Duration {

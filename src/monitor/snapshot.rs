@@ -74,6 +74,13 @@ pub struct DomainState {
     pub shown: BTreeMap<CounterKey, u64>,
 }
 
+impl DomainState {
+    /// Whether the domain has the host among its mail hosts, as last seen.
+    pub fn uses(&self, host: &MxHost) -> bool {
+        self.assessment.as_deref().is_some_and(|seen| seen.mx.iter().any(|mx| mx.host.as_ref() == Some(host)))
+    }
+}
+
 /// What is known of one mail host, once for all domains that use it.
 #[derive(Clone, Debug)]
 pub struct HostState {

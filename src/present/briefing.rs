@@ -114,6 +114,15 @@ pub(super) fn is_record(line: &str) -> bool {
     [". TXT \"", ". TLSA "].iter().any(|kind| line.contains(kind))
 }
 
+/// What to do, where there is anything to do, and the record to publish, which stands behind the words on a line of its own.
+pub(crate) fn split_fix(fix: &str) -> (Option<&str>, Option<&str>) {
+    let (todo, record) = match fix.rsplit_once('\n') {
+        Some((todo, record)) if is_record(record) => (todo, Some(record)),
+        _ => (fix, None),
+    };
+    (Some(todo).filter(|todo| *todo != "Nothing to do."), record)
+}
+
 /// The findings, those with one remedy together; the effect of a code is told once.
 fn advice(assessment: &Assessment, now: Timestamp, in_full: bool, findings: &[&Finding]) -> Vec<Advice> {
     let mut told: Vec<Code> = Vec::new();
@@ -127,19 +136,15 @@ fn advice(assessment: &Assessment, now: Timestamp, in_full: bool, findings: &[&F
         let told_here = first.detail.to_lowercase().contains("sender");
         let effect = (in_full && !told_here && !told.contains(&code)).then(|| code.row().effect);
         told.push(code);
-        // What is to be published stands behind the words, on a line of its own.
-        let (todo, record) = match fix.rsplit_once('\n') {
-            Some((todo, record)) if is_record(record) => (todo, Some(record.to_owned())),
-            _ => (fix.as_str(), None),
-        };
+        let (todo, record) = split_fix(fix);
         advice.push(Advice {
             code,
             severity,
             heads: heads(assessment, &group),
             since: timeline::since(&group, now).filter(|_| in_full),
             effect,
-            todo: (todo != "Nothing to do.").then(|| todo.to_owned()),
-            record,
+            todo: todo.map(str::to_owned),
+            record: record.map(str::to_owned),
             fixer,
             confirm: commands(code, &assessment.domain, &first.subject),
         });

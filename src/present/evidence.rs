@@ -76,7 +76,7 @@ pub(crate) fn policy_words(policy: &Policy) -> String {
 fn host_certificate(certificate: &CertificateAssessment, now: Timestamp) -> String {
     let faults = faults(certificate, now);
     if faults.is_empty() {
-        format!("host certificate {} left", words::span(end(certificate).since(now)))
+        format!("host certificate {} left", words::span(certificate.chain.ends().since(now)))
     } else {
         format!("host certificate {}", faults.join(", "))
     }
@@ -148,10 +148,7 @@ fn unseen(page: &mut Page, assessment: &Assessment) {
 
 /// The earliest end of validity that matters to a sender.
 pub(crate) fn end(certificate: &CertificateAssessment) -> Timestamp {
-    match certificate.chain.path {
-        PathToRoot::Trusted { not_after } => not_after.min(certificate.chain.leaf.not_after),
-        _ => certificate.chain.leaf.not_after,
-    }
+    certificate.chain.ends()
 }
 
 /// What is wrong with a certificate, in few words.
@@ -188,7 +185,10 @@ fn mx_summary(assessment: &Assessment, now: Timestamp) -> String {
         paths().filter_map(|address| Some(address.path.judged.as_ref()?.tls.as_ref()?.version.as_str())).collect();
     versions.sort_unstable();
     versions.dedup();
-    let ends = paths().filter_map(|address| address.path.certificate.as_ref()).map(|found| end(found).since(now)).min();
+    let ends = paths()
+        .filter_map(|address| address.path.certificate.as_ref())
+        .map(|found| found.chain.ends().since(now))
+        .min();
     let mut parts = vec![words::count(assessment.mx.len(), "host"), words::addresses(paths().count())];
     if !versions.is_empty() {
         parts.push(format!("TLS {}", words::list(&versions)));
@@ -345,7 +345,7 @@ pub(crate) fn certificate_cell(
         let minded = wrong == Glyph::Bad || address.dane_word != Some(DaneWord::Match);
         return (Some(if minded { wrong } else { Glyph::Note }), faults.join(", "));
     }
-    let left = end(certificate).since(now);
+    let left = certificate.chain.ends().since(now);
     let ends_soon = assessment.active().any(|finding| {
         finding.code == Code::CertificateExpiring && finding.subject.address() == Some(address.path.address)
     });

@@ -37,3 +37,5 @@ pub use text::{Look, WIDTH};
 pub use words::state as state_words;
 
 pub use crate::verdict::Fixer;
+pub(crate) use briefing::split_fix;
+pub(crate) use evidence::faults as certificate_faults;

@@ -11,8 +11,12 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION};
+use http::{
+    HeaderMap, HeaderValue, Request, Response, StatusCode,
+    header::{ACCEPT, CONNECTION},
+};
 use hyper::body::{Body, Bytes};
+use maud::Markup;
 use tokio::sync::watch;
 
 use super::{
@@ -22,11 +26,14 @@ use super::{
     changes::About,
     discovery, domains,
     door::Listener,
-    findings, landing, openapi,
-    pages::domain::{self, Site},
+    findings, openapi,
+    pages::{
+        self,
+        domain::{self, Site},
+    },
     parameters::decoded,
     probe, prompt, reload, reports,
-    response::{html, json, not_allowed, plain, redirect, response, text},
+    response::{html, json, not_allowed, plain, redirect, response, text, with_status},
     route::{self, API, Access, Asked, Found, Route},
 };
 use crate::{
@@ -34,7 +41,7 @@ use crate::{
     metrics::{Exposition, Page},
     monitor::{Prompter, SharedStore, Snapshot, Telemetry},
     net::now,
-    terms::PolicyDomain,
+    terms::{MxHost, PolicyDomain, Timestamp},
 };
 
 /// A longer target than any path here; the rest is refused before it is compared or logged.
@@ -42,6 +49,8 @@ const MAX_TARGET: usize = 2048;
 
 /// A browser was led here by a page of another site.
 const FOREIGN: &str = "not from another site; where a proxy changes the header Host, --web.external-url says what browsers call this server";
+
+const NOT_READY: &str = "Not ready: the domains are being set up.\n";
 
 /// What the server knows: the latest snapshot and its metrics.
 pub struct App {
@@ -164,6 +173,9 @@ impl App {
             }
             Found::Nothing => match self.mount.elsewhere(path) {
                 Some(start) => redirect(StatusCode::FOUND, &start),
+                None if wants_a_page(request.headers()) => {
+                    with_status(html(pages::nothing_here(self.links(), now()).into_string()), StatusCode::NOT_FOUND)
+                }
                 None => plain(StatusCode::NOT_FOUND, "There is nothing here.\n"),
             },
         }
@@ -177,8 +189,17 @@ impl App {
         Ok(match route {
             Route::Metrics => self.metrics().await,
             Route::Overview => {
-                html(landing::page(&self.snapshot.load(), self.links(), &self.metrics_path.0, asked.query))
+                let metrics_path = self.metrics_path.clone();
+                let render = move |snapshot: &_, query: &_, links: &_, now| {
+                    pages::overview::render(snapshot, query, links, now, metrics_path.as_str())
+                };
+                self.page(asked, render).await
             }
+            Route::Hosts => self.page(asked, pages::hosts::render).await,
+            Route::Host => self.page_of_host(asked).await,
+            Route::Certificates => self.page(asked, pages::certificates::render).await,
+            Route::Failures => self.page(asked, pages::failures::render).await,
+            Route::Style => pages::style(asked),
             Route::DomainPage => self.domain_page(asked.name).await?,
             Route::Domains => {
                 let (snapshot, query) = (self.known()?, asked.query.to_owned());
@@ -224,10 +245,47 @@ impl App {
             Route::Healthy => plain(StatusCode::OK, "Healthy.\n"),
             Route::Ready => match self.ready.load(Ordering::Acquire) {
                 true => plain(StatusCode::OK, "Ready.\n"),
-                false => plain(StatusCode::SERVICE_UNAVAILABLE, "Not ready: the domains are being set up.\n"),
+                false => plain(StatusCode::SERVICE_UNAVAILABLE, NOT_READY),
             },
             Route::Reload => reload::answer(&self.reload).await,
         })
+    }
+
+    /// A page that is made of the snapshot. Long lists take milliseconds to render: not on a thread on which probes run.
+    async fn page(
+        self: Arc<Self>,
+        asked: Asked<'_>,
+        render: impl FnOnce(&Snapshot, &str, &Links, Timestamp) -> Markup + Send + 'static,
+    ) -> Response<Pieces> {
+        if !self.ready.load(Ordering::Acquire) {
+            return plain(StatusCode::SERVICE_UNAVAILABLE, NOT_READY);
+        }
+        let query = asked.query.to_owned();
+        let page =
+            tokio::task::spawn_blocking(move || render(&self.snapshot.load(), &query, self.links(), now())).await;
+        match page {
+            Ok(page) => html(page.into_string()),
+            Err(error) => {
+                tracing::error!(%error, "a page could not be rendered");
+                plain(StatusCode::INTERNAL_SERVER_ERROR, "The page could not be rendered; the log says why.\n")
+            }
+        }
+    }
+
+    /// The page of the mail host that the path names, or that there is none.
+    async fn page_of_host(self: Arc<Self>, asked: Asked<'_>) -> Response<Pieces> {
+        let name = decoded(asked.name).unwrap_or_default();
+        let snapshot = self.snapshot.load_full();
+        let known = MxHost::parse(&name).ok().filter(|host| snapshot.hosts.contains_key(host));
+        let Some(host) = known else {
+            let page = pages::host::unknown(&name, self.links(), now());
+            return with_status(html(page.into_string()), StatusCode::NOT_FOUND);
+        };
+        self.page(asked, move |_, _, links, now| {
+            // Of the very snapshot in which the host was found.
+            pages::host::render(&snapshot, &host, links, now)
+        })
+        .await
     }
 
     /// What is known, once the domains are set up: before, an answer about them would be wrong.
@@ -283,6 +341,11 @@ impl App {
             }
         }
     }
+}
+
+/// Whether a browser asks; programs take plain text better.
+fn wants_a_page(headers: &HeaderMap) -> bool {
+    headers.get(ACCEPT).is_some_and(|accepts| accepts.as_bytes().starts_with(b"text/html"))
 }
 
 fn not_ready() -> Answer {

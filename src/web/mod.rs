@@ -8,7 +8,6 @@ mod discovery;
 mod domains;
 mod door;
 mod findings;
-mod landing;
 mod links;
 mod listen;
 mod openapi;

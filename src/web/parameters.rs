@@ -60,24 +60,6 @@ pub(super) fn read(
     Ok(())
 }
 
-/// The same for the form of a page, as browsers send it: what is empty was not filled in, what is not known is somebody else's, and
-/// a plus is a space.
-pub(super) fn read_form(
-    query: &str,
-    table: &[&[Parameter]],
-    mut take: impl FnMut(&str, &str) -> Result<(), String>,
-) -> Result<(), String> {
-    for (name, value) in pairs(query) {
-        if value.is_empty() || !table.iter().copied().flatten().any(|known| known.name == name) {
-            continue;
-        }
-        let wrong = |expected: String| format!("{name}: expected {expected}");
-        let value = decoded(&value.replace('+', " ")).ok_or_else(|| wrong("UTF-8 text".to_owned()))?;
-        take(name, &value).map_err(wrong)?;
-    }
-    Ok(())
-}
-
 fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
     query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
@@ -123,7 +105,7 @@ pub(super) fn decoded(text: &str) -> Option<String> {
     String::from_utf8(plain).ok()
 }
 
-/// A text as the value of a parameter, which both readers take for the same.
+/// A text as the value of a parameter, for programs and pages alike.
 pub(super) fn encoded(text: &str) -> String {
     let mut value = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -147,27 +129,9 @@ mod tests {
         #[test]
         fn what_was_encoded_is_read_as_it_was(text in ".+") {
             let query = format!("a={}", encoded(&text));
-            let (mut of_program, mut of_form) = (None, None);
-            read(&query, TABLE, |_, value| { of_program = Some(value.to_owned()); Ok(()) }).unwrap();
-            read_form(&query, TABLE, |_, value| { of_form = Some(value.to_owned()); Ok(()) }).unwrap();
-            prop_assert_eq!(of_program.as_deref(), Some(text.as_str()));
-            prop_assert_eq!(of_form.as_deref(), Some(text.as_str()));
+            let mut seen = None;
+            read(&query, TABLE, |_, value| { seen = Some(value.to_owned()); Ok(()) }).unwrap();
+            prop_assert_eq!(seen.as_deref(), Some(text.as_str()));
         }
-    }
-
-    #[test]
-    fn a_form_is_read_as_browsers_send_it() {
-        let form = |query: &str| {
-            let mut seen = Vec::new();
-            let read = read_form(query, TABLE, |_, value| {
-                seen.push(value.to_owned());
-                if value == "bad" { Err("a good one".to_owned()) } else { Ok(()) }
-            });
-            read.map(|()| seen)
-        };
-        assert_eq!(form("a=x+y%2Bz&b=1&a="), Ok(vec!["x y+z".to_owned()]));
-        assert_eq!(form("a"), Ok(Vec::new()));
-        assert_eq!(form("a=bad"), Err("a: expected a good one".to_owned()));
-        assert_eq!(form("a=%zz"), Err("a: expected UTF-8 text".to_owned()));
     }
 }

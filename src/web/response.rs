@@ -44,6 +44,12 @@ pub(super) fn html(text: String) -> Response<Pieces> {
     response
 }
 
+/// The same with another status.
+pub(super) fn with_status(mut response: Response<Pieces>, status: StatusCode) -> Response<Pieces> {
+    *response.status_mut() = status;
+    response
+}
+
 /// A JSON document.
 pub(super) fn json(answer: Answer) -> Response<Pieces> {
     response(answer.status, JSON, [answer.body.into()])

@@ -8,6 +8,11 @@ use http::{HeaderMap, Method};
 pub(super) enum Route {
     Metrics,
     Overview,
+    Hosts,
+    Host,
+    Certificates,
+    Failures,
+    Style,
     DomainPage,
     Domains,
     Domain,
@@ -54,6 +59,11 @@ pub(super) static ROUTES: &[Row] = &[
     // The path is that of the command line.
     read(Route::Metrics, "/metrics", "The metrics, in the text format of Prometheus"),
     read(Route::Overview, "/", "The start page"),
+    read(Route::Hosts, "/hosts", "The page of all mail hosts"),
+    read(Route::Host, "/hosts/{name}", "The page of a mail host"),
+    read(Route::Certificates, "/certificates", "The page of all certificates"),
+    read(Route::Failures, "/failures", "The page of what TLS reports say fails"),
+    read(Route::Style, "/assets/style.css", "The style of the pages"),
     read(Route::DomainPage, "/domains/{name}", "The page of a domain"),
     read(Route::Domains, "/api/v1/domains", "The domains in a line each"),
     read(

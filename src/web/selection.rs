@@ -3,7 +3,7 @@
 
 use std::{cmp::Ordering, collections::BTreeMap, sync::Arc};
 
-use super::parameters::{self, Kind, PLACE, Parameter, encoded, one_of};
+use super::parameters::{Kind, PLACE, Parameter, encoded, one_of};
 use crate::{
     monitor::{DomainState, Snapshot},
     present::row::{DaneReach, FirstEnd, ShownMode},
@@ -240,16 +240,6 @@ fn sort_words() -> Vec<&'static str> {
 }
 
 impl Selection {
-    /// By the query of a form, in which other parameters may stand.
-    ///
-    /// # Errors
-    /// A value that is none, and what was expected.
-    pub(super) fn parse(query: &str) -> Result<Self, String> {
-        let mut selection = Self::default();
-        parameters::read_form(query, &[PARAMETERS], |name, text| selection.take(name, text))?;
-        Ok(selection)
-    }
-
     /// Takes one of [`PARAMETERS`]; what was expected where the value is none.
     pub(super) fn take(&mut self, name: &str, text: &str) -> Result<(), String> {
         match name {
@@ -269,7 +259,7 @@ impl Selection {
         Ok(())
     }
 
-    /// The selection as a query that [`Selection::parse`] reads as the same: for links. Empty for all domains, else with its
+    /// The selection as a query that [`Selection::take`] reads as the same: for links. Empty for all domains, else with its
     /// question mark.
     pub(super) fn query(&self) -> String {
         let sort = match (self.sort, self.reversed) {
@@ -318,11 +308,10 @@ impl Selection {
         if !self.text.is_empty() && !state.domain.as_str().contains(&self.text) {
             return;
         }
-        if self.mode.is_some_and(|mode| seen.map(ShownMode::of) != Some(mode)) {
+        if self.mx.as_ref().is_some_and(|host| !state.uses(host)) {
             return;
         }
-        let uses = |host: &MxHost| seen.is_some_and(|seen| seen.mx.iter().any(|mx| mx.host.as_ref() == Some(host)));
-        if self.mx.as_ref().is_some_and(|host| !uses(host)) {
+        if self.mode.is_some_and(|mode| seen.map(ShownMode::of) != Some(mode)) {
             return;
         }
         let shown = ShownState::of(state);

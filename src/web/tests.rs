@@ -163,15 +163,59 @@ async fn ready_from_the_first_snapshot_on() {
 }
 
 #[tokio::test]
-async fn the_landing_page_runs_nothing() {
+async fn pages_come_as_html_and_run_nothing() {
     let server = started();
-    let (status, head, body) = ask(&server, "GET", "/").await;
+    for (path, part) in [
+        ("/", "broken.example"),
+        ("/?state=unprotected", "broken.example"),
+        ("/hosts", "mx.broken.example"),
+        ("/hosts/mx.broken.example", "198.51.100.2"),
+        ("/hosts/MX.Broken.example", "198.51.100.2"),
+        ("/certificates", "mta-sts.example.com"),
+        ("/failures", "Reported failures"),
+    ] {
+        let (status, head, body) = ask(&server, "GET", path).await;
+        assert_eq!(status, 200, "{path}");
+        assert!(body.contains(part), "{path}: {body}");
+        assert!(head.contains("content-type: text/html; charset=utf-8"), "{head}");
+        assert!(head.contains("content-security-policy: default-src 'none';"), "{head}");
+        assert!(head.contains("x-content-type-options: nosniff"), "{head}");
+        assert!(!body.contains("<script") && !body.contains(" style=") && !body.contains("<style"), "{body}");
+        let (status, head, body) = ask(&server, "HEAD", path).await;
+        assert!(status == 200 && body.is_empty() && !head.contains("content-length: 0"), "{path}: {head}");
+        assert_eq!(ask(&server, "POST", path).await.0, 405, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_has_no_page_is_said_on_a_page() {
+    let server = started();
+    let (status, _, body) = ask(&server, "GET", "/hosts/%3Cb%3E.example").await;
+    assert!(status == 404 && body.contains("No such mail host") && body.contains("&lt;b&gt;.example"), "{body}");
+    let request = b"GET /nothing HTTP/1.1\r\nHost: x\r\nAccept: text/html,*/*\r\nConnection: close\r\n\r\n";
+    let answer = raw(&server, request).await;
+    assert!(answer.starts_with("HTTP/1.1 404 ") && answer.contains("<h1>There is nothing here</h1>"), "{answer}");
+    let (status, head, _) = ask(&server, "GET", "/nothing").await;
+    assert!(status == 404 && head.contains("content-type: text/plain"), "{head}");
+    let early = start(no_reload(), Limits::default());
+    assert_eq!(ask(&early, "GET", "/hosts").await.0, 503, "no list is no empty list");
+}
+
+#[tokio::test]
+async fn the_style_is_kept_by_browsers_under_its_tag() {
+    let server = started();
+    let (_, _, page) = ask(&server, "GET", "/").await;
+    let link = page.split("rel=\"stylesheet\" href=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let (status, head, body) = ask(&server, "GET", link).await;
     assert_eq!(status, 200);
-    assert!(head.contains("content-type: text/html; charset=utf-8"), "{head}");
-    assert!(head.contains("content-security-policy: default-src 'none';"), "{head}");
-    assert!(head.contains("x-content-type-options: nosniff"), "{head}");
-    assert!(!body.contains("<script") && !body.contains("style"), "{body}");
-    assert!(body.contains("broken.example"));
+    assert!(head.contains("content-type: text/css; charset=utf-8") && body.contains("prefers-color-scheme"), "{head}");
+    assert!(head.contains("cache-control: public, max-age=31536000, immutable"), "{head}");
+    let tag = head.split("etag: ").nth(1).and_then(|rest| rest.split("\r\n").next()).unwrap();
+    let (_, head, _) = ask(&server, "GET", "/assets/style.css").await;
+    assert!(head.contains("max-age=60"), "another build may have another one: {head}");
+    let again = format!("GET {link} HTTP/1.1\r\nHost: x\r\nIf-None-Match: {tag}\r\nConnection: close\r\n\r\n");
+    let answer = raw(&server, again.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 304 ") && answer.ends_with("\r\n\r\n"), "{answer}");
 }
 
 #[tokio::test]

@@ -22,8 +22,8 @@ use tokio::time::timeout;
 
 use super::{check::run, serve::PATIENCE};
 
-/// Within this time the world stands, with its past: a few seconds, also where others keep the machine busy.
-const STARTS_WITHIN: Duration = Duration::from_secs(30);
+/// Within this time the world stands, with its past: it takes some seconds, and more where others keep the machine busy.
+const STARTS_WITHIN: Duration = Duration::from_secs(60);
 /// … and every domain is judged.
 const JUDGED_WITHIN: Duration = Duration::from_secs(30);
 

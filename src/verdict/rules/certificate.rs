@@ -166,10 +166,7 @@ pub(super) struct Nearness {
 /// Whether a valid chain is near its end, and how near.
 pub(super) fn nearness(case: &Case<'_>, chain: &ChainFacts, ee_holds: bool) -> Option<Nearness> {
     let leaf = &chain.leaf;
-    let end = match chain.path {
-        PathToRoot::Trusted { not_after } => not_after.min(leaf.not_after),
-        _ => leaf.not_after,
-    };
+    let end = chain.ends();
     let left = end.since(case.now);
     let life = leaf.lifetime();
     let thresholds = case.context.thresholds;

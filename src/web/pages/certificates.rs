@@ -1,0 +1,348 @@
+//! `/certificates`: every certificate of mail hosts and policy hosts once, by the time that is left.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
+
+use maud::{Markup, html};
+
+use super::{
+    bars::{Bar, plot},
+    cells,
+    layout::{Nav, page, scroll, time},
+    query::Query,
+    table::{Column, Order, choice, grouped, heads, kept, notes, pages, search},
+};
+use crate::{
+    monitor::Snapshot,
+    present::{certificate_faults, words},
+    terms::{MxHost, PolicyDomain, Timestamp},
+    verdict::CertificateAssessment,
+    web::links::Links,
+};
+
+const NAMES: &[&str] = &["q", "at", "within", "sort", "page", "per_page"];
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// The days up to which certificates are counted together. Most live for 90 days or less; 398 is the longest of a public CA.
+const HORIZON: [(u32, &str); 6] = [
+    (7, "within 7 days"),
+    (14, "7 to 14 days"),
+    (30, "14 to 30 days"),
+    (60, "30 to 60 days"),
+    (90, "60 to 90 days"),
+    (398, "90 to 398 days"),
+];
+
+/// So many places where a certificate is used are named.
+const PLACES: usize = 3;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Key {
+    End,
+    Subject,
+    Issuer,
+    Places,
+    Key,
+}
+
+const COLUMNS: [Column<Key>; 5] = [
+    Column::new(Key::End, "end", "Time left"),
+    Column::new(Key::Subject, "subject", "Certificate"),
+    Column::new(Key::Issuer, "issuer", "Issuer"),
+    Column::new(Key::Places, "places", "Where").largest_first(),
+    Column::new(Key::Key, "key", "Key"),
+];
+
+/// Where certificates are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    MailHosts,
+    PolicyHosts,
+}
+
+impl At {
+    const ALL: [(Self, &str, &str); 2] =
+        [(Self::MailHosts, "mail", "mail hosts"), (Self::PolicyHosts, "policy", "policy hosts")];
+}
+
+/// A certificate and its places.
+struct Entry<'a> {
+    /// As one place judges it: one where something is wrong, if there is any.
+    certificate: &'a CertificateAssessment,
+    end: Timestamp,
+    hosts: BTreeSet<&'a MxHost>,
+    /// The domains whose policy hosts present it.
+    policies: Vec<&'a PolicyDomain>,
+}
+
+impl<'a> Entry<'a> {
+    fn add(&mut self, certificate: &'a CertificateAssessment) {
+        if self.certificate.verified() && !certificate.verified() {
+            self.certificate = certificate;
+        }
+    }
+
+    fn places(&self) -> usize {
+        self.hosts.len() + self.policies.len()
+    }
+
+    /// What names it: the first name, else the subject.
+    fn name(&self) -> &str {
+        let leaf = &self.certificate.chain.leaf;
+        leaf.names.first().unwrap_or(&leaf.subject)
+    }
+
+    fn contains(&self, needle: &str) -> bool {
+        let leaf = &self.certificate.chain.leaf;
+        let texts = leaf.names.iter().chain([&leaf.subject, &leaf.issuer, &leaf.fingerprint_sha256]);
+        texts.into_iter().any(|text| text.to_lowercase().contains(needle))
+            || self.hosts.iter().any(|host| host.as_str().contains(needle))
+            || self.policies.iter().any(|domain| domain.as_str().contains(needle))
+    }
+}
+
+/// The page.
+pub(in crate::web) fn render(snapshot: &Snapshot, text: &str, links: &Links, now: Timestamp) -> Markup {
+    let mut query = Query::read(text, NAMES);
+    let order = query.choose("sort", |text| Order::read(text, &COLUMNS));
+    let at = query.choose("at", |text| At::ALL.into_iter().find(|(_, word, _)| *word == text).map(|(at, ..)| at));
+    let within = query.choose("within", |text| text.parse::<u32>().ok().filter(|days| *days <= MOST_DAYS));
+    let needle = query.get("q").to_lowercase();
+    let all = collect(snapshot, at);
+    let horizon = horizon(&all, now);
+    let total = all.len();
+    let mut rows: Vec<Entry<'_>> = all
+        .into_iter()
+        .filter(|entry| within.is_none_or(|days| entry.end < now + DAY * days))
+        .filter(|entry| needle.is_empty() || entry.contains(&needle))
+        .collect();
+    sort(&mut rows, order);
+    let cut = query.cut(rows.len());
+    let path = links.to("/certificates");
+    let content = html! {
+        h1 { "Certificates" }
+        p {
+            "What mail hosts and policy hosts present, each certificate once. The time left is that of the certificate, or of the \
+             intermediate above it that ends sooner."
+        }
+        (notes(&query))
+        @if total > 0 { (plot("Certificates by the time that is left", &horizon)) }
+        form.filters method="get" action=(path) role="search" {
+            (search("q", "Name, host or issuer contains", query.get("q")))
+            (choice("at", "Presented by", "all hosts", &At::ALL.map(|(_, word, name)| (word.to_owned(), name.to_owned())), query.get("at")))
+            (choice("within", "Ends", "at any time", &ends(), query.get("within")))
+            (kept(&query, &["sort", "per_page"]))
+            div { button type="submit" { "Show" } }
+            @if query.has(&["q", "at", "within"]) { div { a.button href=(path) { "Show all" } } }
+        }
+        @if rows.is_empty() {
+            div.banner.plain {
+                @if total == 0 && at.is_none() {
+                    p { "No certificate was seen yet. They show here as soon as a host was probed." }
+                } @else {
+                    p { "No certificate fits. " a href=(path) { "Show all certificates" } }
+                }
+            }
+        } @else {
+            (scroll("Certificates", html! {
+                table.rows {
+                    caption { (grouped(rows.len())) @if rows.len() == 1 { " certificate" } @else { " certificates" } }
+                    (heads(&path, &query, &COLUMNS, order))
+                    tbody { @for entry in cut.of(&rows) { (line(entry, links, now)) } }
+                }
+            }))
+            (pages(&path, &query, cut))
+        }
+    };
+    page("Certificates", links, now, Nav::Certificates, content)
+}
+
+/// The filter "ends within so many days" goes up to so many: no certificate of a public CA lives longer than 398.
+const MOST_DAYS: u32 = 1000;
+
+fn ends() -> Vec<(String, String)> {
+    let ends =
+        [(0, "is over"), (7, "within 7 days"), (14, "within 14 days"), (30, "within 30 days"), (90, "within 90 days")];
+    ends.map(|(days, words)| (days.to_string(), words.to_owned())).into()
+}
+
+/// Every certificate once, by its end and then by its name.
+fn collect(snapshot: &Snapshot, at: Option<At>) -> Vec<Entry<'_>> {
+    let mut all: HashMap<&str, Entry<'_>> = HashMap::new();
+    fn entry<'m, 'a>(
+        all: &'m mut HashMap<&'a str, Entry<'a>>,
+        certificate: &'a CertificateAssessment,
+    ) -> &'m mut Entry<'a> {
+        let entry = all.entry(&certificate.chain.leaf.fingerprint_sha256).or_insert_with(|| Entry {
+            certificate,
+            end: certificate.chain.ends(),
+            hosts: BTreeSet::new(),
+            policies: Vec::new(),
+        });
+        entry.end = entry.end.min(certificate.chain.ends());
+        entry.add(certificate);
+        entry
+    }
+    if at != Some(At::PolicyHosts) {
+        for state in snapshot.hosts.values() {
+            for certificate in state.paths.iter().filter_map(|path| path.certificate.as_ref()) {
+                entry(&mut all, certificate).hosts.insert(&state.host);
+            }
+        }
+    }
+    if at != Some(At::MailHosts) {
+        for state in snapshot.domains.values() {
+            let certificate = state.assessment.as_deref().and_then(|seen| seen.policy.certificate.as_ref());
+            if let Some(certificate) = certificate {
+                entry(&mut all, certificate).policies.push(&state.domain);
+            }
+        }
+    }
+    let mut all: Vec<Entry<'_>> = all.into_values().collect();
+    all.sort_by(|one, other| {
+        one.end.cmp(&other.end).then_with(|| one.name().cmp(other.name())).then_with(|| {
+            let print = |entry: &Entry<'_>| entry.certificate.chain.leaf.fingerprint_sha256.clone();
+            print(one).cmp(&print(other))
+        })
+    });
+    all
+}
+
+fn sort(rows: &mut [Entry<'_>], order: Option<Order<Key>>) {
+    let Some(order) = order else { return };
+    rows.sort_by(|one, other| {
+        let leaf = |entry: &Entry<'_>| entry.certificate.chain.clone();
+        order.of(match order.column.key {
+            Key::End => one.end.cmp(&other.end),
+            Key::Subject => one.name().cmp(other.name()),
+            Key::Issuer => leaf(one).leaf.issuer_cn.cmp(&leaf(other).leaf.issuer_cn),
+            Key::Places => one.places().cmp(&other.places()),
+            Key::Key => leaf(one).leaf.key.to_string().cmp(&leaf(other).leaf.key.to_string()),
+        })
+    });
+}
+
+/// How many certificates end when.
+fn horizon(all: &[Entry<'_>], now: Timestamp) -> Vec<Bar> {
+    let mut bars = vec![Bar { name: "over".to_owned(), value: 0, bad: true }];
+    bars.extend(HORIZON.iter().map(|(days, name)| Bar { name: (*name).to_owned(), value: 0, bad: *days <= 7 }));
+    bars.push(Bar { name: "later".to_owned(), value: 0, bad: false });
+    for entry in all {
+        let place = match entry.end < now {
+            true => 0,
+            false => 1 + HORIZON.iter().take_while(|(days, _)| entry.end >= now + DAY * *days).count(),
+        };
+        if let Some(bar) = bars.get_mut(place) {
+            bar.value += 1;
+        }
+    }
+    bars
+}
+
+fn line(entry: &Entry<'_>, links: &Links, now: Timestamp) -> Markup {
+    let certificate = entry.certificate;
+    let leaf = &certificate.chain.leaf;
+    let faults = certificate_faults(certificate, now);
+    html! {
+        tr {
+            td.nowrap data-label="Time left" {
+                @if entry.end < now {
+                    span.trouble { (time(entry.end, &format!("over for {}", words::span(now.since(entry.end))))) }
+                } @else {
+                    (time(entry.end, &format!("{} ({})", words::span(entry.end.since(now)), words::date(entry.end, now))))
+                }
+            }
+            th scope="row" {
+                (entry.name())
+                @if leaf.names.len() > 1 { span.quiet { " and " (leaf.names.len() - 1) " more" } }
+                @if !faults.is_empty() { br; span.trouble { (faults.join(", ")) } }
+            }
+            td data-label="Issuer" { (leaf.issuer_cn) }
+            td data-label="Where" { (places(entry, links)) }
+            td data-label="Key" { (leaf.key) " " span.quiet.nowrap { "since " (time(leaf.not_before, &words::date(leaf.not_before, now))) } }
+        }
+    }
+}
+
+fn places(entry: &Entry<'_>, links: &Links) -> Markup {
+    let more = |all: usize| all.saturating_sub(PLACES);
+    html! {
+        @for host in entry.hosts.iter().take(PLACES) { a href=(links.host(host)) { (host) } " " }
+        @if more(entry.hosts.len()) > 0 { "and " (grouped(more(entry.hosts.len()))) " more mail hosts " }
+        @for domain in entry.policies.iter().take(PLACES) { a href=(links.domain(domain)) { "mta-sts." (domain) } " " }
+        @if more(entry.policies.len()) > 0 { "and " (grouped(more(entry.policies.len()))) " more policy hosts" }
+        @if entry.places() == 0 { (cells::nothing("nowhere")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::metrics::fixture::{self, NOW};
+
+    fn at(snapshot: &Snapshot, query: &str) -> String {
+        render(snapshot, query, &Links::default(), NOW).into_string()
+    }
+
+    /// A world in which two hosts share a certificate, and a third has another one.
+    fn world() -> Snapshot {
+        let mut snapshot = fixture::snapshot();
+        let expired = fixture::host("mx.broken.example");
+        let mut state = (*snapshot.hosts[&expired]).clone();
+        for path in &mut state.paths {
+            let path = Arc::make_mut(path);
+            if let Some(certificate) = &mut path.certificate {
+                Arc::make_mut(&mut certificate.chain).leaf.fingerprint_sha256 = "ee".repeat(32);
+            }
+        }
+        snapshot.hosts.insert(expired, Arc::new(state));
+        snapshot
+    }
+
+    #[test]
+    fn what_is_shared_stands_there_once_with_its_places() {
+        let snapshot = world();
+        let all = collect(&snapshot, None);
+        assert_eq!(all.len(), 2);
+        let [expired, good] = all.as_slice() else { panic!() };
+        assert!(expired.end < NOW && good.end > NOW, "what ends first stands first");
+        assert_eq!(expired.hosts.len(), 1);
+        // The fixture's mail host and the policy hosts of three domains present the same.
+        assert_eq!((good.hosts.len(), good.policies.len()), (1, 3));
+        assert_eq!(collect(&snapshot, Some(At::PolicyHosts)).len(), 1);
+        let html = at(&snapshot, "");
+        assert!(html.contains("over for 3 days") && html.contains("60 days (22 Jan 2027)"), "{html}");
+        assert!(html.contains("mta-sts.example.com"));
+    }
+
+    #[test]
+    fn every_certificate_is_counted_in_one_bar() {
+        let snapshot = world();
+        let all = collect(&snapshot, None);
+        let counted = |now: Timestamp| {
+            let bars = horizon(&all, now);
+            assert_eq!(bars.iter().map(|bar| bar.value).sum::<u64>(), 2);
+            bars.into_iter().filter(|bar| bar.value > 0).map(|bar| (bar.name, bar.value)).collect::<Vec<_>>()
+        };
+        let one = |name: &str| (name.to_owned(), 1);
+        assert_eq!(counted(NOW), [one("over"), one("60 to 90 days")]);
+        assert_eq!(counted(NOW + DAY * 60), [one("over"), one("within 7 days")], "the very end is not over yet");
+        assert_eq!(counted(NOW - DAY * 500), [("later".to_owned(), 2)]);
+    }
+
+    #[test]
+    fn filters_leave_out_what_does_not_fit() {
+        let snapshot = world();
+        let rows =
+            |query: &str| at(&snapshot, query).matches("<tr><td class=\"nowrap\" data-label=\"Time left\">").count();
+        assert_eq!((rows(""), rows("within=0"), rows("within=90"), rows("at=policy")), (2, 1, 2, 1));
+        assert_eq!((rows("q=MX.broken"), rows("q=eeee"), rows("q=nobody")), (1, 1, 0));
+        assert!(at(&snapshot, "within=never").contains("There is no within &quot;never&quot;"));
+        assert!(at(&Snapshot::default(), "").contains("No certificate was seen yet"));
+    }
+}
