@@ -52,7 +52,7 @@ impl Description {
                 "minimum" => say(value.is_number() && value.as_f64() < says.as_f64(), &format!("is below {says}")),
                 "maximum" => say(value.is_number() && value.as_f64() > says.as_f64(), &format!("is above {says}")),
                 "format" => {
-                    say(!value.is_null() && !has_format(value, says.as_str().unwrap()), &format!("is no {says}"))
+                    say(!value.is_null() && !has_format(value, says.as_str().unwrap()), &format!("is no {says}"));
                 }
                 "oneOf" | "anyOf" => {
                     let fitting =
