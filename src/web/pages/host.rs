@@ -41,7 +41,7 @@ pub(in crate::web) fn render(snapshot: &Snapshot, host: &MxHost, links: &Links, 
         (surveys(state, now))
         (domains(host, &users, links))
     };
-    page(host.as_str(), links, now, Nav::Hosts, content)
+    page(host.as_str(), links, now, Nav::Hosts, &content)
 }
 
 /// The page for a name that no configured domain has as its mail host.
@@ -51,7 +51,7 @@ pub(in crate::web) fn unknown(name: &str, links: &Links, now: Timestamp) -> Mark
         p { "No configured domain names " code { (name) } " as its mail host. A host is listed while a domain uses it." }
         p { a href=(links.to("/hosts")) { "All mail hosts" } }
     };
-    page("No such mail host", links, now, Nav::Hosts, content)
+    page("No such mail host", links, now, Nav::Hosts, &content)
 }
 
 fn summary(state: &HostState, users: &[&DomainState], links: &Links, now: Timestamp) -> Markup {
@@ -215,7 +215,7 @@ fn addresses(state: &HostState, now: Timestamp) -> Markup {
         @if state.paths.is_empty() {
             p { "No address was probed yet." }
         } @else {
-            (scroll("Addresses", html! {
+            (scroll("Addresses", &html! {
                 table.rows {
                     thead {
                         tr {
@@ -393,7 +393,7 @@ fn domains(host: &MxHost, users: &[&DomainState], links: &Links) -> Markup {
     html! {
         h2 #domains { "Domains that use it" }
         @if !users.is_empty() {
-            (scroll("Domains that use the host", html! {
+            (scroll("Domains that use the host", &html! {
                 table.rows {
                     thead {
                         tr {

@@ -25,7 +25,7 @@ pub(super) fn held(seen: &Assessment, now: Timestamp) -> Markup {
             "A sender keeps a policy for its max_age, and renews it while it is announced. So what was published before can still \
              decide over mail."
         }
-        @if !history.held.is_empty() { (layout::scroll("Policies that senders hold", table(&history.held, now))) }
+        @if !history.held.is_empty() { (layout::scroll("Policies that senders hold", &table(&history.held, now))) }
         dl.facts {
             @if let Some(at) = history.protected_until {
                 (fact("Protection lasts", &html! { "until " (parts::until(at, now)) " at least, if the policy vanished now" }))
