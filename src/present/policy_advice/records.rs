@@ -74,7 +74,7 @@ pub(super) fn record_notes(suggestion: &PolicySuggestion) -> Vec<String> {
     }
     match &host.alias {
         Some(alias) => notes.push(format!(
-            "{} is an alias of {alias}: the policy is changed there, by whoever runs that host.",
+            "{} is an alias of {alias}: the policy is changed there, by whoever publishes the file, you or a provider.",
             domain.policy_host()
         )),
         None if !host.seen => {

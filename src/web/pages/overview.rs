@@ -19,7 +19,7 @@ use crate::{
         words,
     },
     terms::Timestamp,
-    verdict::{Severity, State},
+    verdict::{Assessment, Severity, State},
     web::{
         links::Links,
         selection::{Rows, Selection, Sort},
@@ -163,15 +163,17 @@ fn line(state: &DomainState, links: &Links, now: Timestamp) -> Markup {
             }
             td data-label="Delivery" { (badge(row.delivery)) }
             td data-label="Policy" {
-                @match row.mode {
-                    Some(ShownMode::Missing) | None => (cells::nothing("no policy")),
-                    Some(mode) => (mode_words(mode)),
+                @match (row.mode, seen) {
+                    (None, _) | (_, None) => (cells::nothing("not probed yet")),
+                    (Some(ShownMode::Missing), Some(seen)) => (cells::no_policy(seen)),
+                    (Some(mode), _) => (mode_words(mode)),
                 }
             }
             td data-label="Worst finding" { (worst(state, now)) }
             td.nowrap data-label="Certificate ends" {
                 @match row.certificate {
                     Some(first) => (ends(first, now)),
+                    None if seen.is_none() => (cells::nothing("not probed yet")),
                     None => (cells::nothing("none seen")),
                 }
             }
@@ -181,13 +183,19 @@ fn line(state: &DomainState, links: &Links, now: Timestamp) -> Markup {
                     Some(DaneReach::Some) => "in part",
                     Some(DaneReach::Every) => "valid",
                     Some(DaneReach::None) => (cells::nothing("none")),
-                    None if seen.is_none_or(|seen| seen.mx.is_empty()) => (cells::nothing("no mail host")),
+                    None if seen.is_none() => (cells::nothing("not probed yet")),
+                    None if seen.is_some_and(has_no_mail_host) => (cells::nothing("no mail host")),
                     None => span.quiet { "not seen" },
                 }
             }
             td data-label="Last probe" { @if row.checked_at.is_some() { (cells::ago(row.checked_at, now)) } }
         }
     }
+}
+
+/// An answer of the DNS says so; where the lookup failed nobody knows.
+const fn has_no_mail_host(seen: &Assessment) -> bool {
+    seen.mx.is_empty() && seen.mx_records.is_some()
 }
 
 /// The worst error or warning in words, else what the state rests on.
@@ -325,6 +333,20 @@ mod tests {
         assert!(at(&fixture::snapshot(), "").contains("aria-sort=\"ascending\"><a href=\"/?sort=-delivery\">"));
         let back = at(&fixture::snapshot(), "sort=-domain");
         assert_eq!(listed(&back).first().map(String::as_str), Some("withdrawn.example"));
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_called_missing() {
+        let snapshot = fixture::snapshot();
+        let unseen = at(&snapshot, "q=dark.example");
+        let (_, row) = unseen.split_once("<tbody>").unwrap();
+        assert_eq!(row.matches("<span class=\"quiet\">not seen</span></td>").count(), 2, "policy and DANE: {row}");
+        let unprobed = at(&snapshot, "q=new.example");
+        let (_, row) = unprobed.split_once("<tbody>").unwrap();
+        assert_eq!(row.matches("<span class=\"hidden\">not probed yet</span>").count(), 3, "{row}");
+        for words in ["no policy", "no mail host"] {
+            assert!(!unseen.contains(&format!(">{words}</span>")) && !row.contains(words), "{words}");
+        }
     }
 
     #[test]

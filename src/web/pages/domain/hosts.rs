@@ -141,6 +141,10 @@ fn reach(address: &AddressAssessment, now: Timestamp) -> Markup {
             Reach::Down => { span.trouble { "no" } },
             Reach::CannotTell => "not seen",
         }
+        @if path.reach == Reach::Up && !path.is_latest_judged() {
+            br;
+            span.quiet.small { "not at the last look" }
+        }
         @if path.reach != Reach::Up && let Some(at) = path.last_success_at {
             br;
             span.quiet.small { "last " (parts::ago(at, now)) }
