@@ -21,6 +21,7 @@ use tokio::sync::watch;
 
 use super::{
     Links, Mount, Reload, ReportDoor,
+    apart::{Turns, apart},
     api::{self, Answer},
     body::Pieces,
     changes::About,
@@ -63,6 +64,8 @@ pub struct App {
     reload: Reload,
     metrics_path: MetricsPath,
     mount: Mount,
+    /// Answers of `/probe` that are being made.
+    turns: Turns,
     ready: AtomicBool,
     /// The number of the snapshot that is shown.
     shown: watch::Sender<u64>,
@@ -90,6 +93,7 @@ impl App {
             reload,
             metrics_path,
             mount: Mount::default(),
+            turns: Turns::default(),
             ready: AtomicBool::new(false),
             shown: watch::Sender::new(0),
         }
@@ -209,7 +213,10 @@ impl App {
                 let (snapshot, query) = (self.known()?, asked.query.to_owned());
                 json(apart(move || findings::answer(&query, &snapshot)).await?)
             }
-            Route::Domain => json(api::judgement(asked.name, &*self.known()?)),
+            Route::Domain => {
+                let (snapshot, name) = (self.known()?, asked.name.to_owned());
+                json(apart(move || api::judgement(&name, &snapshot)).await?)
+            }
             Route::DomainChanges => {
                 json(About::Domain(asked.name).answer(asked.query, &*self.known()?, self.store()).await)
             }
@@ -234,10 +241,19 @@ impl App {
                 None => probe::unavailable(),
             },
             Route::Probe => match &self.prompter {
-                Some(prompter) => probe::answer(prompter, &self.exposition, asked).await,
+                Some(prompter) => {
+                    let app = Arc::clone(&self);
+                    let metrics = move |snapshot: &_, domain: &_, outcome: &_| {
+                        app.exposition.probe_page(snapshot, domain, outcome)
+                    };
+                    probe::answer(prompter, metrics, &self.turns, asked).await?
+                }
                 None => probe::unavailable(),
             },
-            Route::Discovery => json(discovery::answer(&*self.known()?)),
+            Route::Discovery => {
+                let snapshot = self.known()?;
+                json(apart(move || discovery::answer(&snapshot)).await?)
+            }
             Route::Configuration => match &self.prompter {
                 Some(prompter) => configuration(prompter).await,
                 None => probe::unavailable(),
@@ -350,14 +366,6 @@ fn wants_a_page(headers: &HeaderMap) -> bool {
 
 fn not_ready() -> Answer {
     Answer::unavailable("not ready: the domains are being set up")
-}
-
-/// Work over all domains takes milliseconds where there are many: not for a thread on which probes run.
-async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Answer> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| {
-        tracing::error!(%error, "an answer could not be made");
-        Answer::error(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be made; the log says why")
-    })
 }
 
 /// What `config show` prints of the settings in force. For many thousand domains that is not for a thread on which probes run.
