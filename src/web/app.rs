@@ -8,16 +8,18 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use http::{
-    HeaderMap, HeaderValue, Request, Response, StatusCode,
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
     header::{ACCEPT, CONNECTION},
 };
+use http_body_util::BodyExt;
 use hyper::body::{Body, Bytes};
 use maud::Markup;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 
 use super::{
     Links, Mount, Reload, ReportDoor,
@@ -48,8 +50,12 @@ use crate::{
 /// A longer target than any path here; the rest is refused before it is compared or logged.
 const MAX_TARGET: usize = 2048;
 
+/// The end of a body that holds nothing comes with its header.
+const EMPTY_WITHIN: Duration = Duration::from_secs(2);
+
 /// A browser was led here by a page of another site.
-const FOREIGN: &str = "not from another site; where a proxy changes the header Host, --web.external-url says what browsers call this server";
+const FOREIGN: &str =
+    "not from another site; where browsers call this server by a name, --web.external-url says by which";
 
 const NOT_READY: &str = "Not ready: the domains are being set up.\n";
 
@@ -137,7 +143,7 @@ impl App {
     }
 
     /// Answers a request.
-    pub(super) async fn answer<B>(self: Arc<Self>, request: Request<B>, peer: IpAddr) -> Response<Pieces>
+    pub(super) async fn answer<B>(self: Arc<Self>, mut request: Request<B>, peer: IpAddr) -> Response<Pieces>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: Display,
@@ -146,14 +152,17 @@ impl App {
         if target > MAX_TARGET {
             return plain(StatusCode::URI_TOO_LONG, "The path is too long.\n");
         }
-        let path = request.uri().path();
+        let uri = request.uri().clone();
+        let path = uri.path();
         let below = self.mount.below(path);
         if let Some(door) =
             self.reports.as_ref().filter(|door| below.is_some_and(|path| door.is_at(path, Listener::Main)))
         {
             return door.answer(request, peer).await;
         }
-        if !request.body().is_end_stream() {
+        // A client that knows no length in advance sends an empty body in no chunks.
+        if !request.body().is_end_stream() && !(request.method() == Method::POST && is_empty(request.body_mut()).await)
+        {
             // Nothing else here reads a body, so what follows on the connection would be no request.
             let mut response = plain(StatusCode::PAYLOAD_TOO_LARGE, "No request here has a body.\n");
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -163,7 +172,12 @@ impl App {
             Found::Route(row, name) => {
                 let query = request.uri().query().unwrap_or_default();
                 let asked = Asked { name, query, headers: request.headers() };
-                if row.access == Access::Act && !self.mount.is_own(asked.headers) {
+                let foreign = match row.access {
+                    Access::Act => !self.mount.is_own(asked.headers),
+                    // A scrape has mail hosts asked as well.
+                    Access::Read => row.route == Route::Probe && Mount::is_from_elsewhere(asked.headers),
+                };
+                if foreign {
                     return match row.path.starts_with(API) {
                         true => json(Answer::error(StatusCode::FORBIDDEN, FOREIGN)),
                         false => text(StatusCode::FORBIDDEN, format!("Refused: {FOREIGN}.\n")),
@@ -357,6 +371,22 @@ impl App {
             }
         }
     }
+}
+
+/// Whether a body that said no length holds nothing.
+async fn is_empty<B>(body: &mut B) -> bool
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let ended = timeout(EMPTY_WITHIN, async {
+        while let Some(frame) = body.frame().await {
+            if !frame.is_ok_and(|frame| frame.data_ref().is_none_or(Bytes::is_empty)) {
+                return false;
+            }
+        }
+        true
+    });
+    ended.await.unwrap_or(false)
 }
 
 /// Whether a browser asks; programs take plain text better.
