@@ -170,9 +170,9 @@ impl Settings {
         domain.interval.unwrap_or(self.probe.interval)
     }
 
-    /// … and after a failure.
+    /// … and after a failure; the schedule waits no longer than where all is well.
     pub fn pace(&self, domain: &DomainSettings) -> Pace {
-        Pace { interval: self.interval(domain), retry: self.probe.retry_interval }
+        Pace { interval: self.interval(domain), retry: self.probe.retry_interval.min(self.interval(domain)) }
     }
 
     /// The folder in which state is kept.

@@ -265,7 +265,7 @@ impl Fleet {
         }
         let observation = Arc::new(observation);
         let news = keeping::host_news(host.observation.as_deref(), &observation);
-        let retry = self.settings.probe.retry_interval;
+        let retry = self.settings.probe.retry_interval.min(self.settings.probe.interval);
         self.changes.extend(Arc::make_mut(&mut host.history).observe(&observation, retry));
         if observation.addresses.answered() {
             let all: Vec<IpAddr> = observation.addresses.addresses().collect();
@@ -300,7 +300,8 @@ impl Fleet {
         history.compare_tlsa(&observation);
         let path = history.addresses.entry(observation.address).or_default();
         let probe = &self.settings.probe;
-        self.changes.extend(path.observe(&observation, &self.vantage, probe.retry_interval));
+        let retry = probe.retry_interval.min(probe.mx_interval);
+        self.changes.extend(path.observe(&observation, &self.vantage, retry));
         let again = address_again(path.failures_in_a_row, Some(&observation), probe);
         let news = keeping::address_news(address.latest.as_deref(), &observation);
         // The probe may have been under way when the address went out of the DNS.

@@ -183,3 +183,29 @@ async fn look_at_all(
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Its place is dropped as well where a look breaks.
+    #[tokio::test]
+    async fn a_look_that_broke_is_over_for_those_who_wait() {
+        let strangers = Strangers::new(Telemetry::new().unwrap(), TaskTracker::new(), CancellationToken::new());
+        let domain: PolicyDomain = "stranger.example".parse().unwrap();
+        let first = Progress { stage: Stage::Looking, snapshot: Arc::default(), missing: Vec::new() };
+        let (progress, mut heard) = watch::channel(first);
+        let shared = Arc::clone(&strangers.shared);
+        shared.looks.lock().unwrap().insert(domain.clone(), heard.clone());
+        let permit = Arc::clone(&shared.places).try_acquire_owned().unwrap();
+        let place = Place { shared: Arc::clone(&shared), domain, progress, _permit: permit };
+        let broken = tokio::spawn(async move {
+            let _place = place;
+            panic!("the look breaks");
+        });
+        assert!(heard.wait_for(|progress| progress.stage == Stage::Over).await.is_ok());
+        assert!(broken.await.unwrap_err().is_panic());
+        assert!(shared.looks.lock().unwrap().is_empty());
+        assert_eq!(shared.places.available_permits(), STRANGERS_MOST);
+    }
+}

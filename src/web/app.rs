@@ -160,9 +160,10 @@ impl App {
         {
             return door.answer(request, peer).await;
         }
-        // A client that knows no length in advance sends an empty body in no chunks.
-        if !request.body().is_end_stream() && !(request.method() == Method::POST && is_empty(request.body_mut()).await)
-        {
+        // A client that knows no length in advance sends an empty body as no chunk.
+        let empty =
+            request.body().is_end_stream() || (request.method() == Method::POST && is_empty(request.body_mut()).await);
+        if !empty {
             // Nothing else here reads a body, so what follows on the connection would be no request.
             let mut response = plain(StatusCode::PAYLOAD_TOO_LARGE, "No request here has a body.\n");
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

@@ -141,7 +141,7 @@ fn a_restart_shows_what_was_known_and_keeps_the_pace() {
     // The second failure in a row counts as the second, where it comes in its time.
     for (seconds, in_a_row) in [(5, 1), (60, 2)] {
         let (at, refused) = (NOW + Duration::from_secs(seconds), SmtpOutcome::ConnectFailed(ConnectFailure::Refused));
-        super::probe_at(at, &mut after, "mx.a.example", "192.0.2.1", refused);
+        probe_at(at, &mut after, "mx.a.example", "192.0.2.1", refused);
         let known = &after.hosts[&host("mx.a.example")].history.addresses[&ip("192.0.2.1")];
         assert_eq!(known.failures_in_a_row, in_a_row, "after {seconds} s");
     }
