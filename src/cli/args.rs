@@ -204,10 +204,10 @@ pub enum FailOn {
 }
 
 /// The flags of `demo`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct DemoArguments {
-    /// Where to listen; may be repeated [default: :10461]
-    #[arg(long = "web.listen-address", value_name = "ADDRESS")]
+    /// Where to listen; may be repeated. Whoever reaches it can send it reports
+    #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = "127.0.0.1:10461")]
     pub listen: Vec<ListenAddress>,
     /// Where configuration, state and reports are written, a new or empty folder that stays [default: a temporary one]
     #[arg(long = "demo.dir", value_name = "DIR")]
@@ -383,7 +383,9 @@ mod tests {
         let Command::Demo(demo) = read(line).unwrap().command else { panic!() };
         let listen = vec![":1".parse().unwrap()];
         assert_eq!(demo, DemoArguments { listen, folder: Some("d".into()), domains: 100_000 });
-        assert_eq!(read("demo").unwrap().command, Command::Demo(DemoArguments::default()));
+        let alone = vec!["127.0.0.1:10461".parse().unwrap()];
+        let demo = DemoArguments { listen: alone, folder: None, domains: 0 };
+        assert_eq!(read("demo").unwrap().command, Command::Demo(demo));
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! `tlsa suggest`: which TLSA records fit the certificates of a mail host.
 
-use std::{fs, path::Path, path::PathBuf};
+use std::{
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+};
 
 use clap::{ArgGroup, Args, Subcommand};
 use tokio::runtime::Builder;
@@ -127,11 +131,13 @@ fn next(combination: Combination, file: &Path) -> Result<Option<TlsaRecord>, Str
         return Err("--usage 2 is about the issuer: the server's own next key has no record there".to_owned());
     }
     let failed = |why: String| format!("{}: {why}", file.display());
-    let length = fs::metadata(file).map_err(|error| failed(error.to_string()))?.len();
-    if length > LARGEST_KEY_FILE {
+    // A device tells no length beforehand and may have no end.
+    let opened = File::open(file).map_err(|error| failed(error.to_string()))?;
+    let mut bytes = Vec::new();
+    opened.take(LARGEST_KEY_FILE + 1).read_to_end(&mut bytes).map_err(|error| failed(error.to_string()))?;
+    if bytes.len() as u64 > LARGEST_KEY_FILE {
         return Err(failed(format!("it has more than {LARGEST_KEY_FILE} bytes, which no key has")));
     }
-    let bytes = fs::read(file).map_err(|error| failed(error.to_string()))?;
     let material = read_key_file(&bytes).map_err(|error| failed(error.to_string()))?;
     next_record(combination, &material).map_err(|error| failed(error.to_string()))
 }
@@ -180,9 +186,11 @@ mod tests {
     fn a_key_file_that_is_none_says_so() {
         let usual = combination(&[3, 1, 1]).unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(file.path(), "nothing").unwrap();
+        std::fs::write(file.path(), "nothing").unwrap();
         let error = next(usual, file.path()).unwrap_err();
         assert!(error.contains("neither a certificate nor a key"), "{error}");
+        let endless = next(usual, Path::new("/dev/zero")).unwrap_err();
+        assert!(endless.contains("more than 1048576 bytes"), "{endless}");
         assert!(next(usual, Path::new("/nowhere.pem")).unwrap_err().starts_with("/nowhere.pem: "));
         assert!(next(combination(&[2, 1, 1]).unwrap(), file.path()).unwrap_err().contains("issuer"));
     }

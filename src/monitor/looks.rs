@@ -49,11 +49,12 @@ pub fn snapshot_of(looked: &[Looked], settings: &Settings, domains: &[DomainSett
     snapshot
 }
 
-/// What this side could see, of all that the looks say. Port 25 counts as shut off only where nobody got through, and then every
+/// What this side could see, by the look that ended last. Port 25 counts as shut off only where nobody got through, and then every
 /// look at a mail host says so.
 fn vantage(looked: &[Looked]) -> Arc<Vantage> {
     let blocked = looked.iter().find(|look| look.vantage.smtp_blocked);
-    blocked.or_else(|| looked.last()).map(|look| Arc::clone(&look.vantage)).unwrap_or_default()
+    let ended = |look: &&Looked| look.assessment.checked_at + look.assessment.duration;
+    blocked.or_else(|| looked.iter().max_by_key(ended)).map(|look| Arc::clone(&look.vantage)).unwrap_or_default()
 }
 
 /// A mail host that no domain was counted for.

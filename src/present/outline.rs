@@ -1,6 +1,6 @@
 //! Which mail hosts a kind of sender uses and which it refuses, by name.
 
-use crate::verdict::{AddressAssessment, Assessment, CertificateAssessment, MxAssessment, Outcome, StarttlsState};
+use crate::verdict::{AddressAssessment, Assessment, CertificateAssessment, MxAssessment, Outcome};
 
 /// The mail hosts by what senders of one kind do with them. Where the addresses of a host fare differently, the addresses
 /// are named.
@@ -10,8 +10,17 @@ pub(super) struct Ways {
     pub(super) taken: Vec<String>,
     /// Refused.
     pub(super) refused: Vec<String>,
+    /// What an MX record has in the place of a host and is no name of one. Nobody delivers there, whatever is mended at a host.
+    pub(super) no_host: Vec<String>,
     /// The only refused host is one that senders try after another.
     pub(super) refused_is_backup: bool,
+}
+
+impl Ways {
+    /// No mail host is lost.
+    pub(super) const fn is_whole(&self) -> bool {
+        self.refused.is_empty() && self.no_host.is_empty()
+    }
 }
 
 /// Sorts the mail hosts by an outcome.
@@ -22,7 +31,7 @@ pub(super) fn ways(assessment: &Assessment, outcome: impl Fn(&MxAssessment, &Add
     for mx in &assessment.mx {
         let outcomes: Vec<Outcome> = mx.addresses.iter().map(|address| outcome(mx, address)).collect();
         let taken = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Secure | Outcome::Open));
-        let refused = outcomes.contains(&Outcome::Refused) || has_no_address(mx);
+        let refused = outcomes.contains(&Outcome::Refused) || mx.host.is_none() || has_no_address(mx);
         match (taken, refused) {
             (true, true) => {
                 for (address, outcome) in mx.addresses.iter().zip(outcomes) {
@@ -35,6 +44,7 @@ pub(super) fn ways(assessment: &Assessment, outcome: impl Fn(&MxAssessment, &Add
                 }
             }
             (true, false) => ways.taken.push(mx.target.clone()),
+            (false, true) if mx.host.is_none() => ways.no_host.push(mx.target.clone()),
             (false, true) => {
                 ways.refused.push(mx.target.clone());
                 backups += usize::from(Some(mx.preference) != first);
@@ -51,20 +61,18 @@ pub(super) fn if_enforced(mx: &MxAssessment, address: &AddressAssessment) -> Out
     if address.opportunistic != Outcome::Open {
         return address.opportunistic;
     }
-    let starttls = address.path.starttls == Some(StarttlsState::Ok);
+    // By what is judged: that a server turned away the latest look says nothing of its TLS.
+    let in_tls = address.path.takes_mail_in_tls();
     let verified = address.path.certificate.as_ref().is_some_and(CertificateAssessment::verified);
-    match (mx.in_policy, starttls && verified) {
+    match (mx.in_policy, in_tls && verified) {
         (None, _) => Outcome::CannotTell,
         (Some(true), true) => Outcome::Secure,
         (Some(_), _) => Outcome::Refused,
     }
 }
 
-/// The DNS says that the host has no address, or the MX record names no host: nobody delivers there.
+/// The DNS says that the host has no address: nobody delivers there.
 fn has_no_address(mx: &MxAssessment) -> bool {
-    match (&mx.host, &mx.lookup) {
-        (None, _) => true,
-        (Some(_), Some(lookup)) => lookup.addresses.lookups().next().is_some() && lookup.addresses.is_absent(),
-        (Some(_), None) => false,
-    }
+    let lookup = mx.lookup.as_ref();
+    lookup.is_some_and(|seen| seen.addresses.lookups().next().is_some() && seen.addresses.is_absent())
 }

@@ -15,8 +15,8 @@ use super::{
     web_server, words,
 };
 use crate::{
-    protocol::mta_sts::Mode,
-    terms::Timestamp,
+    protocol::mta_sts::{Mode, MxPattern},
+    terms::{MxHost, Timestamp},
     verdict::suggest::{ModeReason, Need, Obstacle, ObstacleKind, PolicySuggestion, policy_body},
 };
 
@@ -264,11 +264,11 @@ fn hosts(suggestion: &PolicySuggestion) -> Vec<String> {
         ));
     }
     if !suggestion.planned.is_empty() {
-        let planned: Vec<&str> = suggestion.planned.iter().map(|host| host.as_str()).collect();
+        let planned: Vec<&str> = suggestion.planned.iter().map(MxHost::as_str).collect();
         said.push(format!("It lists {} already, as planned in the configuration.", words::list(&planned)));
     }
     if !suggestion.dropped.is_empty() {
-        let dropped: Vec<&str> = suggestion.dropped.iter().map(|pattern| pattern.as_str()).collect();
+        let dropped: Vec<&str> = suggestion.dropped.iter().map(MxPattern::as_str).collect();
         said.push(format!(
             "It leaves out {}, which the published policy lists and no MX record needs; keep what is for a host to come.",
             words::list(&dropped)
@@ -295,7 +295,7 @@ fn foreign(suggestion: &PolicySuggestion) -> Option<String> {
     );
     // Exact names are safer, and who follows the manual should know that both work.
     let documented = first.filter(|_| same).and_then(|provider| provider.documented_pattern);
-    let covered = documented.and_then(crate::protocol::mta_sts::MxPattern::parse);
+    let covered = documented.and_then(MxPattern::parse);
     if let Some(pattern) = covered.filter(|pattern| suggestion.foreign.iter().all(|(host, _)| pattern.matches(host))) {
         text.push_str(&format!(
             " Its manual has \"mx: {pattern}\", which covers the hosts of all its customers; the exact name is enough."

@@ -191,7 +191,7 @@ fn unprotected(assessment: &Assessment) -> Vec<String> {
     };
     sentences.retain(|sentence| !sentence.is_empty());
     let ways = ways(assessment, |_, address| address.opportunistic);
-    if !ways.refused.is_empty() {
+    if !ways.is_whole() {
         sentences.push(unreachable(&ways));
     }
     sentences
@@ -259,7 +259,7 @@ fn partial(assessment: &Assessment, now: Timestamp) -> Vec<String> {
     let by_sts = ways(assessment, |_, address| address.sts);
     let by_dane = ways(assessment, |_, address| address.dane);
     let everybody = ways(assessment, |_, address| address.opportunistic);
-    if by_sts.refused.is_empty() && by_dane.refused.is_empty() {
+    if by_sts.is_whole() && by_dane.is_whole() {
         let exposed = [senders.sts.reason, senders.dane.reason].contains(&Reason::Exposed);
         return vec![if exposed {
             "Not every mail host is protected: an attacker can steer mail to one that is not.".to_owned()
@@ -267,7 +267,7 @@ fn partial(assessment: &Assessment, now: Timestamp) -> Vec<String> {
             "Some senders cannot use every mail host.".to_owned()
         }];
     }
-    if !everybody.refused.is_empty() && everybody.refused == by_sts.refused {
+    if !everybody.is_whole() && everybody.refused == by_sts.refused {
         let mut sentences = vec![unreachable(&everybody)];
         sentences.extend(if_they_fail(&everybody, "all mail"));
         return sentences;
@@ -290,6 +290,7 @@ fn partial(assessment: &Assessment, now: Timestamp) -> Vec<String> {
     if !by_sts.refused.is_empty() && !by_dane.refused.is_empty() && by_sts.refused != by_dane.refused {
         sentences.push(refused_by("Senders that apply DANE", &by_dane));
     }
+    sentences.extend(no_host(&everybody).map(|words| format!("{words}.")));
     sentences.extend(if_they_fail(ways, others));
     sentences
 }
@@ -315,14 +316,23 @@ const fn has_or_have(names: &[String]) -> &'static str {
     if names.len() == 1 { "has" } else { "have" }
 }
 
+/// What is no host can be neither down nor anybody's backup: the MX record is what has to be mended.
+fn no_host(ways: &Ways) -> Option<String> {
+    let are = if ways.no_host.len() == 1 { "is no name of a host" } else { "are no names of hosts" };
+    (!ways.no_host.is_empty()).then(|| format!("{} in the MX records {are}", words::list(&ways.no_host)))
+}
+
 fn unreachable(ways: &Ways) -> String {
     let backup = if ways.refused_is_backup { ", your backup," } else { "" };
+    let refused =
+        (!ways.refused.is_empty()).then(|| format!("{}{backup} cannot be reached", words::list(&ways.refused)));
+    let lost: Vec<String> = refused.into_iter().chain(no_host(ways)).collect();
     let rest = if ways.taken.is_empty() {
         String::new()
     } else {
         format!(": all mail goes through {}", words::list(&ways.taken))
     };
-    format!("{}{backup} cannot be reached{rest}.", words::list(&ways.refused))
+    format!("{}{rest}.", lost.join(", and "))
 }
 
 fn differing_views(assessment: &Assessment, now: Timestamp) -> Vec<String> {
@@ -365,4 +375,51 @@ pub fn headline(assessment: &Assessment, now: Timestamp) -> String {
 fn fallback(assessment: &Assessment, now: Timestamp) -> String {
     let reason = assessment.unseen.first().cloned();
     reason.or_else(|| sentences(assessment, now).into_iter().next()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        facts::{Phase, SmtpOutcome},
+        present::fixture,
+        terms::Octets,
+        verdict::MxAssessment,
+    };
+
+    fn told(assessment: &Assessment) -> String {
+        sentences(assessment, fixture::NOW).join(" ")
+    }
+
+    #[test]
+    fn one_greylisting_does_not_make_senders_refuse_a_host() {
+        let mut assessment = fixture::testing("example.com");
+        assessment.mx.truncate(1);
+        for address in assessment.mx.iter_mut().flat_map(|mx| &mut mx.addresses) {
+            let path = Arc::make_mut(&mut address.path);
+            let latest = Arc::make_mut(path.latest.as_mut().unwrap());
+            latest.outcome = SmtpOutcome::Rejected { phase: Phase::Banner, code: 421, text: Octets::default() };
+            path.starttls = Some(StarttlsState::NotReached);
+        }
+        fixture::settle(&mut assessment, State::Unprotected);
+        let text = told(&assessment);
+        assert!(text.contains("Every mail host would pass if it were enforced today."), "{text}");
+    }
+
+    #[test]
+    fn what_names_no_host_is_not_called_a_host_that_is_down() {
+        let mut assessment = fixture::unprotected("example.com");
+        let backup = MxAssessment {
+            target: "192.0.2.99".into(),
+            host: None,
+            lookup: None,
+            ..fixture::mx(100, "mx3.example.com", Vec::new())
+        };
+        assessment.mx.push(backup);
+        let text = told(&assessment);
+        assert!(text.contains("192.0.2.99 in the MX records is no name of a host: all mail goes through"), "{text}");
+        assert!(!text.contains("your backup") && !text.contains("cannot be reached"), "{text}");
+    }
 }

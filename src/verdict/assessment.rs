@@ -306,6 +306,13 @@ impl PathAssessment {
         self.judged.as_ref()?.tls.as_ref()
     }
 
+    /// Whether the latest probe is the one that is judged. Else the server did not answer it, or turned this client away, and
+    /// what stands here was seen before.
+    pub fn is_latest_judged(&self) -> bool {
+        let at = |seen: &Option<Arc<AddressObservation>>| seen.as_ref().map(|seen| seen.at);
+        at(&self.judged) == at(&self.latest)
+    }
+
     /// Whether mail gets through inside TLS, whatever the certificate. A server that breaks off after the handshake takes none;
     /// one with ciphers that only other senders speak takes theirs; TLS 1.1 and older are no TLS to a sender that insists
     /// (RFC 8461 §7.2, RFC 8996).

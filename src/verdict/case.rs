@@ -173,8 +173,14 @@ impl<'a> Case<'a> {
     }
 
     /// What the policy host is an alias of, if that lies outside the domain.
-    pub(crate) fn policy_provider(&self) -> Option<&str> {
+    pub(crate) fn policy_target(&self) -> Option<&str> {
         self.outside(self.observation.domain.policy.addresses.cname())
+    }
+
+    /// The same where somebody else is in charge of the policy. An alias alone does not tell: it may lead to a web space or a CDN
+    /// whose files are the reader's own. Providers of policies keep the record as well, so that its id changes with the file.
+    pub(crate) fn policy_provider(&self) -> Option<&str> {
+        self.policy_target().filter(|_| self.record_host().is_some())
     }
 
     fn outside<'n>(&self, chain: &'n [String]) -> Option<&'n str> {

@@ -59,8 +59,8 @@ impl Code {
                  Enable-DnssecForVerifiedDomain, the new MX record, then Enable-SmtpDaneInbound."
             }
             Ground::Policy => {
-                "Where mta-sts.DOMAIN is an alias of a provider's host, the provider changes web server and file. The _mta-sts record with \
-                 its id stays yours, unless it is an alias as well."
+                "Where mta-sts.DOMAIN is an alias, whoever publishes the file at its target changes it: you, where that is a web space or \
+                 a CDN of yours. Where _mta-sts.DOMAIN is an alias as well, it is taken to be the provider of both."
             }
             Ground::StsRecord => "Where _mta-sts.DOMAIN is an alias, whoever runs its target changes the record.",
             Ground::TlsRptRecord => "Where _smtp._tls.DOMAIN is an alias, whoever runs its target changes the record.",

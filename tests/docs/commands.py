@@ -21,7 +21,7 @@ VARIES = [
     (r"\b127\.\d+\.\d+\.\d+(:\d+)?", "ADDRESS"),
     (r"\blocalhost:\d+", "ADDRESS"),
     (r"\b\d+(\.\d+)? ?(ms|s|seconds?|minutes?|min|hours?|h)\b", "DURATION"),
-    (r"\bnow\b|\bjust now\b", "DURATION"),
+    (r"\bjust now\b|\bDURATION ago\b( \(DATE\))?", "AGO"),
     (r"\b\d+\.\d+(e[+-]?\d+)?\b|\b\d{9,}\b", "NUMBER"),
     (r"/\S*/(smtptls-[\w-]+|demo)(?=[/\s]|$)", "FOLDER"),
 ]

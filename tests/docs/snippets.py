@@ -1,6 +1,7 @@
 """Snippets of other languages in the documentation: each is read by the program that it is meant for."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -123,7 +124,9 @@ class Snippets:
         file = self.folder / name
         file.write_text(text)
         try:
-            done = subprocess.run([*map(str, command), str(file)], cwd=self.folder, capture_output=True, text=True, timeout=60, check=False)
+            # Caddy keeps files of its own below the home.
+            done = subprocess.run([*map(str, command), str(file)], cwd=self.folder, env={**os.environ, "HOME": str(self.folder)},
+                                  capture_output=True, text=True, timeout=60, check=False)
         except FileNotFoundError:
             return f"{command[0]} is not installed, so it cannot be checked"
         return None if done.returncode == 0 else f"{command[0]}: {(done.stdout + done.stderr).strip()[-800:]}"

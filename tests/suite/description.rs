@@ -15,7 +15,10 @@ use super::{
         faces_api::{file, incoming},
     },
     serve::Served,
-    world::{dns::Behaviour, mail_world::MailWorld},
+    world::{
+        dns::Behaviour,
+        mail_world::{MailDomain, MailWorld},
+    },
 };
 
 /// What an OpenAPI document says.
@@ -49,7 +52,7 @@ impl Description {
                 "minimum" => say(value.is_number() && value.as_f64() < says.as_f64(), &format!("is below {says}")),
                 "maximum" => say(value.is_number() && value.as_f64() > says.as_f64(), &format!("is above {says}")),
                 "format" => {
-                    say(!value.is_null() && !has_format(value, says.as_str().unwrap()), &format!("is no {says}"))
+                    say(!value.is_null() && !has_format(value, says.as_str().unwrap()), &format!("is no {says}"));
                 }
                 "oneOf" | "anyOf" => {
                     let fitting =
@@ -158,8 +161,8 @@ fn queries(operation: &Value) -> (Vec<String>, Vec<String>) {
     (good, wrong)
 }
 
-/// Domains of several kinds: right, wrong, dark, and with reports.
-async fn served(world: &MailWorld, state: &Path) -> Served {
+/// Domains of several kinds: right, wrong, dark, and with reports. Their servers run as long as they are held.
+async fn served(world: &MailWorld, state: &Path) -> (Served, [MailDomain; 2]) {
     let google = Reporter::Verified(PolicyDomain::parse("google.com").unwrap());
     let failure = ("certificate-expired", 3, "mx2.good.example", "expired");
     let reports = [
@@ -173,8 +176,7 @@ async fn served(world: &MailWorld, state: &Path) -> Served {
         ),
     ];
     file(state, reports.into()).await;
-    let _good = world.domain("good.example").await;
-    let _bad = world.domain("bad.example").await;
+    let domains = [world.domain("good.example").await, world.domain("bad.example").await];
     world.dns.mx("bad.example", &[(10, "mx.bad.example"), (20, "mx.good.example")]);
     world.dns.behave("dark.example", Behaviour::ServFail);
     let folder = world.file("tlsrpt");
@@ -192,14 +194,14 @@ async fn served(world: &MailWorld, state: &Path) -> Served {
             "smtptls_domain_delivery{domain=\"dark.example\",state=\"unknown\"} 1",
         ])
         .await;
-    served
+    (served, domains)
 }
 
 #[tokio::test]
 async fn every_answer_is_as_the_description_says() {
     let world = MailWorld::start().await;
     let state = TempDir::new().unwrap();
-    let served = served(&world, state.path()).await;
+    let (served, _domains) = served(&world, state.path()).await;
     let (status, text) = served.get("/api/v1/openapi.json").await;
     assert_eq!(status, 200);
     let description = Description(serde_json::from_str(&text).unwrap());

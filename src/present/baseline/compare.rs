@@ -13,8 +13,10 @@ use crate::{
 pub struct Comparison {
     /// Whose.
     pub domain: PolicyDomain,
-    /// It was saved. Else all that is found counts as new.
+    /// It was saved as it could be seen. Else all that is found is new.
     pub known: bool,
+    /// It was saved, and could not be checked then: what is new now may have been there, and makes nothing worse.
+    pub unseen_before: bool,
     /// It could be checked now. Else nothing is known to be gone.
     pub seen: bool,
     /// Delivery now.
@@ -58,8 +60,9 @@ impl Comparison {
     /// there is no `least`.
     pub fn got_worse(&self, least: Option<Severity>) -> bool {
         let Some(least) = least else { return false };
-        let found = self.new.iter().chain(self.more_severe.iter().map(|changed| &changed.finding));
-        self.delivery_got_worse() || found.into_iter().any(|finding| finding.severity >= least)
+        let new = self.new.iter().filter(|_| !self.unseen_before);
+        let mut found = new.chain(self.more_severe.iter().map(|changed| &changed.finding));
+        self.delivery_got_worse() || found.any(|finding| finding.severity >= least)
     }
 
     /// How many findings were there before.
@@ -75,7 +78,8 @@ impl Comparison {
 pub(super) fn compare(saved: Option<&SavedDomain>, assessment: &Assessment) -> Comparison {
     let mut comparison = Comparison {
         domain: assessment.domain.clone(),
-        known: saved.is_some(),
+        known: saved.is_some_and(|saved| saved.seen),
+        unseen_before: saved.is_some_and(|saved| !saved.seen),
         seen: !assessment.own_side,
         delivery: assessment.delivery,
         delivery_before: saved.map(|saved| saved.delivery),

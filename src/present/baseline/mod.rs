@@ -6,6 +6,7 @@ mod show;
 use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
+use serde_json::error::Category;
 
 pub use compare::{Changed, Comparison};
 pub use show::{ComparedView, compared, section};
@@ -71,6 +72,14 @@ pub struct SavedFinding {
     pub address: Option<IpAddr>,
 }
 
+/// What tells whether a text is one of ours that this program can read. What else is in it is passed over without being kept: a
+/// stranger's file may have millions of values.
+#[derive(Deserialize)]
+struct Head {
+    format: Option<String>,
+    version: Option<u64>,
+}
+
 #[derive(Serialize, Deserialize)]
 struct Document {
     format: String,
@@ -80,7 +89,7 @@ struct Document {
 }
 
 impl Baseline {
-    /// The judgement of these domains. `earlier`: a domain that could not be checked now stays as it is there.
+    /// The judgement of these domains. `earlier`: a domain that could not be checked now, or was not asked for, stays as it is there.
     pub fn new(assessments: &[Assessment], saved_at: Timestamp, earlier: Option<&Self>) -> Self {
         let saved = |assessment: &Assessment| {
             let kept = earlier.and_then(|earlier| earlier.domains.get(&assessment.domain));
@@ -89,8 +98,9 @@ impl Baseline {
                 None => SavedDomain::new(assessment),
             }
         };
-        let domains = assessments.iter().map(|assessment| (assessment.domain.clone(), saved(assessment)));
-        Self { saved_at, domains: domains.collect() }
+        let mut domains = earlier.map(|earlier| earlier.domains.clone()).unwrap_or_default();
+        domains.extend(assessments.iter().map(|assessment| (assessment.domain.clone(), saved(assessment))));
+        Self { saved_at, domains }
     }
 
     /// The text of the file.
@@ -111,18 +121,20 @@ impl Baseline {
     /// # Errors
     /// [`BaselineError`] says what it is instead.
     pub fn parse(text: &str) -> Result<Self, BaselineError> {
-        let value: serde_json::Value =
-            serde_json::from_str(text).map_err(|error| BaselineError::NotJson(error.to_string()))?;
-        if value.get("format").and_then(serde_json::Value::as_str) != Some(FORMAT) {
+        let head: Head = serde_json::from_str(text).map_err(|error| match error.classify() {
+            Category::Data => BaselineError::Stranger,
+            Category::Syntax | Category::Eof | Category::Io => BaselineError::NotJson(error.to_string()),
+        })?;
+        if head.format.as_deref() != Some(FORMAT) {
             return Err(BaselineError::Stranger);
         }
-        match value.get("version").and_then(serde_json::Value::as_u64) {
+        match head.version {
             Some(version) if version == u64::from(VERSION) => {}
             Some(other) => return Err(BaselineError::Version(other)),
             None => return Err(BaselineError::Damaged("its version is missing".to_owned())),
         }
         let document: Document =
-            serde_json::from_value(value).map_err(|error| BaselineError::Damaged(error.to_string()))?;
+            serde_json::from_str(text).map_err(|error| BaselineError::Damaged(error.to_string()))?;
         let domains = document.domains.into_iter().map(|saved| (saved.domain.clone(), saved)).collect();
         Ok(Self { saved_at: document.saved_at, domains })
     }

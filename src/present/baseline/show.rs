@@ -40,8 +40,10 @@ pub fn compared<'a>(
 #[derive(Debug, Serialize)]
 struct AgainstView<'a> {
     saved_at: Timestamp,
-    /// The domain was saved; else all that is found counts as new.
+    /// The domain was saved as it could be seen; else all that is found is new.
     known: bool,
+    /// It was saved, and could not be checked then: nothing new makes it worse.
+    unseen_before: bool,
     /// Something got worse that is at or above `--fail-on`.
     got_worse: bool,
     delivery_before: Option<State>,
@@ -69,6 +71,7 @@ impl<'a> AgainstView<'a> {
         Self {
             saved_at: saved_at.whole_seconds(),
             known: comparison.known,
+            unseen_before: comparison.unseen_before,
             got_worse: comparison.got_worse(least),
             delivery_before: comparison.delivery_before,
             delivery_got_worse: comparison.delivery_got_worse(),
@@ -160,7 +163,13 @@ fn domain(page: &mut Page, comparison: &Comparison, named: bool, least: Option<S
     if named {
         page.paragraph(2, Role::Strong, comparison.domain.as_str());
     }
-    if !comparison.known {
+    if comparison.unseen_before {
+        page.paragraph(
+            indent,
+            Role::Warning,
+            "It could not be checked when it was saved: what is found now may have been there, and does not count as worse.",
+        );
+    } else if !comparison.known {
         page.paragraph(indent, Role::Plain, "It is not in the file: all that is found counts as new.");
     }
     if let Some(before) = comparison.delivery_before.filter(|before| *before != comparison.delivery) {
@@ -172,7 +181,8 @@ fn domain(page: &mut Page, comparison: &Comparison, named: bool, least: Option<S
     let bad = |severity| if counts(severity) { Glyph::Bad } else { Glyph::Note };
     for finding in &comparison.new {
         let text = format!("new: {} ({})", named_finding(finding, comparison), finding.severity);
-        line(page, indent, bad(finding.severity), &text);
+        let glyph = if comparison.unseen_before { Glyph::Note } else { bad(finding.severity) };
+        line(page, indent, glyph, &text);
     }
     for Changed { finding, before } in &comparison.more_severe {
         let text = format!("worse: {} ({}; {before} before)", named_finding(finding, comparison), finding.severity);

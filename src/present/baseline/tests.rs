@@ -209,7 +209,21 @@ fn what_could_not_be_seen_is_neither_gone_nor_forgotten() {
     let again = Baseline::new(&[unseen.clone()], fixture::NOW, Some(&baseline));
     assert_eq!(again.compare(&before).same.len(), 1, "the domain stays as it was");
     let alone = Baseline::new(&[unseen], fixture::NOW, None);
-    assert_eq!(alone.compare(&before).new.len(), 1, "nothing was known of it");
+    let comparison = alone.compare(&before);
+    assert_eq!(comparison.new.len(), 1, "nothing was known of it");
+    assert!(!comparison.known && comparison.unseen_before);
+    assert!(!comparison.got_worse(WARNING), "it may have been there");
+    let text = section(&[comparison], "ci.json", fixture::NOW, WARNING, fixture::NOW, PLAIN);
+    assert!(text.contains("It could not be checked when it was saved"), "{text}");
+    assert!(text.contains("Nothing got worse") && !text.contains("not in the file"), "{text}");
+}
+
+#[test]
+fn a_run_for_a_part_of_the_list_keeps_the_rest() {
+    let both = Baseline::new(&[fixture::healthy("a.example"), fixture::blocked("b.example")], fixture::NOW, None);
+    let part = Baseline::new(&[fixture::healthy("a.example")], fixture::NOW, Some(&both));
+    let comparison = part.compare(&fixture::blocked("b.example"));
+    assert!(comparison.known && !comparison.got_worse(WARNING));
 }
 
 fn shown(before: &[Assessment], now: &[Assessment], least: Option<Severity>) -> String {

@@ -64,7 +64,7 @@ pub(super) fn record_notes(suggestion: &PolicySuggestion) -> Vec<String> {
             domain.sts_record_name()
         )),
         None if !record.seen => {
-            notes.push(format!("What stands at {} could not be looked up.", domain.sts_record_name()))
+            notes.push(format!("What stands at {} could not be looked up.", domain.sts_record_name()));
         }
         None if record.broken => notes.push(format!(
             "Take away what stands at {} now: senders cannot use it, and of several records they use none.",
@@ -74,11 +74,11 @@ pub(super) fn record_notes(suggestion: &PolicySuggestion) -> Vec<String> {
     }
     match &host.alias {
         Some(alias) => notes.push(format!(
-            "{} is an alias of {alias}: the policy is changed there, by whoever runs that host.",
+            "{} is an alias of {alias}: the policy is changed there, by whoever publishes the file, you or a provider.",
             domain.policy_host()
         )),
         None if !host.seen => {
-            notes.push(format!("Whether {} has an address could not be looked up.", domain.policy_host()))
+            notes.push(format!("Whether {} has an address could not be looked up.", domain.policy_host()));
         }
         None if !host.addresses.is_empty() => {
             let addresses: Vec<String> = host.addresses.iter().map(ToString::to_string).collect();

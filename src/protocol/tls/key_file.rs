@@ -150,7 +150,7 @@ mod tests {
             let file = format!("-----BEGIN {kind}-----\nAAAA\n-----END {kind}-----\n");
             match read_key_file(file.as_bytes()) {
                 Err(KeyFileError::Unreadable { what: found, why }) => {
-                    assert!(found == what && !why.is_empty(), "{kind}")
+                    assert!(found == what && !why.is_empty(), "{kind}");
                 }
                 other => panic!("{kind}: {other:?}"),
             }

@@ -2,7 +2,7 @@
 //! says what only the provider can do, and what is left to them.
 
 use crate::verdict::{
-    Subject,
+    AddressAssessment, Outcome, Subject,
     case::{Case, Standing},
     words,
 };
@@ -22,7 +22,9 @@ pub(super) fn for_refused(case: &Case<'_>, host: &str, remedy: &str) -> String {
     if case.is_own(host) || case.standing != Standing::Enforce {
         return text;
     }
-    let others = case.mx().iter().any(|mx| mx.target != host);
+    // A host that is refused as well, or was not seen, is none that mail could go to instead.
+    let taken = |address: &AddressAssessment| matches!(address.sts, Outcome::Secure | Outcome::Open);
+    let others = case.mx().iter().any(|mx| mx.target != host && mx.addresses.iter().any(taken));
     let out = if others { "take it out of the MX records, or " } else { "" };
     format!(
         "{text} What you can do meanwhile: {out}set the policy to mode testing under a new id; mail then arrives, and is not \
@@ -37,12 +39,15 @@ pub(super) fn for_subject(case: &Case<'_>, subject: &Subject, remedy: &str) -> S
 
 /// A remedy for the policy host or for the policy that it serves.
 pub(super) fn for_policy(case: &Case<'_>, remedy: &str) -> String {
-    match case.policy_provider() {
-        None => remedy.to_owned(),
-        Some(target) => format!(
-            "The policy is hosted elsewhere: {} is an alias of {target}. What has to be done there: {remedy}",
-            case.policy.host.host
+    let host = &case.policy.host.host;
+    match (case.policy_provider(), case.policy_target()) {
+        (Some(target), _) => format!(
+            "The policy is hosted elsewhere: {host} is an alias of {target}. What has to be done there: {remedy}"
         ),
+        (None, Some(target)) => format!(
+            "{host} is an alias of {target}: what follows is for whoever publishes the file there, you or a provider. {remedy}"
+        ),
+        (None, None) => remedy.to_owned(),
     }
 }
 

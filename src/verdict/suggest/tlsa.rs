@@ -346,9 +346,8 @@ fn signing(seen: &TlsaFacts<'_>, state: &TlsaState<'_>) -> Signing {
         TlsaState::Records { .. } => Signing::Signed,
         TlsaState::NotAsked(NotAsked::Insecure) | TlsaState::Insecure { .. } => Signing::Unsigned,
         TlsaState::Absent => {
-            let lookups = seen.lookup.tlsa.iter().flat_map(|tlsa| &tlsa.lookups);
-            let at_base = lookups.filter(|lookup| lookup.base == *seen.base).map(|lookup| lookup.lookup.security);
-            match at_base.last() {
+            let mut lookups = seen.lookup.tlsa.iter().flat_map(|tlsa| &tlsa.lookups);
+            match lookups.find(|lookup| lookup.base == *seen.base).map(|lookup| lookup.lookup.security) {
                 Some(Security::Secure) => Signing::Signed,
                 Some(Security::Insecure) => Signing::Unsigned,
                 _ => Signing::NotSeen,

@@ -6,7 +6,7 @@ use super::layout::time;
 use crate::{
     present::{certificate_faults, words},
     terms::Timestamp,
-    verdict::{CertificateAssessment, Code, HostDane, PathAssessment, TlsaStatus},
+    verdict::{Assessment, CertificateAssessment, Code, HostDane, PathAssessment, TlsaStatus},
 };
 
 /// The certificate that ends first, and its end.
@@ -101,6 +101,14 @@ pub(super) fn ago(at: Option<Timestamp>, now: Timestamp) -> Markup {
     match at {
         Some(at) => html! { span.nowrap { (time(at, &format!("{} ago", words::span(now.since(at))))) } },
         None => nothing("never"),
+    }
+}
+
+/// Where senders hold no policy. One that could not be looked for, or is announced and could not be fetched from here, may be there.
+pub(super) fn no_policy(seen: &Assessment) -> Markup {
+    match (seen.sts_record.present, seen.policy.fetch_success) {
+        (None, _) | (Some(true), None) => html! { span.quiet { "not seen" } },
+        _ => nothing("no policy"),
     }
 }
 

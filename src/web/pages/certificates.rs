@@ -45,7 +45,7 @@ enum Key {
     Subject,
     Issuer,
     Places,
-    Key,
+    Algorithm,
 }
 
 const COLUMNS: [Column<Key>; 5] = [
@@ -53,7 +53,7 @@ const COLUMNS: [Column<Key>; 5] = [
     Column::new(Key::Subject, "subject", "Certificate"),
     Column::new(Key::Issuer, "issuer", "Issuer"),
     Column::new(Key::Places, "places", "Where").largest_first(),
-    Column::new(Key::Key, "key", "Key"),
+    Column::new(Key::Algorithm, "key", "Key"),
 ];
 
 /// Where certificates are used.
@@ -147,7 +147,7 @@ pub(in crate::web) fn render(snapshot: &Snapshot, text: &str, links: &Links, now
                 }
             }
         } @else {
-            (scroll("Certificates", html! {
+            (scroll("Certificates", &html! {
                 table.rows {
                     caption { (grouped(rows.len())) @if rows.len() == 1 { " certificate" } @else { " certificates" } }
                     (heads(&path, &query, &COLUMNS, order))
@@ -157,7 +157,7 @@ pub(in crate::web) fn render(snapshot: &Snapshot, text: &str, links: &Links, now
             (pages(&path, &query, cut))
         }
     };
-    page("Certificates", links, now, Nav::Certificates, content)
+    page("Certificates", links, now, Nav::Certificates, &content)
 }
 
 /// The filter "ends within so many days" goes up to so many: no certificate of a public CA lives longer than 398.
@@ -220,7 +220,7 @@ fn sort(rows: &mut [Entry<'_>], order: Option<Order<Key>>) {
             Key::Subject => one.name().cmp(other.name()),
             Key::Issuer => leaf(one).leaf.issuer_cn.cmp(&leaf(other).leaf.issuer_cn),
             Key::Places => one.places().cmp(&other.places()),
-            Key::Key => leaf(one).leaf.key.to_string().cmp(&leaf(other).leaf.key.to_string()),
+            Key::Algorithm => leaf(one).leaf.key.to_string().cmp(&leaf(other).leaf.key.to_string()),
         })
     });
 }

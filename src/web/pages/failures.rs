@@ -68,7 +68,7 @@ pub(in crate::web) fn render(snapshot: &Snapshot, text: &str, links: &Links, now
             () => (failures(snapshot, text, links, now)),
         }
     };
-    page("Reported failures", links, now, Nav::Failures, content)
+    page("Reported failures", links, now, Nav::Failures, &content)
 }
 
 /// The domains with what reports say of them.
@@ -159,7 +159,7 @@ fn failures(snapshot: &Snapshot, text: &str, links: &Links, now: Timestamp) -> M
             @if rows.is_empty() {
                 div.banner.plain { p { "No failure fits. " a href=(path) { "Show all failures" } } }
             } @else {
-                (scroll("Failures", html! {
+                (scroll("Failures", &html! {
                     table.rows {
                         caption { (grouped(rows.len())) @if rows.len() == 1 { " failure" } @else { " failures" } }
                         (heads(&path, &query, &COLUMNS, order))
@@ -271,7 +271,7 @@ fn by_host(all: &[Row<'_>], snapshot: &Snapshot, links: &Links) -> Markup {
     html! {
         @if !hosts.is_empty() {
             h2 #hosts { "By mail host" }
-            (scroll("Failures by mail host", html! {
+            (scroll("Failures by mail host", &html! {
                 table.rows {
                     @if hosts.len() > SHOWN { caption { "The first " (SHOWN) " of " (grouped(hosts.len())) } }
                     thead { tr { @for name in ["Mail host", "Failed sessions", "Domains", "Seen from here"] { th scope="col" { (name) } } } }
@@ -306,25 +306,24 @@ fn by_reporter(snapshot: &Snapshot, now: Timestamp) -> Markup {
         silent: usize,
         sessions: u64,
         failed: u64,
-        last_day: i64,
+        last_day: Option<i64>,
     }
     let mut reporters: BTreeMap<&str, Reporter> = BTreeMap::new();
     for standing in reported(snapshot).flat_map(|(_, reports)| &reports.reporters) {
-        let reporter =
-            reporters.entry(&standing.name).or_insert(Reporter { last_day: i64::MIN, ..Reporter::default() });
+        let reporter = reporters.entry(&standing.name).or_default();
         reporter.verified |= standing.verified;
         reporter.domains += 1;
         reporter.silent += usize::from(standing.silent);
         reporter.sessions = reporter.sessions.saturating_add(standing.sessions.sessions);
         reporter.failed = reporter.failed.saturating_add(standing.sessions.failed);
-        reporter.last_day = reporter.last_day.max(standing.last_day);
+        reporter.last_day = reporter.last_day.max(Some(standing.last_day));
     }
     let mut reporters: Vec<_> = reporters.into_iter().collect();
     reporters.sort_by_key(|(_, reporter)| std::cmp::Reverse((reporter.failed, reporter.sessions)));
     html! {
         @if !reporters.is_empty() {
             h2 #reporters { "By reporter" }
-            (scroll("Reporters", html! {
+            (scroll("Reporters", &html! {
                 table.rows {
                     @if reporters.len() > SHOWN { caption { "The first " (SHOWN) " of " (grouped(reporters.len())) } }
                     thead {
@@ -339,7 +338,7 @@ fn by_reporter(snapshot: &Snapshot, now: Timestamp) -> Markup {
                                 td.number data-label="Domains" { (grouped(reporter.domains)) }
                                 td.number data-label="Sessions" { (grouped(reporter.sessions)) }
                                 td.number data-label="Failed" { span.trouble[reporter.failed > 0] { (grouped(reporter.failed)) } }
-                                td data-label="Last day" { (day(reporter.last_day, now)) }
+                                td data-label="Last day" { @if let Some(last) = reporter.last_day { (day(last, now)) } }
                                 td data-label="Fell silent" {
                                     @match reporter.silent {
                                         0 => (cells::nothing("no")),

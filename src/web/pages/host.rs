@@ -35,13 +35,13 @@ pub(in crate::web) fn render(snapshot: &Snapshot, host: &MxHost, links: &Links, 
         p { a href=(links.to("/hosts")) { "Mail hosts" } }
         h1 { (host) }
         (summary(state, &users, links, now))
-        (findings(host, &users, now))
+        (findings(state, &users, now))
         (addresses(state, now))
         (certificates(state, now))
         (surveys(state, now))
         (domains(host, &users, links))
     };
-    page(host.as_str(), links, now, Nav::Hosts, content)
+    page(host.as_str(), links, now, Nav::Hosts, &content)
 }
 
 /// The page for a name that no configured domain has as its mail host.
@@ -51,7 +51,7 @@ pub(in crate::web) fn unknown(name: &str, links: &Links, now: Timestamp) -> Mark
         p { "No configured domain names " code { (name) } " as its mail host. A host is listed while a domain uses it." }
         p { a href=(links.to("/hosts")) { "All mail hosts" } }
     };
-    page("No such mail host", links, now, Nav::Hosts, content)
+    page("No such mail host", links, now, Nav::Hosts, &content)
 }
 
 fn summary(state: &HostState, users: &[&DomainState], links: &Links, now: Timestamp) -> Markup {
@@ -164,13 +164,25 @@ fn shared<'a>(host: &MxHost, users: &[&'a DomainState]) -> Vec<Shared<'a>> {
     all
 }
 
-fn findings(host: &MxHost, users: &[&DomainState], now: Timestamp) -> Markup {
-    let all = shared(host, users);
+/// What the absence of findings says. Of an address that was not seen it says nothing.
+fn no_findings(state: &HostState, users: &[&DomainState]) -> &'static str {
+    let up = state.paths.iter().filter(|path| path.reach == Reach::Up).count();
+    if users.is_empty() {
+        "Not judged yet."
+    } else if up == 0 {
+        "Nothing is known: it could not be looked at."
+    } else if up < state.paths.len() {
+        "None at the addresses that could be looked at. Of the others nothing is known."
+    } else {
+        "None: nothing at this host stands in the way of mail."
+    }
+}
+
+fn findings(state: &HostState, users: &[&DomainState], now: Timestamp) -> Markup {
+    let all = shared(&state.host, users);
     html! {
         h2 #findings { "Findings" }
-        @if all.is_empty() {
-            @if users.is_empty() { p { "Not judged yet." } } @else { p { "None: nothing at this host stands in the way of mail." } }
-        }
+        @if all.is_empty() { p { (no_findings(state, users)) } }
         @for Shared { finding, addresses, domains, accepted } in &all {
             @let class = if finding.is_active() { finding.severity.as_str() } else { Severity::Info.as_str() };
             article class={ "card " (class) } {
@@ -203,7 +215,7 @@ fn addresses(state: &HostState, now: Timestamp) -> Markup {
         @if state.paths.is_empty() {
             p { "No address was probed yet." }
         } @else {
-            (scroll("Addresses", html! {
+            (scroll("Addresses", &html! {
                 table.rows {
                     thead {
                         tr {
@@ -212,14 +224,14 @@ fn addresses(state: &HostState, now: Timestamp) -> Markup {
                             }
                         }
                     }
-                    tbody { @for path in &state.paths { (address(path, now)) } }
+                    tbody { @for path in &state.paths { (address(state, path, now)) } }
                 }
             }))
         }
     }
 }
 
-fn address(path: &PathAssessment, now: Timestamp) -> Markup {
+fn address(state: &HostState, path: &PathAssessment, now: Timestamp) -> Markup {
     html! {
         tr {
             th scope="row" { code { (path.address) } }
@@ -247,13 +259,7 @@ fn address(path: &PathAssessment, now: Timestamp) -> Markup {
                 }
             }
             td data-label="Certificate" { (cells::certificate(path.certificate.as_ref(), now)) }
-            td data-label="DANE" {
-                @match path.dane_valid {
-                    Some(true) => "valid",
-                    Some(false) => span.trouble { "does not match" },
-                    None => (cells::nothing("not asked for")),
-                }
-            }
+            td data-label="DANE" { (Dane::of_host(&state.dane, std::iter::once(path)).cell()) }
             td.number data-label="Failures in a row" { (path.consecutive_failures) }
             td data-label="Last probe" { (cells::ago(path.latest.as_ref().map(|latest| latest.at), now)) }
             td data-label="Last success" { (cells::ago(path.last_success_at, now)) }
@@ -387,7 +393,7 @@ fn domains(host: &MxHost, users: &[&DomainState], links: &Links) -> Markup {
     html! {
         h2 #domains { "Domains that use it" }
         @if !users.is_empty() {
-            (scroll("Domains that use the host", html! {
+            (scroll("Domains that use the host", &html! {
                 table.rows {
                     thead {
                         tr {
@@ -408,7 +414,7 @@ fn domains(host: &MxHost, users: &[&DomainState], links: &Links) -> Markup {
                                     @match entry.and_then(|mx| mx.in_policy) {
                                         Some(true) => "yes",
                                         Some(false) => span.trouble { "no" },
-                                        None => (cells::nothing("no policy")),
+                                        None => (cells::no_policy(seen)),
                                     }
                                 }
                             }
@@ -460,6 +466,44 @@ mod tests {
         assert!(html.contains(&format!("3 1 1 {}", "cd".repeat(32))), "{html}");
         assert!(html.contains("Senders that apply DANE insist on these records."));
         assert!(html.contains(&"ab".repeat(32)) && html.contains("TLS_AES_128_GCM_SHA256"));
+    }
+
+    /// The page of the healthy host after a change to it.
+    fn changed(change: impl FnOnce(&mut HostState)) -> String {
+        let mut snapshot = fixture::snapshot();
+        let name = fixture::host("mx1.example.com");
+        change(Arc::make_mut(snapshot.hosts.get_mut(&name).unwrap()));
+        of(&snapshot, name.as_str())
+    }
+
+    #[test]
+    fn no_finding_on_what_was_not_seen_is_no_praise() {
+        const PRAISE: &str = "nothing at this host stands in the way of mail";
+        let unseen = |path: &mut Arc<PathAssessment>| Arc::make_mut(path).reach = Reach::CannotTell;
+        assert!(changed(|_| {}).contains(PRAISE));
+        for html in [changed(|host| host.paths.iter_mut().for_each(unseen)), changed(|host| host.paths.clear())] {
+            assert!(html.contains("Nothing is known: it could not be looked at.") && !html.contains(PRAISE), "{html}");
+        }
+        let html = changed(|host| unseen(&mut host.paths[0]));
+        assert!(html.contains("Of the others nothing is known.") && !html.contains(PRAISE), "{html}");
+    }
+
+    #[test]
+    fn dane_that_is_broken_or_not_seen_is_not_called_unasked() {
+        let cell = |change: fn(&mut HostState)| {
+            let html = changed(change);
+            let cell = html.rsplit("data-label=\"DANE\">").next().unwrap();
+            cell.split("</td>").next().unwrap().to_owned()
+        };
+        let all = |host: &mut HostState, valid| {
+            host.paths.iter_mut().for_each(|path| Arc::make_mut(path).dane_valid = valid);
+        };
+        assert!(cell(|host| host.dane.status = TlsaStatus::Bogus).contains("lookup fails"));
+        assert_eq!(cell(|host| host.dane.status = TlsaStatus::Unusable), "not usable");
+        let down = changed(|host| all(host, None));
+        assert!(down.contains("data-label=\"DANE\">not seen</td>"), "{down}");
+        let good = changed(|host| all(host, Some(true)));
+        assert!(good.contains("data-label=\"DANE\">valid</td>"), "{good}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     monitor::{HostState, Snapshot},
     terms::{MxHost, Timestamp},
-    verdict::{Finding, Reach, Severity},
+    verdict::{Assessment, Finding, Reach, Severity},
     web::{links::Links, parameters::encoded},
 };
 
@@ -85,7 +85,7 @@ pub(in crate::web) fn render(snapshot: &Snapshot, text: &str, links: &Links, now
         @if rows.is_empty() {
             (empty(snapshot, &query, &path))
         } @else {
-            (scroll("Mail hosts", html! {
+            (scroll("Mail hosts", &html! {
                 table.rows {
                     caption { (grouped(rows.len())) @if rows.len() == 1 { " host" } @else { " hosts" } }
                     (heads(&path, &query, &COLUMNS, order))
@@ -95,14 +95,14 @@ pub(in crate::web) fn render(snapshot: &Snapshot, text: &str, links: &Links, now
             (pages(&path, &query, cut))
         }
     };
-    page("Mail hosts", links, now, Nav::Hosts, content)
+    page("Mail hosts", links, now, Nav::Hosts, &content)
 }
 
 /// The worst active finding on each host, over all domains that use it.
 pub(super) fn worst_of_hosts(snapshot: &Snapshot) -> HashMap<&str, &Finding> {
     let mut worst: HashMap<&str, &Finding> = HashMap::new();
     let assessments = snapshot.domains.values().filter_map(|state| state.assessment.as_deref());
-    for finding in assessments.flat_map(|seen| seen.active()) {
+    for finding in assessments.flat_map(Assessment::active) {
         let Some(host) = finding.subject.mx() else { continue };
         let known = worst.entry(host).or_insert(finding);
         if known.severity < finding.severity {

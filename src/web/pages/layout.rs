@@ -54,7 +54,7 @@ impl Nav {
 }
 
 /// A whole page. `title` stands before the name of the program; the content brings its own `h1`.
-pub(in crate::web) fn page(title: &str, links: &Links, now: Timestamp, here: Nav, content: Markup) -> Markup {
+pub(in crate::web) fn page(title: &str, links: &Links, now: Timestamp, here: Nav, content: &Markup) -> Markup {
     harmless(html! {
         (DOCTYPE)
         html lang="en" {
@@ -156,7 +156,7 @@ pub(in crate::web) fn time(at: Timestamp, words: &str) -> Markup {
 }
 
 /// A box in which something wide scrolls, also by keyboard. `label` says what is in it.
-pub(in crate::web) fn scroll(label: &str, content: Markup) -> Markup {
+pub(in crate::web) fn scroll(label: &str, content: &Markup) -> Markup {
     html! { div.scroll role="region" aria-label=(label) tabindex="0" { (content) } }
 }
 
@@ -172,7 +172,7 @@ mod tests {
 
     fn whole() -> String {
         let mount = Mount::new(None, Some("/mail".parse().unwrap()));
-        page("<b>", mount.links(), NOW, Nav::Hosts, html! { h1 { "x" } }).into_string()
+        page("<b>", mount.links(), NOW, Nav::Hosts, &html! { h1 { "x" } }).into_string()
     }
 
     #[test]

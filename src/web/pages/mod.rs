@@ -52,5 +52,5 @@ pub(super) fn nothing_here(links: &Links, now: Timestamp) -> Markup {
         h1 { "There is nothing here" }
         p { "This monitor has no page under this address. " a href=(links.to("/")) { "All domains" } }
     };
-    layout::page("Nothing here", links, now, layout::Nav::Elsewhere, content)
+    layout::page("Nothing here", links, now, layout::Nav::Elsewhere, &content)
 }

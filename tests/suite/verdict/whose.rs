@@ -110,14 +110,26 @@ fn who_has_no_other_host_is_told_of_testing_and_who_has_one_of_both_ways() {
     let alone = fix(customer(World::good("enforce")).chain(A1, expired));
     assert!(alone.contains("What you can do meanwhile: set the policy to mode testing"), "{alone}");
     let two = customer(World::good("enforce").body(&policy_body("enforce", &[MX1, MX2])).mx(MX2, &[A2]));
-    let beside = fix(two.chain(A1, expired));
+    let beside = fix(two.clone().chain(A1, expired));
     assert!(beside.contains("meanwhile: take it out of the MX records, or set the policy"), "{beside}");
+    let both = fix(two.chain(A1, expired).chain(A2, expired));
+    assert!(
+        both.contains("meanwhile: set the policy") && !both.contains("take it out"),
+        "the other is refused too: {both}"
+    );
     let testing = fix(customer(World::good("testing")).chain(A1, expired));
     assert!(!testing.contains("meanwhile"), "nobody refuses it: {testing}");
 }
 
-/// The policy of many is served by somebody else, behind a CNAME.
+/// The policy of many is served by somebody else, behind a CNAME, and so is the record.
 fn hosted_policy(world: World) -> World {
+    aliased_policy(world).with(|world| {
+        world.domain.sts_record.cname = vec!["_mta-sts.provider.example".to_owned()];
+    })
+}
+
+/// The file of many lies in a web space of their own that has another name.
+fn aliased_policy(world: World) -> World {
     world.with(|world| {
         let addresses = &mut world.domain.policy.addresses;
         for lookup in addresses.ip4.iter_mut().chain(addresses.ip6.iter_mut()) {
@@ -141,6 +153,10 @@ fn a_policy_behind_an_alias_is_mended_where_it_leads() {
         let told = "The policy is hosted elsewhere: mta-sts.example.com is an alias of policies.provider.example.";
         assert!(hosted.fix.starts_with(told), "{}", hosted.fix);
     }
+    let aliased = aliased_policy(World::good("enforce").status(404)).assess();
+    let aliased = find(&aliased, Code::StsPolicyHttpStatus).unwrap();
+    assert_eq!(aliased.fixer, Fixer::You, "the record is the domain's own, and nothing tells whose the web space is");
+    assert!(aliased.fix.contains("whoever publishes the file there, you or a provider"), "{}", aliased.fix);
     let within = World::good("enforce").status(404).with(|world| {
         let ip4 = world.domain.policy.addresses.ip4.as_mut().unwrap();
         ip4.cname = vec!["www.example.com".to_owned()];

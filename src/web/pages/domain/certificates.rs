@@ -44,7 +44,7 @@ pub(super) fn certificates(shown: &Shown<'_>, seen: &Assessment) -> Markup {
         (plot(&all, now))
         details {
             summary { "The certificates as a table" }
-            (layout::scroll("Table of certificates", table(&all, now)))
+            (layout::scroll("Table of certificates", &table(&all, now)))
         }
     };
     parts::section("certificates", "Certificates", &content)

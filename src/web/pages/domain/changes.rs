@@ -20,7 +20,7 @@ pub(super) fn changes(shown: &Shown<'_>) -> Markup {
                 p { "Nothing changed since the monitor began to watch the domain and its mail hosts." }
             },
             Past::Known { changes, more, .. } => {
-                (layout::scroll("Table of changes", table(changes, shown.now)))
+                (layout::scroll("Table of changes", &table(changes, shown.now)))
                 @if *more { p.quiet { "The latest " (CHANGES_MOST) ". " a href=(all) { "All changes, the oldest first (JSON)" } } }
             }
         }

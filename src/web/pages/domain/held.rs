@@ -25,7 +25,7 @@ pub(super) fn held(seen: &Assessment, now: Timestamp) -> Markup {
             "A sender keeps a policy for its max_age, and renews it while it is announced. So what was published before can still \
              decide over mail."
         }
-        @if !history.held.is_empty() { (layout::scroll("Policies that senders hold", table(&history.held, now))) }
+        @if !history.held.is_empty() { (layout::scroll("Policies that senders hold", &table(&history.held, now))) }
         dl.facts {
             @if let Some(at) = history.protected_until {
                 (fact("Protection lasts", &html! { "until " (parts::until(at, now)) " at least, if the policy vanished now" }))
@@ -123,10 +123,25 @@ fn not_asked(seen: &Assessment) -> Markup {
             Some(Mode::None) => "The policy is switched off (mode none). The way back begins with mode testing.",
             None if seen.mx.is_empty() && seen.mx_records.is_some() => "There is no mail host that a policy could protect.",
             None => {
-                "There is no policy yet. It begins with one in mode testing, which loses no mail: "
-                code { "smtptls-exporter policy suggest " (name) }
+                @match unusable(seen) {
+                    Some(why) => (why),
+                    None => {
+                        "There is no policy yet. It begins with one in mode testing, which loses no mail: "
+                        code { "smtptls-exporter policy suggest " (name) }
+                    }
+                }
             }
         }
+    }
+}
+
+/// Why senders hold no policy though one may be there. That nothing was seen is not that nothing is there.
+const fn unusable(seen: &Assessment) -> Option<&'static str> {
+    match (seen.sts_record.present, seen.policy.fetch_success) {
+        (None, _) => Some("Not seen: the record that announces a policy cannot be looked up."),
+        (Some(true), None) => Some("Not seen: a policy is announced, and it cannot be fetched from here."),
+        (Some(true), Some(_)) => Some("A policy is announced, and senders cannot use it: mend that first."),
+        (Some(false), _) => None,
     }
 }
 

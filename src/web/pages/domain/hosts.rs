@@ -20,7 +20,7 @@ pub(super) fn hosts(shown: &Shown<'_>, seen: &Assessment) -> Markup {
             @if seen.mx.iter().any(|mx| mx.implicit) {
                 p { "There is no MX record: senders use the domain's own address." }
             }
-            (layout::scroll("Table of mail hosts", table(shown, seen)))
+            (layout::scroll("Table of mail hosts", &table(shown, seen)))
         }
         @if !seen.mx_lookup_success {
             p.quiet { "The MX records cannot be looked up now; this is the last known answer." }
@@ -140,6 +140,10 @@ fn reach(address: &AddressAssessment, now: Timestamp) -> Markup {
             Reach::Up => "yes",
             Reach::Down => { span.trouble { "no" } },
             Reach::CannotTell => "not seen",
+        }
+        @if path.reach == Reach::Up && !path.is_latest_judged() {
+            br;
+            span.quiet.small { "not at the last look" }
         }
         @if path.reach != Reach::Up && let Some(at) = path.last_success_at {
             br;

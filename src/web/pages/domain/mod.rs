@@ -75,7 +75,7 @@ fn page(shown: &Shown<'_>) -> Markup {
             Some(seen) => (probed(shown, seen)),
         }
     };
-    layout::page(&format!("{domain}: {verdict}"), shown.site.links, shown.now, Nav::Domains, content)
+    layout::page(&format!("{domain}: {verdict}"), shown.site.links, shown.now, Nav::Domains, &content)
 }
 
 fn probed(shown: &Shown<'_>, seen: &Assessment) -> Markup {

@@ -79,7 +79,7 @@ fn by_days(reports: &DomainReports, now: Timestamp) -> Markup {
         }
         details {
             summary { "The numbers as a table" }
-            (layout::scroll("Sessions by day", table(&days, now)))
+            (layout::scroll("Sessions by day", &table(&days, now)))
         }
     }
 }
@@ -133,7 +133,7 @@ fn failures(said: &ReportsAssessment, now: Timestamp) -> Markup {
         @if said.failures.is_empty() {
             p { "Nothing, by the reports of the last seven complete days and what has come since." }
         } @else {
-            (layout::scroll("Reported failures", failure_table(&said.failures, now)))
+            (layout::scroll("Reported failures", &failure_table(&said.failures, now)))
             @if said.failures.len() > ROWS_MOST { p.quiet { "and " (said.failures.len() - ROWS_MOST) " more" } }
         }
     }
@@ -201,7 +201,7 @@ fn reporters(said: &ReportsAssessment, now: Timestamp) -> Markup {
     }
     html! {
         h3 { "Who reports" }
-        (layout::scroll("Reporters", reporter_table(&said.reporters, now)))
+        (layout::scroll("Reporters", &reporter_table(&said.reporters, now)))
         @if said.reporters.len() > ROWS_MOST { p.quiet { "and " (said.reporters.len() - ROWS_MOST) " more" } }
     }
 }

@@ -47,7 +47,7 @@ pub(super) fn senders(seen: &Assessment) -> Markup {
     html! {
         details {
             summary { "By kind of sender" }
-            (layout::scroll("Kinds of sender", table))
+            (layout::scroll("Kinds of sender", &table))
             p.quiet {
                 "Addresses of mail hosts by what such a sender does there: deliver to an authenticated host, deliver without that, or not deliver."
             }

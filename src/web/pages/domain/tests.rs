@@ -8,6 +8,7 @@ use std::{
 
 use super::*;
 use crate::{
+    facts::{Phase, SmtpOutcome},
     metrics::fixture as states,
     present::{
         Briefing,
@@ -320,6 +321,18 @@ fn every_address_has_its_row_and_every_host_its_link() {
 }
 
 #[test]
+fn an_address_that_is_up_by_an_earlier_look_says_so() {
+    let mut seen = fixture::healthy("example.com");
+    assert!(!page_of(seen.clone()).contains("not at the last look"));
+    let path = Arc::make_mut(&mut seen.mx[0].addresses[0].path);
+    let mut latest = (**path.latest.as_ref().unwrap()).clone();
+    latest.at = NOW + Duration::from_secs(600);
+    latest.outcome = SmtpOutcome::Timeout(Phase::Banner);
+    path.latest = Some(Arc::new(latest));
+    assert_eq!(page_of(seen).matches("not at the last look").count(), 1);
+}
+
+#[test]
 fn what_senders_hold_is_told_with_its_end() {
     let seen = fixture::moved("example.com");
     let held = seen.history.held.clone();
@@ -364,6 +377,22 @@ fn whether_it_can_go_to_enforce_is_a_list_of_conditions() {
     assert!(text.contains("This cannot be told yet") && !text.contains("mx-covered"), "{text}");
     let text = read(&page_of(fixture::unprotected("example.com")));
     assert!(text.contains("smtptls-exporter policy suggest example.com"), "{text}");
+}
+
+#[test]
+fn a_policy_that_cannot_be_used_or_seen_is_not_called_missing() {
+    let told = |seen: Assessment| {
+        let page = read(&page_of(seen));
+        let (_, rest) = page.split_once("Can it go to enforce? ").unwrap();
+        rest.chars().take(200).collect::<String>()
+    };
+    let announced = told(fixture::policy_invalid("example.com"));
+    assert!(announced.starts_with("A policy is announced, and senders cannot use it: mend that first."), "{announced}");
+    let mut unseen = fixture::policy_invalid("example.com");
+    unseen.policy.fetch_success = None;
+    assert!(told(unseen).starts_with("Not seen: a policy is announced"));
+    assert!(told(fixture::unknown("example.com")).starts_with("Not seen: the record"));
+    assert!(told(fixture::unprotected("example.com")).starts_with("There is no policy yet."));
 }
 
 #[test]

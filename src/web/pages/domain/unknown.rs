@@ -26,7 +26,7 @@ pub(in crate::web) fn unknown(name: &str, snapshot: &Snapshot, links: &Links, no
         }
         p { a href=(links.to("/")) { "All domains" } }
     };
-    layout::page("No such domain", links, now, Nav::Elsewhere, content)
+    layout::page("No such domain", links, now, Nav::Elsewhere, &content)
 }
 
 fn hints(domain: &PolicyDomain, snapshot: &Snapshot, links: &Links) -> Markup {
