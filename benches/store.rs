@@ -20,14 +20,14 @@ use smtptls_exporter::{
     protocol::tls_rpt::{FailureDetail, PolicyType, ReportedPolicy, ResultType, TlsReport},
     store::{self, Batch, Bounds, Filed, IncomingReport, ReportBatch, StoredAddress, StoredDomain, StoredHost},
     terms::{MxHost, Octets, PolicyDomain, Timestamp},
-    verdict::{Change, DomainHistory, HostHistory},
+    verdict::{Change, DomainHistory, HostHistory, Pace},
 };
 
 #[path = "../tests/suite/verdict/case.rs"]
 mod case;
 
-/// The default of the configuration.
-const INTERVAL: Duration = Duration::from_secs(600);
+/// The defaults of the configuration.
+const PACE: Pace = Pace { interval: Duration::from_secs(600), retry: Duration::from_secs(60) };
 const DOMAINS: usize = 20;
 const DAYS: u32 = 365;
 /// Writes of what shows nothing new.
@@ -277,7 +277,7 @@ impl Subject {
         let mut observation = (*self.world.domain).clone();
         observation.domain = self.domain.domain.clone();
         observation.started_at = now;
-        self.changes.extend(self.domain.history.observe(&observation, INTERVAL));
+        self.changes.extend(self.domain.history.observe(&observation, PACE));
         self.domain.observation = Some(Arc::new(observation));
         self.domain.last_success_at = Some(now);
         let facts = self.world.hosts.values().next().expect("a mail host");
@@ -286,7 +286,7 @@ impl Subject {
         lookup.at = now;
         let lookup = Arc::new(lookup);
         let history = Arc::make_mut(&mut self.host.history);
-        self.changes.extend(history.observe(&lookup));
+        self.changes.extend(history.observe(&lookup, PACE.retry));
         self.host.observation = Some(lookup);
         let (address, latest) = facts.addresses.iter().next().expect("an address");
         let mut latest = (**latest).clone();
@@ -296,7 +296,7 @@ impl Subject {
         let latest = Arc::new(latest);
         history.compare_tlsa(&latest);
         let path = history.addresses.entry(*address).or_default();
-        self.changes.extend(path.observe(&latest, &Vantage::default()));
+        self.changes.extend(path.observe(&latest, &Vantage::default(), PACE.retry));
         let survey = TlsSurvey {
             host: self.host.host.clone(),
             address: *address,

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     terms::{HumanDuration, MxHost, PolicyDomain},
-    verdict::{Acceptance, Expectation, HostPattern, Severity, Thresholds},
+    verdict::{Acceptance, Expectation, HostPattern, Pace, Severity, Thresholds},
 };
 
 /// Everything that a configuration decides.
@@ -168,6 +168,11 @@ impl Settings {
     /// How often this domain is looked at.
     pub fn interval(&self, domain: &DomainSettings) -> Duration {
         domain.interval.unwrap_or(self.probe.interval)
+    }
+
+    /// … and after a failure; the schedule waits no longer than where all is well.
+    pub fn pace(&self, domain: &DomainSettings) -> Pace {
+        Pace { interval: self.interval(domain), retry: self.probe.retry_interval.min(self.interval(domain)) }
     }
 
     /// The folder in which state is kept.

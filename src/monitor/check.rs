@@ -21,7 +21,7 @@ use crate::{
     store::StoredDomain,
     terms::{MxHost, PolicyDomain, Timestamp},
     verdict::{
-        Assessment, Change, Context, DomainHistory, DomainReports, History, HostHistory, discovered_policy, judge,
+        Assessment, Change, Context, DomainHistory, DomainReports, History, HostHistory, Pace, discovered_policy, judge,
     },
 };
 
@@ -192,7 +192,7 @@ impl<'a> Run<'a> {
             mx_interval: settings.probe.mx_interval,
             planned_mx: &domain.planned_mx,
         };
-        judge_once(seen, &self.before, &context, vantage)
+        judge_once(seen, &self.before, &context, (vantage, settings.pace(domain)))
     }
 }
 
@@ -307,18 +307,19 @@ async fn canaries(settings: &Settings, edges: &Edges) -> Vec<Canary> {
     .await
 }
 
-fn judge_once(domain: Seen, before: &Before, context: &Context<'_>, vantage: &Arc<Vantage>) -> Looked {
+fn judge_once(domain: Seen, before: &Before, context: &Context<'_>, (vantage, pace): (&Arc<Vantage>, Pace)) -> Looked {
     let Seen { observation, hosts, skipped_hosts } = domain;
     let (remembered, at) = before.domains.get(&observation.domain).cloned().unwrap_or_default();
     let reports = before.reports.get(&observation.domain).cloned();
     let mut history = History { domain: remembered, hosts: BTreeMap::new(), reports };
-    let mut changes = history.domain.observe(&observation, context.interval);
+    let mut changes = history.domain.observe(&observation, pace);
     let mut facts = BTreeMap::new();
     for seen in &hosts {
         let mut host = before.hosts.get(&seen.lookup.host).map(|host| HostHistory::clone(host)).unwrap_or_default();
-        changes.extend(host.observe(&seen.lookup));
+        changes.extend(host.observe(&seen.lookup, pace.retry));
         for (address, observation) in &seen.addresses {
-            changes.extend(host.addresses.entry(*address).or_default().observe(observation, context.vantage));
+            let path = host.addresses.entry(*address).or_default();
+            changes.extend(path.observe(observation, context.vantage, pace.retry));
             host.compare_tlsa(observation);
         }
         let name = seen.lookup.host.clone();

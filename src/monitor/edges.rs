@@ -37,6 +37,8 @@ pub struct Edges {
     pub(crate) surveys: bool,
     /// Whether nothing that failed before is believed.
     pub(crate) anew: bool,
+    /// Whether nobody here configured the domain that is looked at.
+    pub(crate) strange: bool,
     opt_out: Vec<HostPattern>,
 }
 
@@ -116,6 +118,7 @@ impl Edges {
             max_addresses: probe.max_addresses,
             surveys: probe.legacy_tls,
             anew: false,
+            strange: false,
             opt_out: probe.opt_out.clone(),
         })
     }
@@ -133,6 +136,12 @@ impl Edges {
     /// no reports are asked again.
     pub(crate) fn anew(&self) -> Self {
         Self { resolver: self.resolver.anew(), anew: true, ..self.clone() }
+    }
+
+    /// The same for a look at a domain that nobody configured: the servers to which its record would have reports sent are not asked,
+    /// and nothing of the places is kept. Else whoever writes a record has this side knock at any port, and reads what it said.
+    pub(crate) fn for_stranger(&self) -> Self {
+        Self { strange: true, destinations: Arc::default(), ..self.clone() }
     }
 
     /// Whether the operator of a host asked not to be probed (`probe.opt_out`).

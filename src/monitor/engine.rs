@@ -230,9 +230,10 @@ impl Keeper {
                 () = sleep_until(save.unwrap_or(idle)), if save.is_some() => self.save(),
                 Some(news) = news(&mut self.desk) => self.told(news),
                 () = sleep_until(grown_up.unwrap_or(idle)), if grown_up.is_some() => self.grow_up(),
-                Some(order) = orders.recv() => self.order(order),
                 Some(done) = results.recv() => self.take(done),
                 () = sleep_until(due) => self.begin_due(),
+                // Last: whoever orders again at once must not keep the keeper from what was seen and what is due.
+                Some(order) = orders.recv() => self.order(order),
             }
         }
         self.probes.close();

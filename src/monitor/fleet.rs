@@ -225,8 +225,8 @@ impl Fleet {
         let Some(entry) = self.domains.get_mut(&domain) else { return wanted };
         self.resolver_failing = !observation.resolver_healthy;
         let news = keeping::domain_news(entry.observation.as_deref(), &observation);
-        let interval = self.settings.interval(&entry.settings);
-        self.changes.extend(entry.history.observe(&observation, interval));
+        let pace = self.settings.pace(&entry.settings);
+        self.changes.extend(entry.history.observe(&observation, pace));
         entry.note(&observation);
         wanted.again = Some(entry.again(&self.settings));
         let mut before = Vec::new();
@@ -265,7 +265,8 @@ impl Fleet {
         }
         let observation = Arc::new(observation);
         let news = keeping::host_news(host.observation.as_deref(), &observation);
-        self.changes.extend(Arc::make_mut(&mut host.history).observe(&observation));
+        let retry = self.settings.probe.retry_interval.min(self.settings.probe.interval);
+        self.changes.extend(Arc::make_mut(&mut host.history).observe(&observation, retry));
         if observation.addresses.answered() {
             let all: Vec<IpAddr> = observation.addresses.addresses().collect();
             let most = probed.unwrap_or(0);
@@ -298,8 +299,9 @@ impl Fleet {
         let history = Arc::make_mut(&mut host.history);
         history.compare_tlsa(&observation);
         let path = history.addresses.entry(observation.address).or_default();
-        self.changes.extend(path.observe(&observation, &self.vantage));
         let probe = &self.settings.probe;
+        let retry = probe.retry_interval.min(probe.mx_interval);
+        self.changes.extend(path.observe(&observation, &self.vantage, retry));
         let again = address_again(path.failures_in_a_row, Some(&observation), probe);
         let news = keeping::address_news(address.latest.as_deref(), &observation);
         // The probe may have been under way when the address went out of the DNS.

@@ -14,7 +14,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Telemetry,
+    Edges, Telemetry,
     engine::GRACE,
     fleet::{Fleet, Target},
     looking::{Known, look},
@@ -31,9 +31,9 @@ use crate::{
 /// without bound in the name of this side. It is a dozen a second.
 const STRANGERS_MOST: usize = 64;
 
-/// A look that takes longer is given up: whoever waits for a busy provider behind others must not keep its place for ever. No
-/// scraper waits longer.
-const LOOK_WITHIN: Duration = Duration::from_secs(120);
+/// A look that takes longer is given up: whoever waits for a busy provider behind others must not keep its place for ever. It is the
+/// longest timeout of a scrape that the documents name; with it a few slow domains do not fill the places for long.
+const LOOK_WITHIN: Duration = Duration::from_secs(60);
 
 /// The looks that are under way.
 #[derive(Clone, Debug)]
@@ -55,6 +55,7 @@ struct Shared {
 struct Place {
     shared: Arc<Shared>,
     domain: PolicyDomain,
+    progress: watch::Sender<Progress>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -80,7 +81,6 @@ impl Strangers {
             return Ok(progress.clone());
         }
         let permit = Arc::clone(&shared.places).try_acquire_owned().map_err(|_| PromptError::Busy)?;
-        let place = Place { shared: Arc::clone(shared), domain: domain.clone(), _permit: permit };
         let first = Progress {
             stage: Stage::Looking,
             snapshot: Arc::default(),
@@ -89,7 +89,8 @@ impl Strangers {
         let (progress, heard) = watch::channel(first);
         looks.insert(domain.clone(), heard.clone());
         drop(looks);
-        shared.tasks.spawn(hold(place, in_force, vantage, progress));
+        let place = Place { shared: Arc::clone(shared), domain: domain.clone(), progress, _permit: permit };
+        shared.tasks.spawn(hold(place, in_force, vantage));
         Ok(heard)
     }
 
@@ -102,15 +103,18 @@ impl Strangers {
 impl Drop for Place {
     fn drop(&mut self) {
         self.shared.looks.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.domain);
+        // Where the look broke, whoever waits has what was seen until then.
+        self.progress.send_modify(|progress| progress.stage = Stage::Over);
     }
 }
 
 /// Looks, and holds the place until the rest is over.
-async fn hold(place: Place, in_force: InForce, vantage: Arc<Vantage>, progress: watch::Sender<Progress>) {
+async fn hold(place: Place, in_force: InForce, vantage: Arc<Vantage>) {
     let rested = Instant::now() + REST;
     let fleet = Fleet::for_one_look(Arc::new(settings_for(&in_force.settings, &place.domain)), vantage);
     let stop = &place.shared.stop;
-    let looking = look_at_all(&in_force, &place.shared.telemetry, fleet, &place.domain, &progress);
+    let edges = Arc::new(in_force.edges.for_stranger());
+    let looking = look_at_all(edges, &place.shared.telemetry, fleet, &place.domain, &place.progress);
     tokio::select! {
         ended = timeout(LOOK_WITHIN, looking) => if ended.is_err() {
             tracing::debug!(domain = %place.domain, "a look at a domain that is not configured took too long");
@@ -118,7 +122,7 @@ async fn hold(place: Place, in_force: InForce, vantage: Arc<Vantage>, progress: 
         // Most take leave of their peers in this time.
         () = async { stop.cancelled().await; sleep(GRACE).await } => {}
     }
-    progress.send_modify(|progress| progress.stage = Stage::Over);
+    place.progress.send_modify(|progress| progress.stage = Stage::Over);
     tokio::select! {
         () = sleep_until(rested) => {}
         () = stop.cancelled() => {}
@@ -141,14 +145,14 @@ fn settings_for(settings: &Settings, domain: &PolicyDomain) -> Settings {
 
 /// Goes from the domain to its mail hosts and on to their addresses; says after each step what is known.
 async fn look_at_all(
-    in_force: &InForce,
+    edges: Arc<Edges>,
     telemetry: &Telemetry,
     mut fleet: Fleet,
     domain: &PolicyDomain,
     progress: &watch::Sender<Progress>,
 ) {
     let begin = async |target: Target| {
-        let (_, seen) = look(Arc::clone(&in_force.edges), telemetry, &target, Known::Nothing).await;
+        let (_, seen) = look(Arc::clone(&edges), telemetry, &target, Known::Nothing).await;
         (target, seen)
     };
     let first = Target::Domain(domain.clone());
@@ -177,5 +181,31 @@ async fn look_at_all(
                 progress.snapshot = snapshot;
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Its place is dropped as well where a look breaks.
+    #[tokio::test]
+    async fn a_look_that_broke_is_over_for_those_who_wait() {
+        let strangers = Strangers::new(Telemetry::new().unwrap(), TaskTracker::new(), CancellationToken::new());
+        let domain: PolicyDomain = "stranger.example".parse().unwrap();
+        let first = Progress { stage: Stage::Looking, snapshot: Arc::default(), missing: Vec::new() };
+        let (progress, mut heard) = watch::channel(first);
+        let shared = Arc::clone(&strangers.shared);
+        shared.looks.lock().unwrap().insert(domain.clone(), heard.clone());
+        let permit = Arc::clone(&shared.places).try_acquire_owned().unwrap();
+        let place = Place { shared: Arc::clone(&shared), domain, progress, _permit: permit };
+        let broken = tokio::spawn(async move {
+            let _place = place;
+            panic!("the look breaks");
+        });
+        assert!(heard.wait_for(|progress| progress.stage == Stage::Over).await.is_ok());
+        assert!(broken.await.unwrap_err().is_panic());
+        assert!(shared.looks.lock().unwrap().is_empty());
+        assert_eq!(shared.places.available_permits(), STRANGERS_MOST);
     }
 }

@@ -36,7 +36,7 @@ pub struct Prompter {
 #[derive(Clone, Debug)]
 pub struct Prompted {
     /// The domain, its mail hosts and their addresses, and no others. Where nothing is missing, all of them were looked at after the wish, or
-    /// less than [`REST`] before it.
+    /// shortly before it: less than [`REST`] before the first who wanted the same, which was no longer ago than that.
     pub snapshot: Arc<Snapshot>,
     /// What was not looked at; empty where all was.
     pub missing: Vec<Awaited>,

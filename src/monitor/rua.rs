@@ -99,6 +99,9 @@ async fn look_at(edges: &Edges, destination: &Destination) -> RuaObservation {
         None => {
             let outcome = match destination.scheme {
                 Scheme::Mailto => mailbox(edges, &host).await,
+                Scheme::Https if edges.strange => {
+                    RuaOutcome::CouldNotLook("nobody is asked there for a domain that is not configured".to_owned())
+                }
                 Scheme::Https => endpoint(edges, destination, &host).await,
             };
             let stands = if outcome.reachable() == Some(true) { STANDS } else { FAILURE_STANDS };

@@ -52,6 +52,17 @@ pub fn report(assessments: &[Assessment], observations: &Observations, now: Time
 
 /// The full report on one domain. `observation`: the look that it rests on, for the transcript.
 pub fn domain(assessment: &Assessment, observation: Option<&DomainObservation>, now: Timestamp, look: Look) -> String {
+    domain_in_part(assessment, observation, usize::MAX, now, look)
+}
+
+/// The same with no more than `sections` parts of the transcript.
+pub fn domain_in_part(
+    assessment: &Assessment,
+    observation: Option<&DomainObservation>,
+    sections: usize,
+    now: Timestamp,
+    look: Look,
+) -> String {
     let mut page = Page::new(look);
     let briefing = Briefing::new(assessment, now, look.verbose);
     verdict_line(&mut page, assessment, &briefing);
@@ -73,7 +84,13 @@ pub fn domain(assessment: &Assessment, observation: Option<&DomainObservation>, 
     if look.verbose {
         details::all(&mut page, assessment);
         page.blank();
-        transcript(observation, assessment).show(&mut page);
+        let mut transcript = transcript(observation, assessment);
+        let more = transcript.cut(sections);
+        transcript.show(&mut page);
+        if more > 0 {
+            let whole = format!("{more} more parts: smtptls-exporter check {} --verbose", assessment.domain);
+            page.paragraph(2, Role::Plain, &whole);
+        }
     }
     footer(&mut page, assessment);
     page.finish()

@@ -40,7 +40,7 @@ pub use expectation::{
 pub use finding::{Finding, Subject};
 pub use fixer::Fixer;
 pub use history::{
-    AddressHistory, DomainEvidence, DomainHistory, FetchDay, FindingMemory, History, HostHistory, LookupHistory,
+    AddressHistory, DomainEvidence, DomainHistory, FetchDay, FindingMemory, History, HostHistory, LookupHistory, Pace,
     RuaHistory, SeenCertificate, SeenMode, SeenMxHost, SeenTlsa, Streak, Tally,
 };
 pub use host_pattern::HostPattern;

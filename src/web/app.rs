@@ -8,19 +8,22 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use http::{
-    HeaderMap, HeaderValue, Request, Response, StatusCode,
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
     header::{ACCEPT, CONNECTION},
 };
+use http_body_util::BodyExt;
 use hyper::body::{Body, Bytes};
 use maud::Markup;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 
 use super::{
     Links, Mount, Reload, ReportDoor,
+    apart::{Turns, apart},
     api::{self, Answer},
     body::Pieces,
     changes::About,
@@ -47,8 +50,12 @@ use crate::{
 /// A longer target than any path here; the rest is refused before it is compared or logged.
 const MAX_TARGET: usize = 2048;
 
+/// The end of a body that holds nothing comes with its header.
+const EMPTY_WITHIN: Duration = Duration::from_secs(2);
+
 /// A browser was led here by a page of another site.
-const FOREIGN: &str = "not from another site; where a proxy changes the header Host, --web.external-url says what browsers call this server";
+const FOREIGN: &str =
+    "not from another site; where browsers call this server by a name, --web.external-url says by which";
 
 const NOT_READY: &str = "Not ready: the domains are being set up.\n";
 
@@ -63,6 +70,8 @@ pub struct App {
     reload: Reload,
     metrics_path: MetricsPath,
     mount: Mount,
+    /// Answers of `/probe` that are being made.
+    turns: Turns,
     ready: AtomicBool,
     /// The number of the snapshot that is shown.
     shown: watch::Sender<u64>,
@@ -90,6 +99,7 @@ impl App {
             reload,
             metrics_path,
             mount: Mount::default(),
+            turns: Turns::default(),
             ready: AtomicBool::new(false),
             shown: watch::Sender::new(0),
         }
@@ -133,7 +143,7 @@ impl App {
     }
 
     /// Answers a request.
-    pub(super) async fn answer<B>(self: Arc<Self>, request: Request<B>, peer: IpAddr) -> Response<Pieces>
+    pub(super) async fn answer<B>(self: Arc<Self>, mut request: Request<B>, peer: IpAddr) -> Response<Pieces>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: Display,
@@ -142,14 +152,18 @@ impl App {
         if target > MAX_TARGET {
             return plain(StatusCode::URI_TOO_LONG, "The path is too long.\n");
         }
-        let path = request.uri().path();
+        let uri = request.uri().clone();
+        let path = uri.path();
         let below = self.mount.below(path);
         if let Some(door) =
             self.reports.as_ref().filter(|door| below.is_some_and(|path| door.is_at(path, Listener::Main)))
         {
             return door.answer(request, peer).await;
         }
-        if !request.body().is_end_stream() {
+        // A client that knows no length in advance sends an empty body as no chunk.
+        let empty =
+            request.body().is_end_stream() || (request.method() == Method::POST && is_empty(request.body_mut()).await);
+        if !empty {
             // Nothing else here reads a body, so what follows on the connection would be no request.
             let mut response = plain(StatusCode::PAYLOAD_TOO_LARGE, "No request here has a body.\n");
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -159,7 +173,12 @@ impl App {
             Found::Route(row, name) => {
                 let query = request.uri().query().unwrap_or_default();
                 let asked = Asked { name, query, headers: request.headers() };
-                if row.access == Access::Act && !self.mount.is_own(asked.headers) {
+                let foreign = match row.access {
+                    Access::Act => !self.mount.is_own(asked.headers),
+                    // A scrape has mail hosts asked as well.
+                    Access::Read => row.route == Route::Probe && Mount::is_from_elsewhere(asked.headers),
+                };
+                if foreign {
                     return match row.path.starts_with(API) {
                         true => json(Answer::error(StatusCode::FORBIDDEN, FOREIGN)),
                         false => text(StatusCode::FORBIDDEN, format!("Refused: {FOREIGN}.\n")),
@@ -209,7 +228,10 @@ impl App {
                 let (snapshot, query) = (self.known()?, asked.query.to_owned());
                 json(apart(move || findings::answer(&query, &snapshot)).await?)
             }
-            Route::Domain => json(api::judgement(asked.name, &*self.known()?)),
+            Route::Domain => {
+                let (snapshot, name) = (self.known()?, asked.name.to_owned());
+                json(apart(move || api::judgement(&name, &snapshot)).await?)
+            }
             Route::DomainChanges => {
                 json(About::Domain(asked.name).answer(asked.query, &*self.known()?, self.store()).await)
             }
@@ -234,10 +256,19 @@ impl App {
                 None => probe::unavailable(),
             },
             Route::Probe => match &self.prompter {
-                Some(prompter) => probe::answer(prompter, &self.exposition, asked).await,
+                Some(prompter) => {
+                    let app = Arc::clone(&self);
+                    let metrics = move |snapshot: &_, domain: &_, outcome: &_| {
+                        app.exposition.probe_page(snapshot, domain, outcome)
+                    };
+                    probe::answer(prompter, metrics, &self.turns, asked).await?
+                }
                 None => probe::unavailable(),
             },
-            Route::Discovery => json(discovery::answer(&*self.known()?)),
+            Route::Discovery => {
+                let snapshot = self.known()?;
+                json(apart(move || discovery::answer(&snapshot)).await?)
+            }
             Route::Configuration => match &self.prompter {
                 Some(prompter) => configuration(prompter).await,
                 None => probe::unavailable(),
@@ -343,6 +374,22 @@ impl App {
     }
 }
 
+/// Whether a body that said no length holds nothing.
+async fn is_empty<B>(body: &mut B) -> bool
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let ended = timeout(EMPTY_WITHIN, async {
+        while let Some(frame) = body.frame().await {
+            if !frame.is_ok_and(|frame| frame.data_ref().is_none_or(Bytes::is_empty)) {
+                return false;
+            }
+        }
+        true
+    });
+    ended.await.unwrap_or(false)
+}
+
 /// Whether a browser asks; programs take plain text better.
 fn wants_a_page(headers: &HeaderMap) -> bool {
     headers.get(ACCEPT).is_some_and(|accepts| accepts.as_bytes().starts_with(b"text/html"))
@@ -350,14 +397,6 @@ fn wants_a_page(headers: &HeaderMap) -> bool {
 
 fn not_ready() -> Answer {
     Answer::unavailable("not ready: the domains are being set up")
-}
-
-/// Work over all domains takes milliseconds where there are many: not for a thread on which probes run.
-async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Answer> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| {
-        tracing::error!(%error, "an answer could not be made");
-        Answer::error(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be made; the log says why")
-    })
 }
 
 /// What `config show` prints of the settings in force. For many thousand domains that is not for a thread on which probes run.

@@ -1,7 +1,7 @@
 //! Where the server stands: below which path it is asked, and below which one browsers find it. A proxy may change the one into the
 //! other, so that they are two flags, with the names and the meaning that they have with Prometheus.
 
-use std::str::FromStr;
+use std::{net::IpAddr, str::FromStr};
 
 use http::{HeaderMap, Uri, header};
 
@@ -94,16 +94,35 @@ impl Mount {
     ///
     /// A page of another site can make a browser send it, and browsers say so: in `Sec-Fetch-Site`, where the connection is encrypted or to
     /// this host itself, else by the `Origin` that they send with every POST. Programs send neither.
+    ///
+    /// An `Origin` is compared with the name that the external URL says. Without one `Host` alone would be no measure: whoever owns a name
+    /// can lead it to this server once a browser has their page (DNS rebinding), and both headers then hold that name. Nobody can do so
+    /// with an address, nor with a name that no domain of theirs is in.
     pub(super) fn is_own(&self, headers: &HeaderMap) -> bool {
         if let Some(site) = headers.get("sec-fetch-site") {
             return site == "same-origin" || site == "none";
         }
         let Some(origin) = headers.get(header::ORIGIN) else { return true };
         let Some((_, origin)) = origin.to_str().ok().and_then(|origin| origin.split_once("://")) else { return false };
-        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        // A proxy may have put its own name for the server into `Host`.
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).filter(|host| is_nobodys(host));
+        // A proxy may have put its own name for the server into `Host`; and beside it a browser may ask at an address.
         [host, self.authority.as_deref()].into_iter().flatten().any(|own| own.eq_ignore_ascii_case(origin))
     }
+
+    /// Whether a page of another site made a browser ask, as far as the browser says.
+    pub(super) fn is_from_elsewhere(headers: &HeaderMap) -> bool {
+        headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site")
+    }
+}
+
+/// Whether `host` or `host:port` is one that no stranger can let lead here: an address, or a name of one label, such as `localhost` or
+/// the name of a machine in its own network.
+fn is_nobodys(host: &str) -> bool {
+    if let Some(bracketed) = host.strip_prefix('[') {
+        return bracketed.split_once(']').is_some_and(|(address, _)| address.parse::<IpAddr>().is_ok());
+    }
+    let name = host.split_once(':').map_or(host, |(name, _)| name);
+    name.parse::<IpAddr>().is_ok() || (!name.is_empty() && !name.contains('.'))
 }
 
 impl RoutePrefix {
@@ -227,10 +246,10 @@ mod tests {
 
     #[test]
     fn only_own_pages_and_programs_change_something() {
-        let from = |mount: &Mount, headers: &[(&'static str, &'static str)]| {
+        let from = |mount: &Mount, headers: &[(&'static str, &str)]| {
             let mut all = HeaderMap::new();
             for (name, value) in headers {
-                all.insert(*name, HeaderValue::from_static(value));
+                all.insert(*name, HeaderValue::from_str(value).unwrap());
             }
             mount.is_own(&all)
         };
@@ -244,12 +263,25 @@ mod tests {
             );
         }
         // Browsers keep that header back where the connection is not encrypted.
-        assert!(from(&here, &[("origin", "http://M.example:10461"), ("host", "m.example:10461")]));
-        for origin in ["http://evil.example", "http://m.example", "null", "m.example:10461"] {
-            assert!(!from(&here, &[("origin", origin), ("host", "m.example:10461")]), "{origin}");
+        for (origin, host) in [
+            ("http://192.0.2.1:10461", "192.0.2.1:10461"),
+            ("http://[2001:db8::1]:10461", "[2001:db8::1]:10461"),
+            ("http://LocalHost", "localhost"),
+            ("http://monitor:10461", "monitor:10461"),
+        ] {
+            assert!(from(&here, &[("origin", origin), ("host", host)]), "{origin}");
+        }
+        for origin in ["http://evil.example", "http://192.0.2.1", "null", "192.0.2.1:10461"] {
+            assert!(!from(&here, &[("origin", origin), ("host", "192.0.2.1:10461")]), "{origin}");
+        }
+        // A page of a stranger, whose name leads here by now.
+        for host in ["evil.example:10461", "192.0.2.1.evil.example:10461", "localhost.evil.example", "[evil.example]"] {
+            assert!(!from(&here, &[("origin", &format!("http://{host}")), ("host", host)]), "{host}");
         }
         let behind = mount(Some("http://m.example/mail"), Some("/"));
         assert!(from(&behind, &[("origin", "http://m.example"), ("host", "10.0.0.1:10461")]));
+        assert!(from(&behind, &[("origin", "http://M.example"), ("host", "m.example")]), "as it came");
+        assert!(!from(&behind, &[("origin", "http://n.example"), ("host", "n.example")]), "rebound");
         assert!(!from(&behind, &[("origin", "http://n.example"), ("host", "10.0.0.1:10461")]));
     }
 }

@@ -1,5 +1,6 @@
 //! The web server: metrics, a landing page, the log of changes, looks on demand, and the endpoints of health and reload.
 
+mod apart;
 mod api;
 mod app;
 mod body;

@@ -1,11 +1,13 @@
 //! `GET /probe?target=DOMAIN`: a look at one domain now, for the scrape that asks (the multi-target pattern).
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, Response, StatusCode};
 use hyper::body::Bytes;
 
 use super::{
+    apart::Turns,
+    api::Answer,
     body::Pieces,
     parameters::{self, Kind, Parameter},
     prompt::refused,
@@ -13,11 +15,11 @@ use super::{
     route::Asked,
 };
 use crate::{
-    config::{DomainSettings, show_for},
-    metrics::{Exposition, Page, ProbeOutcome},
-    monitor::{PromptError, Prompted, Prompter},
+    config::{DomainSettings, Settings, show_for},
+    metrics::{Page, ProbeOutcome},
+    monitor::{PromptError, Prompted, Prompter, Snapshot},
     net::now,
-    present::{Look, human},
+    present::{Look, human, transcript::SECTIONS_MOST},
     terms::PolicyDomain,
 };
 
@@ -48,39 +50,58 @@ struct Wish {
 /// configured after them.
 ///
 /// 400: a parameter is missing or wrong. 403: the domain is not configured, and `probe.allow_any_target` is false. 429: too many
-/// wait already.
-pub(super) async fn answer(prompter: &Prompter, exposition: &Exposition, asked: Asked<'_>) -> Response<Pieces> {
+/// wait already, for a look or for the text of one. `metrics` writes the page of a domain.
+///
+/// # Errors
+/// The answer of the API where the text could not be made.
+pub(super) async fn answer(
+    prompter: &Prompter,
+    metrics: impl FnOnce(&Snapshot, &PolicyDomain, &ProbeOutcome) -> Bytes + Send + 'static,
+    turns: &Turns,
+    asked: Asked<'_>,
+) -> Result<Response<Pieces>, Answer> {
     let wish = match Wish::read(asked.query, asked.headers) {
         Ok(wish) => wish,
-        Err(wrong) => return text(StatusCode::BAD_REQUEST, format!("{wrong}\n")),
+        Err(wrong) => return Ok(text(StatusCode::BAD_REQUEST, format!("{wrong}\n"))),
     };
     let settings = prompter.settings();
     let looked = match prompter.scrape(&wish.target, wish.patience).await {
         Err(PromptError::NotConfigured) if settings.probe.allow_any_target => {
             prompter.look_once(&wish.target, wish.patience).await
         }
-        Err(PromptError::NotConfigured) => return forbidden(&wish.target),
+        Err(PromptError::NotConfigured) => return Ok(forbidden(&wish.target)),
         looked => looked,
     };
     let prompted = match looked {
         Ok(prompted) => prompted,
-        Err(error) => return refused(error),
+        Err(error) => return Ok(refused(error)),
     };
-    let Prompted { snapshot, missing, took } = &prompted;
+    let made = turns.work(move || made(&wish, &prompted, metrics, &settings)).await?;
+    Ok(made.unwrap_or_else(|| refused(PromptError::Busy)))
+}
+
+/// The answer to a look.
+fn made(
+    wish: &Wish,
+    prompted: &Prompted,
+    metrics: impl FnOnce(&Snapshot, &PolicyDomain, &ProbeOutcome) -> Bytes,
+    settings: &Arc<Settings>,
+) -> Response<Pieces> {
+    let Prompted { snapshot, missing, took } = prompted;
     let outcome = ProbeOutcome::of(snapshot, &wish.target, missing.is_empty(), *took);
-    let metrics = exposition.probe_page(snapshot, &wish.target, &outcome);
+    let metrics = metrics(snapshot, &wish.target, &outcome);
     if !wish.debug {
         return response(StatusCode::OK, Page::CONTENT_TYPE, [metrics]);
     }
     let configured = settings.domains.iter().find(|one| one.domain == wish.target).cloned();
     let domain = configured.unwrap_or_else(|| DomainSettings::new(wish.target.clone()));
-    let settings = show_for(&settings, &domain).unwrap_or_else(|error| format!("they cannot be shown: {error}\n"));
+    let settings = show_for(settings, &domain).unwrap_or_else(|error| format!("they cannot be shown: {error}\n"));
     let seen = format!(
         "What was seen of {}, in {:.3} s of at most {:.3} s:\n\n{}\nThe metrics that would be returned:\n\n",
         wish.target,
         took.as_secs_f64(),
         wish.patience.as_secs_f64(),
-        told(&wish.target, &prompted),
+        told(&wish.target, prompted),
     );
     let settings = format!("\nThe settings of this probe:\n\n{settings}");
     response(StatusCode::OK, DEBUG_TYPE, [seen.into(), metrics, Bytes::from(settings)])
@@ -92,7 +113,9 @@ fn told(domain: &PolicyDomain, Prompted { snapshot, missing, .. }: &Prompted) ->
     let state = snapshot.domains.get(domain);
     let seen = state.and_then(|state| Some((state.assessment.as_deref()?, state.observation.as_deref())));
     let nothing = || "nothing yet\n".to_owned();
-    let mut told = seen.map_or_else(nothing, |(seen, observation)| human::domain(seen, observation, now(), look));
+    let mut told = seen.map_or_else(nothing, |(seen, observation)| {
+        human::domain_in_part(seen, observation, SECTIONS_MOST, now(), look)
+    });
     if !missing.is_empty() {
         told.push_str("\nNot looked at before the time was over:\n");
         for one in missing {

@@ -9,6 +9,7 @@ use tokio::{sync::watch, time::timeout};
 
 use super::{
     Links,
+    apart::apart,
     api::{self, Answer},
     body::Pieces,
     response::{json, redirect, text},
@@ -53,7 +54,7 @@ pub(super) async fn answer(
     match prompter.probe(&domain, API_PATIENCE).await {
         Ok(prompted) => {
             caught_up(shown, &prompted).await;
-            json(told(&domain, &prompted))
+            json(apart(move || told(&domain, &prompted)).await.unwrap_or_else(|broken| broken))
         }
         Err(error) => {
             let (status, said) = words(error);

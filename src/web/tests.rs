@@ -239,6 +239,17 @@ async fn reload_answers_with_what_came_of_it() {
         b"POST /api/v1/domains/a.example/probe HTTP/1.1\r\nHost: x\r\nOrigin: http://y\r\nConnection: close\r\n\r\n";
     let said = raw(&server, foreign).await;
     assert!(said.starts_with("HTTP/1.1 403 ") && said.contains("{\"error\":\"not from another site"), "{said}");
+    let rebound =
+        b"POST /-/reload HTTP/1.1\r\nHost: evil.example\r\nOrigin: http://evil.example\r\nConnection: close\r\n\r\n";
+    let said = raw(&server, rebound).await;
+    assert!(said.starts_with("HTTP/1.1 403 ") && said.contains("--web.external-url"), "{said}");
+    let probe = |site: &str| {
+        format!(
+            "GET /probe?target=a.example HTTP/1.1\r\nHost: x\r\nSec-Fetch-Site: {site}\r\nConnection: close\r\n\r\n"
+        )
+    };
+    assert!(raw(&server, probe("cross-site").as_bytes()).await.starts_with("HTTP/1.1 403 "));
+    assert!(raw(&server, probe("none").as_bytes()).await.starts_with("HTTP/1.1 503 "), "nobody could look here");
     assert_eq!(ask(&server, "GET", "/-/reload").await.0, 405);
     assert_eq!(calls.load(Ordering::SeqCst), 2, "only what is allowed calls it");
 }
@@ -252,6 +263,12 @@ async fn a_request_has_limits() {
     assert!(raw(&server, body).await.starts_with("HTTP/1.1 413 "));
     let chunked = b"GET /metrics HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
     assert!(raw(&server, chunked).await.starts_with("HTTP/1.1 413 "));
+    let post = |body: &str| {
+        let head = "POST /-/reload HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n";
+        format!("{head}{body}")
+    };
+    assert!(raw(&server, post("0\r\n\r\n").as_bytes()).await.starts_with("HTTP/1.1 200 "), "no chunk is no body");
+    assert!(raw(&server, post("1\r\na\r\n0\r\n\r\n").as_bytes()).await.starts_with("HTTP/1.1 413 "));
     let (status, ..) = ask(&server, "GET", &format!("/{}", "a".repeat(4000))).await;
     assert_eq!(status, 414);
     // Just as much as fits, so that no reset overtakes the answer.

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 use tokio::{sync::watch, time::Instant};
@@ -14,8 +15,19 @@ use crate::{
     terms::PolicyDomain,
 };
 
-/// A domain, and whether nothing that is known from before may be used.
-type Wish = (PolicyDomain, bool);
+/// What was asked for at one time. Who asks for the same within the rest has the same wish; who comes later wants a look that is
+/// later.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Wish {
+    domain: PolicyDomain,
+    /// Nothing that is known from before may be used.
+    anew: bool,
+    asked: Instant,
+}
+
+/// What no longer counts is swept out after this time: whoever orders again and again does not make the keeper go through all of it
+/// each time.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// Who waits for what.
 #[derive(Debug, Default)]
@@ -23,12 +35,12 @@ pub(super) struct Prompts {
     open: BTreeMap<Wish, Open>,
     /// What was looked at shortly ago.
     recent: HashMap<Target, Look>,
+    swept_at: Option<Instant>,
 }
 
 /// All who wait for the same.
 #[derive(Debug)]
 struct Open {
-    asked: Instant,
     /// What was looked at since, and whether the look brought something.
     looked: HashMap<Target, bool>,
     /// Something was looked at that they have not heard of yet.
@@ -57,7 +69,19 @@ impl Prompts {
     fn sweep(&mut self) {
         self.open.retain(|_, open| open.progress.receiver_count() > 0);
         let time = Instant::now();
+        if self.swept_at.is_some_and(|swept_at| time.saturating_duration_since(swept_at) < SWEEP_EVERY) {
+            return;
+        }
+        self.swept_at = Some(time);
         self.recent.retain(|_, look| time.saturating_duration_since(look.began) < REST);
+    }
+
+    /// The wish that whoever asks now for this shares with others; a new one where the last is older than the rest.
+    fn wish(&self, domain: PolicyDomain, anew: bool) -> Wish {
+        let new = Wish { domain, anew, asked: Instant::now() };
+        let last = self.open.range(..=&new).next_back().map(|(wish, _)| wish);
+        let same = |last: &&Wish| last.domain == new.domain && last.anew == anew && last.asked + REST >= new.asked;
+        last.filter(same).cloned().unwrap_or(new)
     }
 
     /// After this everybody is told anew.
@@ -74,12 +98,12 @@ impl Prompts {
         if open.looked.contains_key(target) {
             return true;
         }
-        if spared && !wish.1 {
+        if spared && !wish.anew {
             open.looked.insert(target.clone(), true);
             open.touched = true;
             return true;
         }
-        let look = self.recent.get(target).filter(|look| look.counts(target, open.asked, wish.1));
+        let look = self.recent.get(target).filter(|look| look.counts(target, wish.asked, wish.anew));
         if let Some(look) = look {
             open.looked.insert(target.clone(), look.brought);
             open.touched = true;
@@ -92,8 +116,8 @@ impl Keeper {
     /// Somebody wants a domain to be looked at now.
     pub(super) fn order(&mut self, Order { domain, anew, answer }: Order) {
         self.prompts.sweep();
-        let wish = (domain, anew);
-        let Some(targets) = self.fleet.targets(&wish.0) else {
+        let wish = self.prompts.wish(domain, anew);
+        let Some(targets) = self.fleet.targets(&wish.domain) else {
             // Whoever asked may have gone.
             let _ = answer.send(Err(PromptError::NotConfigured));
             return;
@@ -103,10 +127,10 @@ impl Keeper {
             return;
         }
         let missing = targets.iter().filter_map(Awaited::of).collect();
-        let part = self.publisher.borrow().part(&wish.0);
+        let part = self.publisher.borrow().part(&wish.domain);
         let first = Progress { stage: Stage::Looking, snapshot: Arc::new(part), missing };
         let (progress, heard) = watch::channel(first);
-        let open = Open { asked: Instant::now(), looked: HashMap::new(), touched: true, progress };
+        let open = Open { looked: HashMap::new(), touched: true, progress };
         self.prompts.open.insert(wish.clone(), open);
         self.demand(&wish);
         // What was looked at and is not published yet is told with the publication.
@@ -118,7 +142,7 @@ impl Keeper {
 
     /// A look ended: those who wait for it wait for the rest, and for what it showed to be there as well.
     pub(super) fn note_look(&mut self, target: Target, began: Instant, anew: bool, brought: bool) {
-        let concerned = |(domain, _): &&Wish| self.fleet.concerns(domain, &target);
+        let concerned = |wish: &&Wish| self.fleet.concerns(&wish.domain, &target);
         let concerned: Vec<Wish> = self.prompts.open.keys().filter(concerned).cloned().collect();
         self.prompts.recent.insert(target, Look { began, anew, brought });
         for wish in concerned {
@@ -130,7 +154,7 @@ impl Keeper {
     /// else is due again when it ends.
     fn demand(&mut self, wish: &Wish) {
         let time = Instant::now();
-        for target in self.fleet.targets(&wish.0).unwrap_or_default() {
+        for target in self.fleet.targets(&wish.domain).unwrap_or_default() {
             let spared = self.fleet.turned_away(&target);
             if self.prompts.settle(wish, &target, spared) || !self.schedule.no_later_than(&target, time) {
                 continue;
@@ -143,8 +167,8 @@ impl Keeper {
 
     /// Whether somebody waits for a look at the target who wants nothing from before.
     pub(super) fn is_wanted_anew(&self, target: &Target) -> bool {
-        let wants = |((domain, anew), open): (&Wish, &Open)| {
-            *anew && !open.looked.contains_key(target) && self.fleet.concerns(domain, target)
+        let wants = |(wish, open): (&Wish, &Open)| {
+            wish.anew && !open.looked.contains_key(target) && self.fleet.concerns(&wish.domain, target)
         };
         self.prompts.open.iter().any(wants)
     }
@@ -154,7 +178,7 @@ impl Keeper {
         self.prompts.sweep();
         let snapshot = Arc::clone(&self.publisher.borrow());
         let fleet = &self.fleet;
-        self.prompts.open.retain(|(domain, _), open| {
+        self.prompts.open.retain(|Wish { domain, .. }, open| {
             if !std::mem::take(&mut open.touched) {
                 return true;
             }

@@ -99,10 +99,14 @@ fn look_up(fleet: &mut Fleet, name: &str, of: &[&str], now: Timestamp) -> Wanted
 }
 
 fn probe(fleet: &mut Fleet, name: &str, address: &str, outcome: SmtpOutcome) -> Wanted {
+    probe_at(NOW, fleet, name, address, outcome)
+}
+
+fn probe_at(at: Timestamp, fleet: &mut Fleet, name: &str, address: &str, outcome: SmtpOutcome) -> Wanted {
     fleet.address_seen(AddressObservation {
         host: host(name),
         address: ip(address),
-        at: NOW,
+        at,
         duration: Duration::from_millis(5),
         times: PhaseTimes::default(),
         outcome,
@@ -165,7 +169,11 @@ fn failures_are_looked_at_sooner_with_back_off() {
     assert_eq!(again(look(&mut fleet, "a.example", &["mx.p.example"])), 600);
 
     look_up(&mut fleet, "mx.p.example", &["192.0.2.1"], NOW);
-    let mut at = |outcome| again(probe(&mut fleet, "mx.p.example", "192.0.2.1", outcome));
+    let mut now = NOW;
+    let mut at = |outcome| {
+        now = now + MINUTE;
+        again(probe_at(now, &mut fleet, "mx.p.example", "192.0.2.1", outcome))
+    };
     let refused = || SmtpOutcome::ConnectFailed(ConnectFailure::Refused);
     assert_eq!([at(refused()), at(refused()), at(refused())], [60, 120, 240]);
     assert_eq!(at(SmtpOutcome::Done), 1800);

@@ -13,14 +13,20 @@ use tokio::{sync::OnceCell, time::Instant};
 pub(super) const MAX_ENTRIES: usize = 8192;
 
 /// A name that is known, or is being asked for right now by the one that holds the cell.
-pub(super) type Entry<T> = Arc<OnceCell<Known<T>>>;
+pub(super) type Entry<T> = Arc<Question<T>>;
+
+/// A question, and its answer once it is there.
+#[derive(Debug)]
+pub(super) struct Question<T> {
+    /// Not later than it was sent. Who joins a question from before has an answer from before, however late it comes.
+    asked: Instant,
+    pub(super) answer: OnceCell<Known<T>>,
+}
 
 /// What is known, and how long it may be used.
 #[derive(Debug)]
 pub(super) struct Known<T> {
     pub(super) value: T,
-    /// When it was got.
-    pub(super) got: Instant,
     pub(super) until: Instant,
 }
 
@@ -51,17 +57,17 @@ impl<T> Cache<T> {
         self.entry_since(name, now, None)
     }
 
-    /// The same; what was got before `since` may not be used.
+    /// The same; what was asked for before `since` may not be used.
     pub(super) fn entry_since(&self, name: &str, now: Instant, since: Option<Instant>) -> Entry<T> {
         let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
         let Generations { young, old } = &mut *generations;
         if let Some(entry) = young.get_mut(name) {
             if !is_usable(entry, now, since) {
-                *entry = Arc::default();
+                *entry = Question::new(now);
             }
             return Arc::clone(entry);
         }
-        let entry = old.remove(name).filter(|entry| is_usable(entry, now, since)).unwrap_or_default();
+        let entry = old.remove(name).filter(|entry| is_usable(entry, now, since)).unwrap_or_else(|| Question::new(now));
         if young.len() >= self.generation_size {
             *old = mem::take(young);
         }
@@ -76,7 +82,7 @@ impl<T> Cache<T> {
     {
         let generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = generations.young.get(name).or_else(|| generations.old.get(name))?;
-        entry.get().filter(|known| now < known.until).map(|known| known.value.clone())
+        entry.answer.get().filter(|known| now < known.until).map(|known| known.value.clone())
     }
 
     /// Forgets what is known of a name, where it is as `unwanted` says.
@@ -84,7 +90,7 @@ impl<T> Cache<T> {
         let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
         let Generations { young, old } = &mut *generations;
         for generation in [young, old] {
-            if generation.get(name).and_then(|entry| entry.get()).is_some_and(|known| unwanted(&known.value)) {
+            if generation.get(name).and_then(|entry| entry.answer.get()).is_some_and(|known| unwanted(&known.value)) {
                 generation.remove(name);
             }
         }
@@ -98,8 +104,14 @@ impl<T> Cache<T> {
     }
 }
 
+impl<T> Question<T> {
+    fn new(asked: Instant) -> Entry<T> {
+        Arc::new(Self { asked, answer: OnceCell::new() })
+    }
+}
+
 fn is_usable<T>(entry: &Entry<T>, now: Instant, since: Option<Instant>) -> bool {
-    entry.get().is_none_or(|known| now < known.until && since.is_none_or(|since| known.got >= since))
+    since.is_none_or(|since| entry.asked >= since) && entry.answer.get().is_none_or(|known| now < known.until)
 }
 
 #[cfg(test)]
@@ -109,7 +121,7 @@ mod tests {
     use super::*;
 
     fn fill(entry: &Entry<u8>, until: Instant) {
-        entry.set(Known { value: 1, got: Instant::now(), until }).unwrap();
+        entry.answer.set(Known { value: 1, until }).unwrap();
     }
 
     #[test]
@@ -117,21 +129,33 @@ mod tests {
         let (cache, now) = (Cache::new(8), Instant::now());
         let until = now + Duration::from_secs(30);
         fill(&cache.entry("a", now), until);
-        let later = Instant::now();
+        let later = now + Duration::from_millis(1);
         let anew = cache.entry_since("a", later, Some(later));
-        assert!(anew.get().is_none());
+        assert!(anew.answer.get().is_none());
         fill(&anew, until);
-        assert!(cache.entry_since("a", later, Some(later)).get().is_some(), "got since then");
+        assert!(cache.entry_since("a", later, Some(later)).answer.get().is_some(), "asked for since then");
         assert!(Arc::ptr_eq(&cache.entry("a", later), &anew), "the others have it too");
+    }
+
+    #[test]
+    fn who_looks_anew_joins_no_question_from_before() {
+        let (cache, now) = (Cache::new(8), Instant::now());
+        let later = now + Duration::from_millis(1);
+        let before = cache.entry("a", now);
+        let anew = cache.entry_since("a", later, Some(later));
+        assert!(!Arc::ptr_eq(&before, &anew));
+        fill(&before, later + Duration::from_secs(30));
+        assert!(anew.answer.get().is_none(), "an answer to the one is none to the other");
+        assert!(Arc::ptr_eq(&cache.entry_since("a", later, Some(later)), &anew), "who looks anew as well joins it");
     }
 
     #[test]
     fn an_answer_is_kept_until_its_time() {
         let (cache, now) = (Cache::new(8), Instant::now());
         fill(&cache.entry("a", now), now + Duration::from_secs(30));
-        assert!(cache.entry("a", now + Duration::from_secs(29)).get().is_some());
-        assert!(cache.entry("a", now + Duration::from_secs(30)).get().is_none());
-        assert!(cache.entry("b", now).get().is_none());
+        assert!(cache.entry("a", now + Duration::from_secs(29)).answer.get().is_some());
+        assert!(cache.entry("a", now + Duration::from_secs(30)).answer.get().is_none());
+        assert!(cache.entry("b", now).answer.get().is_none());
     }
 
     #[test]
@@ -155,7 +179,7 @@ mod tests {
         fill(&cache.entry("used", now), now + Duration::from_secs(30));
         for number in 0..1000 {
             fill(&cache.entry(&number.to_string(), now), now + Duration::from_secs(30));
-            assert!(cache.entry("used", now).get().is_some(), "after {number}");
+            assert!(cache.entry("used", now).answer.get().is_some(), "after {number}");
             let generations = cache.generations.lock().unwrap();
             assert!(generations.young.len() + generations.old.len() <= 100);
         }
@@ -166,6 +190,6 @@ mod tests {
         let (cache, now) = (Cache::new(8), Instant::now());
         fill(&cache.entry("a", now), now + Duration::from_secs(30));
         cache.clear();
-        assert!(cache.entry("a", now).get().is_none());
+        assert!(cache.entry("a", now).answer.get().is_none());
     }
 }

@@ -178,6 +178,7 @@ impl Resolver {
         let entry = cache.entry_since(&name, Instant::now(), self.since);
         let mut asked = false;
         let known = entry
+            .answer
             .get_or_init(|| async {
                 asked = true;
                 self.shared.resolve(kind, &name).await
@@ -247,8 +248,7 @@ impl Shared {
             extended_errors: resolution.extended_errors,
             asked: Asked::new(started.elapsed(), resolution.server),
         };
-        let got = Instant::now();
-        Known { value: lookup, got, until: got + kept.min(self.max_cache) }
+        Known { value: lookup, until: Instant::now() + kept.min(self.max_cache) }
     }
 
     /// Asks for a name, and again for where its aliases lead as long as the answers end in an alias.

@@ -52,7 +52,7 @@ impl Source {
     /// Unchecked (CD), because a resolver that validates would hide those that do not hold, and they are looked at here.
     pub(super) async fn zone(&self, name: &Name, kind: RecordType) -> Result<Arc<Answer>, NoAnswer> {
         let entry = self.zones.entry(&format!("{} {kind}", name.to_lowercase()), Instant::now());
-        let known = entry.get_or_init(|| async {
+        let known = entry.answer.get_or_init(|| async {
             let answer = self.ask(name, kind, Flags::Unchecked, Instant::now() + self.timeout).await;
             let kept = match &answer {
                 Ok(answer) => {
@@ -61,8 +61,7 @@ impl Source {
                 }
                 Err(_) => FAILURE_KEPT,
             };
-            let got = Instant::now();
-            Known { value: answer.map(Arc::new), got, until: got + kept }
+            Known { value: answer.map(Arc::new), until: Instant::now() + kept }
         });
         known.await.value.clone()
     }

@@ -142,15 +142,14 @@ impl Validator {
             return false;
         }
         let entry = self.unsigned.entry(&apex.to_string(), Instant::now());
-        let known = entry.get_or_init(|| async {
+        let known = entry.answer.get_or_init(|| async {
             let unsigned = match self.feed.source.zone(&apex, RecordType::NS).await {
                 Ok(servers) if !has_signatures(&servers.answers) => {
                     self.judge(&apex, RecordType::NS, &servers, deadline).await == Security::Insecure
                 }
                 _ => false,
             };
-            let got = Instant::now();
-            Known { value: unsigned, got, until: got + if unsigned { UNSIGNED_KEPT } else { SIGNED_KEPT } }
+            Known { value: unsigned, until: Instant::now() + if unsigned { UNSIGNED_KEPT } else { SIGNED_KEPT } }
         });
         timeout_at(deadline, known).await.is_ok_and(|known| known.value)
     }

@@ -15,6 +15,10 @@ use crate::{
     verdict::Assessment,
 };
 
+/// So many parts of a transcript are shown where whoever asks pays nothing for it: those of a domain with more than a dozen mail hosts
+/// are a megabyte.
+pub const SECTIONS_MOST: usize = 60;
+
 /// A whole transcript. Peers' bytes in it are escaped; whoever shows it makes the rest of the text safe for the place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transcript {
@@ -103,6 +107,15 @@ pub fn transcript(observation: Option<&DomainObservation>, assessment: &Assessme
     sections.push(own_side(observation, assessment));
     sections.retain(|section| !section.steps.is_empty());
     Transcript { domain: assessment.domain.to_string(), at: assessment.checked_at, sections }
+}
+
+impl Transcript {
+    /// Leaves the first parts, as many as `most`; returns how many it took away.
+    pub fn cut(&mut self, most: usize) -> usize {
+        let more = self.sections.len().saturating_sub(most);
+        self.sections.truncate(most);
+        more
+    }
 }
 
 impl Step {

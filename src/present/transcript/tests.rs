@@ -7,7 +7,7 @@ use crate::{
         HttpResponse, Lookup, LookupFailure, LookupOutcome, MxRecord, MxTarget, Offer, Phase, PolicyFetch,
         PolicyHostObservation, Said, Security, SmtpOutcome, TlsFailure, TlsSurvey,
     },
-    present::{Look, WIDTH, fixture, text::is_dangerous},
+    present::{Look, WIDTH, fixture, human, text::is_dangerous},
     terms::{MxHost, Octets},
     verdict::PathAssessment,
 };
@@ -339,4 +339,17 @@ fn what_was_stored_before_times_and_words_were_kept_is_read() {
     without(&mut stored, &["said", "ehlo_tls"]);
     let seen: AddressObservation = serde_json::from_value(stored).unwrap();
     assert_eq!((seen.said.len(), seen.times.ehlo_tls, &seen.banner), (0, None, &latest.banner));
+}
+
+/// A look that anybody can ask for is told of in bounds, and says where the rest is.
+#[test]
+fn a_transcript_that_is_cut_says_so() {
+    let (seen, assessment) = (observation(), told());
+    let most = transcript(Some(&seen), &assessment).sections.len();
+    let text = |sections| human::domain_in_part(&assessment, Some(&seen), sections, fixture::NOW, PLAIN);
+    assert_eq!(text(most), human::domain(&assessment, Some(&seen), fixture::NOW, PLAIN));
+    let cut = text(2);
+    assert!(cut.len() < text(most).len());
+    let more = format!("{} more parts: smtptls-exporter check {} --verbose", most - 2, assessment.domain);
+    assert!(cut.contains(&more) && !text(most).contains("more parts"), "{cut}");
 }

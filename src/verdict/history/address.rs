@@ -1,10 +1,10 @@
 //! What is remembered of one address of a mail host.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Streak, Tally, texts};
+use super::{Streak, Tally, pace, texts};
 use crate::{
     facts::{AddressObservation, ConnectFailure, Phase, SmtpOutcome, Vantage},
     terms::Timestamp,
@@ -27,8 +27,12 @@ const MOST_CERTIFICATES: usize = 8;
 pub struct AddressHistory {
     /// Probes in a row that did not come all the way to the EHLO inside TLS; those that tell of this side only are left out.
     pub failures_in_a_row: u32,
+    /// The last of them that came at the pace of the schedule: others are not counted.
+    pub failure_counted_at: Option<Timestamp>,
     /// Probes in a row that did not reach an SMTP server; likewise.
     pub unreachable_in_a_row: u32,
+    /// The last of them that was counted.
+    pub unreachable_counted_at: Option<Timestamp>,
     /// When the first of them began to fail.
     pub unreachable_since: Option<Timestamp>,
     /// The last probe in which an SMTP server answered banner and EHLO.
@@ -104,10 +108,16 @@ impl Contact {
 
 impl AddressHistory {
     /// Folds a probe in. `vantage` is what this side could see at that time: what may be this side's own fault counts
-    /// nowhere, and a timeout makes an address count as down only where another host answered.
+    /// nowhere, and a timeout makes an address count as down only where another host answered. `retry`: as
+    /// [`Pace::retry`](super::Pace::retry).
     ///
     /// Returns the change of the certificate, where there is one.
-    pub fn observe(&mut self, observation: &Arc<AddressObservation>, vantage: &Vantage) -> Vec<Change> {
+    pub fn observe(
+        &mut self,
+        observation: &Arc<AddressObservation>,
+        vantage: &Vantage,
+        retry: Duration,
+    ) -> Vec<Change> {
         if is_own_side(observation, vantage) {
             return Vec::new();
         }
@@ -118,14 +128,14 @@ impl AddressHistory {
                 self.unreachable_since = None;
                 self.last_up = Some(Arc::clone(observation));
             }
-            Contact::Broken => self.fail(observation, BROKEN_IN_A_ROW, true),
+            Contact::Broken => self.fail(observation, (BROKEN_IN_A_ROW, retry), true),
             Contact::TimedOut => {
                 // Meanwhile: since the failures began. What answered before may be cut off as well by now.
                 let since = self.unreachable_since.unwrap_or(observation.at - observation.duration);
                 let another = vantage.another_answered(observation.address, since);
-                self.fail(observation, TIMEOUTS_IN_A_ROW, another);
+                self.fail(observation, (TIMEOUTS_IN_A_ROW, retry), another);
             }
-            Contact::Private => self.fail(observation, 1, true),
+            Contact::Private => self.fail(observation, (1, retry), true),
             Contact::Rejected | Contact::OwnSide => {}
         }
         match &observation.outcome {
@@ -133,7 +143,7 @@ impl AddressHistory {
                 self.failures_in_a_row = 0;
                 self.last_success_at = Some(at);
             }
-            _ => self.failures_in_a_row = self.failures_in_a_row.saturating_add(1),
+            _ => pace::count_failure(&mut self.failures_in_a_row, &mut self.failure_counted_at, at, retry),
         }
         self.note_tls(observation);
         self.note_certificate(observation).into_iter().collect()
@@ -144,8 +154,9 @@ impl AddressHistory {
         self.last_up.as_ref().map(|seen| seen.at).max(self.last_down_at)
     }
 
-    fn fail(&mut self, observation: &AddressObservation, enough: u32, evidence: bool) {
-        self.unreachable_in_a_row = self.unreachable_in_a_row.saturating_add(1);
+    fn fail(&mut self, observation: &AddressObservation, (enough, retry): (u32, Duration), evidence: bool) {
+        let counted_at = &mut self.unreachable_counted_at;
+        pace::count_failure(&mut self.unreachable_in_a_row, counted_at, observation.at, retry);
         self.unreachable_since.get_or_insert(observation.at - observation.duration);
         if self.unreachable_in_a_row >= enough && evidence {
             self.last_down_at = Some(observation.at);

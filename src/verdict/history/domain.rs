@@ -1,10 +1,12 @@
 //! What is remembered of a domain.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{DomainEvidence, FindingMemory, LookupHistory, RuaHistory, Tally, count, findings, rua, sighting, texts};
+use super::{
+    DomainEvidence, FindingMemory, LookupHistory, Pace, RuaHistory, Tally, count, findings, rua, sighting, texts,
+};
 use crate::{
     facts::{DomainObservation, MxRecord, MxTarget},
     protocol::mta_sts::{Ledger, Mode, MxPattern, Policy, read_sts_records},
@@ -27,8 +29,12 @@ pub struct DomainHistory {
     pub mx: LookupHistory<MxRecord>,
     /// The domain's own addresses, where there is no MX record: failures in a row.
     pub implicit_failures: u32,
+    /// The last of them that was counted.
+    pub implicit_failure_counted_at: Option<Timestamp>,
     /// The addresses of the policy host: failures in a row.
     pub policy_host_failures: u32,
+    /// The last of them that was counted.
+    pub policy_host_failure_counted_at: Option<Timestamp>,
     /// The policies that were served, with their ids.
     pub ledger: Ledger,
     /// When a usable policy was last fetched, and a usable record announced it.
@@ -88,23 +94,26 @@ pub struct SeenMxHost {
 }
 
 impl DomainHistory {
-    /// Folds an observation in. `interval`: the time between two observations of the domain.
+    /// Folds an observation in.
     ///
-    /// Failures on this side (the resolver answers nobody) are not counted. Returns what changed since the last answers; what is
+    /// Failures on this side (the resolver answers nobody) are not counted, nor those that come before their time. Returns what changed since the last answers; what is
     /// seen for the first time is no change.
-    pub fn observe(&mut self, observation: &DomainObservation, interval: Duration) -> Vec<Change> {
+    pub fn observe(&mut self, observation: &DomainObservation, pace: Pace) -> Vec<Change> {
         let healthy = observation.resolver_healthy;
         let changes =
-            [self.record_change(observation), self.mx_change(observation), self.policy_change(observation, interval)];
-        self.sts_record.observe(&observation.sts_record, healthy);
-        self.tlsrpt_record.observe(&observation.tlsrpt_record, healthy);
-        self.mx.observe(&observation.mx, healthy);
-        count(&mut self.policy_host_failures, &observation.policy.addresses, healthy);
+            [self.record_change(observation), self.mx_change(observation), self.policy_change(observation, pace)];
+        let (at, retry) = (observation.started_at, pace.retry);
+        self.sts_record.observe(&observation.sts_record, healthy, at, retry);
+        self.tlsrpt_record.observe(&observation.tlsrpt_record, healthy, at, retry);
+        self.mx.observe(&observation.mx, healthy, at, retry);
+        let row = (&mut self.policy_host_failures, &mut self.policy_host_failure_counted_at);
+        count(row, &observation.policy.addresses, healthy, (at, retry));
         if let Some(implicit) = &observation.implicit {
-            count(&mut self.implicit_failures, implicit, healthy);
+            let row = (&mut self.implicit_failures, &mut self.implicit_failure_counted_at);
+            count(row, implicit, healthy, (at, retry));
         }
-        rua::note(&mut self.rua, observation);
-        self.note_evidence(observation);
+        rua::note(&mut self.rua, observation, pace.interval);
+        self.note_evidence(observation, pace);
         changes.into_iter().flatten().collect()
     }
 
@@ -210,12 +219,12 @@ impl DomainHistory {
         }
     }
 
-    fn policy_change(&mut self, observation: &DomainObservation, interval: Duration) -> Option<Change> {
+    fn policy_change(&mut self, observation: &DomainObservation, pace: Pace) -> Option<Change> {
         let seen = sighting::sighting(observation);
         let at = observation.started_at;
         let known = self.ledger.good_at().is_some();
         let before = self.served();
-        self.ledger.observe(&seen, interval);
+        self.ledger.observe(&seen, pace.interval);
         let after = self.served();
         if matches!(seen.announced, crate::protocol::mta_sts::Announced::Id { .. }) && !seen.served.is_empty() {
             self.policy_seen_at = Some(at);
@@ -274,7 +283,7 @@ impl DomainHistory {
         }
     }
 
-    fn note_evidence(&mut self, observation: &DomainObservation) {
+    fn note_evidence(&mut self, observation: &DomainObservation, pace: Pace) {
         let at = observation.started_at;
         if observation.sts_record.answered() {
             self.evidence.note_record(read_sts_records(observation.sts_record.records()).valid(), at);
@@ -283,12 +292,12 @@ impl DomainHistory {
             return;
         }
         let view = PolicyView::new(&observation.policy, at);
-        for fetch in view.fetches.iter().filter(|fetch| !fetch.is_own_side()) {
-            self.evidence.note_fetch(fetch.usable().is_some(), at);
-        }
+        let told = view.fetches.iter().filter(|fetch| !fetch.is_own_side());
+        let mut fetches: Vec<bool> = told.map(|fetch| fetch.usable().is_some()).collect();
         if view.fetches.is_empty() && (observation.resolver_healthy || observation.policy.addresses.answered()) {
-            self.evidence.note_fetch(false, at);
+            fetches.push(false);
         }
+        self.evidence.note_fetches(&fetches, at, pace.interval);
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::pace;
 use crate::terms::Timestamp;
 
 /// Seconds of a day.
@@ -58,6 +59,8 @@ pub struct DomainEvidence {
     pub record_bad_at: Option<Timestamp>,
     /// The fetches by days, oldest first.
     pub days: Vec<FetchDay>,
+    /// When fetches were counted last: more often than the schedule asks for says nothing more, good or bad.
+    pub fetches_counted_at: Option<Timestamp>,
     /// The last fetch that brought no usable policy.
     pub fetch_bad_at: Option<Timestamp>,
     /// The first fetch.
@@ -72,11 +75,29 @@ impl DomainEvidence {
         }
     }
 
-    pub(super) fn note_fetch(&mut self, usable: bool, at: Timestamp) {
+    /// Notes what the fetches of one observation brought, each whether it was a usable policy. `interval`: the time between two
+    /// observations by the schedule.
+    ///
+    /// Whoever asks for a look every few seconds adds good fetches as fast as that, while bad ones wait for
+    /// `probe.policy_retry_interval`: of one interval only the first observation is counted.
+    pub(super) fn note_fetches(&mut self, fetches: &[bool], at: Timestamp, interval: Duration) {
+        if fetches.is_empty() {
+            return;
+        }
         self.fetch_since.get_or_insert(at);
-        if !usable {
+        if fetches.contains(&false) {
             self.fetch_bad_at = Some(at);
         }
+        if !pace::in_time(self.fetches_counted_at, at, interval) {
+            return;
+        }
+        self.fetches_counted_at = Some(at);
+        for usable in fetches {
+            self.count_fetch(*usable, at);
+        }
+    }
+
+    fn count_fetch(&mut self, usable: bool, at: Timestamp) {
         let day = at.unix_seconds().div_euclid(DAY);
         if self.days.last().is_none_or(|last| last.day < day) {
             self.days.push(FetchDay { day, fetches: 0, usable: 0 });

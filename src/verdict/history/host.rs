@@ -1,6 +1,6 @@
 //! What is remembered of a mail host.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -19,8 +19,10 @@ const MOST_TLSA: usize = 24;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HostHistory {
-    /// Failed address lookups in a row.
+    /// Failed address lookups in a row that came at the pace of the schedule.
     pub failures_in_a_row: u32,
+    /// The last of them.
+    pub failure_counted_at: Option<Timestamp>,
     /// The last answer of each family that was asked for, the present one where it is an answer.
     pub last_answer: Option<Arc<HostObservation>>,
     /// Its addresses.
@@ -53,9 +55,11 @@ pub struct SeenTlsa {
 }
 
 impl HostHistory {
-    /// Folds an address lookup in, with the TLSA lookups that followed. Returns the change of the TLSA records, where there is one.
-    pub fn observe(&mut self, observation: &Arc<HostObservation>) -> Vec<Change> {
-        count(&mut self.failures_in_a_row, &observation.addresses, observation.resolver_healthy);
+    /// Folds an address lookup in, with the TLSA lookups that followed. `retry`: as [`Pace::retry`](super::Pace::retry). Returns the
+    /// change of the TLSA records, where there is one.
+    pub fn observe(&mut self, observation: &Arc<HostObservation>, retry: Duration) -> Vec<Change> {
+        let row = (&mut self.failures_in_a_row, &mut self.failure_counted_at);
+        count(row, &observation.addresses, observation.resolver_healthy, (observation.at, retry));
         if observation.addresses.answered() {
             self.last_answer = Some(Arc::clone(observation));
         } else if observation.addresses.lookups().any(Lookup::answered) {

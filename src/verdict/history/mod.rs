@@ -9,11 +9,12 @@ mod domain;
 mod evidence;
 mod findings;
 mod host;
+mod pace;
 mod rua;
 mod sighting;
 mod texts;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +25,7 @@ pub use evidence::{DomainEvidence, FetchDay, Streak};
 pub use findings::FindingMemory;
 pub(crate) use host::last_addresses;
 pub use host::{HostHistory, SeenTlsa};
+pub use pace::Pace;
 pub use rua::RuaHistory;
 
 use crate::{
@@ -35,8 +37,11 @@ use crate::{
 /// What is remembered of one question to the DNS.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LookupHistory<T> {
-    /// Failures in a row, the present one among them.
+    /// Failures in a row that came at the pace of the schedule.
     pub failures_in_a_row: u32,
+    /// The last of them.
+    #[serde(default)]
+    pub failure_counted_at: Option<Timestamp>,
     /// The last answer, the present one where it is an answer.
     pub last_answer: Option<Arc<Lookup<T>>>,
 }
@@ -70,25 +75,31 @@ impl Tally {
 
 impl<T> Default for LookupHistory<T> {
     fn default() -> Self {
-        Self { failures_in_a_row: 0, last_answer: None }
+        Self { failures_in_a_row: 0, failure_counted_at: None, last_answer: None }
     }
 }
 
 impl<T: Clone> LookupHistory<T> {
-    fn observe(&mut self, lookup: &Lookup<T>, resolver_healthy: bool) {
+    fn observe(&mut self, lookup: &Lookup<T>, resolver_healthy: bool, at: Timestamp, retry: Duration) {
         if lookup.answered() {
             self.failures_in_a_row = 0;
             self.last_answer = Some(Arc::new(lookup.clone()));
         } else if resolver_healthy {
-            self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
+            pace::count_failure(&mut self.failures_in_a_row, &mut self.failure_counted_at, at, retry);
         }
     }
 }
 
-fn count(failures: &mut u32, lookup: &AddressLookup, resolver_healthy: bool) {
+/// Counts a failed lookup of addresses; an answer ends the row. `at`: when it was made. `retry`: as [`Pace::retry`].
+fn count(
+    (failures, counted_at): (&mut u32, &mut Option<Timestamp>),
+    lookup: &AddressLookup,
+    resolver_healthy: bool,
+    (at, retry): (Timestamp, Duration),
+) {
     if lookup.answered() {
         *failures = 0;
     } else if resolver_healthy {
-        *failures = failures.saturating_add(1);
+        pace::count_failure(failures, counted_at, at, retry);
     }
 }

@@ -1,9 +1,10 @@
 //! What is remembered of the destinations of reports.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use super::pace;
 use crate::{
     facts::{DomainObservation, RuaObservation, RuaOutcome},
     terms::Timestamp,
@@ -19,13 +20,17 @@ pub struct RuaHistory {
     /// The last look that found it reachable; nothing where none did.
     #[serde(default)]
     pub reached_at: Option<Timestamp>,
-    /// Looks in a row that found it unreachable.
+    /// Looks in a row that found it unreachable, at the pace of the schedule.
     pub failures_in_a_row: u32,
+    /// The last of them.
+    #[serde(default)]
+    pub failure_counted_at: Option<Timestamp>,
 }
 
 /// Notes what was seen. A look that several observations share counts once; one that this side could not make takes no knowledge
-/// away; a destination that is no longer named is forgotten.
-pub(super) fn note(known: &mut BTreeMap<String, RuaHistory>, observation: &DomainObservation) {
+/// away; a destination that is no longer named is forgotten. `interval`: as [`Pace::interval`](super::Pace::interval); a destination is
+/// asked by the schedule no more often, however its last look ended.
+pub(super) fn note(known: &mut BTreeMap<String, RuaHistory>, observation: &DomainObservation, interval: Duration) {
     if !observation.tlsrpt_record.answered() {
         return;
     }
@@ -37,12 +42,18 @@ pub(super) fn note(known: &mut BTreeMap<String, RuaHistory>, observation: &Domai
             continue;
         }
         let reached = (reachable == Some(true)).then_some(*at);
-        let failures = before.map_or(0, |before| before.failures_in_a_row);
+        let (mut failures, mut counted_at) =
+            before.map_or((0, None), |before| (before.failures_in_a_row, before.failure_counted_at));
+        match reachable {
+            Some(false) => pace::count_failure(&mut failures, &mut counted_at, *at, interval),
+            _ => failures = 0,
+        }
         let now = RuaHistory {
             outcome: outcome.clone(),
             at: *at,
             reached_at: reached.or_else(|| before?.reached_at),
-            failures_in_a_row: if reachable == Some(false) { failures.saturating_add(1) } else { 0 },
+            failures_in_a_row: failures,
+            failure_counted_at: counted_at,
         };
         known.insert(destination.clone(), now);
     }

@@ -246,6 +246,24 @@ fn ready_for_enforce_after_two_weeks_and_a_day() {
     }
 }
 
+/// Good fetches come with every scrape, bad ones with every retry: neither may outweigh the other.
+#[test]
+fn fetches_are_counted_at_the_pace_of_the_schedule() {
+    let mut monitor = Monitor::new();
+    let good = World::good("testing");
+    let failing = good.clone().with(|world| world.domain.policy.fetches.clear());
+    for _ in 0..36 {
+        monitor.later(Duration::from_secs(15)).see(&good);
+    }
+    assert_eq!(monitor.history.domain.evidence.fetches(monitor.now), (1, 1), "in nine minutes");
+    for _ in 0..2 {
+        monitor.later(Duration::from_secs(300)).see(&failing);
+    }
+    let evidence = &monitor.history.domain.evidence;
+    assert_eq!(evidence.fetches(monitor.now), (2, 1), "as many as good ones in the same time");
+    assert_eq!(evidence.fetch_bad_at, Some(monitor.now), "counted or not");
+}
+
 #[test]
 fn an_mx_outside_the_policy_is_never_ready() {
     let uncovered = world("testing", &ONE, "1").mx(MX2, &[A2]);

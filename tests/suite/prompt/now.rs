@@ -193,6 +193,31 @@ async fn a_look_that_began_before_the_wish_does_not_count() {
     running.monitor.stop().await;
 }
 
+/// Somebody still waits for a mail host that hangs; whoever asks later must not be told what was seen for the first.
+#[tokio::test]
+async fn who_asks_after_the_rest_of_another_has_a_later_look() {
+    let world = MailWorld::start().await;
+    let domain = world.domain("example.com").await;
+    let good = SmtpScript::good(&world.pki.identity(&["mx.example.com"]));
+    let mut settings = once(&world, &["example.com"]);
+    settings.probe.timeout = 3 * REST;
+    let mut running = Running::start(settings).await;
+    running.until_all_are(State::Protected).await;
+    domain.smtp.set_script(SmtpScript { banner: Act::Hang, ..good });
+    tokio::time::sleep(REST).await;
+    let (prompter, early) = (running.monitor.prompter(), running.monitor.prompter());
+    let first = tokio::spawn(async move { early.probe(&name("example.com"), PATIENCE).await });
+    eventually("the mail host hangs", || domain.smtp.connections() == 2).await;
+    tokio::time::sleep(REST + SECOND).await;
+    assert!(!first.is_finished());
+    let fetched = domain.https.connections();
+    let later = prompter.probe(&name("example.com"), 2 * SECOND).await.unwrap();
+    assert!(later.missing.iter().all(|one| matches!(one, Awaited::Address(..))), "{:?}", later.missing);
+    assert_eq!(domain.https.connections(), fetched + 1, "the domain was looked at for the second as well");
+    first.abort();
+    running.monitor.stop().await;
+}
+
 #[tokio::test]
 async fn at_the_end_of_the_patience_it_is_said_what_is_missing() {
     let world = MailWorld::start().await;

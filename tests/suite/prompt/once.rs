@@ -5,6 +5,7 @@ use std::time::Instant;
 use futures_util::future::join_all;
 use smtptls_exporter::{
     config::DomainSettings,
+    facts::RuaOutcome,
     monitor::{Awaited, Edges, PromptError, REST, check},
     verdict::{Assessment, Code, State},
 };
@@ -13,6 +14,7 @@ use super::now::name;
 use crate::{
     monitor::{PATIENCE, Running, SECOND, assessment, eventually, once},
     world::{
+        https::{Answer, HttpsPeer},
         mail_world::MailWorld,
         smtp::{Act, SmtpScript},
     },
@@ -111,6 +113,26 @@ async fn a_stranger_cannot_point_at_the_inside() {
     let looked = running.monitor.prompter().look_once(&name("stranger.example"), PATIENCE).await.unwrap();
     assert_eq!(looked.missing, []);
     assert_eq!((stranger.smtp.connections(), stranger.https.connections()), (0, 0));
+    running.monitor.stop().await;
+}
+
+/// Whoever writes a record would else have any port of any server asked here, and read what it said.
+#[tokio::test]
+async fn a_stranger_has_no_server_asked_for_reports() {
+    let world = MailWorld::start().await;
+    let _known = world.domain("known.example").await;
+    let _stranger = world.domain("stranger.example").await;
+    let victim = HttpsPeer::start().await;
+    victim.serve("victim.example", &world.pki.identity(&["victim.example"]), Answer::status("200 OK", &[], b""));
+    world.dns.a("victim.example", &[&victim.ip().to_string()]);
+    let rua = format!("v=TLSRPTv1; rua=https://victim.example:{}/x,mailto:t@reports.test", victim.port());
+    world.dns.txt("_smtp._tls.stranger.example", &[&rua]);
+    let running = Running::start(once(&world, &["known.example"])).await;
+    let looked = running.monitor.prompter().look_once(&name("stranger.example"), PATIENCE).await.unwrap();
+    assert_eq!((looked.missing, victim.connections()), (vec![], 0));
+    let state = looked.snapshot.domains.values().next().unwrap();
+    let outcomes: Vec<_> = state.observation.iter().flat_map(|seen| &seen.rua).map(|seen| &seen.outcome).collect();
+    assert!(matches!(outcomes[..], [RuaOutcome::CouldNotLook(_), RuaOutcome::HasMx]), "{outcomes:?}");
     running.monitor.stop().await;
 }
 

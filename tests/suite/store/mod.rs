@@ -39,7 +39,7 @@ async fn open(folder: &Path) -> Arc<dyn Store> {
 fn stored_domain(name: &str, count: u32) -> StoredDomain {
     let observation = Arc::new(DomainObservation { domain: domain(name), ..good().domain.as_ref().clone() });
     let mut history = DomainHistory::default();
-    history.observe(&observation, 10 * case::MINUTE);
+    history.observe(&observation, case::PACE);
     StoredDomain {
         domain: domain(name),
         history,
@@ -57,11 +57,11 @@ fn stored_host(name: &str) -> StoredHost {
     let facts = observation.hosts.values().next().unwrap();
     let lookup = Arc::clone(&facts.host);
     let mut history = HostHistory::default();
-    history.observe(&lookup);
+    history.observe(&lookup, case::PACE.retry);
     let mut addresses = std::collections::BTreeMap::new();
     for (address, latest) in &facts.addresses {
         let path = history.addresses.entry(*address).or_default();
-        path.observe(latest, &smtptls_exporter::facts::Vantage::default());
+        path.observe(latest, &smtptls_exporter::facts::Vantage::default(), case::PACE.retry);
         let latest = Some(Arc::clone(latest));
         addresses.insert(*address, StoredAddress { latest, ..StoredAddress::default() });
     }

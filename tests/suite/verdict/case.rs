@@ -16,7 +16,7 @@ use smtptls_exporter::{
     },
     terms::{MxHost, Octets, PolicyDomain, Timestamp},
     verdict::{
-        Acceptance, Assessment, Change, Code, Context, DomainReports, Expectation, Finding, History, HostPattern,
+        Acceptance, Assessment, Change, Code, Context, DomainReports, Expectation, Finding, History, HostPattern, Pace,
         Severity, Thresholds, judge,
     },
 };
@@ -27,6 +27,8 @@ pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 /// The default of the configuration.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(600);
+/// … and of failures that count.
+pub(crate) const PACE: Pace = Pace { interval: INTERVAL, retry: MINUTE };
 /// The default of the configuration.
 pub(crate) const MX_INTERVAL: Duration = Duration::from_secs(1800);
 
@@ -481,13 +483,14 @@ impl Monitor {
                 .for_each(|probe| vantage.note_answer(probe.address, probe.at));
         }
         self.history.reports = world.reports.clone().map(Arc::new);
-        self.changes.extend(self.history.domain.observe(&observation.domain, INTERVAL));
+        self.changes.extend(self.history.domain.observe(&observation.domain, PACE));
         for (name, facts) in &observation.hosts {
             let history = Arc::make_mut(self.history.hosts.entry(name.clone()).or_default());
-            self.changes.extend(history.observe(&facts.host));
+            self.changes.extend(history.observe(&facts.host, PACE.retry));
             for (address, probe) in &facts.addresses {
                 history.compare_tlsa(probe);
-                self.changes.extend(history.addresses.entry(*address).or_default().observe(probe, &vantage));
+                let path = history.addresses.entry(*address).or_default();
+                self.changes.extend(path.observe(probe, &vantage, PACE.retry));
             }
         }
         let assessment = self.judge(world, observation, &vantage);

@@ -64,6 +64,27 @@ fn a_resolver_that_answers_nothing_takes_no_knowledge_away() {
 }
 
 #[test]
+fn failures_close_together_count_as_one() {
+    let mut monitor = Monitor::new();
+    monitor.see(&World::good("enforce"));
+    let world = dark(World::good("enforce"));
+    for _ in 0..10 {
+        monitor.later(Duration::from_secs(5)).see(&world);
+    }
+    let domain = &monitor.history.domain;
+    assert_eq!(
+        (domain.mx.failures_in_a_row, domain.sts_record.failures_in_a_row, domain.policy_host_failures),
+        (1, 1, 1),
+        "in less than a minute"
+    );
+    monitor.later(MINUTE).see(&world);
+    assert_eq!(monitor.history.domain.mx.failures_in_a_row, 2);
+    monitor.now = monitor.now - DAY;
+    monitor.see(&world);
+    assert_eq!(monitor.history.domain.mx.failures_in_a_row, 3, "the clock was set back");
+}
+
+#[test]
 fn servfail_stands_on_its_subject() {
     let failing = |change: fn(&mut World)| failures(&World::good("enforce").with(change).assess());
     let domain = || Subject::Domain(smtptls_exporter::terms::PolicyDomain::parse(DOMAIN).unwrap());

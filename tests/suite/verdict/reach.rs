@@ -99,6 +99,23 @@ fn a_timeout_counts_the_third_time_where_another_host_answered() {
     }
 }
 
+/// Somebody asks for looks; the failure lasts no longer for it.
+#[test]
+fn looks_between_those_of_the_schedule_make_nothing_down() {
+    for (outcome, until_down) in [(connect(ConnectFailure::Refused), 1), (connect(ConnectFailure::Timeout), 2)] {
+        let mut monitor = Monitor::new();
+        monitor.see(&World::good("enforce"));
+        let world = failing(outcome.clone()).answered("198.51.100.1");
+        for minute in 0..until_down {
+            for second in [0, 5, 10, 50] {
+                let wait = if minute == 0 || second > 0 { Duration::from_secs(5) } else { MINUTE };
+                assert_eq!(reach(&monitor.later(wait).see(&world)), Reach::Up, "{outcome:?}: {minute} {second}");
+            }
+        }
+        assert_eq!(reach(&monitor.later(MINUTE).see(&world)), Reach::Down, "{outcome:?}: by the schedule");
+    }
+}
+
 #[test]
 fn a_timeout_where_nobody_answered_never_counts() {
     for outcome in [SmtpOutcome::Timeout(Phase::Banner), connect(ConnectFailure::Timeout)] {

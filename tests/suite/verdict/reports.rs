@@ -387,17 +387,20 @@ fn every_failure_has_its_advice() {
 #[test]
 fn a_destination_is_given_three_looks() {
     let uri = "https://reports.example/in";
-    let looked = |number: i64, outcome: RuaOutcome| {
+    let looked_at = |seconds: i64, outcome: RuaOutcome| {
         let mut seen = rua(uri, outcome);
-        seen.at = Timestamp::from_unix_seconds(NOW.unix_seconds() + number);
+        seen.at = Timestamp::from_unix_seconds(NOW.unix_seconds() + seconds);
         good().tlsrpt(&[&format!("v=TLSRPTv1; rua={uri}")]).with(|world| world.domain.rua = vec![seen])
     };
+    // A look that found nothing stands for half an hour.
+    let looked = |number: i64, outcome: RuaOutcome| looked_at(number * 1800, outcome);
     let silent = || RuaOutcome::DoesNotAnswer("no answer in time".to_owned());
     let mut monitor = Monitor::new();
     let mut see = |world: &World| find(&monitor.see(world), Code::TlsRptRuaUnreachable).is_some();
     assert!(!see(&looked(1, silent())) && !see(&looked(2, silent())));
     // Ten domains, or ten probes, that share one look are one look.
     assert!((0..10).all(|_| !see(&looked(2, silent()))));
+    assert!((0..10).all(|later| !see(&looked_at(3600 + 5 * later, silent()))), "looks that somebody asked for");
     assert!(!see(&looked(3, RuaOutcome::CouldNotLook("no route".to_owned()))), "this side");
     assert!(see(&looked(4, silent())));
     assert!(see(&looked(5, RuaOutcome::CouldNotLook("no route".to_owned()))), "what was known stands");

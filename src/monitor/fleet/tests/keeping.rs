@@ -138,9 +138,13 @@ fn a_restart_shows_what_was_known_and_keeps_the_pace() {
             (Target::Address(host("mx.a.example"), ip("192.0.2.1")), Some(NOW + probe.retry_interval)),
         ]
     );
-    // The second failure in a row counts as the second.
-    super::probe(&mut after, "mx.a.example", "192.0.2.1", SmtpOutcome::ConnectFailed(ConnectFailure::Refused));
-    assert_eq!(after.hosts[&host("mx.a.example")].history.addresses[&ip("192.0.2.1")].failures_in_a_row, 2);
+    // The second failure in a row counts as the second, where it comes in its time.
+    for (seconds, in_a_row) in [(5, 1), (60, 2)] {
+        let (at, refused) = (NOW + Duration::from_secs(seconds), SmtpOutcome::ConnectFailed(ConnectFailure::Refused));
+        probe_at(at, &mut after, "mx.a.example", "192.0.2.1", refused);
+        let known = &after.hosts[&host("mx.a.example")].history.addresses[&ip("192.0.2.1")];
+        assert_eq!(known.failures_in_a_row, in_a_row, "after {seconds} s");
+    }
 }
 
 #[test]

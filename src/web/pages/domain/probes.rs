@@ -7,14 +7,15 @@ use super::{
     parts::{self, fact},
 };
 use crate::{
-    present::{Look, transcript, words},
+    present::{
+        Look,
+        transcript::{self, SECTIONS_MOST},
+        words,
+    },
     terms::Timestamp,
     verdict::Assessment,
     web::pages::layout,
 };
-
-/// So many parts of a transcript stand on a page: those of a domain with more than a dozen mail hosts are a megabyte.
-const SECTIONS_MOST: usize = 60;
 
 /// The section, with the form that asks for a probe now.
 pub(super) fn probes(shown: &Shown<'_>) -> Markup {
@@ -65,8 +66,7 @@ fn probed(seen: &Assessment) -> Option<(Timestamp, Timestamp)> {
 /// Every step of the latest looks, as `check --verbose` prints them, to be read here and to be copied into a ticket.
 fn transcript(shown: &Shown<'_>, seen: &Assessment) -> Markup {
     let mut transcript = transcript::transcript(shown.state.observation.as_deref(), seen);
-    let more = transcript.sections.len().saturating_sub(SECTIONS_MOST);
-    transcript.sections.truncate(SECTIONS_MOST);
+    let more = transcript.cut(SECTIONS_MOST);
     html! {
         details id="transcript" {
             summary { "Transcript: every step, what was sent and what came back" }
