@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use smtptls_exporter::{
-    facts::{LookupOutcome, Security, TlsaLookup, TlsaObservation, TlsaRecord},
+    facts::{FetchFailure, FetchPhase, LookupOutcome, Security, TlsaLookup, TlsaObservation, TlsaRecord},
     protocol::mta_sts::Certainty,
     terms::Octets,
     verdict::{Assessment, ChangeKind, Code, PlannedEffect, Severity},
@@ -197,6 +197,17 @@ fn a_policy_is_withdrawn_in_order() {
     assert!(fix.contains(&format!("{}, {} UTC", &at[..10], &at[11..16])), "the minute, as the day is too early: {fix}");
     assert_eq!(months.hours[100].history.protected_until, None);
     assert_eq!(months.stretches(Code::StsRecordVanished), []);
+}
+
+/// The record stands and renews nothing: the first senders lose the policy a week less a day after the last fetch.
+#[test]
+fn a_dead_policy_host_loses_senders_at_a_fixed_time() {
+    let dead = enforce(&ONE, "1").fetch_fails(&FetchFailure::Timeout(FetchPhase::Connect));
+    let months = Months::run(&[(0, enforce(&ONE, "1")), (48, dead)], 120, 1);
+    let until = |hour: usize| months.hours[hour].history.protected_until;
+    let after = |hours: u32| Some(NOW + HOUR * hours + 6 * DAY);
+    assert_eq!((until(40), until(47)), (after(40), after(47)), "it moves with every fetch");
+    assert_eq!((until(48), until(100), until(119)), (after(47), after(47), after(47)));
 }
 
 /// A node that serves the old policy again takes the promise back.

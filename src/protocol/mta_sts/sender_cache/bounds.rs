@@ -56,12 +56,11 @@ impl Ledger {
         version.found && now < self.latest_expiry(version)
     }
 
-    /// Y: the earliest loss, for senders that refresh daily, once nothing renews the version any more.
+    /// Y: the earliest loss, for senders that refresh daily, once nobody can fetch the version any more. An unchanged id says that what
+    /// a sender holds is current and makes it no younger: a sender that renews by fetching (RFC 8461 §3.3) loses the version although
+    /// the record stands. That some renew by the id alone counts for the latest bounds.
     pub fn earliest_loss(&self, version: &Version) -> Timestamp {
-        // An id counts only while the record still stands.
-        let announced = self.announced.as_ref().filter(|id| version.was_paired_with(id));
-        let renewed = self.ids.iter().filter(|known| Some(&known.id) == announced).map(|known| known.last);
-        renewed.fold(version.last, Timestamp::max) + version.policy.max_age.duration() - SENDER_REFRESH
+        version.last + version.policy.max_age.duration() - SENDER_REFRESH
     }
 
     /// F: how much later than it was served a sender may take a version for fresh.
