@@ -62,6 +62,8 @@ pub struct Checked {
     pub changed: Vec<Changed>,
     /// The metrics, where they are asked for.
     pub metrics: String,
+    /// What a monitor remembers took part.
+    pub remembering: bool,
 }
 
 /// Checks the domains of the arguments with `engine`, writes the result, and returns the exit status.
@@ -128,8 +130,11 @@ where
     let comparisons = against.as_ref().map(|against| against.compare(&checked.assessments)).unwrap_or_default();
     let text = match arguments.format {
         Format::Human => {
-            let Checked { assessments, observations, changed, .. } = &checked;
+            let Checked { assessments, observations, changed, remembering, .. } = &checked;
             let mut text = human::report(assessments, observations, now, look);
+            if look.verbose && !remembering {
+                text.push_str(&human::without_memory(look));
+            }
             text.extend(changed.iter().map(|changed| changes::section(changed, assessments.len() > 1, look)));
             text.extend(against.iter().map(|against| against.section(&comparisons, fail_on, now, look)));
             text
@@ -256,7 +261,7 @@ pub(super) async fn probe(
         |looked| judged(&looked.assessment),
     )
     .await;
-    let mut checked = Checked::default();
+    let mut checked = Checked { remembering: common.state_dir.is_some(), ..Checked::default() };
     if arguments.format == Format::Prometheus {
         checked.metrics = textfile(&monitor::snapshot_of(&looked, &settings, &domains), Level::default());
     }

@@ -80,7 +80,8 @@ pub enum WantedMode {
 #[command(after_help = "Exit status:\n  \
     2  wrong usage, or the file cannot be read\n  \
     1  senders do not use the policy, or it lists a host of --mx not\n  \
-    0  otherwise, warnings or not")]
+    0  otherwise, warnings or not\n\n\
+    In brackets stands the rule, as POL-10: check --explain says of which clause and of which findings it is.")]
 pub struct CheckPolicy {
     /// The policy, as it is or will be at https://mta-sts.DOMAIN/.well-known/mta-sts.txt; - reads standard input
     #[arg(value_name = "FILE")]

@@ -22,7 +22,7 @@ use crate::{
     facts::TlsaRecord,
     monitor::{self, Edges},
     net::now,
-    present::tlsa_advice,
+    present::{tlsa_advice, words},
     protocol::{dane::Combination, tls::read_key_file},
     terms::MxHost,
     verdict::suggest::{Signing, TlsaFacts, TlsaSuggestion, next_record, suggest_tlsa},
@@ -100,11 +100,20 @@ async fn suggest(arguments: &SuggestTlsa, common: &Common) -> Result<(String, u8
     };
     let now = now();
     let suggestion = suggest_tlsa(&facts, combination, next, now);
+    // What has records of its own is a mail host, whatever else it is.
+    if suggestion.published.is_empty() && !seen.mail_hosts.is_empty() {
+        return Err(is_a_domain(&arguments.host, &seen.mail_hosts));
+    }
     let text = match arguments.format {
         AdviceFormat::Human => tlsa_advice::report(&suggestion, now, terminal::look(false)),
         AdviceFormat::Json => tlsa_advice::to_json(&suggestion, now).map_err(|error| error.to_string())?,
     };
     Ok((text, exit_status(&suggestion)))
+}
+
+/// The records stand at the mail hosts, and each has its own.
+fn is_a_domain(name: &MxHost, hosts: &[MxHost]) -> String {
+    format!("{name} is a domain; its mail hosts are {}: name one of them", words::list(hosts))
 }
 
 /// Only what SMTP has a meaning for (RFC 7672 §3.1), and digests alone: RFC 7671 §10.1.1 discourages whole keys and certificates.

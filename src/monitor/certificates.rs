@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use super::{Edges, probe, vantage::Attempts};
 use crate::{
     config::Settings,
-    facts::{CertificateSurvey, HostObservation, SmtpOutcome, Vantage},
+    facts::{CertificateSurvey, HostObservation, MxTarget, SmtpOutcome, Vantage},
     protocol::dane::{TlsaState, tlsa_state},
     terms::MxHost,
 };
@@ -21,6 +21,8 @@ pub struct SeenCertificates {
     pub base: MxHost,
     /// What each address presents; none where `probe.opt_out` spares the host.
     pub addresses: Vec<CertificateSurvey>,
+    /// The mail hosts of the name where it shows no certificate, is none of them and has MX records: then it is a mail domain.
+    pub mail_hosts: Vec<MxHost>,
     /// Addresses beyond the configured cap: not looked at.
     pub skipped: usize,
     /// What this side could see.
@@ -42,7 +44,25 @@ pub async fn see_certificates(settings: &Settings, edges: &Edges, host: &MxHost)
     });
     let addresses = join_all(surveys).await;
     let vantage = vantage(settings, edges, &lookup, &addresses).await;
-    SeenCertificates { skipped: all.len().saturating_sub(edges.max_addresses), lookup, base, addresses, vantage }
+    let mail_hosts = match addresses.iter().any(|survey| survey.chains().next().is_some()) {
+        true => Vec::new(),
+        false => other_mail_hosts(edges, host).await,
+    };
+    let skipped = all.len().saturating_sub(edges.max_addresses);
+    SeenCertificates { skipped, mail_hosts, lookup, base, addresses, vantage }
+}
+
+/// Where the mail of the name goes, if that is not the name itself.
+async fn other_mail_hosts(edges: &Edges, host: &MxHost) -> Vec<MxHost> {
+    let mut hosts: Vec<MxHost> = Vec::new();
+    for record in edges.resolver.mx(host.as_str()).await.records() {
+        match &record.target {
+            MxTarget::Host(own) if own == host => return Vec::new(),
+            MxTarget::Host(other) if !hosts.contains(other) => hosts.push(other.clone()),
+            _ => {}
+        }
+    }
+    hosts
 }
 
 /// Where the records are; where there are none, where a sender looks first: at what the host is an alias of, if that is secure.

@@ -11,7 +11,7 @@ use crate::verdict::Code;
 
 /// A text that is no code of a finding, with the code that was perhaps meant.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no finding {text:?}{}", hint(*.meant))]
+#[error("there is no finding {text:?}{}", hint(text, *.meant))]
 pub struct UnknownCode {
     /// What was asked for.
     pub text: String,
@@ -19,7 +19,15 @@ pub struct UnknownCode {
     pub meant: Option<Code>,
 }
 
-fn hint(meant: Option<Code>) -> String {
+fn hint(text: &str, meant: Option<Code>) -> String {
+    // `policy check` names rules in brackets.
+    let rule = text.trim().to_ascii_uppercase();
+    if let Some(clause) = clause(&rule) {
+        let raised = Code::ALL.iter().filter(|code| code.row().rules.contains(&rule.as_str()));
+        let raised: Vec<String> = raised.map(ToString::to_string).collect();
+        let findings = if raised.is_empty() { String::new() } else { format!(", of {}", raised.join(", ")) };
+        return format!("; it is a rule ({clause}){findings}");
+    }
     meant.map_or_else(|| "; docs/findings.md lists them all".to_owned(), |code| format!("; did you mean {code}?"))
 }
 
@@ -50,7 +58,10 @@ pub fn finding(code: Code, look: Look) -> String {
     for part in command(code).split("; ") {
         page.verbatim(4, Role::Plain, part);
     }
-    page.paragraph(4, Role::Faint, "Every step of the check: smtptls-exporter check DOMAIN --verbose");
+    if !command(code).contains(EVERY_STEP) {
+        page.paragraph(4, Role::Faint, &format!("Every step of the check: {EVERY_STEP}"));
+    }
+    page.paragraph(4, Role::Faint, "With what the monitor remembers: add --state.dir and its folder");
     page.blank();
     let result_type = row.result_type.map_or_else(|| NO_RESULT_TYPE.to_owned(), str::to_owned);
     for (label, text) in [
@@ -64,6 +75,9 @@ pub fn finding(code: Code, look: Look) -> String {
     }
     page.finish()
 }
+
+/// The command whose output holds every step.
+const EVERY_STEP: &str = "smtptls-exporter check DOMAIN --verbose";
 
 fn heading(page: &mut Page, title: &str) {
     page.blank();
@@ -165,6 +179,16 @@ mod tests {
         assert_eq!(parse(&"x".repeat(10_000)).unwrap_err().meant, None);
         let message = parse("mx-nul\u{1b}[2J").unwrap_err().to_string();
         assert!(message.contains("did you mean mx-null?") && !message.contains('\u{1b}'), "{message}");
+        let rule = parse("pol-10").unwrap_err().to_string();
+        assert_eq!(rule, "there is no finding \"pol-10\"; it is a rule (RFC 8461 §3.2), of sts-policy-invalid");
+    }
+
+    #[test]
+    fn no_command_is_told_twice() {
+        for code in Code::ALL {
+            let text = finding(*code, Look::default());
+            assert_eq!(text.matches(EVERY_STEP).count(), 1, "{text}");
+        }
     }
 
     #[test]

@@ -55,6 +55,18 @@ pub fn domain(assessment: &Assessment, observation: Option<&DomainObservation>, 
     domain_in_part(assessment, observation, usize::MAX, now, look)
 }
 
+/// What a look without the state folder of a monitor leaves open, in one line.
+pub fn without_memory(look: Look) -> String {
+    let mut page = Page::new(look);
+    page.blank();
+    page.paragraph(
+        0,
+        Role::Faint,
+        "Not judged without the monitor's memory (--state.dir): changes, ids, caches, reports.",
+    );
+    page.finish()
+}
+
 /// The same with no more than `sections` parts of the transcript.
 pub fn domain_in_part(
     assessment: &Assessment,

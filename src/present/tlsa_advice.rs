@@ -166,6 +166,9 @@ fn head(page: &mut Page, suggestion: &TlsaSuggestion) {
     let mut line = page.start();
     line.push(Role::Strong, suggestion.host.as_str()).push(Role::Plain, "   ").push(role, title);
     page.end(&line);
+    if suggestion.certificates.is_empty() {
+        unseen(page, suggestion);
+    }
     for sentence in sentences(suggestion) {
         page.paragraph(2, Role::Plain, &sentence);
     }
@@ -266,12 +269,17 @@ fn certificates(page: &mut Page, suggestion: &TlsaSuggestion, now: Timestamp) {
         );
         page.marked(2, glyph, &text);
     }
-    if !suggestion.unseen.is_empty() {
+    // Without any certificate the reasons stand at the top already.
+    if !suggestion.unseen.is_empty() && !suggestion.certificates.is_empty() {
         heading(page, "Not seen");
-        for (address, why) in &suggestion.unseen {
-            let address = address.map(|address| format!("{address}: ")).unwrap_or_default();
-            page.marked(2, Glyph::Warning, &format!("{address}{why}"));
-        }
+        unseen(page, suggestion);
+    }
+}
+
+fn unseen(page: &mut Page, suggestion: &TlsaSuggestion) {
+    for (address, why) in &suggestion.unseen {
+        let address = address.map(|address| format!("{address}: ")).unwrap_or_default();
+        page.marked(2, Glyph::Warning, &format!("{address}{why}"));
     }
 }
 

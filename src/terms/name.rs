@@ -19,6 +19,14 @@ pub enum NameError {
     /// An address stands where a name belongs.
     #[error("{0:?} is an address; a domain name was expected")]
     Address(String),
+    /// A mailbox stands where its domain belongs.
+    #[error("{address:?} is an address; the domain is {domain}")]
+    Mailbox {
+        /// The whole text.
+        address: String,
+        /// What stands behind the @, in canonical form.
+        domain: Arc<str>,
+    },
     /// RFC 5890: the Unicode form has no A-label form.
     #[error("{0:?} is no valid internationalised domain name")]
     Idna(String),
@@ -43,6 +51,10 @@ fn canonical(text: &str) -> Result<Arc<str>, NameError> {
     let trimmed = trimmed.strip_suffix('.').unwrap_or(trimmed);
     if trimmed.is_empty() {
         return Err(NameError::Empty);
+    }
+    // What stands behind the last @ has none itself, so this goes one level deep.
+    if let Some(domain) = trimmed.rsplit_once('@').and_then(|(_, domain)| canonical(domain).ok()) {
+        return Err(NameError::Mailbox { address: trimmed.to_owned(), domain });
     }
     if trimmed.contains([':', '[', ']']) {
         return Err(NameError::Address(trimmed.to_owned()));
@@ -204,6 +216,11 @@ mod tests {
         assert_eq!(MxHost::parse("192.0.2.1"), Err(NameError::Address("192.0.2.1".into())));
         assert!(matches!(MxHost::parse("[2001:db8::1]"), Err(NameError::Address(_))));
         assert!(matches!(MxHost::parse("\u{ff11}\u{ff19}\u{ff12}.0.2.1"), Err(NameError::Address(_))), "full width");
+        let mailbox = PolicyDomain::parse(" User@Example.com.").unwrap_err();
+        assert_eq!(mailbox.to_string(), "\"User@Example.com\" is an address; the domain is example.com");
+        assert!(matches!(PolicyDomain::parse("a@b@c"), Err(NameError::Mailbox { domain, .. }) if &*domain == "c"));
+        assert!(matches!(PolicyDomain::parse("user@"), Err(NameError::Label { .. })));
+        assert!(matches!(PolicyDomain::parse("user@[192.0.2.1]"), Err(NameError::Address(_))));
         assert!(matches!(MxHost::parse("a..b"), Err(NameError::Label { .. })));
         assert!(matches!(MxHost::parse("*.example.com"), Err(NameError::Label { .. })));
         assert!(matches!(MxHost::parse("$(id).x"), Err(NameError::Label { .. })));

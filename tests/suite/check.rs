@@ -116,8 +116,15 @@ async fn the_program_says_so_too() {
         let told = if stdout(&verbose).is_ascii() { told.replace('✗', "x") } else { told.to_owned() };
         assert!(stdout(&verbose).contains(&told), "{told}: {}", stdout(&verbose));
     }
+    assert!(stdout(&verbose).contains("Not judged without the monitor's memory"), "{}", stdout(&verbose));
     let human = run(&["check", "--config.file", config, "bad.example"]).await;
     assert!(stdout(&human).contains("mx: mx2.bad.example"), "the line to publish: {}", stdout(&human));
+
+    // Who asks for the records of a mail domain is told whose they are.
+    let advice = run(&["tlsa", "suggest", "--config.file", config, "bad.example"]).await;
+    assert_eq!((status(&advice), stdout(&advice)), (2, ""));
+    let told = "bad.example is a domain; its mail hosts are mx.bad.example and mx2.bad.example: name one of them";
+    assert!(stderr(&advice).contains(told), "{}", stderr(&advice));
 
     // The order: the arguments, then the list.
     let list = world.file("list.txt");

@@ -56,7 +56,8 @@ impl Session {
         let bytes = match input.read() {
             Ok(bytes) => bytes,
             Err(unread) => {
-                self.reject(source, unread.into());
+                let opened = !matches!(unread, Unread::Failed(_));
+                self.digest.add_rejected(RejectedReport { source, refusal: unread.into(), opened });
                 return Ok(());
             }
         };
@@ -107,7 +108,7 @@ impl Session {
     }
 
     fn reject(&mut self, source: String, refusal: Refusal) {
-        self.digest.add_rejected(RejectedReport { source, refusal });
+        self.digest.add_rejected(RejectedReport { source, refusal, opened: true });
     }
 }
 

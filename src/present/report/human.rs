@@ -240,7 +240,7 @@ fn rejected(page: &mut Page, digest: &Digest) {
     heading(page, "Rejected");
     let shown = if page.look().verbose { digest.rejected.len() } else { REJECTED_SHOWN };
     let mut hinted = BTreeSet::new();
-    for RejectedReport { source, refusal } in digest.rejected.iter().take(shown) {
+    for RejectedReport { source, refusal, opened } in digest.rejected.iter().take(shown) {
         let mut line = page.start();
         line.pad(2).push(Role::Bad, Glyph::Bad.as_str()).pad(FAILURE).push(Role::Plain, source);
         if !line.right(Role::Faint, refusal.reason.as_str()) {
@@ -250,8 +250,9 @@ fn rejected(page: &mut Page, digest: &Digest) {
         }
         page.end(&line);
         say(page, EXPLANATION, Role::Plain, &refusal.detail);
-        if hinted.insert(refusal.reason) {
-            say(page, EXPLANATION, Role::Plain, &format!("To do: {}", hint(refusal.reason)));
+        let hint = if *opened { hint(refusal.reason) } else { "Check the name and the rights of the file." };
+        if hinted.insert(hint) {
+            say(page, EXPLANATION, Role::Plain, &format!("To do: {hint}"));
         }
     }
     more(page, digest.rejected.len().saturating_sub(shown), "rejected one");
@@ -294,11 +295,12 @@ fn of_sessions(sessions: Sessions) -> String {
     }
 }
 
-/// A part in percent, never 0 and never all where it is not.
+/// A part in percent, rounded, never 0 and never all where it is not.
 fn share(part: u64, all: u64) -> String {
-    let per_mille = u128::from(part) * 1000 / u128::from(all.max(1));
-    match per_mille {
+    let (part, all) = (u128::from(part), u128::from(all.max(1)));
+    match (part * 1000 + all / 2) / all {
         0 => "under 0.1 %".to_owned(),
+        1000.. if part < all => "over 99.9 %".to_owned(),
         1000 => "100 %".to_owned(),
         more => format!("{}.{} %", more / 10, more % 10),
     }

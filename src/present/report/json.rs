@@ -137,7 +137,7 @@ impl<'a> FailureView<'a> {
 
 impl<'a> RejectedView<'a> {
     fn of(rejected: &'a RejectedReport) -> Self {
-        let RejectedReport { source, refusal } = rejected;
+        let RejectedReport { source, refusal, .. } = rejected;
         Self { source, reason: refusal.reason.as_str(), detail: &refusal.detail }
     }
 }

@@ -34,4 +34,6 @@ pub struct RejectedReport {
     pub source: String,
     /// Why.
     pub refusal: Refusal,
+    /// Its bytes were at hand; else it is the name or the rights that need a look, not what is in it.
+    pub opened: bool,
 }

@@ -250,7 +250,7 @@ fn line(entry: &Entry<'_>, links: &Links, now: Timestamp) -> Markup {
         tr {
             td.nowrap data-label="Time left" {
                 @if entry.end < now {
-                    span.trouble { (time(entry.end, &format!("over for {}", words::span(now.since(entry.end))))) }
+                    span.trouble { (time(entry.end, &format!("expired {} ago", words::span(now.since(entry.end))))) }
                 } @else {
                     (time(entry.end, &format!("{} ({})", words::span(entry.end.since(now)), words::date(entry.end, now))))
                 }
@@ -316,7 +316,7 @@ mod tests {
         assert_eq!((good.hosts.len(), good.policies.len()), (1, 3));
         assert_eq!(collect(&snapshot, Some(At::PolicyHosts)).len(), 1);
         let html = at(&snapshot, "");
-        assert!(html.contains("over for 3 days") && html.contains("60 days (22 Jan 2027)"), "{html}");
+        assert!(html.contains("expired 3 days ago") && html.contains("60 days (22 Jan 2027)"), "{html}");
         assert!(html.contains("mta-sts.example.com"));
     }
 

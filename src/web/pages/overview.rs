@@ -215,7 +215,7 @@ fn worst(state: &DomainState, now: Timestamp) -> Markup {
 fn ends(first: FirstEnd<'_>, now: Timestamp) -> Markup {
     html! {
         @if first.ends_at < now {
-            span.trouble { (super::layout::time(first.ends_at, &format!("over for {}", words::span(now.since(first.ends_at))))) }
+            span.trouble { (super::layout::time(first.ends_at, &format!("expired {} ago", words::span(now.since(first.ends_at))))) }
         } @else {
             span.trouble[first.ends_at < now + SOON] {
                 "in " (super::layout::time(first.ends_at, &words::span(first.ends_at.since(now))))

@@ -120,7 +120,7 @@ fn failures_of_two_reporters() {
     assert!(place("tlsa-invalid") < place("certificate-host-mismatch"), "{text}");
     assert!(text.contains("32 sessions, from 20 Nov to 22 Nov: Google Inc. and Microsoft Corporation"), "{text}");
     assert!(
-        text.contains("1,700 sessions, 532 failed (31.2 %)") && text.contains("1,000 sessions, 10 failed (1.0 %)"),
+        text.contains("1,700 sessions, 532 failed (31.3 %)") && text.contains("1,000 sessions, 10 failed (1.0 %)"),
         "{text}"
     );
     // Of Microsoft's 1,000 sessions under both kinds there were 1,000, not 2,000.
@@ -163,15 +163,23 @@ fn what_is_rejected_counts_and_says_why() {
         ("bomb.json.gz", RefusalReason::TooLarge, "more than 25 MiB inflated"),
     ] {
         let refusal = Refusal::new(reason, detail);
-        digest.add_rejected(RejectedReport { source: source.to_owned(), refusal });
+        digest.add_rejected(RejectedReport { source: source.to_owned(), refusal, opened: true });
     }
     assert_eq!(digest.rejected(), 3);
     insta::assert_snapshot!(summary(&digest, NOW, PLAIN));
     let mut nothing = Digest::default();
     let refusal = Refusal::new(RefusalReason::BadEncoding, "it is empty");
-    nothing.add_rejected(RejectedReport { source: "empty.gz".to_owned(), refusal });
+    nothing.add_rejected(RejectedReport { source: "empty.gz".to_owned(), refusal, opened: true });
     let text = summary(&nothing, NOW, PLAIN);
     assert!(text.starts_with("TLS reports   NO REPORT") && text.contains("empty.gz"), "{text}");
+    assert!(text.contains("To do: See that the file is whole"), "{text}");
+    // Nothing was wrong with a file that is not there.
+    let mut absent = Digest::default();
+    let refusal = Refusal::new(RefusalReason::BadEncoding, "it cannot be read: No such file or directory");
+    absent.add_rejected(RejectedReport { source: "nofile".to_owned(), refusal, opened: false });
+    let text = summary(&absent, NOW, PLAIN);
+    assert!(text.contains("To do: Check the name and the rights of the file."), "{text}");
+    assert!(!text.contains("mailbox"), "{text}");
 }
 
 /// Text that would move the cursor, turn the writing direction, or pass for a line of the summary.
@@ -194,6 +202,7 @@ fn hostile_text_is_harmless() {
     digest.add_rejected(RejectedReport {
         source: HOSTILE.to_owned(),
         refusal: Refusal::new(RefusalReason::BadJson, HOSTILE),
+        opened: true,
     });
     for look in [PLAIN, VERBOSE, Look { unicode: false, ..PLAIN }] {
         let text = summary(&digest, NOW, look);
@@ -234,7 +243,7 @@ fn json_is_what_the_interface_says() {
     let mut digest = Digest::default();
     digest.add_duplicate();
     let refusal = Refusal::new(RefusalReason::BadJson, "not \"JSON\"\u{1b}");
-    digest.add_rejected(RejectedReport { source: "c".to_owned(), refusal });
+    digest.add_rejected(RejectedReport { source: "c".to_owned(), refusal, opened: true });
     text += &document.end(&digest).unwrap();
     assert!(text.bytes().filter(u8::is_ascii_control).all(|byte| byte == b'\n'), "{text:?}");
     let value: Value = serde_json::from_str(&text).unwrap();

@@ -118,6 +118,7 @@ fn what_is_rejected_makes_the_status_1() {
     assert_eq!(status(&output), 1, "{output:?}");
     let shown = text(&output.stdout);
     assert!(shown.contains("/nowhere/at-all.json") && shown.contains("it cannot be read"), "{shown}");
+    assert!(shown.contains("To do: Check the name and the rights of the file."), "{shown}");
 }
 
 #[test]

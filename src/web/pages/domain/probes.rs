@@ -97,7 +97,10 @@ pub(super) fn elsewhere(shown: &Shown<'_>) -> Markup {
                     code { (shown.site.links.to(&format!("/probe?target={domain}&debug=true"))) }
                 }
             }
-            li { "On a terminal: " code { "smtptls-exporter check " (domain) } }
+            li {
+                "On a terminal: " code { "smtptls-exporter check " (domain) " --state.dir DIR" }
+                ", where DIR is the state folder of this monitor: without it nothing is judged that needs its memory"
+            }
         }
     };
     parts::section("elsewhere", "For programs", &content)
