@@ -281,10 +281,12 @@ impl Signed {
         const DAY: i64 = 24 * 3600;
         let (from, to) = match (zone.signing, kind) {
             (Signing::Unsigned, _) => return Vec::new(),
-            (_, RecordType::DNSKEY) => (-DAY, 14 * DAY),
+            // Those on the way last longer, so that a slow machine does not change which signature ends first.
+            (_, RecordType::DNSKEY) => (-DAY, 15 * DAY),
             (Signing::NoSignatures, _) | (Signing::Maze, RecordType::NSEC) => return Vec::new(),
             (Signing::Expired, _) => (-14 * DAY, -DAY),
             (Signing::NotYetValid, _) => (DAY, 14 * DAY),
+            (_, RecordType::DS) => (-DAY, 15 * DAY),
             _ => (-DAY, 14 * DAY),
         };
         let (from, to) = self.lifetimes.get(&(canonical(&owner.to_ascii()), kind)).copied().unwrap_or((from, to));
