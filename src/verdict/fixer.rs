@@ -176,6 +176,7 @@ const fn ground(code: Code) -> Ground {
         | SmtpConnectFailed
         | SmtpTimeout
         | SmtpProtocolError
+        | SmtpRejected
         | StarttlsNotOffered
         | StarttlsRefused
         | StarttlsInjection
@@ -203,8 +204,8 @@ const fn ground(code: Code) -> Ground {
         | DaneAnswerLarge => Ground::Host,
         TlsRptRecordMultiple | TlsRptRecordInvalid | TlsRptRecordLenient | TlsRptRecordNote | TlsRptRuaSharesFate
         | TlsRptRuaUnreachable => Ground::TlsRptRecord,
-        MxAddressesSkipped | MxNotInCachedPolicy | SmtpRejected | DaneMxInsecure | ReportsFailing
-        | ReportsNewFailure | ReportsSilent | ExpectationNotMet | VantageLimited => Ground::Domain,
+        MxAddressesSkipped | MxNotInCachedPolicy | DaneMxInsecure | ReportsFailing | ReportsNewFailure
+        | ReportsSilent | ExpectationNotMet | VantageLimited => Ground::Domain,
         StsRecordDelegated
         | StsPolicyNote
         | StsPolicyModeNone

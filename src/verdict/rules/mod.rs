@@ -102,7 +102,14 @@ impl Raised {
         self.findings.push(finding);
     }
 
-    /// Worst first, then in the order of the table, then by subject.
+    /// Says who can mend what was raised last, where the rule knows more than the code tells.
+    pub(crate) fn mended_by(&mut self, fixer: Fixer) {
+        if let Some(last) = self.findings.last_mut() {
+            last.fixer = fixer;
+        }
+    }
+
+    /// Worst first, then what can be done at once, then in the order of the table, then by subject.
     pub(crate) fn sorted(mut self) -> Vec<Finding> {
         self.findings.sort_by(|a, b| {
             let key = |finding: &Finding| (!finding.is_active(), std::cmp::Reverse(finding.severity), finding.code);
