@@ -112,7 +112,10 @@ impl Raised {
     /// Worst first, then what can be done at once, then in the order of the table, then by subject.
     pub(crate) fn sorted(mut self) -> Vec<Finding> {
         self.findings.sort_by(|a, b| {
-            let key = |finding: &Finding| (!finding.is_active(), std::cmp::Reverse(finding.severity), finding.code);
+            let key = |finding: &Finding| {
+                let waits = finding.code != Code::StsPolicyReadyForEnforce;
+                (!finding.is_active(), std::cmp::Reverse(finding.severity), waits, finding.code)
+            };
             key(a).cmp(&key(b)).then_with(|| a.subject.cmp(&b.subject))
         });
         self.findings
