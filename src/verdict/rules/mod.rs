@@ -201,10 +201,11 @@ fn with_reading(problems: &[Problem], reading: Reading) -> impl Iterator<Item = 
 }
 
 /// What a host that senders refuse under an enforced policy means for mail now.
-fn refusal_words(case: &Case<'_>) -> &'static str {
+fn refusal_words(case: &Case<'_>, host: &str) -> &'static str {
     match case.standing {
         Standing::Enforce => "senders that enforce the policy do not deliver to it",
         Standing::Testing => "senders report it, and would not deliver to it in mode enforce",
+        Standing::None if !whose::has_dane(case, host) => "no sender has to refuse it while no policy is in force",
         Standing::None | Standing::Unknown => "senders that check it do not deliver to it",
     }
 }
