@@ -142,7 +142,10 @@ fn mail_host(case: &Case<'_>, raised: &mut Raised, mx: &MxAssessment, all_down: 
                     coverage_words(case, host)
                 ),
             },
-            for_policy(case, &format!("Add the line \"mx: {host}\" to the policy, then {}", new_id(case))),
+            for_policy(
+                case,
+                &format!("Add the line \"mx: {host}\" to the policy{} {}", other_way(case, mx), new_id(case)),
+            ),
         );
     }
     if mx.skipped > 0 {
@@ -167,6 +170,14 @@ fn mail_host(case: &Case<'_>, raised: &mut Raised, mx: &MxAssessment, all_down: 
         );
     }
     host_lookup(case, raised, mx, host, down);
+}
+
+/// What else can be done about an MX outside the policy, and what leads to the new id.
+fn other_way(case: &Case<'_>, mx: &MxAssessment) -> String {
+    match mx.implicit {
+        true => ", then".to_owned(),
+        false => format!(", or take the host out of the MX records of {}. After the first,", case.domain),
+    }
 }
 
 /// What an MX outside the policy means for mail now.
