@@ -10,9 +10,9 @@ const TLSRPT_RECORD: &str = "dig +short TXT _smtp._tls.DOMAIN";
 const MX: &str = "dig +short MX DOMAIN";
 const HOST: &str = "dig +short HOST A; dig +short HOST AAAA";
 const POLICY: &str = "curl -sSi https://mta-sts.DOMAIN/.well-known/mta-sts.txt";
-const POLICY_TLS: &str = "openssl s_client -connect mta-sts.DOMAIN:443";
-// openssl sends the name that it connects to as SNI.
-const STARTTLS: &str = "openssl s_client -starttls smtp -connect HOST:25";
+const POLICY_TLS: &str = "openssl s_client -connect mta-sts.DOMAIN:443 -verify_hostname mta-sts.DOMAIN </dev/null";
+// openssl sends the name that it connects to as SNI, and compares none with the certificate unless it is told to.
+const STARTTLS: &str = "openssl s_client -starttls smtp -connect HOST:25 -verify_hostname HOST </dev/null";
 const TLSA: &str = "dig +dnssec TLSA _25._tcp.HOST";
 const TRANSCRIPT: &str = "smtptls-exporter check DOMAIN --verbose";
 
@@ -45,15 +45,18 @@ pub(super) const fn command(code: Code) -> &'static str {
         Code::MxUnresolvable | Code::MxAddressPrivate => HOST,
         Code::SmtpConnectFailed | Code::SmtpTimeout | Code::SmtpRejected | Code::SmtpProtocolError => "nc -v HOST 25",
         Code::TlsLegacyAccepted => {
-            "openssl s_client -starttls smtp -connect HOST:25 -tls1_1 -cipher DEFAULT@SECLEVEL=0"
+            "openssl s_client -starttls smtp -connect HOST:25 -tls1_1 -cipher DEFAULT@SECLEVEL=0 </dev/null"
         }
-        Code::TlsSniDependent => "openssl s_client -starttls smtp -connect HOST:25 -noservername",
+        Code::TlsSniDependent => {
+            "openssl s_client -starttls smtp -connect HOST:25 -noservername -verify_hostname HOST </dev/null"
+        }
         Code::DaneMxInsecure => "dig +dnssec MX DOMAIN",
         Code::DaneInsecure | Code::DaneLookupFailed | Code::DanePartial => {
             "dig +dnssec TLSA _25._tcp.HOST; dig +dnssec HOST A"
         }
         Code::DaneMismatch | Code::DaneChainInvalid | Code::DaneCombinationStale => {
-            "openssl s_client -starttls smtp -connect HOST:25 -dane_tlsa_domain HOST -dane_tlsa_rrdata \"3 1 1 DIGEST\""
+            "dig +dnssec TLSA _25._tcp.HOST; openssl s_client -starttls smtp -connect HOST:25 -dane_tlsa_domain HOST \
+             -dane_tlsa_rrdata \"3 1 1 DIGEST\" </dev/null"
         }
         Code::ReportsFailing
         | Code::ReportsNewFailure
@@ -130,7 +133,15 @@ mod tests {
                 &host,
                 &["dig +short MX example.com", "curl -sS https://mta-sts.example.com/.well-known/mta-sts.txt"],
             ),
-            (Code::CertificateExpired, &address, &["openssl s_client -starttls smtp -connect mx1.example.com:25"]),
+            (
+                Code::CertificateExpired,
+                &address,
+                &[
+                    "openssl s_client -starttls smtp -connect mx1.example.com:25 -verify_hostname mx1.example.com </dev/null",
+                ],
+            ),
+            // Without a record at hand there is nothing to compare with, and the records are what to ask for first.
+            (Code::DaneMismatch, &address, &["dig +dnssec TLSA _25._tcp.mx1.example.com"]),
             (Code::DnsLookupFailed, &own, &[]),
             (Code::DanePartial, &own, &[]),
             (Code::StsSubdomainUncovered, &own, &[]),

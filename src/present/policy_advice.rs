@@ -220,6 +220,10 @@ fn because(suggestion: &PolicySuggestion) -> String {
         }
         (_, ModeReason::Ready) => "All that enforce asks for has held for long enough: it loses no mail.",
         (_, ModeReason::Asked) => asked(suggestion, published),
+        (_, ModeReason::Unread) => {
+            "A policy is announced that cannot be read. If it was in enforce, serve that again (--mode enforce): testing would take \
+             the protection away. A monitor that has watched the domain knows: name its folder with --state.dir."
+        }
         (_, _) if published == Some(Mode::Testing) => {
             "The policy is in testing: senders deliver whatever they find, and report what enforce would have refused. Whether \
              enforce is safe is known by a monitor that has watched the domain: name its folder with --state.dir."
@@ -337,11 +341,9 @@ fn obstacles(page: &mut Page, suggestion: &PolicySuggestion) {
             page.paragraph(6, Role::Plain, &obstacle.fix);
             if let Some((_, provider)) = suggestion.foreign.iter().find(|(host, _)| host.as_str() == obstacle.host) {
                 let who = provider.map_or("whoever runs this host", |provider| provider.name);
-                page.paragraph(
-                    6,
-                    Role::Plain,
-                    &format!("Only {who} can do this: ask there, and stay in testing until it is done."),
-                );
+                let testing = suggestion.policy.as_ref().is_some_and(|policy| policy.mode == Mode::Testing);
+                let stay = if testing { ", and stay in testing until it is done" } else { "" };
+                page.paragraph(6, Role::Plain, &format!("Only {who} can do this: ask there{stay}."));
             }
         }
     }
@@ -406,7 +408,39 @@ mod tests {
         let mut seen = fixture::backup_expired("example.com");
         seen.policy.current = None;
         seen.policy.in_force = None;
+        let cname = std::mem::take(&mut seen.sts_record.cname);
+        seen.sts_record = crate::verdict::RecordAssessment { cname, ..fixture::unprotected("example.com").sts_record };
         insta::assert_snapshot!("suggest_bad_backup", shown(&seen, &Wishes::default()));
+    }
+
+    /// It may be in enforce: what cannot be read is no policy in testing.
+    #[test]
+    fn an_announced_policy_that_cannot_be_read_is_not_taken_for_none() {
+        let mut seen = fixture::healthy("example.com");
+        seen.policy.current = None;
+        seen.policy.in_force = None;
+        let text = shown(&seen, &Wishes::default()).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(text.contains("If it was in enforce, serve that again (--mode enforce)"), "{text}");
+        assert!(text.contains("--state.dir") && !text.contains("Testing comes first"), "{text}");
+    }
+
+    #[test]
+    fn only_who_is_in_testing_is_told_to_stay_there() {
+        let mut seen = fixture::backup_expired("example.com");
+        let provider = "mx2.provider.example";
+        seen.mx[1].host = Some(provider.parse().unwrap());
+        seen.mx[1].target = provider.to_owned();
+        let told = |mode: Mode| {
+            let text = shown(&seen, &Wishes { mode: Some(mode), ..Wishes::default() });
+            text.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        assert!(
+            told(Mode::Testing).contains("ask there, and stay in testing until it is done."),
+            "{}",
+            told(Mode::Testing)
+        );
+        let enforce = told(Mode::Enforce);
+        assert!(enforce.contains("can do this: ask there.") && !enforce.contains("stay in testing"), "{enforce}");
     }
 
     #[test]

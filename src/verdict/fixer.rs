@@ -49,11 +49,7 @@ impl Code {
     pub const fn hosted_elsewhere(self) -> Option<&'static str> {
         Some(match ground(self) {
             Ground::Domain | Ground::Nobody => return None,
-            Ground::Host => {
-                "Only your provider can do this: send them what the finding says. While senders refuse the host, you can take it out of \
-                 the MX records if another one is left, or set the policy to mode testing under a new id. Name hosts that are yours \
-                 outside the domain in own_mx."
-            }
+            Ground::Host => on_a_host(self),
             Ground::Uncovered => {
                 "Only your provider can publish TLSA records for its hosts: ask for DANE. In Exchange Online you switch it on yourself: \
                  Enable-DnssecForVerifiedDomain, the new MX record, then Enable-SmtpDaneInbound."
@@ -65,6 +61,40 @@ impl Code {
             Ground::StsRecord => "Where _mta-sts.DOMAIN is an alias, whoever runs its target changes the record.",
             Ground::TlsRptRecord => "Where _smtp._tls.DOMAIN is an alias, whoever runs its target changes the record.",
         })
+    }
+}
+
+/// What is left to a domain whose mail host is somebody else's. Mode testing helps where the policy is what keeps mail away, and is
+/// lost protection everywhere else.
+const fn on_a_host(code: Code) -> &'static str {
+    use Code::*;
+    match code {
+        StarttlsNotOffered
+        | StarttlsRefused
+        | TlsHandshakeFailed
+        | TlsVersionObsolete
+        | CertificateExpired
+        | CertificateNotYetValid
+        | CertificateNameMismatch
+        | CertificateUntrusted => {
+            "Only your provider can do this: send them what the finding says. While senders refuse the host, you can take it out of \
+             the MX records if another one is left, or, where it has no TLSA records, set the policy to mode testing under a new id. \
+             Name hosts that are yours outside the domain in own_mx."
+        }
+        // RFC 7672 §2.1, §2.2: whatever MTA-STS says. Who finds no address, or nobody there, has no choice either.
+        DaneMismatch | DaneChainInvalid | DaneLookupFailed | DaneUnusable | DnsLookupFailed | DnssecBogus
+        | MxUnresolvable | MxAddressPrivate | SmtpConnectFailed | SmtpTimeout | SmtpProtocolError => {
+            "Only your provider can do this: send them what the finding says. While senders do not deliver to the host, you can take \
+             it out of the MX records if another one is left; MTA-STS in mode testing does not help. Name hosts that are yours \
+             outside the domain in own_mx."
+        }
+        SmtpRejected => {
+            "Whom the host lets in is for your provider to say; the host name and the address of the monitor are yours. Name hosts \
+             that are yours outside the domain in own_mx."
+        }
+        _ => {
+            "Only your provider can do this: send them what the finding says. Name hosts that are yours outside the domain in own_mx."
+        }
     }
 }
 
@@ -146,6 +176,7 @@ const fn ground(code: Code) -> Ground {
         | SmtpConnectFailed
         | SmtpTimeout
         | SmtpProtocolError
+        | SmtpRejected
         | StarttlsNotOffered
         | StarttlsRefused
         | StarttlsInjection
@@ -173,8 +204,8 @@ const fn ground(code: Code) -> Ground {
         | DaneAnswerLarge => Ground::Host,
         TlsRptRecordMultiple | TlsRptRecordInvalid | TlsRptRecordLenient | TlsRptRecordNote | TlsRptRuaSharesFate
         | TlsRptRuaUnreachable => Ground::TlsRptRecord,
-        MxAddressesSkipped | MxNotInCachedPolicy | SmtpRejected | DaneMxInsecure | ReportsFailing
-        | ReportsNewFailure | ReportsSilent | ExpectationNotMet | VantageLimited => Ground::Domain,
+        MxAddressesSkipped | MxNotInCachedPolicy | DaneMxInsecure | ReportsFailing | ReportsNewFailure
+        | ReportsSilent | ExpectationNotMet | VantageLimited => Ground::Domain,
         StsRecordDelegated
         | StsPolicyNote
         | StsPolicyModeNone

@@ -57,7 +57,7 @@ fn judge(
             format!(
                 "The certificate of {place} expired {}: {}.",
                 words::ago(leaf.not_after, case.now),
-                refusal_words(case)
+                refusal_words(case, host.as_str())
             ),
             for_refused(case, host.as_str(), renew),
         );
@@ -69,7 +69,7 @@ fn judge(
             format!(
                 "The certificate of {place} becomes valid {}; until then {}.",
                 words::ahead(leaf.not_before, case.now),
-                refusal_words(case)
+                refusal_words(case, host.as_str())
             ),
             for_refused(
                 case,
@@ -96,7 +96,7 @@ fn judge(
             format!(
                 "The certificate of {place} does not name {host}, but {}: {}.",
                 names_words(&leaf.names),
-                refusal_words(case)
+                refusal_words(case, host.as_str())
             ),
             for_refused(case, host.as_str(), &format!("Issue a certificate with the DNS name {host}.")),
         );
@@ -118,7 +118,7 @@ fn judge(
             format!(
                 "The certificate of {place} is not trusted, because {}: {}.",
                 path_words(&certificate.chain.path),
-                refusal_words(case)
+                refusal_words(case, host.as_str())
             ),
             for_refused(case, host.as_str(), remedy),
         );

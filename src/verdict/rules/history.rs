@@ -186,9 +186,14 @@ fn testing_long(case: &Case<'_>, raised: &mut Raised) {
     );
 }
 
+/// Whether everything has said for long enough that enforce loses no mail.
+pub(super) fn is_ready(case: &Case<'_>, outlook: &HistoryAssessment) -> bool {
+    let enforce = outlook.enforce.as_ref().filter(|enforce| enforce.ready);
+    enforce.and_then(|enforce| enforce.since).is_some_and(|since| case.now.since(since) >= READY_FOR)
+}
+
 fn ready(case: &Case<'_>, outlook: &HistoryAssessment, raised: &mut Raised) {
-    let Some(enforce) = outlook.enforce.as_ref().filter(|enforce| enforce.ready) else { return };
-    if enforce.since.is_none_or(|since| case.now.since(since) < READY_FOR) {
+    if !is_ready(case, outlook) {
         return;
     }
     raised.raise(

@@ -102,10 +102,20 @@ impl Raised {
         self.findings.push(finding);
     }
 
-    /// Worst first, then in the order of the table, then by subject.
+    /// Says who can mend what was raised last, where the rule knows more than the code tells.
+    pub(crate) fn mended_by(&mut self, fixer: Fixer) {
+        if let Some(last) = self.findings.last_mut() {
+            last.fixer = fixer;
+        }
+    }
+
+    /// Worst first, then what can be done at once, then in the order of the table, then by subject.
     pub(crate) fn sorted(mut self) -> Vec<Finding> {
         self.findings.sort_by(|a, b| {
-            let key = |finding: &Finding| (!finding.is_active(), std::cmp::Reverse(finding.severity), finding.code);
+            let key = |finding: &Finding| {
+                let waits = finding.code != Code::StsPolicyReadyForEnforce;
+                (!finding.is_active(), std::cmp::Reverse(finding.severity), waits, finding.code)
+            };
             key(a).cmp(&key(b)).then_with(|| a.subject.cmp(&b.subject))
         });
         self.findings
@@ -191,10 +201,11 @@ fn with_reading(problems: &[Problem], reading: Reading) -> impl Iterator<Item = 
 }
 
 /// What a host that senders refuse under an enforced policy means for mail now.
-fn refusal_words(case: &Case<'_>) -> &'static str {
+fn refusal_words(case: &Case<'_>, host: &str) -> &'static str {
     match case.standing {
         Standing::Enforce => "senders that enforce the policy do not deliver to it",
         Standing::Testing => "senders report it, and would not deliver to it in mode enforce",
+        Standing::None if !whose::has_dane(case, host) => "no sender has to refuse it while no policy is in force",
         Standing::None | Standing::Unknown => "senders that check it do not deliver to it",
     }
 }

@@ -134,15 +134,18 @@ fn mail_host(case: &Case<'_>, raised: &mut Raised, mx: &MxAssessment, all_down: 
             match mx.implicit {
                 true => format!(
                     "Mail goes to {host} itself, and no mx line of the policy matches it: {}.",
-                    coverage_words(case)
+                    coverage_words(case, host)
                 ),
                 false => format!(
                     "{host} is an MX of {}, and no mx line of the policy matches it: {}.",
                     case.domain,
-                    coverage_words(case)
+                    coverage_words(case, host)
                 ),
             },
-            for_policy(case, &format!("Add the line \"mx: {host}\" to the policy, then {}", new_id(case))),
+            for_policy(
+                case,
+                &format!("Add the line \"mx: {host}\" to the policy{} {}", other_way(case, mx), new_id(case)),
+            ),
         );
     }
     if mx.skipped > 0 {
@@ -169,11 +172,19 @@ fn mail_host(case: &Case<'_>, raised: &mut Raised, mx: &MxAssessment, all_down: 
     host_lookup(case, raised, mx, host, down);
 }
 
+/// What else can be done about an MX outside the policy, and what leads to the new id.
+fn other_way(case: &Case<'_>, mx: &MxAssessment) -> String {
+    match mx.implicit {
+        true => ", then".to_owned(),
+        false => format!(", or take the host out of the MX records of {}. After the first,", case.domain),
+    }
+}
+
 /// What an MX outside the policy means for mail now.
-fn coverage_words(case: &Case<'_>) -> &'static str {
+fn coverage_words(case: &Case<'_>, host: &MxHost) -> &'static str {
     match case.standing {
         Standing::None | Standing::Unknown => "no sender minds while the policy is switched off",
-        Standing::Enforce | Standing::Testing => refusal_words(case),
+        Standing::Enforce | Standing::Testing => refusal_words(case, host.as_str()),
     }
 }
 

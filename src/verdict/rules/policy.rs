@@ -301,12 +301,16 @@ fn meaning(case: &Case<'_>, outlook: &HistoryAssessment, raised: &mut Raised, po
             Code::StsPolicyModeTesting,
             subject(),
             "The policy is in mode testing: senders report failures and deliver all the same.",
-            for_policy(
-                case,
-                &format!(
-                    "When neither reports nor this monitor show failures for two weeks, set \"mode: enforce\", {new_id}"
+            match super::history::is_ready(case, outlook) {
+                // That finding has the step and the record.
+                true => format!("Nothing more to wait for: {} says what to do.", Code::StsPolicyReadyForEnforce),
+                false => for_policy(
+                    case,
+                    &format!(
+                        "When neither reports nor this monitor show failures for two weeks, set \"mode: enforce\", {new_id}"
+                    ),
                 ),
-            ),
+            },
         ),
         Mode::None => raised.raise(
             case,

@@ -11,7 +11,8 @@ use crate::{
     protocol::tls_rpt::{PolicyType, ResultType},
     terms::Timestamp,
     verdict::{
-        Code, Novelty, OwnView, ReportedFailure, ReporterStanding, ReportsAssessment, Sessions, Severity, Subject,
+        Code, Fixer, Novelty, OwnView, ReportedFailure, ReporterStanding, ReportsAssessment, Sessions, Severity,
+        Subject,
         case::Case,
         reports::{Days, HeldVersion, ON_TIME, advice, is_missed, is_verified, new_after},
         words,
@@ -64,9 +65,7 @@ fn under(policy_type: PolicyType) -> &'static str {
 /// What is to be done about a failure of which reports tell, as one text without line breaks.
 fn fix(case: &Case<'_>, result_type: ResultType, policy_type: PolicyType, own: Option<&ReportedFailure>) -> String {
     let fix = advice(result_type, policy_type).fix.replace("DOMAIN", case.domain.as_str());
-    // A reporter may name any host; only those of the domain are told of.
-    let named = own.and_then(|failure| failure.mx.as_deref()).filter(|_| is_of_a_host(result_type));
-    let fix = match named.filter(|name| case.mx().iter().any(|mx| mx.target == *name)) {
+    let fix = match own.and_then(|failure| host_of(case, failure)) {
         Some(host) => for_host(case, host, &fix),
         None => fix,
     };
@@ -74,6 +73,22 @@ fn fix(case: &Case<'_>, result_type: ResultType, policy_type: PolicyType, own: O
         Some(failure) => format!("{fix} {}", failure.own_words),
         None => fix,
     }
+}
+
+/// The mail host on which a failure is mended. A reporter may name any host; only those of the domain are told of.
+fn host_of<'f>(case: &Case<'_>, failure: &'f ReportedFailure) -> Option<&'f str> {
+    let named = failure.mx.as_deref().filter(|_| is_of_a_host(failure.result_type));
+    named.filter(|name| case.mx().iter().any(|mx| mx.target == *name))
+}
+
+/// Who can mend a failure: who runs the mail host, or the policy. Where no host is named, it is a provider's if every one is.
+fn fixer(case: &Case<'_>, failure: &ReportedFailure) -> Fixer {
+    let elsewhere = match (host_of(case, failure), is_of_a_host(failure.result_type)) {
+        (Some(host), _) => !case.is_own(host),
+        (None, true) => !case.mx().is_empty() && case.mx().iter().all(|mx| !case.is_own(&mx.target)),
+        (None, false) => failure.result_type != ResultType::Other && case.policy_provider().is_some(),
+    };
+    if elsewhere { Fixer::Provider } else { Fixer::You }
 }
 
 /// Whether a failure is mended on the mail host.
@@ -156,6 +171,9 @@ fn failing(case: &Case<'_>, days: Days<'_>, said: &ReportsAssessment, raised: &m
             }
         },
     );
+    if let Some(failure) = leading {
+        raised.mended_by(fixer(case, failure));
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 52 bits")]
@@ -248,6 +266,9 @@ fn new_failures(case: &Case<'_>, said: &ReportsAssessment, raised: &mut Raised) 
             None => "Look into the reports of that day, and compare with what changed here.".to_owned(),
         },
     );
+    if let Some(failure) = first {
+        raised.mended_by(fixer(case, failure));
+    }
 }
 
 fn silent(case: &Case<'_>, said: &ReportsAssessment, raised: &mut Raised) {

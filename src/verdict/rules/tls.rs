@@ -39,7 +39,7 @@ fn clear_handshake(case: &Case<'_>, raised: &mut Raised, host: &MxHost, address:
             case,
             Code::TlsVersionObsolete,
             subject,
-            format!("{place} offers nothing newer than TLS {}: {}.", tls.version, refusal_words(case)),
+            format!("{place} offers nothing newer than TLS {}: {}.", tls.version, refusal_words(case, host.as_str())),
             for_refused(
                 case,
                 host.as_str(),

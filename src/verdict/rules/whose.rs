@@ -2,7 +2,7 @@
 //! says what only the provider can do, and what is left to them.
 
 use crate::verdict::{
-    AddressAssessment, Outcome, Subject,
+    AddressAssessment, Outcome, Subject, TlsaStatus,
     case::{Case, Standing},
     words,
 };
@@ -25,11 +25,24 @@ pub(super) fn for_refused(case: &Case<'_>, host: &str, remedy: &str) -> String {
     // A host that is refused as well, or was not seen, is none that mail could go to instead.
     let taken = |address: &AddressAssessment| matches!(address.sts, Outcome::Secure | Outcome::Open);
     let others = case.mx().iter().any(|mx| mx.target != host && mx.addresses.iter().any(taken));
-    let out = if others { "take it out of the MX records, or " } else { "" };
-    format!(
-        "{text} What you can do meanwhile: {out}set the policy to mode testing under a new id; mail then arrives, and is not \
-         protected."
-    )
+    let out = others.then_some("take it out of the MX records");
+    // Senders that apply DANE refuse the host whatever the policy says.
+    let set = (!has_dane(case, host)).then(|| match case.policy_target() {
+        None => "set the policy to mode testing under a new id; mail then arrives, and is not protected",
+        Some(_) => {
+            "have whoever serves the policy set it to mode testing, under a new id; mail then arrives, and is not protected"
+        }
+    });
+    let ways: Vec<&str> = [out, set].into_iter().flatten().collect();
+    if ways.is_empty() {
+        return text;
+    }
+    format!("{text} What you can do meanwhile: {}.", ways.join(", or "))
+}
+
+/// Whether senders that apply DANE hold a mail host to its TLSA records.
+pub(super) fn has_dane(case: &Case<'_>, host: &str) -> bool {
+    case.mx().iter().any(|mx| mx.target == host && mx.dane.status == TlsaStatus::Usable)
 }
 
 /// A remedy for what a lookup shows. What is wrong with the way to a name of the domain's own may lie in its own zone.

@@ -98,6 +98,8 @@ pub enum ModeReason {
     InForce,
     /// In testing, and all conditions for enforce hold.
     Ready,
+    /// A record announces a policy that cannot be read, and no other is known: it may be in enforce.
+    Unread,
     /// Testing comes first.
     First,
     /// The domain takes no mail.
@@ -304,6 +306,9 @@ fn mode(seen: &Assessment, wishes: &Wishes<'_>, need: Need) -> (Mode, ModeReason
         None if published == Some(Mode::Enforce) => (Mode::Enforce, ModeReason::InForce),
         None if seen.history.enforce.as_ref().is_some_and(|enforce| enforce.ready) => {
             (Mode::Enforce, ModeReason::Ready)
+        }
+        None if seen.sts_record.usable == Some(true) && published.is_none() && seen.history.held.is_empty() => {
+            (Mode::Testing, ModeReason::Unread)
         }
         None => (Mode::Testing, ModeReason::First),
     }

@@ -246,6 +246,14 @@ fn ready_for_enforce_after_two_weeks_and_a_day() {
     assert!(!ready(336).confident);
     // It is said after a day, goes at once, and a failed probe is held against the host for three days.
     assert_eq!(months.stretches(Code::StsPolicyReadyForEnforce), [(360, 400, Severity::Info)]);
+    // One step, told once, and before the finding that it ends.
+    let told = |hour: usize| {
+        let findings = &months.hours[hour].findings;
+        let of = |code: Code| findings.iter().position(|finding| finding.code == code);
+        let testing = of(Code::StsPolicyModeTesting).unwrap();
+        (of(Code::StsPolicyReadyForEnforce).map(|at| at < testing), findings[testing].fix.contains("_mta-sts."))
+    };
+    assert_eq!((told(359), told(360)), ((None, true), (Some(true), false)));
     assert!(!ready(472).ready && ready(473).ready, "{:#?}", ready(473));
     for condition in &ready(100).conditions {
         let wanted = !matches!(

@@ -1,6 +1,7 @@
 //! Who can mend a finding, and whether its words say the same.
 
 use smtptls_exporter::{
+    protocol::tls_rpt::ResultType,
     terms::PolicyDomain,
     verdict::{Assessment, Code, Finding, Fixer, HostPattern, Subject, TlsaStatus},
 };
@@ -9,6 +10,7 @@ use super::{
     case::{A1, A2, DAY, DOMAIN, MX1, MX2, Monitor, NOW, World, expired, find, policy_body},
     codes::{Pair, pairs},
     pairs_dane::live,
+    reports::{COMPLETE, daily, sts},
 };
 
 /// As a customer sees it: every mail host of the world is somebody else's.
@@ -119,6 +121,83 @@ fn who_has_no_other_host_is_told_of_testing_and_who_has_one_of_both_ways() {
     );
     let testing = fix(customer(World::good("testing")).chain(A1, expired));
     assert!(!testing.contains("meanwhile"), "nobody refuses it: {testing}");
+}
+
+/// Senders that apply DANE refuse it in testing too: the step would take protection away and bring no mail.
+#[test]
+fn testing_is_no_way_where_dane_refuses_as_well() {
+    let fix = |world: World| find(&world.assess(), Code::CertificateExpired).unwrap().fix.clone();
+    let alone = customer(World::good("enforce")).with_dane(&[live()]).chain(A1, expired);
+    assert!(!fix(alone.clone()).contains("meanwhile"), "{}", fix(alone));
+    let two = customer(World::good("enforce").body(&policy_body("enforce", &[MX1, MX2])).mx(MX2, &[A2]));
+    let text = fix(two.with_dane(&[live()]).chain(A1, expired));
+    assert!(text.ends_with("meanwhile: take it out of the MX records."), "{text}");
+}
+
+#[test]
+fn whose_policy_is_served_elsewhere_has_it_set_there() {
+    let world = hosted_policy(customer(World::good("enforce"))).chain(A1, expired);
+    let fix = find(&world.assess(), Code::CertificateExpired).unwrap().fix.clone();
+    assert!(fix.contains("meanwhile: have whoever serves the policy set it to mode testing"), "{fix}");
+}
+
+#[test]
+fn only_findings_that_testing_helps_against_speak_of_it() {
+    for code in Code::ALL {
+        let Some(text) = code.hosted_elsewhere() else { continue };
+        let refused = text.contains("set the policy to mode testing");
+        // RFC 8461 §4.1: what makes a sender refuse a host that the policy lists.
+        let by_policy = ["starttls-not-offered", "starttls-refused", "tls-handshake-failed", "tls-version-obsolete"]
+            .contains(&code.as_str())
+            || ["expired", "not-yet-valid", "name-mismatch", "untrusted"]
+                .iter()
+                .any(|fault| code.as_str() == format!("certificate-{fault}"));
+        assert_eq!(refused, by_policy, "{code}: {text}");
+    }
+    for code in [Code::TlsLegacyAccepted, Code::CertificateWeak, Code::CertificateExpiring, Code::DaneRecordStale] {
+        assert!(!code.hosted_elsewhere().unwrap().contains("While senders"), "{code}");
+    }
+    assert!(Code::DaneMismatch.hosted_elsewhere().unwrap().contains("mode testing does not help"));
+}
+
+#[test]
+fn what_reports_tell_of_a_host_is_mended_by_who_runs_it() {
+    let failing = sts(50, &[(ResultType::CertificateExpired, Some(MX1), 50)]);
+    let world = World::good("enforce").told(&daily(COMPLETE - 20..=COMPLETE - 1, "google.com", &sts(100, &[])));
+    let world = world.told(&daily(COMPLETE..=COMPLETE, "google.com", &failing));
+    for code in [Code::ReportsFailing, Code::ReportsNewFailure] {
+        let fixer = |world: &World| find(&Monitor::new().see(world), code).unwrap().fixer;
+        assert_eq!(fixer(&world), Fixer::You, "{code}");
+        assert_eq!(fixer(&customer(world.clone())), Fixer::Provider, "{code}");
+    }
+}
+
+#[test]
+fn whom_a_hosted_mail_host_lets_in_its_provider_says() {
+    let pair = pairs().into_iter().find(|pair| pair.code == Code::SmtpRejected).unwrap();
+    for (change, fixer) in [(customer as fn(World) -> World, Fixer::Provider), (|world| world, Fixer::You)] {
+        let seen = judged("enforce", pair, change);
+        assert_eq!(find(&seen, Code::SmtpRejected).unwrap().fixer, fixer);
+    }
+}
+
+/// Nobody is told that mail is refused where no policy and no TLSA record makes a sender look.
+#[test]
+fn without_a_policy_no_sender_has_to_refuse() {
+    let detail = |world: World| find(&world.assess(), Code::CertificateExpired).unwrap().detail.clone();
+    let bare = World::good("enforce").no_record().no_policy_host().chain(A1, expired);
+    assert!(detail(bare.clone()).ends_with("no sender has to refuse it while no policy is in force."));
+    let enforced = detail(World::good("enforce").chain(A1, expired));
+    assert!(enforced.ends_with("senders that enforce the policy do not deliver to it."), "{enforced}");
+}
+
+#[test]
+fn a_host_outside_the_policy_can_also_leave_the_mx_records() {
+    let fix = |world: World| find(&world.assess(), Code::MxNotInPolicy).unwrap().fix.clone();
+    let listed = fix(World::good("enforce").mx(MX2, &[A2]));
+    assert!(
+        listed.contains(", or take the host out of the MX records of example.com. After the first, publish a new id:")
+    );
 }
 
 /// The policy of many is served by somebody else, behind a CNAME, and so is the record.

@@ -93,6 +93,23 @@ fn enforce_is_never_taken_back_and_keeps_what_was_decided() {
     assert_eq!(suggest(&seen).because, ModeReason::InForce);
 }
 
+/// A record announces something: that it cannot be read does not make it a policy in testing.
+#[test]
+fn a_policy_that_cannot_be_read_may_be_in_enforce() {
+    let mut seen = fixture::healthy("example.com");
+    let known = seen.policy.clone();
+    seen.policy.current = None;
+    seen.policy.in_force = None;
+    assert_eq!(suggest(&seen).because, ModeReason::Unread);
+    assert_eq!(wishing(&seen, Mode::Enforce).because, ModeReason::Asked);
+    // Known to a monitor, or announced by nothing.
+    let mut held = seen.clone();
+    held.policy.in_force = known.in_force;
+    assert_eq!(suggest(&held).because, ModeReason::InForce);
+    seen.sts_record = fixture::unprotected("example.com").sts_record;
+    assert_eq!(suggest(&seen).because, ModeReason::First);
+}
+
 #[test]
 fn readiness_alone_leads_to_enforce_by_itself() {
     let mut seen = fixture::almost_ready("example.com");
