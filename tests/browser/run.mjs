@@ -4,6 +4,7 @@
 
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import puppeteer from 'puppeteer-core';
@@ -24,7 +25,7 @@ const { values: options } = parseArgs({
   },
 });
 
-// What a person waits for without noticing; docs/status-page.md promises it for 10,000 domains.
+// What a person waits for without noticing, on a machine that is otherwise idle.
 const FIRST_CONTENT_MS = 300;
 const PHONE = { width: 390, height: 844, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
 const DESKTOP = { width: 1280, height: 900 };
@@ -416,7 +417,7 @@ async function large() {
       assert.equal((await names(page)).length, 100);
       assert.match(await page.$eval('nav.pages span', (span) => span.textContent), /^101 to 200 of /);
     });
-    assert.ok(figures['/'].content < FIRST_CONTENT_MS, `${figures['/'].content} ms`);
+    assert.ok(figures['/'].content < FIRST_CONTENT_MS, `${figures['/'].content} ms, with a load of ${os.loadavg()[0]} on ${os.cpus().length} cores`);
   });
 }
 
