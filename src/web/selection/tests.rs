@@ -263,23 +263,3 @@ proptest! {
         let _ = text.parse::<Place>();
     }
 }
-
-/// Not a limit of time, which a busy machine would break: `cargo test --release … -- --ignored --nocapture` shows it.
-#[test]
-#[ignore = "it measures"]
-#[expect(clippy::print_stdout, reason = "for the person at the terminal")]
-fn ten_thousand_domains() {
-    let healthy = fixture::healthy();
-    let states: Vec<_> = (0..10_000)
-        .map(|number| {
-            let seen = Assessment { domain: fixture::domain(&format!("d{number}.example")), ..healthy.clone() };
-            fixture::domain_state(&format!("d{number}.example"), Some(seen))
-        })
-        .collect();
-    let world = world(&states);
-    for query in ["", "q=99", "sort=certificate", "sort=-group", "finding=policy-mx-unused"] {
-        let began = std::time::Instant::now();
-        let rows = std::hint::black_box(select(query).rows(&world)).rows.len();
-        println!("{query:?}: {rows} rows in {:?}", began.elapsed());
-    }
-}
