@@ -44,7 +44,12 @@ pub(crate) fn deliveries(digest: &Digest, state: &str) -> u64 {
 
 impl Product {
     /// Starts it, over the edges or with other eyes, and waits until scrapes are answered.
-    pub(crate) async fn start(settings: Settings, state: Option<&Path>, eyes: Option<Arc<dyn Eyes>>) -> Self {
+    pub(crate) async fn start(
+        settings: Settings,
+        level: Level,
+        state: Option<&Path>,
+        eyes: Option<Arc<dyn Eyes>>,
+    ) -> Self {
         let telemetry = Telemetry::new().expect("the counters are sound");
         let settings = Arc::new(settings);
         let monitor = match eyes {
@@ -52,7 +57,7 @@ impl Product {
             None => Monitor::start(settings, telemetry.clone(), state).await,
         };
         let monitor = monitor.expect("the monitor starts");
-        let exposition = Arc::new(Exposition::new(Level::Normal));
+        let exposition = Arc::new(Exposition::new(level));
         let mut snapshots = monitor.snapshots();
         let first = Arc::clone(&snapshots.borrow_and_update());
         show(&exposition, first).await;

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use smtptls_exporter::metrics::Level;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
@@ -11,6 +12,24 @@ use crate::{
 
 /// Seconds: looks begin within this time of their due time, but for one of a hundred.
 pub(crate) const LAG: f64 = 1.0;
+
+/// How much is told of each domain.
+#[derive(clap::ValueEnum, Clone, Copy, Debug)]
+pub(crate) enum Detail {
+    Summary,
+    Normal,
+    Full,
+}
+
+impl From<Detail> for Level {
+    fn from(detail: Detail) -> Self {
+        match detail {
+            Detail::Summary => Self::Summary,
+            Detail::Normal => Self::Normal,
+            Detail::Full => Self::Full,
+        }
+    }
+}
 
 /// The verdicts on the bounds.
 #[derive(Default)]

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use clap::ValueEnum as _;
 use smtptls_exporter::{
     config::{DnssecMode, Settings},
     monitor::Eyes,
@@ -23,7 +24,7 @@ use crate::{
     peers::{Peers, World},
     product::{Digest, Product, deliveries},
     publications::Publications,
-    report::{Bounds, LAG, cost, lag_rows, megabytes, publications_row, row, runtime},
+    report::{Bounds, Detail, LAG, cost, lag_rows, megabytes, publications_row, row, runtime},
 };
 
 /// One of a hundred domains has a fault, and one of a hundred mail hosts, of which each domain has two.
@@ -51,6 +52,9 @@ pub(crate) struct Options {
     /// How long to measure, in seconds, from the start.
     #[arg(long, default_value_t = 2100)]
     seconds: u64,
+    /// How much scrapes tell of each domain.
+    #[arg(long, value_enum, default_value_t = Detail::Summary)]
+    level: Detail,
     /// Where state is kept; a temporary folder otherwise. What is in it is used.
     #[arg(long)]
     state: Option<PathBuf>,
@@ -69,6 +73,8 @@ pub(crate) struct Restart {
     domains: u64,
     #[arg(long)]
     interval: u64,
+    #[arg(long, value_enum)]
+    level: Detail,
     #[arg(long)]
     state: PathBuf,
     /// Where the text of all scrapes is told, for the first process to compare.
@@ -123,7 +129,7 @@ async fn measure(
     row("RSS with the configuration alone, MB", megabytes(meter::resident().0));
     let eyes: Arc<dyn Eyes> = Arc::<Peers>::clone(peers);
     let (began, cpu_began) = (Instant::now(), Cpu::now(PEERS));
-    let product = Product::start(settings, Some(state), Some(eyes)).await;
+    let product = Product::start(settings, options.level.into(), Some(state), Some(eyes)).await;
     row("first start to the first scrape, s", began.elapsed().as_secs_f64());
 
     let end = began + Duration::from_secs(options.seconds);
@@ -203,6 +209,8 @@ fn restart_apart(options: &Options, state: &Path, before: &Digest, bounds: &mut 
     let told = tempfile::NamedTempFile::new().expect("a file");
     let mut command = Command::new(env::current_exe().expect("this program"));
     command.arg("restart").arg("--state").arg(state).arg("--digest").arg(told.path());
+    let level = options.level.to_possible_value().expect("every level has a word");
+    command.args(["--level", level.get_name()]);
     command.args(["--domains", &options.domains.to_string(), "--interval", &options.interval.to_string()]);
     let status = command.status().expect("the second process starts");
     assert!(status.success(), "{command:?} ended with {status}");
@@ -234,7 +242,8 @@ pub(crate) fn restart(options: &Restart) -> ExitCode {
         let settings = settings(names, Duration::from_secs(options.interval));
         let began = Instant::now();
         // Nobody answers: what is shown is what was kept.
-        let product = Product::start(settings, Some(&options.state), Some(Arc::new(Asleep))).await;
+        let product =
+            Product::start(settings, options.level.into(), Some(&options.state), Some(Arc::new(Asleep))).await;
         let ready = began.elapsed().as_secs_f64();
         let (rss, peak) = meter::resident();
         row("RSS after the restart, MB", megabytes(rss));
