@@ -53,7 +53,9 @@ impl Product {
         let telemetry = Telemetry::new().expect("the counters are sound");
         let settings = Arc::new(settings);
         let monitor = match eyes {
-            Some(eyes) => Monitor::start_with_eyes(settings, telemetry.clone(), state, Arc::new(Unrendered), eyes).await,
+            Some(eyes) => {
+                Monitor::start_with_eyes(settings, telemetry.clone(), state, Arc::new(Unrendered), eyes).await
+            }
             None => Monitor::start(settings, telemetry.clone(), state, Arc::new(Unrendered)).await,
         };
         let monitor = monitor.expect("the monitor starts");
