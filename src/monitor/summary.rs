@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     protocol::mta_sts::Mode,
+    store::StoredDomain,
     terms::{MxHost, Timestamp},
-    verdict::{Assessment, Code, DomainHistory, Severity, State},
+    verdict::{Assessment, Code, Severity, State},
 };
 
 /// What is known of a domain at a glance, as of its last judgement.
@@ -29,6 +30,10 @@ pub struct Summary {
     pub certificate_ends_at: Option<Timestamp>,
     /// The last probe in which every lookup was answered.
     pub last_success_at: Option<Timestamp>,
+    /// Probes in a row in which a lookup failed.
+    pub dns_failures: u32,
+    /// Probes in a row in which an announced policy could not be used.
+    pub policy_failures: u32,
 }
 
 /// A finding that counts.
@@ -43,8 +48,8 @@ pub struct ActiveFinding {
 }
 
 impl Summary {
-    /// The summary of a judgement.
-    pub fn of(assessment: &Assessment, last_success_at: Option<Timestamp>, enforces_below: bool) -> Self {
+    /// The summary of a judgement alone: of what is remembered beside it nothing is known.
+    pub(super) fn of(assessment: &Assessment, last_success_at: Option<Timestamp>) -> Self {
         let mut hosts: Vec<MxHost> = Vec::with_capacity(assessment.mx.len());
         for host in assessment.mx.iter().filter_map(|mx| mx.host.as_ref()) {
             if !hosts.contains(host) {
@@ -65,12 +70,34 @@ impl Summary {
             delivery: assessment.delivery,
             own_side: assessment.own_side,
             mode: assessment.policy.in_force.as_ref().map(|policy| policy.mode),
-            enforces_below,
+            enforces_below: false,
+            dns_failures: 0,
+            policy_failures: 0,
             active: active.collect(),
             certificate_ends_at: certificates.map(|one| one.chain.leaf.not_after).min(),
             hosts: hosts.into(),
             last_success_at,
         }
+    }
+
+    /// The summary of a judgement of a domain that is watched. `now`: that of the judgement.
+    pub(super) fn of_kept(assessment: &Assessment, kept: &StoredDomain, now: Timestamp) -> Self {
+        let held = kept.history.ledger.alive(now).find(|version| version.is_announced());
+        Self {
+            enforces_below: held.is_some_and(|version| version.policy.mode == Mode::Enforce),
+            dns_failures: kept.dns_failures,
+            policy_failures: kept.policy_failures,
+            ..Self::of(assessment, kept.last_success_at)
+        }
+    }
+
+    /// The same with these names of the same mail hosts.
+    pub(super) fn with_names(mut self, same: impl Fn(MxHost) -> MxHost) -> Self {
+        self.hosts = self.hosts.into_iter().map(&same).collect();
+        for finding in &mut self.active {
+            finding.host = finding.host.take().map(&same);
+        }
+        self
     }
 
     /// Whether a policy in enforce is in force.
@@ -82,10 +109,4 @@ impl Summary {
     pub fn worst(&self) -> Option<Severity> {
         self.active.iter().map(|finding| finding.severity).max()
     }
-}
-
-/// Whether senders hold a policy in enforce that the domain announced.
-pub(super) fn enforces_below(history: &DomainHistory, now: Timestamp) -> bool {
-    let held = history.ledger.alive(now).find(|version| version.is_announced());
-    held.is_some_and(|version| version.policy.mode == Mode::Enforce)
 }

@@ -119,7 +119,7 @@ impl Keeper {
         let wanted = self.fleet.configure(settings, self.edges.resolver.dnssec_sight());
         self.watch_resolver();
         self.tell_intervals();
-        let due = self.fleet.restore(kept.domains, kept.hosts);
+        let due = self.fleet.restore(kept.domains, kept.hosts, now());
         self.fleet.restore_domain_reports(kept.reports.domains, now());
         self.follow_configuration(wanted, &change);
         self.begin(due, now());
