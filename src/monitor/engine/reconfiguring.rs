@@ -7,7 +7,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Keeper, Target, Wanted, first_delay};
+use super::{Keeper, Target, Wanted, limits};
 use crate::{
     config::{Change, Settings},
     monitor::{Edges, EdgesError, Kept, SharedStore, Snapshot, prompt::InForce},
@@ -86,6 +86,7 @@ impl Keeper {
         let before = std::mem::replace(&mut self.settings, Arc::clone(&settings));
         self.configure_intake(&before);
         let wanted = self.fleet.configure(settings, self.edges.resolver.dnssec_sight());
+        self.schedule.limit(limits(&self.settings));
         self.watch_resolver();
         self.tell_intervals();
         let due = self.fleet.restore(kept.domains, kept.hosts);
@@ -104,20 +105,16 @@ impl Keeper {
         for target in wanted.never {
             self.schedule.remove(&target);
         }
-        let of = wanted.now.len();
-        for (place, target) in wanted.now.into_iter().enumerate() {
-            self.set(target, first_delay(place, of, self.settings.probe.interval));
-        }
+        self.begin_spread(wanted.now);
         let time = Instant::now();
-        for domain in &self.settings.domains {
-            let latest = time + self.settings.interval(domain);
-            self.schedule.no_later_than(&Target::Domain(domain.domain.clone()), latest);
-        }
-        let others: Vec<Target> =
-            self.schedule.keys().filter(|key| !matches!(key, Target::Domain(_))).cloned().collect();
-        for target in others {
+        let settings = Arc::clone(&self.settings);
+        let domains = settings.domains.iter().map(|one| Target::Domain(one.domain.clone()));
+        let others = self.schedule.keys().filter(|key| !matches!(key, Target::Domain(_))).cloned();
+        for target in domains.chain(others.collect::<Vec<_>>()) {
             let interval = self.interval(&target);
-            self.schedule.no_later_than(&target, time + interval);
+            if let Some(at) = self.schedule.within(&target, interval, time, rand::random) {
+                self.tell_due(&target, at);
+            }
         }
     }
 }
