@@ -44,7 +44,7 @@ fn main() {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         [] => compare(DOMAINS),
-        ["town", domains] => town::run(domains.parse().expect("a number of domains")),
+        ["town", domains, hosts] => town::run(domains.parse().expect("a number"), hosts.parse().expect("a number")),
         ["floor", work, domains, ref doors @ ..] => {
             floor::run(Work::parse(work), domains.parse().expect("a number of domains"), doors);
         }

@@ -164,7 +164,7 @@ impl<K: Clone + Eq + Hash> Schedule<K> {
             second += 1;
         }
         ramp.reached(interval, second);
-        let due = if second == first {
+        let due = if second == first || second >= last {
             time
         } else {
             let place = u64::from(self.load.at(from, second * SECOND).min(ramp.most));

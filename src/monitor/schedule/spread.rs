@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 /// At the start this many a second begin at least, so that a small fleet is known soon.
 const STARTS_PER_SECOND: f64 = 50.0;
 /// Beside what is due by itself, what is overdue may make a second so much fuller than the mean.
-const FULLER: f64 = 0.4;
+const FULLER: f64 = 0.2;
 
 /// An interval with up to a twentieth more or less, so that what began together drifts apart. `random`: 0 to 1.
 pub(crate) fn jittered(interval: Duration, random: f64) -> Duration {
