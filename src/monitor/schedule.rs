@@ -35,7 +35,7 @@ const SETTLED: u32 = 0;
 const DRIFT: f64 = 0.05;
 /// The second look of what was found during a start: many are found at once, at hosts that many share.
 const FRESH_DRIFT: f64 = 0.1;
-/// Among so many moments the one is taken whose second is the emptiest. Two are known to be enough to level a load.
+/// Among so many moments the emptiest is taken. Two are known to be enough to level a load.
 const CHOICES: u32 = 2;
 /// … and after a start, where the load is not even yet.
 const FRESH_CHOICES: u32 = 4;
@@ -153,22 +153,22 @@ impl<K: Clone + Eq + Hash> Schedule<K> {
 
     /// Sets the due time of the next target of a start, and returns it.
     pub(crate) fn begin(&mut self, key: K, known: Next, ramp: &mut Ramp, now: Instant) -> Instant {
-        const SECOND: u64 = 1_000_000_000;
+        const MOMENT: u64 = Load::MOMENT;
         let interval = known.again;
         let start = ramp.next(interval);
         let from = self.nanoseconds(now);
         let time = from + nanoseconds(start.delay);
-        let (last, first) = ((from + nanoseconds(interval)) / SECOND, time / SECOND);
-        let mut second = first.max(start.from);
-        while second < last && self.load.at(from, second * SECOND) >= ramp.most {
-            second += 1;
+        let (first, last) = (time / MOMENT, (from + nanoseconds(interval)) / MOMENT);
+        let mut moment = first.max(start.from);
+        while moment < last && self.load.at(from, moment * MOMENT) >= ramp.most {
+            moment += 1;
         }
-        ramp.reached(interval, second);
-        let due = if second == first || second >= last {
+        ramp.reached(interval, moment);
+        let due = if moment == first || moment >= last {
             time
         } else {
-            let place = u64::from(self.load.at(from, second * SECOND).min(ramp.most));
-            second * SECOND + SECOND / u64::from(ramp.most.max(1)) * place
+            let place = u64::from(self.load.at(from, moment * MOMENT).min(ramp.most));
+            moment * MOMENT + MOMENT / u64::from(ramp.most.max(1)) * place
         };
         self.start.1 = self.start.1.max(due);
         if let Some(id) = self.entry(key, known) {

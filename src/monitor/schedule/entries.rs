@@ -41,7 +41,7 @@ pub(super) struct Entry<K> {
     pub(super) doors: Doors,
     pub(super) place: Place,
     pub(super) urgency: Urgency,
-    /// It is counted in the load of the second in which it is due.
+    /// It is counted in the load of the moment in which it is due.
     pub(super) counted: bool,
     previous: u32,
     next: u32,

@@ -2,10 +2,13 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use super::wheel::Load;
+
 /// At the start this many a second begin at least, so that a small fleet is known soon.
 const STARTS_PER_SECOND: f64 = 50.0;
-/// Beside what is due by itself, what is overdue may make a second so much fuller than the mean.
+/// Beside what is due by itself, what is overdue may make a moment so much fuller than the mean.
 const FULLER: f64 = 0.2;
+const MOMENT: Duration = Duration::from_nanos(Load::MOMENT);
 
 /// An interval with up to a twentieth more or less, so that what began together drifts apart. `random`: 0 to 1.
 pub(crate) fn jittered(interval: Duration, random: f64) -> Duration {
@@ -29,8 +32,8 @@ pub(crate) struct Ramp {
     classes: BTreeMap<Duration, Class>,
     /// By how much faster than over the interval.
     share: f64,
-    /// No second gets more than this.
-    pub(super) most: u32,
+    /// No moment of the load gets more than this.
+    pub(super) most: u16,
 }
 
 #[derive(Debug, Default)]
@@ -46,13 +49,13 @@ pub(super) struct Start {
     pub(super) delay: Duration,
     /// From there to the second look.
     pub(super) second: Duration,
-    /// No earlier than this second: those before it are full.
+    /// No earlier than this moment of the load: those before it are full.
     pub(super) from: u64,
 }
 
 impl Ramp {
     /// For targets with these intervals. `others`: looks a second of those that have their time already.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of looks a second")]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of looks")]
     pub(super) fn new(intervals: impl Iterator<Item = Duration>, others: f64) -> Self {
         let mut classes: BTreeMap<Duration, Class> = BTreeMap::new();
         let mut demand = 0.0;
@@ -60,8 +63,10 @@ impl Ramp {
             classes.entry(interval).or_default().of += 1;
             demand += interval.as_secs_f64().recip();
         }
-        let share = (demand / STARTS_PER_SECOND).clamp(f64::MIN_POSITIVE, 1.0);
-        let most = (demand + others + others * FULLER).max(STARTS_PER_SECOND).ceil().min(f64::from(u32::MAX)) as u32;
+        let quick = demand.max(STARTS_PER_SECOND - others).max(others * FULLER);
+        let share = (demand / quick).clamp(f64::MIN_POSITIVE, 1.0);
+        let most = (demand + others + others * FULLER).max(STARTS_PER_SECOND) * MOMENT.as_secs_f64();
+        let most = most.ceil().min(f64::from(u16::MAX)) as u16;
         Self { classes, share, most }
     }
 
@@ -78,10 +83,10 @@ impl Ramp {
         }
     }
 
-    /// The second in which the last one of an interval began.
-    pub(super) fn reached(&mut self, interval: Duration, second: u64) {
+    /// The moment in which the last one of an interval began.
+    pub(super) fn reached(&mut self, interval: Duration, moment: u64) {
         if let Some(class) = self.classes.get_mut(&interval.max(Duration::from_millis(1))) {
-            class.latest = second;
+            class.latest = moment;
         }
     }
 }

@@ -152,44 +152,46 @@ fn number(slot: u64, level: u32) -> u8 {
     u8::try_from((slot >> (level * WHEEL_BITS)) % SLOTS as u64).unwrap_or(0)
 }
 
-/// How many are due in which second, as far as it is known.
+/// How many are due in which moment, as far as it is known.
 #[derive(Debug)]
 pub(super) struct Load {
-    seconds: Vec<u32>,
+    /// More than 65,535 at once are as many as that.
+    moments: Vec<u16>,
 }
 
 impl Load {
-    /// So many seconds ahead are counted, 9 hours: longer intervals are rare, and their looks are far apart.
-    const AHEAD: u64 = 1 << 15;
-    const SECOND: u64 = 1_000_000_000;
+    /// A moment is 2^28 ns long, about a quarter of a second: what is even in it is so in each second.
+    pub(super) const MOMENT: u64 = 1 << 28;
+    /// So many moments ahead are counted, 5 hours: longer intervals are rare, and their looks are far apart.
+    const AHEAD: u64 = 1 << 16;
 
     pub(super) fn new() -> Self {
-        Self { seconds: vec![0; usize::try_from(Self::AHEAD).unwrap_or(0)] }
+        Self { moments: vec![0; usize::try_from(Self::AHEAD).unwrap_or(0)] }
     }
 
     /// Whether a time is near enough to be counted.
     pub(super) const fn reaches(now: u64, time: u64) -> bool {
-        time / Self::SECOND < now / Self::SECOND + Self::AHEAD
+        time / Self::MOMENT < now / Self::MOMENT + Self::AHEAD
     }
 
-    /// How many are due in the second of this time; 0 beyond what is counted.
-    pub(super) fn at(&self, now: u64, time: u64) -> u32 {
-        if Self::reaches(now, time) { self.seconds.get(Self::place(time)).copied().unwrap_or(0) } else { 0 }
+    /// How many are due in the moment of this time; 0 beyond what is counted.
+    pub(super) fn at(&self, now: u64, time: u64) -> u16 {
+        if Self::reaches(now, time) { self.moments.get(Self::place(time)).copied().unwrap_or(0) } else { 0 }
     }
 
     pub(super) fn add(&mut self, time: u64) {
-        if let Some(count) = self.seconds.get_mut(Self::place(time)) {
+        if let Some(count) = self.moments.get_mut(Self::place(time)) {
             *count = count.saturating_add(1);
         }
     }
 
     pub(super) fn take(&mut self, time: u64) {
-        if let Some(count) = self.seconds.get_mut(Self::place(time)) {
+        if let Some(count) = self.moments.get_mut(Self::place(time)) {
             *count = count.saturating_sub(1);
         }
     }
 
     fn place(time: u64) -> usize {
-        usize::try_from(time / Self::SECOND % Self::AHEAD).unwrap_or(0)
+        usize::try_from(time / Self::MOMENT % Self::AHEAD).unwrap_or(0)
     }
 }
