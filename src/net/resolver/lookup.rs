@@ -358,9 +358,8 @@ impl Shared {
             Known { value: link.map(Arc::new), until: Instant::now() + kept.min(self.max_cache) }
         });
         // Who asks is bounded by the deadline of his own lookup, and others wait no longer than theirs.
-        let known = match timeout_at(deadline, asking).await {
-            Ok(known) => known,
-            Err(_) => return Err(NoAnswer::because(LookupFailure::Timeout)),
+        let Ok(known) = timeout_at(deadline, asking).await else {
+            return Err(NoAnswer::because(LookupFailure::Timeout));
         };
         let (value, until) = (known.value.clone(), known.until);
         if !asked {
