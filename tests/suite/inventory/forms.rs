@@ -103,6 +103,7 @@ fn one_bad_entry_loses_no_other() {
 fn a_list_that_is_none_is_refused_whole() {
     use ListFormat::{Json, Plain, Yaml};
     let mut wrong = Vec::new();
+    // A value of another kind is told at its end, a number one letter behind it: so far the library has read.
     for (format, text, why) in [
         (Json, "", "1:1 it is no list in JSON: EOF"),
         (Json, "{\"targets\": []}", "1:1 it is no list in JSON: invalid type: map, expected a list of target groups"),
@@ -111,12 +112,12 @@ fn a_list_that_is_none_is_refused_whole() {
         (
             Json,
             "[\n{\"targets\": \"a.example\"}]",
-            "2:24 it is no list in JSON: invalid type: string \"a.example\", expected a list of names",
+            "2:23 it is no list in JSON: invalid type: string \"a.example\", expected a list of names",
         ),
         (
             Json,
             "[{\"targets\": [\"a.example\"], \"labels\": {\"group\": 1}}]",
-            "1:49 it is no list in JSON: invalid type: integer",
+            "1:50 it is no list in JSON: invalid type: integer",
         ),
         (
             Json,
