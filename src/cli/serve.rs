@@ -123,7 +123,11 @@ impl Running {
             telemetry: telemetry.clone(),
             entrance: Arc::clone(&entrance),
         });
-        let follower = tokio::spawn(inventory.follow(monitor.reconfigurer(), stop.clone()));
+        let reconfigurer = monitor.reconfigurer();
+        let follower = tokio::spawn(inventory.follow(stop.clone(), move |domains| {
+            let monitor = reconfigurer.clone();
+            async move { monitor.apply_domains(domains).await.map_err(|error| error.to_string()) }
+        }));
         let app = App::new(
             Exposition::new(Level::default()),
             telemetry,
