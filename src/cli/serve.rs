@@ -19,7 +19,7 @@ use super::{
 use crate::{
     config::{Change, Diagnostic},
     metrics::{Exposition, Level},
-    monitor::{Monitor, Reconfigurer, Telemetry, Unrendered},
+    monitor::{Inventory, Monitor, Reconfigurer, Telemetry, Unrendered},
     net::now,
     web::{App, Limits, ListenAddress, Mount, Reload, ReportDoor, ReportEntrance, bind, serve},
 };
@@ -89,6 +89,7 @@ pub(super) struct Running {
     reloader: Arc<Reloader>,
     server: JoinHandle<()>,
     publisher: JoinHandle<()>,
+    follower: JoinHandle<()>,
 }
 
 impl Running {
@@ -102,6 +103,7 @@ impl Running {
     ) -> Result<Self, Failure> {
         tell(&warnings);
         let telemetry = Telemetry::new().map_err(|error| own_side(&error))?;
+        let (inventory, settings) = Inventory::open(settings, folder, telemetry.clone()).await;
         let settings = Arc::new(settings);
         let domains = settings.domains.len();
         let monitor = Monitor::start(Arc::clone(&settings), telemetry.clone(), Some(folder), Arc::new(Unrendered));
@@ -117,9 +119,15 @@ impl Running {
         let reloader = Arc::new(Reloader {
             source,
             monitor: monitor.reconfigurer(),
+            inventory: inventory.clone(),
             telemetry: telemetry.clone(),
             entrance: Arc::clone(&entrance),
         });
+        let reconfigurer = monitor.reconfigurer();
+        let follower = tokio::spawn(inventory.follow(stop.clone(), move |domains| {
+            let monitor = reconfigurer.clone();
+            async move { monitor.apply_domains(domains).await.map_err(|error| error.to_string()) }
+        }));
         let app = App::new(
             Exposition::new(Level::default()),
             telemetry,
@@ -135,7 +143,7 @@ impl Running {
         show(&app, stored).await;
         let publisher = tokio::spawn(publish(snapshots, Arc::clone(&app), stop.clone()));
         let server = tokio::spawn(serve(listeners, app, stop.clone(), Limits::default()));
-        Ok(Self { monitor, stop, entrance, reloader, server, publisher })
+        Ok(Self { monitor, stop, entrance, reloader, server, publisher, follower })
     }
 
     /// Goes on until a signal says to stop.
@@ -152,9 +160,9 @@ impl Running {
         }
         tracing::info!("stopping");
         self.stop.cancel();
-        let ((), (), server, publisher) =
-            tokio::join!(self.monitor.stop(), self.entrance.closed(), self.server, self.publisher);
-        server.and(publisher).map_err(|error| own_side(&error))
+        let ((), (), server, publisher, follower) =
+            tokio::join!(self.monitor.stop(), self.entrance.closed(), self.server, self.publisher, self.follower);
+        server.and(publisher).and(follower).map_err(|error| own_side(&error))
     }
 }
 
@@ -213,6 +221,7 @@ async fn show(app: &Arc<App>, snapshot: Arc<crate::monitor::Snapshot>) {
 struct Reloader {
     source: Source,
     monitor: Reconfigurer,
+    inventory: Inventory,
     telemetry: Telemetry,
     entrance: Arc<ReportEntrance>,
 }
@@ -240,9 +249,12 @@ impl Reloader {
         let LoadedSettings { settings, warnings } = loaded.map_err(|errors| refused(&errors, false))?;
         settings.require_domains().map_err(|none| none.to_string())?;
         tell(&warnings);
+        let inventory = self.inventory.prepare(settings).await;
+        let settings = inventory.settings();
         // What cannot be opened leaves all as it was.
         let prepared = self.entrance.prepare(&settings).await.map_err(|error| error.to_string())?;
         let change = self.monitor.apply(Arc::new(settings)).await.map_err(|error| error.to_string())?;
+        inventory.commit();
         self.entrance.open(prepared).await;
         Ok(change)
     }

@@ -6,7 +6,7 @@ use prometheus::proto::{Metric, MetricFamily, MetricType};
 
 use super::{
     exposition::BuildInfo,
-    intake,
+    intake, inventory,
     registry::{
         Family,
         Kind::{self, Counter, Gauge, Histogram},
@@ -79,7 +79,7 @@ pub(super) const fn row(
 
 /// All rows, in the order of the text.
 pub(super) fn rows() -> impl Iterator<Item = &'static Row<Source>> {
-    ROWS.iter().chain(intake::ROWS)
+    ROWS.iter().chain(inventory::ROWS).chain(intake::ROWS)
 }
 
 /// The table.
@@ -147,6 +147,24 @@ pub(super) static ROWS: &[Row<Source>] = &[
         "smtptls_schedule_overdue",
         &[],
         "Number of probes that are due and have not begun.",
+        NEVER,
+        gathered,
+    ),
+    row(
+        Summary,
+        Gauge,
+        "smtptls_schedule_stretch_ratio",
+        &[],
+        "By how much all intervals are longer than configured, because more is due than can be done; 1 where all is done in time.",
+        NEVER,
+        gathered,
+    ),
+    row(
+        Summary,
+        Counter,
+        "smtptls_politeness_slowed_total",
+        &[],
+        "Number of times that a mail host answered 4xx, and its probes and those of its operator went further apart for it.",
         NEVER,
         gathered,
     ),
@@ -353,7 +371,7 @@ fn counts(known: &[&'static str], counted: &[(&'static str, u64)], out: &mut Sam
 }
 
 /// The family of the same name that the monitor or the process counts.
-fn gathered(view: &View<'_>, out: &mut Samples<'_>) {
+pub(super) fn gathered(view: &View<'_>, out: &mut Samples<'_>) {
     let Some(family) = view.gathered.iter().find(|family| family.name() == out.name()) else { return };
     for metric in family.get_metric() {
         match family.get_field_type() {

@@ -15,13 +15,14 @@ use self::{
     reporting::{Desk, Sources},
 };
 use super::{
-    DnsCounters, Edges, EdgesError, Intake, ProbeKind, Renderer, Snapshot, Telemetry,
+    DnsCounters, Edges, EdgesError, Eyes, Intake, ProbeKind, Renderer, Snapshot, Telemetry,
+    edges::limits,
     fleet::{Due, Fleet, SURVEY_INTERVAL, SURVEY_RETRY, Target, Wanted},
     intake::{Around, IntakeNews, Started},
     looking::{Known, Seen, look},
     once::Strangers,
     prompt::{InForce, Order, Prompter},
-    schedule::{Schedule, first_delay, jittered},
+    schedule::{Answer, Doors, Next, Schedule, Turn, Urgency},
     scribe::{Kept, Outcome, Scribe, SharedStore},
 };
 use crate::{
@@ -35,17 +36,15 @@ pub use self::reconfiguring::{ReconfigureError, Reconfigurer};
 
 /// What is seen within this time is judged and shown together: a round over many addresses of one host is one new snapshot.
 const PUBLISH_AFTER: Duration = Duration::from_millis(250);
-/// How many probes are started for each one that may connect. Those beyond the limit wait for a polite moment; whatever waits
-/// for one busy provider must not fill the list, and a list without an end would fill the memory.
-const STARTED_PER_CONNECTION: usize = 16;
+/// How many probes are started for each one that may connect: they ask the DNS before, and are judged after. Who would only stand at
+/// the door of a busy provider is not among them.
+const STARTED_PER_CONNECTION: usize = 4;
 /// How long probes may go on when the monitor is told to stop: enough for most to say QUIT, short for whoever waits.
 pub(super) const GRACE: Duration = Duration::from_secs(2);
 /// Results that wait for the keeper. A full list makes probes wait, not grow.
 const RESULTS: usize = 1024;
 /// Wishes for a look that wait for the keeper. Each takes it microseconds; who waits longer waits in line.
 const ORDERS: usize = 64;
-/// How many overdue targets are counted: beyond it the exact number says no more.
-const MOST_OVERDUE: usize = 100_000;
 
 /// The running monitor.
 #[derive(Debug)]
@@ -82,6 +81,31 @@ impl Monitor {
         telemetry: Telemetry,
         state: Option<&Path>,
         renderer: Arc<dyn Renderer>,
+    ) -> Result<Self, StartError> {
+        Self::watch(settings, telemetry, state, renderer, None).await
+    }
+
+    /// The same, but whoever is on the schedule is looked at by other eyes than the edges: for measurements, with peers that are
+    /// not there. Looks at domains that are not configured, mailboxes and signatures stay with the edges.
+    ///
+    /// # Errors
+    /// As [`Monitor::start`].
+    pub async fn start_with_eyes(
+        settings: Arc<Settings>,
+        telemetry: Telemetry,
+        state: Option<&Path>,
+        renderer: Arc<dyn Renderer>,
+        eyes: Arc<dyn Eyes>,
+    ) -> Result<Self, StartError> {
+        Self::watch(settings, telemetry, state, renderer, Some(eyes)).await
+    }
+
+    async fn watch(
+        settings: Arc<Settings>,
+        telemetry: Telemetry,
+        state: Option<&Path>,
+        renderer: Arc<dyn Renderer>,
+        eyes: Option<Arc<dyn Eyes>>,
     ) -> Result<Self, StartError> {
         // The folder first: one that is in use shows at once.
         let names: Vec<PolicyDomain> = settings.domains.iter().map(|one| one.domain.clone()).collect();
@@ -122,7 +146,7 @@ impl Monitor {
         let prompter = Prompter::new(orders_in, in_force, snapshots.clone(), strangers);
         let mut keeper = Keeper {
             fleet,
-            schedule: Schedule::default(),
+            schedule: Schedule::new(limits(&settings)),
             prompts: Prompts::default(),
             force,
             started: 0,
@@ -135,6 +159,7 @@ impl Monitor {
             stop: stop.clone(),
             telemetry,
             edges,
+            eyes,
             settings,
         };
         keeper.watch_resolver();
@@ -182,6 +207,8 @@ struct Done {
     target: Target,
     due: Timestamp,
     began: Instant,
+    /// Through which doors it went.
+    doors: Doors,
     /// Nothing that was known from before was used.
     anew: bool,
     seen: Seen,
@@ -190,6 +217,8 @@ struct Done {
 struct Keeper {
     settings: Arc<Settings>,
     edges: Arc<Edges>,
+    /// What looks in place of the edges; it stays when they are set up anew.
+    eyes: Option<Arc<dyn Eyes>>,
     /// Where both are told to those who look beside the schedule.
     force: watch::Sender<InForce>,
     fleet: Fleet,
@@ -216,7 +245,7 @@ impl Keeper {
         // Longer than any probe: the loop then looks again, and nothing is lost.
         const IDLE: Duration = Duration::from_secs(60);
         loop {
-            let room = self.started < self.settings.probe.max_in_flight.saturating_mul(STARTED_PER_CONNECTION);
+            let room = self.started < self.room();
             let idle = Instant::now() + IDLE;
             let due = self.schedule.next().filter(|_| room).unwrap_or(idle);
             let publish = self.publish_at.unwrap_or(idle);
@@ -269,18 +298,45 @@ impl Keeper {
         }
     }
 
+    /// How many probes may be started at a time.
+    fn room(&self) -> usize {
+        self.settings.probe.max_in_flight.saturating_mul(STARTED_PER_CONNECTION)
+    }
+
     fn set(&mut self, target: Target, delay: Duration) {
-        if let Target::Domain(domain) = &target {
-            self.fleet.set_due(domain, now() + delay);
+        self.tell_due(&target, Instant::now() + delay);
+        let first = self.first(&target);
+        self.schedule.set(target, Instant::now() + delay, first);
+    }
+
+    /// What is known of a target that was not looked at yet.
+    fn first(&self, target: &Target) -> Next {
+        let doors = match target {
+            Target::Address(host, address) | Target::Survey(host, address) => Doors::of_host(host.as_str(), *address),
+            Target::Domain(_) | Target::Host(_) | Target::Canary(_) => Doors::default(),
+        };
+        Next { again: self.interval(target), urgency: Urgency::Routine, doors }
+    }
+
+    /// Notes for the page when a domain is due.
+    fn tell_due(&mut self, target: &Target, at: Instant) {
+        if let Target::Domain(domain) = target {
+            self.fleet.set_due(domain, now() + at.saturating_duration_since(Instant::now()));
         }
-        self.schedule.set(target, Instant::now() + delay);
+    }
+
+    /// Tells the schedule how much of the room was in use until now.
+    fn note_room(&mut self) {
+        let [started, room] = [self.started, self.room()].map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+        self.schedule.note_room(f64::from(started) / f64::from(room.max(1)), Instant::now());
     }
 
     fn begin_due(&mut self) {
         let time = Instant::now();
-        let most = self.settings.probe.max_in_flight.saturating_mul(STARTED_PER_CONNECTION);
-        while self.started < most
-            && let Some((target, due)) = self.schedule.pop(time)
+        let room = self.room();
+        self.note_room();
+        while self.started < room
+            && let Some(Turn { key: target, due, doors }) = self.schedule.pop(time)
         {
             let due = now() - time.saturating_duration_since(due);
             let anew = self.is_wanted_anew(&target);
@@ -289,17 +345,21 @@ impl Keeper {
                 Target::Domain(domain) => Known::Policy(self.fleet.kept_policy(domain, now()).map(Box::new)),
                 Target::Survey(host, address) => match self.fleet.survey_due(host, *address) {
                     Some(base) => Known::Base(base),
-                    None => continue,
+                    None => {
+                        self.schedule.end(doors, Answer::None, time);
+                        self.schedule.let_go(&target);
+                        continue;
+                    }
                 },
                 _ => Known::Nothing,
             };
             self.started += 1;
-            let edges = if anew { Arc::new(self.edges.anew()) } else { Arc::clone(&self.edges) };
+            let eyes = self.eyes(anew);
             let (telemetry, results) = (self.telemetry.clone(), self.results_in.clone());
             let task = async move {
-                let (began, seen) = look(edges, &telemetry, &target, known).await;
+                let (began, seen) = look(eyes.as_ref(), &telemetry, &target, known).await;
                 // The keeper stops listening only when it stops.
-                let _ = results.send(Done { target, due, began, anew, seen }).await;
+                let _ = results.send(Done { target, due, began, doors, anew, seen }).await;
             };
             let stop = self.stop.clone();
             // A probe that is cut off in the middle of a dialogue would leave without a QUIT, so the token is looked at only
@@ -312,8 +372,22 @@ impl Keeper {
         }
     }
 
-    fn take(&mut self, Done { target, due, began, anew, seen }: Done) {
+    /// What looks now. `anew`: answers from before are not used.
+    fn eyes(&self, anew: bool) -> Arc<dyn Eyes> {
+        match &self.eyes {
+            Some(eyes) => Arc::clone(eyes),
+            None if anew => Arc::new(self.edges.anew()),
+            None => Arc::<Edges>::clone(&self.edges),
+        }
+    }
+
+    fn take(&mut self, Done { target, due, began, doors, anew, seen }: Done) {
+        self.note_room();
         self.started = self.started.saturating_sub(1);
+        if self.schedule.end(doors, seen.answer(), Instant::now()) {
+            self.telemetry.slowed();
+        }
+        let (urgency, doors) = (seen.urgency(), seen.doors());
         let begins = match &seen {
             Seen::Domain(seen) => Some(seen.0.started_at),
             Seen::Address(seen) => Some(seen.at - seen.duration),
@@ -328,15 +402,21 @@ impl Keeper {
             let again = if let Target::Survey(..) = target { SURVEY_RETRY } else { self.settings.probe.interval };
             Wanted { again: Some(again), ..Wanted::default() }
         });
-        self.follow(&target, wanted);
+        self.follow(&target, wanted, urgency, doors);
         self.note_look(target, began, anew, brought);
         self.publish_soon();
         self.hurry();
     }
 
-    fn follow(&mut self, target: &Target, wanted: Wanted) {
-        if let Some(again) = wanted.again {
-            self.set(target.clone(), jittered(again, rand::random()));
+    /// `doors`: where the next look at the target goes in, where the last one told.
+    fn follow(&mut self, target: &Target, wanted: Wanted, urgency: Urgency, doors: Option<Doors>) {
+        match wanted.again {
+            Some(again) => {
+                let doors = doors.unwrap_or_else(|| self.first(target).doors);
+                let at = self.schedule.again(target, Next { again, urgency, doors }, Instant::now(), rand::random);
+                self.tell_due(target, at);
+            }
+            None => self.schedule.let_go(target),
         }
         for target in wanted.never {
             self.schedule.remove(&target);
@@ -355,6 +435,7 @@ impl Keeper {
 
     fn publish(&mut self) {
         self.publish_at = None;
+        let began = Instant::now();
         let [domains, hosts, addresses] = self.fleet.counts();
         self.telemetry.set_targets(ProbeKind::Domain, domains);
         self.telemetry.set_targets(ProbeKind::Mx, hosts);
@@ -363,11 +444,14 @@ impl Keeper {
         self.telemetry.set_targets(ProbeKind::Survey, surveyed);
         self.telemetry.set_targets(ProbeKind::Canary, self.settings.probe.canaries.len());
         self.fleet.set_dnssec(self.edges.resolver.dnssec_sight());
-        self.telemetry.set_overdue(self.schedule.overdue(Instant::now(), MOST_OVERDUE));
+        self.telemetry.set_overdue(self.schedule.overdue(Instant::now()));
+        self.telemetry.set_stretch(self.schedule.stretch());
         if let Some(snapshot) = self.fleet.refresh(now()) {
             self.publisher.send_replace(snapshot);
         }
         self.answer_prompts();
+        // The keeper does nothing else meanwhile: how long it stopped is what a large fleet is measured by.
+        tracing::trace!(seconds = began.elapsed().as_secs_f64(), "published");
     }
 
     fn watch_resolver(&self) {

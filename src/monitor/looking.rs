@@ -1,24 +1,28 @@
 //! One look at one target: what it needs to know, what it brings back, and what follows from it.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{panic::AssertUnwindSafe, time::Duration};
 
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
 use super::{
-    Edges, ProbeKind, Telemetry,
+    Eyes, ProbeKind, Telemetry,
     fleet::{Fleet, Target, Wanted},
-    probe,
+    schedule::{Answer, Doors, Urgency},
 };
 use crate::{
     facts::{
         AddressObservation, ConnectFailure, DomainObservation, Handshake, HostObservation, PolicyHostObservation,
-        SmtpOutcome, TlsSurvey,
+        ProtocolFault, SmtpOutcome, TlsFacts, TlsSurvey,
     },
     net::now,
-    terms::MxHost,
+    terms::{MxHost, Timestamp},
     verdict::discovered_policy,
 };
+
+/// A certificate with less than this left comes before others when much is due: its renewal is to be seen as it happens, or missed in
+/// time. Whoever renews automatically does so weeks before.
+const NEAR_END: Duration = Duration::from_secs(3 * 24 * 3600);
 
 /// What a look brought back.
 pub(super) enum Seen {
@@ -53,13 +57,57 @@ impl Seen {
             Self::Nothing => None,
         }
     }
+
+    /// How soon the target is to be looked at again among others that are due.
+    pub(super) fn urgency(&self) -> Urgency {
+        let pressing = match self {
+            Self::Domain(seen) => {
+                let fetches = &seen.0.policy.fetches;
+                domain_failure(&seen.0).is_some() || fetches.iter().any(|fetch| near_end(fetch.tls.as_ref(), fetch.at))
+            }
+            Self::Host(seen) => !seen.0.addresses.answered(),
+            Self::Address(seen) => seen.outcome != SmtpOutcome::Done || near_end(seen.tls.as_ref(), seen.at),
+            // They look once a day at what seldom changes.
+            Self::Survey(_) | Self::Nothing => false,
+            Self::Canary(_, seen) => !seen.iter().any(AddressObservation::connected),
+        };
+        if pressing { Urgency::Pressing } else { Urgency::Routine }
+    }
+
+    /// Where the next look goes in, as far as this one tells.
+    pub(super) fn doors(&self) -> Option<Doors> {
+        match self {
+            Self::Domain(seen) => Some(Doors::of_policy_host(&seen.0.policy)),
+            _ => None,
+        }
+    }
+
+    /// Whether the peer asked for patience.
+    pub(super) fn answer(&self) -> Answer {
+        let Self::Address(seen) = self else { return Answer::None };
+        // RFC 5321 §4.2.1: 4xx is for now, 5xx for good.
+        match &seen.outcome {
+            SmtpOutcome::Rejected { code, .. }
+            | SmtpOutcome::StarttlsRefused { code, .. }
+            | SmtpOutcome::ProtocolError { fault: ProtocolFault::UnexpectedCode(code), .. } => match code {
+                400..=499 => Answer::NotNow,
+                _ => Answer::None,
+            },
+            SmtpOutcome::ConnectFailed(_) | SmtpOutcome::Timeout(_) | SmtpOutcome::ProtocolError { .. } => Answer::None,
+            SmtpOutcome::Done | SmtpOutcome::StarttlsNotOffered | SmtpOutcome::HandshakeFailed(_) => Answer::Served,
+        }
+    }
+}
+
+fn near_end(tls: Option<&TlsFacts>, at: Timestamp) -> bool {
+    tls.is_some_and(|tls| tls.chain.leaf.not_after.since(at) < NEAR_END)
 }
 
 /// One look, with the moment at which it began: for an address, that at which its turn came. A panic in it is caught and
 /// counted.
-pub(super) async fn look(edges: Arc<Edges>, telemetry: &Telemetry, target: &Target, known: Known) -> (Instant, Seen) {
+pub(super) async fn look(eyes: &dyn Eyes, telemetry: &Telemetry, target: &Target, known: Known) -> (Instant, Seen) {
     let started = Instant::now();
-    let looked = AssertUnwindSafe(look_at(&edges, telemetry, target, known)).catch_unwind().await;
+    let looked = AssertUnwindSafe(look_at(eyes, telemetry, target, known)).catch_unwind().await;
     looked.unwrap_or_else(|_| {
         telemetry.task_panicked();
         tracing::error!(?target, "a probe panicked; it is tried again at its next time");
@@ -67,43 +115,40 @@ pub(super) async fn look(edges: Arc<Edges>, telemetry: &Telemetry, target: &Targ
     })
 }
 
-async fn look_at(edges: &Edges, telemetry: &Telemetry, target: &Target, known: Known) -> (Instant, Seen) {
+async fn look_at(eyes: &dyn Eyes, telemetry: &Telemetry, target: &Target, known: Known) -> (Instant, Seen) {
     let mut started = Instant::now();
     let seen = match target {
         Target::Domain(domain) => {
             let guard = telemetry.probe_started(ProbeKind::Domain);
             let kept = if let Known::Policy(kept) = known { kept.map(|kept| *kept) } else { None };
-            let observation = probe::domain(edges, domain, kept).await;
+            let observation = eyes.domain(domain, kept).await;
             guard.ended(observation.duration, domain_failure(&observation));
-            let hosts = probe::mail_hosts(edges, &observation);
+            let hosts = eyes.mail_hosts(&observation);
             Seen::Domain(Box::new((observation, hosts)))
         }
         Target::Host(host) => {
             let guard = telemetry.probe_started(ProbeKind::Mx);
-            let observation = probe::host(edges, host).await;
+            let observation = eyes.host(host).await;
             guard.ended(started.elapsed(), (!observation.addresses.answered()).then_some("dns-error"));
-            let probed = (!edges.is_opted_out(host.as_str())).then_some(edges.max_addresses);
-            Seen::Host(Box::new((observation, probed)))
+            Seen::Host(Box::new((observation, eyes.most_addresses(host))))
         }
         Target::Address(host, address) => {
             let guard = telemetry.probe_started(ProbeKind::MxAddress);
-            let turn = edges.politeness.permit(host.as_str(), *address).await;
-            started = Instant::now();
-            let observation = edges.smtp.probe(host, *address).await;
-            drop(turn);
+            let (turn, observation) = eyes.address(host, *address).await;
+            started = turn;
             guard.ended(observation.duration, address_failure(&observation));
             Seen::Address(Box::new(observation))
         }
         Target::Survey(host, address) => {
             let guard = telemetry.probe_started(ProbeKind::Survey);
             let base = if let Known::Base(base) = known { base } else { None };
-            let survey = probe::survey(edges, host, *address, base.as_ref()).await;
+            let survey = eyes.survey(host, *address, base.as_ref()).await;
             guard.ended(started.elapsed(), survey_failure(&survey));
             Seen::Survey(Box::new(survey))
         }
         Target::Canary(host) => {
             let guard = telemetry.probe_started(ProbeKind::Canary);
-            let seen = probe::canary(edges, host).await;
+            let seen = eyes.canary(host).await;
             let reached = seen.iter().any(AddressObservation::connected);
             guard.ended(started.elapsed(), (!reached).then_some("other"));
             Seen::Canary(host.clone(), seen)
