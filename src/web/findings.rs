@@ -137,18 +137,15 @@ fn found<'a>(wanted: &Wanted, snapshot: &'a Snapshot) -> Vec<Found<'a>> {
         }
         let active = known.summary.as_ref().map_or(&[][..], |seen| &seen.active);
         for severity in Severity::ALL.into_iter().filter(|one| wanted.severity.is_none_or(|wanted| wanted == *one)) {
-            let fits = |one: &&ActiveFinding| {
-                one.severity == severity && wanted.code.is_none_or(|code| code == one.code)
-            };
+            let fits =
+                |one: &&ActiveFinding| one.severity == severity && wanted.code.is_none_or(|code| code == one.code);
             let findings = active.iter().filter(fits).count();
             if findings > 0 {
                 found.push(Found { badness: badness(severity), known, findings });
             }
         }
     }
-    found.sort_unstable_by(|one, other| {
-        (one.badness, one.known.domain()).cmp(&(other.badness, other.known.domain()))
-    });
+    found.sort_unstable_by(|one, other| (one.badness, one.known.domain()).cmp(&(other.badness, other.known.domain())));
     found
 }
 

@@ -319,8 +319,12 @@ impl Selection {
         let fits_state = self.state.is_none_or(|wanted| wanted == shown);
         let fits_group = self.group.as_ref().is_none_or(|group| group == known.group());
         let of_severity = |finding: &&ActiveFinding| self.severity.is_none_or(|severity| finding.severity == severity);
-        let mut codes: Vec<Code> =
-            seen.into_iter().flat_map(|seen: &Summary| seen.active.iter()).filter(of_severity).map(|finding| finding.code).collect();
+        let mut codes: Vec<Code> = seen
+            .into_iter()
+            .flat_map(|seen: &Summary| seen.active.iter())
+            .filter(of_severity)
+            .map(|finding| finding.code)
+            .collect();
         let fits_finding = match self.finding {
             Some(code) => codes.contains(&code),
             None => self.severity.is_none() || !codes.is_empty(),

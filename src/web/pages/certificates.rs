@@ -228,9 +228,11 @@ fn collect(snapshot: &Snapshot, at: Option<At>) -> Vec<Entry<'_>> {
         for state in snapshot.host_states() {
             for certificate in state.paths.iter().filter_map(|path| path.certificate.as_ref()) {
                 let end = certificate.chain.ends();
-                let entry = all
-                    .entry(print(&certificate.chain.leaf.fingerprint_sha256))
-                    .or_insert_with(|| Entry { end, mail: None, policies: Vec::new() });
+                let entry = all.entry(print(&certificate.chain.leaf.fingerprint_sha256)).or_insert_with(|| Entry {
+                    end,
+                    mail: None,
+                    policies: Vec::new(),
+                });
                 entry.end = entry.end.min(end);
                 let mail = entry.mail.get_or_insert_with(|| Mail { certificate, hosts: BTreeSet::new() });
                 mail.hosts.insert(&state.host);
@@ -242,7 +244,9 @@ fn collect(snapshot: &Snapshot, at: Option<At>) -> Vec<Entry<'_>> {
     }
     if at != Some(At::MailHosts) {
         for known in snapshot.domains.iter() {
-            let Some(policy) = known.summary.as_ref().and_then(|seen| seen.policy_certificate.as_deref()) else { continue };
+            let Some(policy) = known.summary.as_ref().and_then(|seen| seen.policy_certificate.as_deref()) else {
+                continue;
+            };
             let entry = all.entry(policy.print).or_insert_with(|| Entry {
                 end: policy.ends_at,
                 mail: None,
