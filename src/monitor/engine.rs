@@ -54,6 +54,7 @@ pub struct Monitor {
     store: Option<SharedStore>,
     intake: Intake,
     prompter: Prompter,
+    in_force: watch::Receiver<InForce>,
     stop: CancellationToken,
     keeper: JoinHandle<()>,
 }
@@ -143,7 +144,7 @@ impl Monitor {
         let (force, in_force) = watch::channel(in_force);
         let probes = TaskTracker::new();
         let strangers = Strangers::new(telemetry.clone(), probes.clone(), stop.clone());
-        let prompter = Prompter::new(orders_in, in_force, snapshots.clone(), strangers);
+        let prompter = Prompter::new(orders_in, in_force.clone(), snapshots.clone(), strangers);
         let mut keeper = Keeper {
             fleet,
             schedule: Schedule::new(limits(&settings)),
@@ -166,7 +167,7 @@ impl Monitor {
         keeper.tell_intervals();
         keeper.begin_all(due);
         let keeper = tokio::spawn(keeper.run(inbox, orders, results));
-        Ok(Self { commands, snapshots, store, intake, prompter, stop, keeper })
+        Ok(Self { commands, snapshots, store, intake, prompter, in_force, stop, keeper })
     }
 
     /// The snapshots as they are published.
@@ -176,7 +177,7 @@ impl Monitor {
 
     /// What hands new settings to this monitor.
     pub fn reconfigurer(&self) -> Reconfigurer {
-        Reconfigurer { commands: self.commands.clone(), snapshots: self.snapshots.clone(), store: self.store.clone() }
+        Reconfigurer { commands: self.commands.clone(), in_force: self.in_force.clone(), store: self.store.clone() }
     }
 
     /// What asks this monitor for a look now.
