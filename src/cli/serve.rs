@@ -19,7 +19,7 @@ use super::{
 use crate::{
     config::{Change, Diagnostic},
     metrics::{Exposition, Level},
-    monitor::{Inventory, Monitor, Reconfigurer, Telemetry},
+    monitor::{Inventory, Monitor, Reconfigurer, Telemetry, Unrendered},
     net::now,
     web::{App, Limits, ListenAddress, Mount, Reload, ReportDoor, ReportEntrance, bind, serve},
 };
@@ -106,7 +106,7 @@ impl Running {
         let (inventory, settings) = Inventory::open(settings, folder, telemetry.clone()).await;
         let settings = Arc::new(settings);
         let domains = settings.domains.len();
-        let monitor = Monitor::start(Arc::clone(&settings), telemetry.clone(), Some(folder));
+        let monitor = Monitor::start(Arc::clone(&settings), telemetry.clone(), Some(folder), Arc::new(Unrendered));
         let monitor = monitor.await.map_err(|error| unusable(&error))?;
         telemetry.config_reloaded(true, now());
         tracing::info!(domains, state = %folder.display(), "monitoring");
@@ -123,7 +123,11 @@ impl Running {
             telemetry: telemetry.clone(),
             entrance: Arc::clone(&entrance),
         });
-        let follower = tokio::spawn(inventory.follow(monitor.reconfigurer(), stop.clone()));
+        let reconfigurer = monitor.reconfigurer();
+        let follower = tokio::spawn(inventory.follow(stop.clone(), move |domains| {
+            let monitor = reconfigurer.clone();
+            async move { monitor.apply_domains(domains).await.map_err(|error| error.to_string()) }
+        }));
         let app = App::new(
             Exposition::new(Level::default()),
             telemetry,
