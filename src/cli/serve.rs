@@ -19,7 +19,7 @@ use super::{
 use crate::{
     config::{Change, Diagnostic},
     metrics::{Exposition, Level},
-    monitor::{Monitor, Reconfigurer, Telemetry},
+    monitor::{Monitor, Reconfigurer, Telemetry, Unrendered},
     net::now,
     web::{App, Limits, ListenAddress, Mount, Reload, ReportDoor, ReportEntrance, bind, serve},
 };
@@ -104,7 +104,7 @@ impl Running {
         let telemetry = Telemetry::new().map_err(|error| own_side(&error))?;
         let settings = Arc::new(settings);
         let domains = settings.domains.len();
-        let monitor = Monitor::start(Arc::clone(&settings), telemetry.clone(), Some(folder));
+        let monitor = Monitor::start(Arc::clone(&settings), telemetry.clone(), Some(folder), Arc::new(Unrendered));
         let monitor = monitor.await.map_err(|error| unusable(&error))?;
         telemetry.config_reloaded(true, now());
         tracing::info!(domains, state = %folder.display(), "monitoring");

@@ -15,7 +15,7 @@ use self::{
     reporting::{Desk, Sources},
 };
 use super::{
-    DnsCounters, Edges, EdgesError, Eyes, Intake, ProbeKind, Snapshot, Telemetry,
+    DnsCounters, Edges, EdgesError, Eyes, Intake, ProbeKind, Renderer, Snapshot, Telemetry,
     fleet::{Due, Fleet, SURVEY_INTERVAL, SURVEY_RETRY, Target, Wanted},
     intake::{Around, IntakeNews, Started},
     looking::{Known, Seen, look},
@@ -73,7 +73,7 @@ pub enum StartError {
 
 impl Monitor {
     /// Starts the monitor. The first snapshot is there at once, with every configured domain and what the state folder has of
-    /// it. Without a folder nothing is kept.
+    /// it. Without a folder nothing is kept. `renderer`: what makes of each state what scrapes show of it.
     ///
     /// # Errors
     /// [`StartError`] where the edges cannot be set up, or the folder must not be used.
@@ -81,8 +81,9 @@ impl Monitor {
         settings: Arc<Settings>,
         telemetry: Telemetry,
         state: Option<&Path>,
+        renderer: Arc<dyn Renderer>,
     ) -> Result<Self, StartError> {
-        Self::watch(settings, telemetry, state, None).await
+        Self::watch(settings, telemetry, state, renderer, None).await
     }
 
     /// The same, but whoever is on the schedule is looked at by other eyes than the edges: for measurements, with peers that are
@@ -94,15 +95,17 @@ impl Monitor {
         settings: Arc<Settings>,
         telemetry: Telemetry,
         state: Option<&Path>,
+        renderer: Arc<dyn Renderer>,
         eyes: Arc<dyn Eyes>,
     ) -> Result<Self, StartError> {
-        Self::watch(settings, telemetry, state, Some(eyes)).await
+        Self::watch(settings, telemetry, state, renderer, Some(eyes)).await
     }
 
     async fn watch(
         settings: Arc<Settings>,
         telemetry: Telemetry,
         state: Option<&Path>,
+        renderer: Arc<dyn Renderer>,
         eyes: Option<Arc<dyn Eyes>>,
     ) -> Result<Self, StartError> {
         // The folder first: one that is in use shows at once.
@@ -120,7 +123,7 @@ impl Monitor {
         let (orders_in, orders) = mpsc::channel(ORDERS);
         let (results_in, results) = mpsc::channel(RESULTS);
         let stop = CancellationToken::new();
-        let mut fleet = Fleet::new(Arc::clone(&settings), edges.resolver.dnssec_sight());
+        let mut fleet = Fleet::new(Arc::clone(&settings), edges.resolver.dnssec_sight()).render_with(renderer);
         let due = fleet.restore(kept.domains, kept.hosts);
         fleet.restore_reports(kept.reports.domains.clone(), kept.reports.intake.clone(), now());
         let first = fleet.refresh(now()).unwrap_or_default();

@@ -14,10 +14,13 @@ mod past;
 mod politeness;
 mod probe;
 mod prompt;
+mod rendered;
+mod roll;
 mod rua;
 mod schedule;
 mod scribe;
 mod snapshot;
+mod summary;
 mod telemetry;
 mod vantage;
 
@@ -30,6 +33,9 @@ pub use intake::{INCOMING, Intake, MailboxPace, Postponed, RawReport, Receipt, m
 pub use looks::snapshot_of;
 pub use past::{Past, Sight};
 pub use prompt::{Awaited, PromptError, Prompted, Prompter, REST, WAITING_MOST};
+pub use rendered::{Rendered, Renderer, Unrendered};
+pub use roll::{Keyed, Roll, Shelf};
 pub use scribe::{Kept, SharedStore};
-pub use snapshot::{DomainState, HostState, Snapshot};
+pub use snapshot::{DomainState, HostState, KnownDomain, KnownHost, Snapshot};
+pub use summary::{ActiveFinding, Summary};
 pub use telemetry::{DnsCounters, DnsSource, ProbeGuard, ProbeKind, RESULT_TYPES, Telemetry, TelemetryError};

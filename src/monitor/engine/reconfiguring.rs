@@ -87,7 +87,7 @@ impl Reconfigurer {
             return Kept::default();
         };
         let snapshot = Arc::clone(&self.snapshots.borrow());
-        let added = domains.iter().filter(|one| !snapshot.domains.contains_key(&one.domain));
+        let added = domains.iter().filter(|one| !snapshot.domains.contains(one.domain.as_str()));
         let added: Vec<PolicyDomain> = added.map(|one| one.domain.clone()).collect();
         Kept::load(store.as_ref(), &added).await.unwrap_or_else(|error| {
             tracing::error!(%error, "what was kept of the new domains cannot be read; they begin anew");

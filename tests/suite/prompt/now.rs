@@ -37,7 +37,7 @@ async fn a_fault_that_was_mended_is_seen_at_once() {
     let mut running = Running::start(once(&world, &["example.com"])).await;
     let broken = running
         .until("the faults are seen", |snapshot| {
-            let seen = snapshot.domains.values().next().and_then(|state| state.assessment.as_deref());
+            let seen = snapshot.states().first().and_then(|state| state.assessment.clone());
             seen.is_some_and(|seen| {
                 seen.policy.fetch_success == Some(false)
                     && seen.tlsrpt.present == Some(false)
@@ -94,7 +94,7 @@ async fn a_program_that_asks_again_and_again_leaves_a_broken_policy_host_in_peac
     domain.https.at_accept(AtAccept::Close);
     let mut running = Running::start(once(&world, &["example.com"])).await;
     let failed = |snapshot: &smtptls_exporter::monitor::Snapshot| {
-        let seen = snapshot.domains.values().next().and_then(|state| state.assessment.as_deref());
+        let seen = snapshot.states().first().and_then(|state| state.assessment.clone());
         seen.is_some_and(|seen| seen.policy.fetch_success == Some(false))
     };
     running.until("the policy fails", failed).await;
@@ -121,7 +121,7 @@ async fn a_place_for_reports_that_was_mended_is_seen_at_once() {
     world.dns.remove("reports.test");
     let mut running = Running::start(once(&world, &["example.com"])).await;
     let unreachable = |snapshot: &smtptls_exporter::monitor::Snapshot| {
-        let seen = snapshot.domains.values().next().and_then(|state| state.assessment.as_deref());
+        let seen = snapshot.states().first().and_then(|state| state.assessment.clone());
         seen.is_some_and(|seen| has(seen, Code::TlsRptRuaUnreachable))
     };
     running.until("nobody takes the reports", unreachable).await;
