@@ -18,8 +18,8 @@ use super::{
 };
 use crate::{
     config::{Change, Diagnostic},
-    metrics::{Exposition, Level},
-    monitor::{Monitor, Reconfigurer, Telemetry, Unrendered},
+    metrics::{Blocks, Exposition},
+    monitor::{Monitor, Reconfigurer, Renderer, Telemetry},
     net::now,
     web::{App, Limits, ListenAddress, Mount, Reload, ReportDoor, ReportEntrance, bind, serve},
 };
@@ -104,7 +104,13 @@ impl Running {
         let telemetry = Telemetry::new().map_err(|error| own_side(&error))?;
         let settings = Arc::new(settings);
         let domains = settings.domains.len();
-        let monitor = Monitor::start(Arc::clone(&settings), telemetry.clone(), Some(folder), Arc::new(Unrendered));
+        let blocks = Blocks::new(&settings.metrics);
+        let monitor = Monitor::start(
+            Arc::clone(&settings),
+            telemetry.clone(),
+            Some(folder),
+            Arc::clone(&blocks) as Arc<dyn Renderer>,
+        );
         let monitor = monitor.await.map_err(|error| unusable(&error))?;
         telemetry.config_reloaded(true, now());
         tracing::info!(domains, state = %folder.display(), "monitoring");
@@ -117,11 +123,12 @@ impl Running {
         let reloader = Arc::new(Reloader {
             source,
             monitor: monitor.reconfigurer(),
+            blocks: Arc::clone(&blocks),
             telemetry: telemetry.clone(),
             entrance: Arc::clone(&entrance),
         });
         let app = App::new(
-            Exposition::new(Level::default()),
+            Exposition::new(Arc::clone(&blocks)),
             telemetry,
             arguments.telemetry_path.clone().unwrap_or_default(),
             on_request(Arc::clone(&reloader)),
@@ -213,6 +220,7 @@ async fn show(app: &Arc<App>, snapshot: Arc<crate::monitor::Snapshot>) {
 struct Reloader {
     source: Source,
     monitor: Reconfigurer,
+    blocks: Arc<Blocks>,
     telemetry: Telemetry,
     entrance: Arc<ReportEntrance>,
 }
@@ -242,7 +250,12 @@ impl Reloader {
         tell(&warnings);
         // What cannot be opened leaves all as it was.
         let prepared = self.entrance.prepare(&settings).await.map_err(|error| error.to_string())?;
-        let change = self.monitor.apply(Arc::new(settings)).await.map_err(|error| error.to_string())?;
+        // First: what is judged by the new settings is rendered by them.
+        let before = self.blocks.set(&settings.metrics);
+        let change = self.monitor.apply(Arc::new(settings)).await.map_err(|error| {
+            self.blocks.set(before);
+            error.to_string()
+        })?;
         self.entrance.open(prepared).await;
         Ok(change)
     }

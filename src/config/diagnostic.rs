@@ -4,6 +4,8 @@ use std::{fmt, ops::Range};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
+use super::At;
+
 /// More mistakes than this help nobody; the rest is counted.
 pub(super) const MAX_DIAGNOSTICS: usize = 100;
 
@@ -100,6 +102,14 @@ impl Diagnostic {
         diagnostic
     }
 
+    /// Something odd about a value whose form is right: what other rooms know of it. The line itself is not shown.
+    pub(crate) fn about<T>(value: &At<T>, file: &str, message: String, hint: Option<String>) -> Self {
+        let mut diagnostic = Self::placeless(file, DiagnosticSeverity::Warning, message).hinting(hint);
+        let Mark { line, column, .. } = value.mark;
+        diagnostic.location = (line > 0).then_some(Location { line, column });
+        diagnostic
+    }
+
     fn placeless(file: &str, severity: DiagnosticSeverity, message: String) -> Self {
         Self {
             severity,
@@ -172,7 +182,9 @@ impl Diagnostic {
             Some(rule) => title.id(rule),
             None => title,
         });
-        if let Some(location) = self.location {
+        if let Some(location) = self.location.filter(|_| self.line_text.is_empty()) {
+            group = group.element(Origin::path(&*self.file).line(location.line).char_column(location.column));
+        } else if let Some(location) = self.location {
             let (start, end) = self.marked;
             let mut mark = AnnotationKind::Primary.span(start..end);
             if let Some(expected) = &self.expected {

@@ -8,7 +8,7 @@ use std::{
 use smtptls_exporter::{
     config::ReportAuthentication,
     facts::Transport,
-    metrics::{Exposition, Level},
+    metrics::{Blocks, Exposition, Level},
     monitor::{Receipt, Telemetry},
     protocol::tls_rpt::RefusalReason,
     store::Filed,
@@ -34,7 +34,7 @@ fn forged(number: usize) -> String {
 
 async fn page(bench: &Bench) -> String {
     tokio::time::sleep(Duration::from_millis(600)).await;
-    let exposition = Exposition::new(Level::Normal);
+    let exposition = Exposition::new(Blocks::new(Level::Normal));
     exposition.update(&bench.monitor.snapshots().borrow().clone());
     let page = exposition.page(&Telemetry::new().unwrap());
     String::from_utf8(page.subjects.to_vec()).unwrap()
