@@ -19,7 +19,7 @@ use super::{
 use crate::{
     config::{Change, Diagnostic},
     metrics::{Blocks, Exposition},
-    monitor::{Monitor, Reconfigurer, Renderer, Telemetry},
+    monitor::{Inventory, Monitor, Reconfigurer, Renderer, Telemetry},
     net::now,
     web::{App, Limits, ListenAddress, Mount, Reload, ReportDoor, ReportEntrance, bind, serve},
 };
@@ -89,6 +89,7 @@ pub(super) struct Running {
     reloader: Arc<Reloader>,
     server: JoinHandle<()>,
     publisher: JoinHandle<()>,
+    follower: JoinHandle<()>,
 }
 
 impl Running {
@@ -102,6 +103,7 @@ impl Running {
     ) -> Result<Self, Failure> {
         tell(&warnings);
         let telemetry = Telemetry::new().map_err(|error| own_side(&error))?;
+        let (inventory, settings) = Inventory::open(settings, folder, telemetry.clone()).await;
         let settings = Arc::new(settings);
         let domains = settings.domains.len();
         let blocks = Blocks::new(&settings.metrics);
@@ -124,9 +126,11 @@ impl Running {
             source,
             monitor: monitor.reconfigurer(),
             blocks: Arc::clone(&blocks),
+            inventory: inventory.clone(),
             telemetry: telemetry.clone(),
             entrance: Arc::clone(&entrance),
         });
+        let follower = tokio::spawn(inventory.follow(monitor.reconfigurer(), stop.clone()));
         let app = App::new(
             Exposition::new(Arc::clone(&blocks)),
             telemetry,
@@ -142,7 +146,7 @@ impl Running {
         show(&app, stored).await;
         let publisher = tokio::spawn(publish(snapshots, Arc::clone(&app), stop.clone()));
         let server = tokio::spawn(serve(listeners, app, stop.clone(), Limits::default()));
-        Ok(Self { monitor, stop, entrance, reloader, server, publisher })
+        Ok(Self { monitor, stop, entrance, reloader, server, publisher, follower })
     }
 
     /// Goes on until a signal says to stop.
@@ -159,9 +163,9 @@ impl Running {
         }
         tracing::info!("stopping");
         self.stop.cancel();
-        let ((), (), server, publisher) =
-            tokio::join!(self.monitor.stop(), self.entrance.closed(), self.server, self.publisher);
-        server.and(publisher).map_err(|error| own_side(&error))
+        let ((), (), server, publisher, follower) =
+            tokio::join!(self.monitor.stop(), self.entrance.closed(), self.server, self.publisher, self.follower);
+        server.and(publisher).and(follower).map_err(|error| own_side(&error))
     }
 }
 
@@ -221,6 +225,7 @@ struct Reloader {
     source: Source,
     monitor: Reconfigurer,
     blocks: Arc<Blocks>,
+    inventory: Inventory,
     telemetry: Telemetry,
     entrance: Arc<ReportEntrance>,
 }
@@ -248,6 +253,8 @@ impl Reloader {
         let LoadedSettings { settings, warnings } = loaded.map_err(|errors| refused(&errors, false))?;
         settings.require_domains().map_err(|none| none.to_string())?;
         tell(&warnings);
+        let inventory = self.inventory.prepare(settings).await;
+        let settings = inventory.settings();
         // What cannot be opened leaves all as it was.
         let prepared = self.entrance.prepare(&settings).await.map_err(|error| error.to_string())?;
         // First: what is judged by the new settings is rendered by them.
@@ -256,6 +263,7 @@ impl Reloader {
             self.blocks.set(before);
             error.to_string()
         })?;
+        inventory.commit();
         self.entrance.open(prepared).await;
         Ok(change)
     }

@@ -6,8 +6,9 @@ use std::{
 };
 
 use crate::{
-    config::{self, ConfigErrors, Diagnostic, DomainSettings, Loaded, Settings},
+    config::{self, ConfigErrors, Diagnostic, DomainSettings, Loaded, Settings, inventory::with_files},
     metrics::{Extent, families},
+    net::now,
     terms::PolicyDomain,
 };
 
@@ -25,6 +26,19 @@ pub(crate) struct Source {
     pub(crate) file: Option<PathBuf>,
     /// Domains of the command line, beside those of the file.
     pub(crate) domains: Vec<PolicyDomain>,
+}
+
+impl LoadedSettings {
+    /// The settings with the domains of `domain_files`, for a command that looks once. A file that cannot be used is told in the
+    /// log. What URLs list is left to the monitor.
+    pub(crate) fn with_files(mut self) -> Settings {
+        for report in with_files(&mut self.settings, now()) {
+            if let Some(error) = report.error {
+                tracing::warn!(source = report.name, "a list of domains cannot be used: {}", error.message);
+            }
+        }
+        self.settings
+    }
 }
 
 impl Source {
@@ -65,7 +79,7 @@ fn odd_names(settings: &Settings, file: &str) -> Vec<Diagnostic> {
         let nearest = config::nearest(&pattern.value, families().map(|family| family.name));
         let hint = nearest.map(|name| format!("did you mean {name}? docs/metrics.md lists them all"));
         let message = format!("{:?} in `{key}` is the name of no family of metrics", pattern.value);
-        Diagnostic::about(&pattern, file, message, hint)
+        Diagnostic::about_value(&pattern, file, message, hint)
     })
     .collect()
 }

@@ -103,11 +103,23 @@ impl Diagnostic {
     }
 
     /// Something odd about a value whose form is right: what other rooms know of it. The line itself is not shown.
-    pub(crate) fn about<T>(value: &At<T>, file: &str, message: String, hint: Option<String>) -> Self {
+    pub(crate) fn about_value<T>(value: &At<T>, file: &str, message: String, hint: Option<String>) -> Self {
         let mut diagnostic = Self::placeless(file, DiagnosticSeverity::Warning, message).hinting(hint);
         let Mark { line, column, .. } = value.mark;
         diagnostic.location = (line > 0).then_some(Location { line, column });
         diagnostic
+    }
+
+    /// Something at a place of a file whose lines are not at hand.
+    pub(super) fn at(severity: DiagnosticSeverity, file: &str, location: Location, message: impl Into<String>) -> Self {
+        let mut diagnostic = Self::placeless(file, severity, message.into());
+        diagnostic.location = Some(location);
+        diagnostic
+    }
+
+    /// Something about a file as a whole.
+    pub(super) fn about(severity: DiagnosticSeverity, file: &str, message: impl Into<String>) -> Self {
+        Self::placeless(file, severity, message.into())
     }
 
     fn placeless(file: &str, severity: DiagnosticSeverity, message: String) -> Self {
@@ -182,9 +194,7 @@ impl Diagnostic {
             Some(rule) => title.id(rule),
             None => title,
         });
-        if let Some(location) = self.location.filter(|_| self.line_text.is_empty()) {
-            group = group.element(Origin::path(&*self.file).line(location.line).char_column(location.column));
-        } else if let Some(location) = self.location {
+        if let Some(location) = self.location.filter(|_| !self.line_text.is_empty()) {
             let (start, end) = self.marked;
             let mut mark = AnnotationKind::Primary.span(start..end);
             if let Some(expected) = &self.expected {
@@ -199,7 +209,11 @@ impl Diagnostic {
             }
             group = group.element(snippet);
         } else {
-            group = group.element(Level::NOTE.message(format!("in {}", self.file)));
+            let place = match self.location {
+                Some(Location { line, column }) => format!("in {}:{line}:{column}", self.file),
+                None => format!("in {}", self.file),
+            };
+            group = group.element(Level::NOTE.message(place));
             if let Some(expected) = &self.expected {
                 group = group.element(Level::NOTE.message(format!("expected {expected}")));
             }

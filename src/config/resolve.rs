@@ -35,7 +35,7 @@ const RESOLVER_TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(100)..
 /// Times of the calendar: ten years are more than any certificate or history.
 const CALENDAR: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(10 * 31_557_600);
 /// A label of a metric and a header should stay readable.
-const MAX_LABEL: usize = 200;
+pub(super) const MAX_LABEL: usize = 200;
 
 pub(super) struct Resolver<'r, 'a> {
     pub(super) reader: &'r mut Reader<'a>,
@@ -84,7 +84,7 @@ impl Resolver<'_, '_> {
             severities: self.severities(file.severities),
             accept: self.accept(file.accept),
             domains,
-            domain_files: list(file.domain_files),
+            domain_files: self.domain_files(file.domain_files),
             http_sd: self.http_sd(file.http_sd),
             reports: self.reports(or(file.reports, file::Reports::default()), &defaults.reports),
             metrics: metrics(or(file.metrics, file::Metrics::default()), defaults.metrics),
@@ -342,14 +342,6 @@ impl Resolver<'_, '_> {
             self.reader.unexpected(mark, message, "an index from 0 to total - 1", None);
         }
         shard
-    }
-
-    fn http_sd(&mut self, written: Option<At<Vec<At<file::HttpSd>>>>) -> Vec<file::HttpSd> {
-        let entries = written.map_or_else(Vec::new, |list| list.value);
-        for entry in &entries {
-            self.duration(entry.value.refresh_interval, Duration::ZERO, INTERVALS);
-        }
-        entries.into_iter().map(|at| at.value).collect()
     }
 
     fn reports(&mut self, mut written: file::Reports, default: &file::Reports) -> file::Reports {

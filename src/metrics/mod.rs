@@ -12,6 +12,7 @@ mod frames;
 mod gzip;
 mod host;
 mod intake;
+mod inventory;
 mod negotiation;
 mod own;
 mod part;

@@ -1,9 +1,9 @@
 //! What is exported of a snapshot, and the cells of its shelves, which scrapes share.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     ops::Range,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use super::{
@@ -115,9 +115,12 @@ impl<V: Shown> Shelves<V> {
 /// The cells of the shelves that were last asked for.
 #[derive(Debug)]
 pub(super) struct Cells<V> {
-    /// By the first place of the shelf. The shelf itself is not held: it would keep alive what was published long ago.
-    cells: Mutex<HashMap<u64, (Weak<Shelf<V>>, Arc<Cell>)>>,
+    /// By the first place of the shelf.
+    cells: Mutex<HashMap<u64, Of<V>>>,
 }
+
+/// The cell of a shelf. The shelf itself is not held: it would keep alive what was published long ago.
+type Of<V> = (Weak<Shelf<V>>, Arc<Cell>);
 
 impl<V> Default for Cells<V> {
     fn default() -> Self {
@@ -147,7 +150,7 @@ impl<V: Shown> Cells<V> {
         // Shelves become more and fewer as subjects do: rarely.
         if cells.len() > shelves.shelves.len() {
             let first = |(shelf, _): &(Arc<Shelf<V>>, Size)| *shelf.range().start();
-            let firsts: std::collections::HashSet<u64> = shelves.shelves.iter().map(first).collect();
+            let firsts: HashSet<u64> = shelves.shelves.iter().map(first).collect();
             cells.retain(|first, _| firsts.contains(first));
         }
     }
@@ -157,7 +160,7 @@ impl<V: Shown> Cells<V> {
         self.lock().values().map(|(_, cell)| cell.bytes()).sum()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, (Weak<Shelf<V>>, Arc<Cell>)>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Of<V>>> {
         // A panic elsewhere leaves a map that is whole.
         self.cells.lock().unwrap_or_else(PoisonError::into_inner)
     }

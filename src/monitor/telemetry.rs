@@ -14,6 +14,7 @@ use prometheus::{
     Registry, proto::MetricFamily,
 };
 
+use super::inventory::{Gauges, InventorySource};
 use crate::terms::Timestamp;
 
 /// What is probed.
@@ -115,6 +116,7 @@ struct Inner {
     state_written_at: Gauge,
     state_size: IntGauge,
     state_damaged: IntGauge,
+    inventory: Gauges,
     dns: RwLock<Option<DnsSource>>,
 }
 
@@ -165,6 +167,7 @@ impl Telemetry {
             )?,
             state_size: register(&registry, IntGauge::with_opts(opts("smtptls_state_size_bytes"))?)?,
             state_damaged: register(&registry, IntGauge::with_opts(opts("smtptls_state_damaged_files"))?)?,
+            inventory: Gauges::register(&registry)?,
             dns: RwLock::new(None),
             registry,
         };
@@ -239,6 +242,11 @@ impl Telemetry {
     pub fn state_stands(&self, bytes: u64, damaged: usize) {
         self.0.state_size.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         self.0.state_damaged.set(clamp(damaged));
+    }
+
+    /// How the sources of domains beside the configuration file are now.
+    pub fn set_inventory(&self, sources: Vec<InventorySource>) {
+        self.0.inventory.set(sources);
     }
 
     /// Where the numbers of the resolver come from. Asked at each scrape; it must not block.
