@@ -50,7 +50,7 @@ async fn it_says_what_check_would_and_nothing_is_kept() {
         of.findings.iter().map(|one| (one.code, one.severity, one.subject.clone(), one.detail.clone())).collect()
     };
     assert_eq!((seen.delivery, seen.senders), (checked.delivery, checked.senders));
-    assert_eq!(findings(seen), findings(checked));
+    assert_eq!(findings(&seen), findings(checked));
     running.monitor.stop().await;
 }
 
