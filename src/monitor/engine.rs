@@ -15,7 +15,7 @@ use self::{
     reporting::{Desk, Sources},
 };
 use super::{
-    DnsCounters, Edges, EdgesError, Eyes, Intake, ProbeKind, Snapshot, Telemetry,
+    DnsCounters, Edges, EdgesError, Eyes, Intake, ProbeKind, Renderer, Snapshot, Telemetry,
     edges::limits,
     fleet::{Due, Fleet, SURVEY_INTERVAL, SURVEY_RETRY, Target, Wanted},
     intake::{Around, IntakeNews, Started},
@@ -54,6 +54,7 @@ pub struct Monitor {
     store: Option<SharedStore>,
     intake: Intake,
     prompter: Prompter,
+    in_force: watch::Receiver<InForce>,
     stop: CancellationToken,
     keeper: JoinHandle<()>,
 }
@@ -72,7 +73,7 @@ pub enum StartError {
 
 impl Monitor {
     /// Starts the monitor. The first snapshot is there at once, with every configured domain and what the state folder has of
-    /// it. Without a folder nothing is kept.
+    /// it. Without a folder nothing is kept. `renderer`: what makes of each state what scrapes show of it.
     ///
     /// # Errors
     /// [`StartError`] where the edges cannot be set up, or the folder must not be used.
@@ -80,8 +81,9 @@ impl Monitor {
         settings: Arc<Settings>,
         telemetry: Telemetry,
         state: Option<&Path>,
+        renderer: Arc<dyn Renderer>,
     ) -> Result<Self, StartError> {
-        Self::watch(settings, telemetry, state, None).await
+        Self::watch(settings, telemetry, state, renderer, None).await
     }
 
     /// The same, but whoever is on the schedule is looked at by other eyes than the edges: for measurements, with peers that are
@@ -93,15 +95,17 @@ impl Monitor {
         settings: Arc<Settings>,
         telemetry: Telemetry,
         state: Option<&Path>,
+        renderer: Arc<dyn Renderer>,
         eyes: Arc<dyn Eyes>,
     ) -> Result<Self, StartError> {
-        Self::watch(settings, telemetry, state, Some(eyes)).await
+        Self::watch(settings, telemetry, state, renderer, Some(eyes)).await
     }
 
     async fn watch(
         settings: Arc<Settings>,
         telemetry: Telemetry,
         state: Option<&Path>,
+        renderer: Arc<dyn Renderer>,
         eyes: Option<Arc<dyn Eyes>>,
     ) -> Result<Self, StartError> {
         // The folder first: one that is in use shows at once.
@@ -119,7 +123,7 @@ impl Monitor {
         let (orders_in, orders) = mpsc::channel(ORDERS);
         let (results_in, results) = mpsc::channel(RESULTS);
         let stop = CancellationToken::new();
-        let mut fleet = Fleet::new(Arc::clone(&settings), edges.resolver.dnssec_sight());
+        let mut fleet = Fleet::new(Arc::clone(&settings), edges.resolver.dnssec_sight()).render_with(renderer);
         let due = fleet.restore(kept.domains, kept.hosts);
         fleet.restore_reports(kept.reports.domains.clone(), kept.reports.intake.clone(), now());
         let first = fleet.refresh(now()).unwrap_or_default();
@@ -140,7 +144,7 @@ impl Monitor {
         let (force, in_force) = watch::channel(in_force);
         let probes = TaskTracker::new();
         let strangers = Strangers::new(telemetry.clone(), probes.clone(), stop.clone());
-        let prompter = Prompter::new(orders_in, in_force, snapshots.clone(), strangers);
+        let prompter = Prompter::new(orders_in, in_force.clone(), snapshots.clone(), strangers);
         let mut keeper = Keeper {
             fleet,
             schedule: Schedule::new(limits(&settings)),
@@ -163,7 +167,7 @@ impl Monitor {
         keeper.tell_intervals();
         keeper.begin_all(due);
         let keeper = tokio::spawn(keeper.run(inbox, orders, results));
-        Ok(Self { commands, snapshots, store, intake, prompter, stop, keeper })
+        Ok(Self { commands, snapshots, store, intake, prompter, in_force, stop, keeper })
     }
 
     /// The snapshots as they are published.
@@ -173,7 +177,7 @@ impl Monitor {
 
     /// What hands new settings to this monitor.
     pub fn reconfigurer(&self) -> Reconfigurer {
-        Reconfigurer { commands: self.commands.clone(), snapshots: self.snapshots.clone(), store: self.store.clone() }
+        Reconfigurer { commands: self.commands.clone(), in_force: self.in_force.clone(), store: self.store.clone() }
     }
 
     /// What asks this monitor for a look now.

@@ -13,12 +13,12 @@ pub(super) use self::keeping::Due;
 pub(super) use self::surveys::{SURVEY_INTERVAL, SURVEY_RETRY, Spread};
 use self::{keeping::Unsaved, reporting::Reporting, surveys::Surveys};
 use super::{
-    Snapshot,
+    KnownHost, Renderer, Snapshot, Unrendered,
     schedule::backed_off,
     vantage::{Attempts, Doubt, NETWORKS_TO_BLAME},
 };
 use crate::{
-    config::{DomainSettings, ProbeSettings, Settings},
+    config::{self, DomainSettings, ProbeSettings, Settings},
     facts::{
         AddressLookup, AddressObservation, DnssecSight, DomainObservation, HostObservation, PolicyHostObservation,
         SmtpOutcome, Vantage,
@@ -123,6 +123,7 @@ pub(crate) struct Fleet {
     /// What the intake of reports counted; nothing where no report source is configured.
     intake: Option<Arc<IntakeCounters>>,
     snapshot: Arc<Snapshot>,
+    renderer: Arc<dyn Renderer>,
     reporting: Reporting,
     unsaved: Unsaved,
 }
@@ -131,7 +132,7 @@ impl Fleet {
     /// Nothing is known yet.
     pub(crate) fn new(settings: Arc<Settings>, dnssec: DnssecSight) -> Self {
         let mut fleet = Self {
-            settings: Arc::clone(&settings),
+            settings: Arc::default(),
             domains: BTreeMap::new(),
             hosts: BTreeMap::new(),
             canaries: BTreeMap::new(),
@@ -146,6 +147,7 @@ impl Fleet {
             changes: Vec::new(),
             intake: None,
             snapshot: Arc::default(),
+            renderer: Arc::new(Unrendered),
             reporting: Reporting::default(),
             unsaved: Unsaved::default(),
         };
@@ -153,28 +155,42 @@ impl Fleet {
         fleet
     }
 
+    /// What makes of each state what scrapes show of it. To be told before anything is judged.
+    pub(crate) fn render_with(mut self, renderer: Arc<dyn Renderer>) -> Self {
+        self.renderer = renderer;
+        self
+    }
+
     /// Takes new settings: domains come and go, and those that stay keep all that is known of them. Returns what to probe
     /// now, in the order of the configuration, and what no longer.
     pub(crate) fn configure(&mut self, settings: Arc<Settings>, dnssec: DnssecSight) -> Wanted {
+        let change = config::Change::between(&self.settings, &settings);
+        self.follow(settings, dnssec, &change)
+    }
+
+    /// The same, where it is known what leads from the settings before to these. Domains that stay as they are are not walked.
+    pub(crate) fn follow(&mut self, settings: Arc<Settings>, dnssec: DnssecSight, change: &config::Change) -> Wanted {
         let mut wanted = Wanted::default();
-        let configured: BTreeSet<&PolicyDomain> = settings.domains.iter().map(|one| &one.domain).collect();
-        let removed: Vec<PolicyDomain> =
-            self.domains.keys().filter(|domain| !configured.contains(domain)).cloned().collect();
-        for domain in removed {
-            if let Some(entry) = self.domains.remove(&domain) {
+        for domain in &change.removed {
+            if let Some(entry) = self.domains.remove(domain) {
                 self.part_from_domain(&entry);
-                self.leave_hosts(&domain, &entry.hosts, &mut wanted);
+                self.leave_hosts(domain, &entry.hosts, &mut wanted);
             }
-            wanted.never.push(Target::Domain(domain));
+            wanted.never.push(Target::Domain(domain.clone()));
         }
-        for one in &settings.domains {
-            match self.domains.get_mut(&one.domain) {
-                Some(entry) => entry.settings = one.clone(),
-                None => {
-                    self.domains.insert(one.domain.clone(), Domain::new(one.clone()));
-                    wanted.now.push(Target::Domain(one.domain.clone()));
-                }
+        for one in change.changed.iter().filter_map(|domain| settings.domains.named(domain.as_str())) {
+            if let Some(entry) = self.domains.get_mut(&one.domain) {
+                entry.settings = one.clone();
+                self.changed_domains.insert(one.domain.clone());
             }
+        }
+        let watches = self.watches_reports();
+        for one in change.added.iter().filter_map(|domain| settings.domains.named(domain.as_str())) {
+            let mut entry = Domain::new(one.clone());
+            entry.reports = watches.then(Arc::default);
+            self.domains.insert(one.domain.clone(), entry);
+            self.changed_domains.insert(one.domain.clone());
+            wanted.now.push(Target::Domain(one.domain.clone()));
         }
         let canaries: BTreeSet<&MxHost> = settings.probe.canaries.iter().collect();
         self.canaries.retain(|canary, _| {
@@ -193,12 +209,18 @@ impl Fleet {
         if self.settings.probe.legacy_tls && !settings.probe.legacy_tls {
             self.forget_surveys(&mut wanted);
         }
+        let sees_otherwise = self.dnssec != dnssec;
         self.settings = settings;
         self.dnssec = dnssec;
-        self.configure_reports();
-        // Thresholds, severities and what is accepted may have changed: everything is judged again.
-        self.changed_domains.extend(self.domains.keys().cloned());
-        self.changed_hosts.extend(self.hosts.keys().cloned());
+        if change.others_changed {
+            self.configure_reports();
+        }
+        // Thresholds, severities and what is accepted: the same facts, another judgement. Intervals bound how old a fact may be, and
+        // what is shown of a judgement may be other things.
+        if change.judging_changed || change.probing_changed || change.others_changed || sees_otherwise {
+            self.changed_domains.extend(self.domains.keys().cloned());
+            self.changed_hosts.extend(self.hosts.keys().cloned());
+        }
         self.changed = true;
         wanted
     }
@@ -367,6 +389,9 @@ impl Fleet {
         if let Some(entry) = self.domains.get_mut(domain) {
             entry.due_at = Some(at);
         }
+        if let Some(known) = self.snapshot.domains.get(domain.as_str()) {
+            known.due_at.set(at);
+        }
     }
 
     /// The interval in force for a domain.
@@ -390,31 +415,49 @@ impl Fleet {
             true => self.look_once_around(),
             false => self.look_around(now),
         }
-        let mut domains = self.snapshot.domains.clone();
-        domains.retain(|domain, _| self.domains.contains_key(domain));
+        let gone: Vec<String> = self
+            .snapshot
+            .domains
+            .iter()
+            .filter(|known| !self.domains.contains_key(known.domain()))
+            .map(|known| known.domain().to_string())
+            .collect();
+        let mut put = Vec::new();
         for domain in std::mem::take(&mut self.changed_domains) {
             let Some(entry) = self.domains.get(&domain) else { continue };
             self.changed_hosts.extend(entry.hosts.iter().cloned());
             let state = self.domain_state(entry, now);
             if let (Some(assessment), Some(entry)) = (&state.assessment, self.domains.get_mut(&domain)) {
                 self.changes.extend(entry.history.judged(assessment, now));
-                let before = self.snapshot.domains.get(&domain).and_then(|before| before.assessment.as_deref());
-                if before.is_some_and(|before| !keeping::same_findings(before, assessment)) {
+                let before = self.snapshot.state(&domain).and_then(|before| before.assessment.clone());
+                if before.is_some_and(|before| !keeping::same_findings(&before, assessment)) {
                     self.note_domain(&domain, true);
                 }
             }
-            domains.insert(domain, Arc::new(state));
+            if let Some(entry) = self.domains.get(&domain) {
+                put.push(Arc::new(self.known_domain(entry, state, now)));
+            }
         }
-        let mut hosts = self.snapshot.hosts.clone();
-        hosts.retain(|host, _| self.hosts.contains_key(host));
+        let domains = self.snapshot.domains.with(put, gone.iter().map(String::as_str));
+        let hosts = self.snapshot.hosts.iter().map(|known| &known.state.host);
+        let gone: Vec<String> = hosts.filter(|host| !self.hosts.contains_key(*host)).map(ToString::to_string).collect();
+        let mut put = Vec::new();
         for name in std::mem::take(&mut self.changed_hosts) {
             let Some(host) = self.hosts.get(&name) else { continue };
-            hosts.insert(name.clone(), Arc::new(self.host_state(name, host, &domains, now)));
+            let state = Arc::new(self.host_state(name, host, &domains, now));
+            put.push(Arc::new(KnownHost { rendered: self.renderer.host(&state, &self.vantage), state }));
         }
-        let canaries = self.canaries.iter().map(|(name, canary)| (name.clone(), canary.reached)).collect();
-        let (vantage, intake) = (Arc::clone(&self.vantage), self.intake.clone());
-        let number = self.snapshot.number + 1;
-        self.snapshot = Arc::new(Snapshot { number, domains, hosts, vantage, canaries, intake });
+        let hosts = self.snapshot.hosts.with(put, gone.iter().map(String::as_str));
+        self.snapshot = Arc::new(Snapshot {
+            number: self.snapshot.number + 1,
+            at: now,
+            domains,
+            hosts,
+            vantage: Arc::clone(&self.vantage),
+            canaries: self.canaries.iter().map(|(name, canary)| (name.clone(), canary.reached)).collect(),
+            intake: self.intake.clone(),
+            settings: Arc::clone(&self.settings),
+        });
         Some(Arc::clone(&self.snapshot))
     }
 

@@ -26,12 +26,12 @@ pub(super) fn answer(snapshot: &Snapshot) -> Answer {
 
 fn groups(snapshot: &Snapshot) -> Vec<TargetGroup<'_>> {
     let mut groups = BTreeMap::<&str, TargetGroup<'_>>::new();
-    for state in snapshot.domains.values() {
-        let group = groups.entry(&state.group).or_default();
-        group.targets.push(state.domain.as_str());
+    for known in snapshot.domains.sorted() {
+        let group = groups.entry(known.group()).or_default();
+        group.targets.push(known.domain().as_str());
         // A label that is empty is none.
-        if !state.group.is_empty() {
-            group.labels.insert("group", &state.group);
+        if !known.group().is_empty() {
+            group.labels.insert("group", known.group());
         }
     }
     groups.into_values().collect()
@@ -51,7 +51,7 @@ mod tests {
         for (name, group) in [("b.example", "ours"), ("a.example", "ours"), ("c.example", ""), ("d.example", "q\"\n")] {
             let state = fixture::domain_state(name, None);
             let state = DomainState { group: group.to_owned(), ..DomainState::clone(&state) };
-            snapshot.domains.insert(state.domain.clone(), Arc::new(state));
+            snapshot.put(Arc::new(state));
         }
         let told: serde_json::Value = serde_json::from_str(&answer(&snapshot).body).unwrap();
         assert_eq!(

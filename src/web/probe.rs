@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     config::{DomainSettings, Settings, show_for},
-    metrics::{Page, ProbeOutcome},
+    metrics::{Format, ProbeOutcome},
     monitor::{PromptError, Prompted, Prompter, Snapshot},
     net::now,
     present::{Look, human, transcript::SECTIONS_MOST},
@@ -91,7 +91,7 @@ fn made(
     let outcome = ProbeOutcome::of(snapshot, &wish.target, missing.is_empty(), *took);
     let metrics = metrics(snapshot, &wish.target, &outcome);
     if !wish.debug {
-        return response(StatusCode::OK, Page::CONTENT_TYPE, [metrics]);
+        return response(StatusCode::OK, Format::Prometheus.content_type(), [metrics]);
     }
     let configured = settings.domains.named(wish.target.as_str()).cloned();
     let domain = configured.unwrap_or_else(|| DomainSettings::new(wish.target.clone()));
@@ -110,8 +110,8 @@ fn made(
 /// What a person reads of a look.
 fn told(domain: &PolicyDomain, Prompted { snapshot, missing, .. }: &Prompted) -> String {
     let look = Look { colour: false, unicode: true, verbose: true };
-    let state = snapshot.domains.get(domain);
-    let seen = state.and_then(|state| Some((state.assessment.as_deref()?, state.observation.as_deref())));
+    let state = snapshot.state(domain);
+    let seen = state.as_ref().and_then(|state| Some((state.assessment.as_deref()?, state.observation.as_deref())));
     let nothing = || "nothing yet\n".to_owned();
     let mut told = seen.map_or_else(nothing, |(seen, observation)| {
         human::domain_in_part(seen, observation, SECTIONS_MOST, now(), look)

@@ -1,6 +1,6 @@
 //! `/hosts/NAME`: one mail host, apart from any domain: its addresses, what they present, and who depends on it.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{cmp::Reverse, collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use maud::{Markup, html};
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     facts::{AddressObservation, Handshake, LookupOutcome, Offer, SmtpOutcome, TlsSurvey},
-    monitor::{DomainState, HostState, Snapshot},
+    monitor::{DomainState, HostState, KnownDomain, Snapshot},
     present::{certificate_faults, split_fix, words},
     terms::{MxHost, Timestamp},
     verdict::{
@@ -23,25 +23,38 @@ use crate::{
 
 /// So many of the domains that use the host are named here; all of them stand in the list of domains.
 const DOMAINS_SHOWN: usize = 100;
+
+/// For so many domains that use the host all is opened and judged anew to tell what they share: of a host that a hundred thousand use, the
+/// others show nothing else, and the page would take seconds.
+const OPENED_MOST: usize = 200;
 /// So many names of a certificate are shown.
 const NAMES_SHOWN: usize = 20;
 
 /// The page; the one of an unknown host where no configured domain uses it.
 pub(in crate::web) fn render(snapshot: &Snapshot, host: &MxHost, links: &Links, now: Timestamp) -> Markup {
-    let Some(state) = snapshot.hosts.get(host) else { return unknown(host.as_str(), links, now) };
-    let users: Vec<&DomainState> =
-        snapshot.domains.values().map(AsRef::as_ref).filter(|domain| domain.uses(host)).collect();
+    let Some(state) = snapshot.host(host) else { return unknown(host.as_str(), links, now) };
+    let known = users_of(host, snapshot);
+    let states: Vec<Arc<DomainState>> = known.iter().take(OPENED_MOST).map(|known| snapshot.open(known)).collect();
+    let users: Vec<&DomainState> = states.iter().map(AsRef::as_ref).collect();
     let content = html! {
         p { a href=(links.to("/hosts")) { "Mail hosts" } }
         h1 { (host) }
-        (summary(state, &users, links, now))
-        (findings(state, &users, now))
+        (summary(state, &known, links, now))
+        (findings(state, &users, &known, now))
         (addresses(state, now))
         (certificates(state, now))
         (surveys(state, now))
-        (domains(host, &users, links))
+        (domains(host, &users, known.len(), links))
     };
     page(host.as_str(), links, now, Nav::Hosts, &content)
+}
+
+/// The domains that use the host, those that are worst off first, then by name.
+fn users_of<'a>(host: &MxHost, snapshot: &'a Snapshot) -> Vec<&'a Arc<KnownDomain>> {
+    let mut users: Vec<&Arc<KnownDomain>> = snapshot.domains.iter().filter(|known| known.uses(host)).collect();
+    let rank = |known: &KnownDomain| known.summary.as_ref().map(|seen| (seen.delivery.rank(), Reverse(seen.worst())));
+    users.sort_by(|one, other| rank(one).cmp(&rank(other)).then_with(|| one.domain().cmp(other.domain())));
+    users
 }
 
 /// The page for a name that no configured domain has as its mail host.
@@ -54,7 +67,7 @@ pub(in crate::web) fn unknown(name: &str, links: &Links, now: Timestamp) -> Mark
     page("No such mail host", links, now, Nav::Hosts, &content)
 }
 
-fn summary(state: &HostState, users: &[&DomainState], links: &Links, now: Timestamp) -> Markup {
+fn summary(state: &HostState, users: &[&Arc<KnownDomain>], links: &Links, now: Timestamp) -> Markup {
     let records = state.dane.records();
     html! {
         dl.facts {
@@ -86,13 +99,13 @@ fn summary(state: &HostState, users: &[&DomainState], links: &Links, now: Timest
 }
 
 /// The groups of the domains, the largest first.
-fn groups(users: &[&DomainState]) -> String {
+fn groups(users: &[&Arc<KnownDomain>]) -> String {
     let mut groups: BTreeMap<&str, usize> = BTreeMap::new();
-    for user in users.iter().filter(|user| !user.group.is_empty()) {
-        *groups.entry(&user.group).or_default() += 1;
+    for user in users.iter().filter(|user| !user.group().is_empty()) {
+        *groups.entry(user.group()).or_default() += 1;
     }
     let mut groups: Vec<_> = groups.into_iter().collect();
-    groups.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    groups.sort_by_key(|(_, count)| Reverse(*count));
     let words: Vec<String> = groups.iter().map(|(name, count)| format!("{name}: {count}")).collect();
     words::list(&words)
 }
@@ -160,7 +173,7 @@ fn shared<'a>(host: &MxHost, users: &[&'a DomainState]) -> Vec<Shared<'a>> {
             }
         }
     }
-    all.sort_by_key(|entry| std::cmp::Reverse((entry.finding.is_active(), entry.finding.severity, entry.domains)));
+    all.sort_by_key(|entry| Reverse((entry.finding.is_active(), entry.finding.severity, entry.domains)));
     all
 }
 
@@ -178,10 +191,15 @@ fn no_findings(state: &HostState, users: &[&DomainState]) -> &'static str {
     }
 }
 
-fn findings(state: &HostState, users: &[&DomainState], now: Timestamp) -> Markup {
+fn findings(state: &HostState, users: &[&DomainState], known: &[&Arc<KnownDomain>], now: Timestamp) -> Markup {
     let all = shared(&state.host, users);
     html! {
         h2 #findings { "Findings" }
+        @if known.len() > users.len() {
+            p.quiet {
+                "As they stand for the " (grouped(users.len())) " domains that are worst off, of the " (grouped(known.len())) " that use the host."
+            }
+        }
         @if all.is_empty() { p { (no_findings(state, users)) } }
         @for Shared { finding, addresses, domains, accepted } in &all {
             @let class = if finding.is_active() { finding.severity.as_str() } else { Severity::Info.as_str() };
@@ -386,10 +404,9 @@ fn handshake(handshake: &Handshake) -> Markup {
     }
 }
 
-fn domains(host: &MxHost, users: &[&DomainState], links: &Links) -> Markup {
-    let mut users: Vec<(&DomainState, &Assessment)> =
+fn domains(host: &MxHost, users: &[&DomainState], all: usize, links: &Links) -> Markup {
+    let users: Vec<(&DomainState, &Assessment)> =
         users.iter().filter_map(|user| Some((*user, user.assessment.as_deref()?))).collect();
-    users.sort_by_key(|(_, seen)| seen.delivery.rank());
     html! {
         h2 #domains { "Domains that use it" }
         @if !users.is_empty() {
@@ -423,16 +440,14 @@ fn domains(host: &MxHost, users: &[&DomainState], links: &Links) -> Markup {
                 }
             }))
         }
-        @if users.len() > DOMAINS_SHOWN {
-            p { a href=(domains_of(host, links)) { "All " (grouped(users.len())) " domains" } }
+        @if all > DOMAINS_SHOWN {
+            p { a href=(domains_of(host, links)) { "All " (grouped(all)) " domains" } }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::{
         metrics::fixture::{self, NOW},
@@ -472,7 +487,9 @@ mod tests {
     fn changed(change: impl FnOnce(&mut HostState)) -> String {
         let mut snapshot = fixture::snapshot();
         let name = fixture::host("mx1.example.com");
-        change(Arc::make_mut(snapshot.hosts.get_mut(&name).unwrap()));
+        let mut state = snapshot.host(&name).unwrap().clone();
+        change(Arc::make_mut(&mut state));
+        snapshot.put_host(state);
         of(&snapshot, name.as_str())
     }
 
@@ -516,11 +533,11 @@ mod tests {
                     finding.accepted = Some("known".to_owned());
                 }
             }
-            snapshot.domains.insert(fixture::domain(name), fixture::domain_state(name, Some(seen)));
+            snapshot.put(fixture::domain_state(name, Some(seen)));
         }
         let host = fixture::host("mx.broken.example");
-        let users: Vec<&DomainState> =
-            snapshot.domains.values().map(AsRef::as_ref).filter(|state| state.uses(&host)).collect();
+        let states: Vec<_> = users_of(&host, &snapshot).into_iter().map(|known| snapshot.open(known)).collect();
+        let users: Vec<&DomainState> = states.iter().map(AsRef::as_ref).collect();
         let all = shared(&host, &users);
         let counts: Vec<_> = all.iter().map(|one| (one.finding.code, one.domains, one.accepted)).collect();
         assert_eq!(counts, [(Code::StarttlsNotOffered, 4, 1)]);
@@ -531,7 +548,7 @@ mod tests {
     fn hostile_text_stays_text() {
         let mut snapshot = fixture::snapshot();
         let name = fixture::host("mx1.example.com");
-        let mut state = (*snapshot.hosts[&name]).clone();
+        let mut state = (**snapshot.host(&name).unwrap()).clone();
         let mut path = (*state.paths[0]).clone();
         let mut seen = (**path.latest.as_ref().unwrap()).clone();
         let hostile = "</script><img src=x onerror=alert(1)>\"'&\u{202e}";
@@ -545,7 +562,7 @@ mod tests {
         chain.leaf.issuer = hostile.to_owned();
         path.certificate = Some(certificate);
         state.paths[0] = Arc::new(path);
-        snapshot.hosts.insert(name, Arc::new(state));
+        snapshot.put_host(Arc::new(state));
         let html = of(&snapshot, "mx1.example.com");
         assert!(html.contains("&lt;/script&gt;&lt;img src=x"), "{html}");
         assert!(!html.contains("<img") && !html.contains("<script") && !html.contains("</script"), "{html}");

@@ -11,9 +11,9 @@ use super::{
     table::{Column, Order, grouped, heads, kept, notes, pages, search},
 };
 use crate::{
-    monitor::{HostState, Snapshot},
+    monitor::{ActiveFinding, HostState, Snapshot},
     terms::{MxHost, Timestamp},
-    verdict::{Assessment, Finding, Reach, Severity},
+    verdict::{Reach, Severity},
     web::{links::Links, parameters::encoded},
 };
 
@@ -45,7 +45,7 @@ const COLUMNS: [Column<Key>; 8] = [
 
 struct Row<'a> {
     state: &'a HostState,
-    worst: Option<&'a Finding>,
+    worst: Option<&'a ActiveFinding>,
     end: Option<Timestamp>,
     dane: Dane,
     probed: Option<Timestamp>,
@@ -59,8 +59,8 @@ pub(in crate::web) fn render(snapshot: &Snapshot, text: &str, links: &Links, now
     let needle = query.get("q").to_lowercase();
     let worst = worst_of_hosts(snapshot);
     let mut rows: Vec<Row<'_>> = snapshot
-        .hosts
-        .values()
+        .host_states()
+        .into_iter()
         .filter(|state| state.host.as_str().contains(&needle))
         .map(|state| Row::new(state, worst.get(state.host.as_str()).copied()))
         .filter(|row| least.is_none_or(|least| row.worst.is_some_and(|worst| worst.severity >= least)))
@@ -99,12 +99,11 @@ pub(in crate::web) fn render(snapshot: &Snapshot, text: &str, links: &Links, now
 }
 
 /// The worst active finding on each host, over all domains that use it.
-pub(super) fn worst_of_hosts(snapshot: &Snapshot) -> HashMap<&str, &Finding> {
-    let mut worst: HashMap<&str, &Finding> = HashMap::new();
-    let assessments = snapshot.domains.values().filter_map(|state| state.assessment.as_deref());
-    for finding in assessments.flat_map(Assessment::active) {
-        let Some(host) = finding.subject.mx() else { continue };
-        let known = worst.entry(host).or_insert(finding);
+pub(super) fn worst_of_hosts(snapshot: &Snapshot) -> HashMap<&str, &ActiveFinding> {
+    let mut worst: HashMap<&str, &ActiveFinding> = HashMap::new();
+    for finding in snapshot.domains.iter().filter_map(|known| known.summary.as_ref()).flat_map(|seen| &seen.active) {
+        let Some(host) = &finding.host else { continue };
+        let known = worst.entry(host.as_str()).or_insert(finding);
         if known.severity < finding.severity {
             *known = finding;
         }
@@ -130,7 +129,7 @@ pub(super) fn domains_of(host: &MxHost, links: &Links) -> String {
 }
 
 impl<'a> Row<'a> {
-    fn new(state: &'a HostState, worst: Option<&'a Finding>) -> Self {
+    fn new(state: &'a HostState, worst: Option<&'a ActiveFinding>) -> Self {
         let certificates = state.paths.iter().filter_map(|path| path.certificate.as_ref());
         Self {
             state,
@@ -208,7 +207,7 @@ fn empty(snapshot: &Snapshot, query: &Query, path: &str) -> Markup {
         div.banner.plain {
             @if query.has(&["q", "severity"]) {
                 p { "No host fits. " a href=(path) { "Show all hosts" } }
-            } @else if snapshot.domains.values().any(|state| state.assessment.is_none()) {
+            } @else if snapshot.domains.iter().any(|known| known.summary.is_none()) {
                 p { "No host is known yet: the first probes are on their way. Load the page again in a minute." }
             } @else {
                 p { "None of the configured domains names a mail host." }
@@ -264,12 +263,8 @@ mod tests {
 
     #[test]
     fn nothing_known_yet_is_not_nothing_there() {
-        let new = Snapshot {
-            domains: [("new.example", None)]
-                .map(|(name, seen)| (fixture::domain(name), fixture::domain_state(name, seen)))
-                .into(),
-            ..Snapshot::default()
-        };
+        let mut new = Snapshot::default();
+        new.put(fixture::domain_state("new.example", None));
         assert!(render(&new, "", &Links::default(), NOW).into_string().contains("No host is known yet"));
         let none = render(&Snapshot::default(), "", &Links::default(), NOW).into_string();
         assert!(none.contains("None of the configured domains"), "{none}");

@@ -79,7 +79,7 @@ pub(in crate::web) fn render(
                         @if order.is_some_and(|order| order.column.key == Sort::Delivery && !order.turned) { ", the worst first" }
                     }
                     (heads(&path, &query, &COLUMNS, order))
-                    tbody { @for state in cut.of(&found.rows) { (line(state, links, now)) } }
+                    tbody { @for known in cut.of(&found.rows) { (line(&snapshot.open(known), links, now)) } }
                 }
             }))
             (pages(&path, &query, cut))
@@ -366,7 +366,7 @@ mod tests {
         seen.findings = vec![fixture::finding(Code::MxInvalidTarget, Severity::Error, Subject::Mx(hostile.to_owned()))];
         let mut state = (*fixture::domain_state("broken.example", Some(seen))).clone();
         state.group = hostile.to_owned();
-        snapshot.domains.insert(state.domain.clone(), Arc::new(state));
+        snapshot.put(Arc::new(state));
         let html = at(&snapshot, "q=%3Cscript%3E");
         assert!(html.contains("value=\"&lt;script&gt;\""), "{html}");
         for html in [html, at(&snapshot, "")] {
@@ -393,7 +393,7 @@ mod tests {
         for number in 0..10_000 {
             let mut state = (*fixture::domain_state(&format!("d{number:05}.example"), None)).clone();
             state.assessment = Some(Arc::clone(&seen));
-            snapshot.domains.insert(state.domain.clone(), Arc::new(state));
+            snapshot.put(Arc::new(state));
         }
         let html = at(&snapshot, "");
         assert_eq!(listed(&html).len(), 100);

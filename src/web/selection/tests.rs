@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     metrics::fixture,
+    monitor::DomainState,
     verdict::{Assessment, Subject},
     web::parameters,
 };
@@ -18,7 +19,7 @@ fn select(query: &str) -> Selection {
 }
 
 fn names(query: &str, snapshot: &Snapshot) -> Vec<String> {
-    select(query).rows(snapshot).rows.iter().map(|state| state.domain.to_string()).collect()
+    select(query).rows(snapshot).rows.iter().map(|known| known.domain().to_string()).collect()
 }
 
 /// A domain whose name begins with these letters, by what it is sorted by.
@@ -33,8 +34,9 @@ fn state(name: &str, group: &str, delivery: Option<State>, findings: &[(Code, Se
 }
 
 fn world(states: &[Arc<DomainState>]) -> Snapshot {
-    let domains: BTreeMap<_, _> = states.iter().map(|state| (state.domain.clone(), Arc::clone(state))).collect();
-    Snapshot { domains, ..Snapshot::default() }
+    let mut snapshot = Snapshot::default();
+    states.iter().for_each(|state| snapshot.put(Arc::clone(state)));
+    snapshot
 }
 
 fn four() -> Snapshot {
@@ -247,10 +249,10 @@ proptest! {
                 };
                 let page = &rest[..most.min(rest.len())];
                 let Some(last) = page.last() else { break };
-                paged.extend(page.iter().map(|state| state.domain.clone()));
+                paged.extend(page.iter().map(|known| known.domain().clone()));
                 place = Some(selection.place(last, &world).to_string().parse().unwrap());
             }
-            let all: Vec<_> = all.iter().map(|state| state.domain.clone()).collect();
+            let all: Vec<_> = all.iter().map(|known| known.domain().clone()).collect();
             prop_assert_eq!(paged, all);
         }
     }
