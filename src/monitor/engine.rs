@@ -16,12 +16,13 @@ use self::{
 };
 use super::{
     DnsCounters, Edges, EdgesError, Eyes, Intake, ProbeKind, Renderer, Snapshot, Telemetry,
+    edges::limits,
     fleet::{Due, Fleet, SURVEY_INTERVAL, SURVEY_RETRY, Target, Wanted},
     intake::{Around, IntakeNews, Started},
     looking::{Known, Seen, look},
     once::Strangers,
     prompt::{InForce, Order, Prompter},
-    schedule::{Schedule, first_delay, jittered},
+    schedule::{Answer, Doors, Next, Schedule, Turn, Urgency},
     scribe::{Kept, Outcome, Scribe, SharedStore},
 };
 use crate::{
@@ -42,17 +43,15 @@ const BETWEEN_SLICES: Duration = Duration::from_millis(20);
 /// A start judges for so long before it shows what it has: a fleet of thousands is whole in the first snapshot, and a larger one does not
 /// keep scrapes waiting.
 const FIRST_SLICE: Duration = Duration::from_secs(2);
-/// How many probes are started for each one that may connect. Those beyond the limit wait for a polite moment; whatever waits
-/// for one busy provider must not fill the list, and a list without an end would fill the memory.
-const STARTED_PER_CONNECTION: usize = 16;
+/// How many probes are started for each one that may connect: they ask the DNS before, and are judged after. Who would only stand at
+/// the door of a busy provider is not among them.
+const STARTED_PER_CONNECTION: usize = 4;
 /// How long probes may go on when the monitor is told to stop: enough for most to say QUIT, short for whoever waits.
 pub(super) const GRACE: Duration = Duration::from_secs(2);
 /// Results that wait for the keeper. A full list makes probes wait, not grow.
 const RESULTS: usize = 1024;
 /// Wishes for a look that wait for the keeper. Each takes it microseconds; who waits longer waits in line.
 const ORDERS: usize = 64;
-/// How many overdue targets are counted: beyond it the exact number says no more.
-const MOST_OVERDUE: usize = 100_000;
 
 /// The running monitor.
 #[derive(Debug)]
@@ -62,6 +61,7 @@ pub struct Monitor {
     store: Option<SharedStore>,
     intake: Intake,
     prompter: Prompter,
+    in_force: watch::Receiver<InForce>,
     stop: CancellationToken,
     keeper: JoinHandle<()>,
 }
@@ -152,10 +152,10 @@ impl Monitor {
         let (force, in_force) = watch::channel(in_force);
         let probes = TaskTracker::new();
         let strangers = Strangers::new(telemetry.clone(), probes.clone(), stop.clone());
-        let prompter = Prompter::new(orders_in, in_force, snapshots.clone(), strangers);
+        let prompter = Prompter::new(orders_in, in_force.clone(), snapshots.clone(), strangers);
         let mut keeper = Keeper {
             fleet,
-            schedule: Schedule::default(),
+            schedule: Schedule::new(limits(&settings)),
             prompts: Prompts::default(),
             force,
             started: 0,
@@ -176,7 +176,7 @@ impl Monitor {
         keeper.begin_all(due);
         keeper.publish_rest();
         let keeper = tokio::spawn(keeper.run(inbox, orders, results));
-        Ok(Self { commands, snapshots, store, intake, prompter, stop, keeper })
+        Ok(Self { commands, snapshots, store, intake, prompter, in_force, stop, keeper })
     }
 
     /// The snapshots as they are published.
@@ -186,7 +186,7 @@ impl Monitor {
 
     /// What hands new settings to this monitor.
     pub fn reconfigurer(&self) -> Reconfigurer {
-        Reconfigurer { commands: self.commands.clone(), snapshots: self.snapshots.clone(), store: self.store.clone() }
+        Reconfigurer { commands: self.commands.clone(), in_force: self.in_force.clone(), store: self.store.clone() }
     }
 
     /// What asks this monitor for a look now.
@@ -217,6 +217,8 @@ struct Done {
     target: Target,
     due: Timestamp,
     began: Instant,
+    /// Through which doors it went.
+    doors: Doors,
     /// Nothing that was known from before was used.
     anew: bool,
     seen: Seen,
@@ -253,7 +255,7 @@ impl Keeper {
         // Longer than any probe: the loop then looks again, and nothing is lost.
         const IDLE: Duration = Duration::from_secs(60);
         loop {
-            let room = self.started < self.settings.probe.max_in_flight.saturating_mul(STARTED_PER_CONNECTION);
+            let room = self.started < self.room();
             let idle = Instant::now() + IDLE;
             let due = self.schedule.next().filter(|_| room).unwrap_or(idle);
             let publish = self.publish_at.unwrap_or(idle);
@@ -306,18 +308,45 @@ impl Keeper {
         }
     }
 
+    /// How many probes may be started at a time.
+    fn room(&self) -> usize {
+        self.settings.probe.max_in_flight.saturating_mul(STARTED_PER_CONNECTION)
+    }
+
     fn set(&mut self, target: Target, delay: Duration) {
-        if let Target::Domain(domain) = &target {
-            self.fleet.set_due(domain, now() + delay);
+        self.tell_due(&target, Instant::now() + delay);
+        let first = self.first(&target);
+        self.schedule.set(target, Instant::now() + delay, first);
+    }
+
+    /// What is known of a target that was not looked at yet.
+    fn first(&self, target: &Target) -> Next {
+        let doors = match target {
+            Target::Address(host, address) | Target::Survey(host, address) => Doors::of_host(host.as_str(), *address),
+            Target::Domain(_) | Target::Host(_) | Target::Canary(_) => Doors::default(),
+        };
+        Next { again: self.interval(target), urgency: Urgency::Routine, doors }
+    }
+
+    /// Notes for the page when a domain is due.
+    fn tell_due(&mut self, target: &Target, at: Instant) {
+        if let Target::Domain(domain) = target {
+            self.fleet.set_due(domain, now() + at.saturating_duration_since(Instant::now()));
         }
-        self.schedule.set(target, Instant::now() + delay);
+    }
+
+    /// Tells the schedule how much of the room was in use until now.
+    fn note_room(&mut self) {
+        let [started, room] = [self.started, self.room()].map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+        self.schedule.note_room(f64::from(started) / f64::from(room.max(1)), Instant::now());
     }
 
     fn begin_due(&mut self) {
         let time = Instant::now();
-        let most = self.settings.probe.max_in_flight.saturating_mul(STARTED_PER_CONNECTION);
-        while self.started < most
-            && let Some((target, due)) = self.schedule.pop(time)
+        let room = self.room();
+        self.note_room();
+        while self.started < room
+            && let Some(Turn { key: target, due, doors }) = self.schedule.pop(time)
         {
             let due = now() - time.saturating_duration_since(due);
             let anew = self.is_wanted_anew(&target);
@@ -326,7 +355,11 @@ impl Keeper {
                 Target::Domain(domain) => Known::Policy(self.fleet.kept_policy(domain, now()).map(Box::new)),
                 Target::Survey(host, address) => match self.fleet.survey_due(host, *address) {
                     Some(base) => Known::Base(base),
-                    None => continue,
+                    None => {
+                        self.schedule.end(doors, Answer::None, time);
+                        self.schedule.let_go(&target);
+                        continue;
+                    }
                 },
                 _ => Known::Nothing,
             };
@@ -336,7 +369,7 @@ impl Keeper {
             let task = async move {
                 let (began, seen) = look(eyes.as_ref(), &telemetry, &target, known).await;
                 // The keeper stops listening only when it stops.
-                let _ = results.send(Done { target, due, began, anew, seen }).await;
+                let _ = results.send(Done { target, due, began, doors, anew, seen }).await;
             };
             let stop = self.stop.clone();
             // A probe that is cut off in the middle of a dialogue would leave without a QUIT, so the token is looked at only
@@ -358,8 +391,13 @@ impl Keeper {
         }
     }
 
-    fn take(&mut self, Done { target, due, began, anew, seen }: Done) {
+    fn take(&mut self, Done { target, due, began, doors, anew, seen }: Done) {
+        self.note_room();
         self.started = self.started.saturating_sub(1);
+        if self.schedule.end(doors, seen.answer(), Instant::now()) {
+            self.telemetry.slowed();
+        }
+        let (urgency, doors) = (seen.urgency(), seen.doors());
         let begins = match &seen {
             Seen::Domain(seen) => Some(seen.0.started_at),
             Seen::Address(seen) => Some(seen.at - seen.duration),
@@ -374,15 +412,21 @@ impl Keeper {
             let again = if let Target::Survey(..) = target { SURVEY_RETRY } else { self.settings.probe.interval };
             Wanted { again: Some(again), ..Wanted::default() }
         });
-        self.follow(&target, wanted);
+        self.follow(&target, wanted, urgency, doors);
         self.note_look(target, began, anew, brought);
         self.publish_soon();
         self.hurry();
     }
 
-    fn follow(&mut self, target: &Target, wanted: Wanted) {
-        if let Some(again) = wanted.again {
-            self.set(target.clone(), jittered(again, rand::random()));
+    /// `doors`: where the next look at the target goes in, where the last one told.
+    fn follow(&mut self, target: &Target, wanted: Wanted, urgency: Urgency, doors: Option<Doors>) {
+        match wanted.again {
+            Some(again) => {
+                let doors = doors.unwrap_or_else(|| self.first(target).doors);
+                let at = self.schedule.again(target, Next { again, urgency, doors }, Instant::now(), rand::random);
+                self.tell_due(target, at);
+            }
+            None => self.schedule.let_go(target),
         }
         for target in wanted.never {
             self.schedule.remove(&target);
@@ -391,7 +435,9 @@ impl Keeper {
             self.set(target, Duration::ZERO);
         }
         for spread in wanted.spread {
-            self.set(spread.target, spread.after + spread.within.mul_f64(rand::random()));
+            let at = Instant::now() + spread.after + spread.within.mul_f64(rand::random());
+            let first = self.first(&spread.target);
+            self.schedule.resume(spread.target, at, first);
         }
     }
 
@@ -419,7 +465,8 @@ impl Keeper {
         self.telemetry.set_targets(ProbeKind::Survey, surveyed);
         self.telemetry.set_targets(ProbeKind::Canary, self.settings.probe.canaries.len());
         self.fleet.set_dnssec(self.edges.resolver.dnssec_sight());
-        self.telemetry.set_overdue(self.schedule.overdue(Instant::now(), MOST_OVERDUE));
+        self.telemetry.set_overdue(self.schedule.overdue(Instant::now()));
+        self.telemetry.set_stretch(self.schedule.stretch());
         for domain in self.prompts.wished() {
             self.fleet.prefer(domain);
         }

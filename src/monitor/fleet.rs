@@ -18,7 +18,7 @@ use super::{
     vantage::{Attempts, Doubt, NETWORKS_TO_BLAME},
 };
 use crate::{
-    config::{self, DomainList, DomainSettings, ProbeSettings, Settings},
+    config::{self, DomainSettings, ProbeSettings, Settings},
     facts::{
         AddressObservation, DnssecSight, DomainObservation, HostObservation, PolicyHostObservation, SmtpOutcome,
         Vantage,
@@ -129,9 +129,8 @@ pub(crate) struct Fleet {
 impl Fleet {
     /// Nothing is known yet.
     pub(crate) fn new(settings: Arc<Settings>, dnssec: DnssecSight) -> Self {
-        let none = Settings { domains: DomainList::default(), ..Settings::clone(&settings) };
         let mut fleet = Self {
-            settings: Arc::new(none),
+            settings: Arc::default(),
             domains: Roll::default(),
             open: HashMap::new(),
             turn: VecDeque::new(),
@@ -171,8 +170,13 @@ impl Fleet {
     /// Takes new settings: domains come and go, and those that stay keep all that is known of them. Returns what to probe
     /// now, in the order of the configuration, and what no longer.
     pub(crate) fn configure(&mut self, settings: Arc<Settings>, dnssec: DnssecSight) -> Wanted {
-        let mut wanted = Wanted::default();
         let change = config::Change::between(&self.settings, &settings);
+        self.follow(settings, dnssec, &change)
+    }
+
+    /// The same, where it is known what leads from the settings before to these. Domains that stay as they are are not walked.
+    pub(crate) fn follow(&mut self, settings: Arc<Settings>, dnssec: DnssecSight, change: &config::Change) -> Wanted {
+        let mut wanted = Wanted::default();
         for domain in &change.removed {
             self.part_from_domain(domain, &mut wanted);
             wanted.never.push(Target::Domain(domain.clone()));
@@ -206,14 +210,18 @@ impl Fleet {
         if self.settings.probe.legacy_tls && !settings.probe.legacy_tls {
             self.forget_surveys(&mut wanted);
         }
-        if change.judging_changed || change.probing_changed {
-            // The same facts, and another verdict.
+        let sees_otherwise = self.dnssec != dnssec;
+        self.settings = settings;
+        self.dnssec = dnssec;
+        if change.others_changed {
+            self.configure_reports();
+        }
+        // Thresholds, severities and what is accepted: the same facts, another judgement. Intervals bound how old a fact may be, and
+        // what is shown of a judgement may be other things.
+        if change.judging_changed || change.probing_changed || change.others_changed || sees_otherwise {
             self.sweep.all();
             self.changed_hosts.extend(self.hosts.keys().cloned());
         }
-        self.settings = settings;
-        self.dnssec = dnssec;
-        self.configure_reports();
         self.stamp_anew();
         self.changed = true;
         wanted

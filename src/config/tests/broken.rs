@@ -13,7 +13,7 @@ const BROKEN: &[(&str, &str)] = &[
     (
         "probe:\n  intervall: 10m\n  colour: blue\n",
         "2:3 error: unknown key \"intervall\" in `probe` | did you mean `interval`?\n\
-         3:3 error: unknown key \"colour\" in `probe` | known keys: interval, mx_interval, retry_interval, policy_retry_interval, timeout, helo_name, contact, families, max_in_flight, per_host, per_address, per_network, max_mx, max_addresses, ca_file, roots, smtp_port, https_port, legacy_tls, allow_private_addresses, allow_any_target, opt_out, canaries\n",
+         3:3 error: unknown key \"colour\" in `probe` | known keys: interval, mx_interval, retry_interval, policy_retry_interval, timeout, helo_name, contact, families, max_in_flight, per_host, per_address, per_network, per_provider, max_mx, max_addresses, ca_file, roots, smtp_port, https_port, legacy_tls, allow_private_addresses, allow_any_target, opt_out, canaries\n",
     ),
     (
         "probes: {}\nInterval: 10m",
@@ -169,11 +169,8 @@ const BROKEN: &[(&str, &str)] = &[
     ),
     (
         "metrics: {level: everything, addresses: yes, max_series: 0}",
-        "1:11 warning: `metrics.level` is not built yet and has no effect | this version checks its form and does nothing else with it\n\
-         1:18 error: \"everything\" is not known here | one of summary, normal, full\n\
-         1:30 warning: `metrics.addresses` is not built yet and has no effect | this version checks its form and does nothing else with it\n\
+        "1:18 error: \"everything\" is not known here | one of summary, normal, full\n\
          1:41 error: \"yes\" is not known here | one of auto, all, worst\n\
-         1:46 warning: `metrics.max_series` is not built yet and has no effect | this version checks its form and does nothing else with it\n\
          1:58 error: 0 is out of range | a whole number from 1 to 100000000\n",
     ),
     (
