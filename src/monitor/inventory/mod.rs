@@ -105,7 +105,9 @@ impl Inventory {
                     Err(error) => tracing::warn!("other domains could not be put in force: {error}"),
                 }
             }
-            *lists = next;
+            let before = std::mem::replace(&mut *lists, next);
+            // To let go of a million domains takes a while.
+            drop(spawn_blocking(move || drop(before)));
             lists.tell(&self.telemetry);
         }
     }
