@@ -18,8 +18,8 @@ use super::{
 };
 use crate::{
     config::{Change, Diagnostic},
-    metrics::{Exposition, Level},
-    monitor::{Inventory, Monitor, Reconfigurer, Telemetry, Unrendered},
+    metrics::{Blocks, Exposition},
+    monitor::{Inventory, Monitor, Reconfigurer, Renderer, Telemetry},
     net::now,
     web::{App, Limits, ListenAddress, Mount, Reload, ReportDoor, ReportEntrance, bind, serve},
 };
@@ -106,7 +106,13 @@ impl Running {
         let (inventory, settings) = Inventory::open(settings, folder, telemetry.clone()).await;
         let settings = Arc::new(settings);
         let domains = settings.domains.len();
-        let monitor = Monitor::start(Arc::clone(&settings), telemetry.clone(), Some(folder), Arc::new(Unrendered));
+        let blocks = Blocks::new(&settings.metrics);
+        let monitor = Monitor::start(
+            Arc::clone(&settings),
+            telemetry.clone(),
+            Some(folder),
+            Arc::clone(&blocks) as Arc<dyn Renderer>,
+        );
         let monitor = monitor.await.map_err(|error| unusable(&error))?;
         telemetry.config_reloaded(true, now());
         tracing::info!(domains, state = %folder.display(), "monitoring");
@@ -119,6 +125,7 @@ impl Running {
         let reloader = Arc::new(Reloader {
             source,
             monitor: monitor.reconfigurer(),
+            blocks: Arc::clone(&blocks),
             inventory: inventory.clone(),
             telemetry: telemetry.clone(),
             entrance: Arc::clone(&entrance),
@@ -129,7 +136,7 @@ impl Running {
             async move { monitor.apply_domains(domains).await.map_err(|error| error.to_string()) }
         }));
         let app = App::new(
-            Exposition::new(Level::default()),
+            Exposition::new(Arc::clone(&blocks)),
             telemetry,
             arguments.telemetry_path.clone().unwrap_or_default(),
             on_request(Arc::clone(&reloader)),
@@ -221,6 +228,7 @@ async fn show(app: &Arc<App>, snapshot: Arc<crate::monitor::Snapshot>) {
 struct Reloader {
     source: Source,
     monitor: Reconfigurer,
+    blocks: Arc<Blocks>,
     inventory: Inventory,
     telemetry: Telemetry,
     entrance: Arc<ReportEntrance>,
@@ -253,7 +261,12 @@ impl Reloader {
         let settings = inventory.settings();
         // What cannot be opened leaves all as it was.
         let prepared = self.entrance.prepare(&settings).await.map_err(|error| error.to_string())?;
-        let change = self.monitor.apply(Arc::new(settings)).await.map_err(|error| error.to_string())?;
+        // First: what is judged by the new settings is rendered by them.
+        let before = self.blocks.set(&settings.metrics);
+        let change = self.monitor.apply(Arc::new(settings)).await.map_err(|error| {
+            self.blocks.set(before);
+            error.to_string()
+        })?;
         inventory.commit();
         self.entrance.open(prepared).await;
         Ok(change)

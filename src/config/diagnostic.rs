@@ -4,6 +4,8 @@ use std::{fmt, ops::Range};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
+use super::At;
+
 /// More mistakes than this help nobody; the rest is counted.
 pub(super) const MAX_DIAGNOSTICS: usize = 100;
 
@@ -49,7 +51,8 @@ pub struct Diagnostic {
     pub file: String,
     /// Where; `None` where it concerns the file as a whole.
     pub location: Option<Location>,
-    line_text: String,
+    /// Nothing where the lines of the file are not at hand.
+    line_text: Option<String>,
     /// Whether `line_text` begins within the line.
     cut: bool,
     /// Bytes of `line_text`.
@@ -100,6 +103,14 @@ impl Diagnostic {
         diagnostic
     }
 
+    /// Something odd about a value whose form is right: what other rooms know of it. The line itself is not shown.
+    pub(crate) fn about_value<T>(value: &At<T>, file: &str, message: String, hint: Option<String>) -> Self {
+        let mut diagnostic = Self::placeless(file, DiagnosticSeverity::Warning, message).hinting(hint);
+        let Mark { line, column, .. } = value.mark;
+        diagnostic.location = (line > 0).then_some(Location { line, column });
+        diagnostic
+    }
+
     /// Something at a place of a file whose lines are not at hand.
     pub(super) fn at(severity: DiagnosticSeverity, file: &str, location: Location, message: impl Into<String>) -> Self {
         let mut diagnostic = Self::placeless(file, severity, message.into());
@@ -121,7 +132,7 @@ impl Diagnostic {
             hint: None,
             file: printable(file.to_owned()),
             location: None,
-            line_text: String::new(),
+            line_text: None,
             cut: false,
             marked: (0, 0),
         }
@@ -129,6 +140,8 @@ impl Diagnostic {
 
     fn place(&mut self, source: Source<'_>, mark: Mark) {
         self.location = Some(Location { line: mark.line, column: mark.column });
+        // Behind the last line there is none.
+        self.line_text = Some(String::new());
         // YAML 1.2 §5.4: a bare CR ends a line too.
         let mut lines = source.text.lines().flat_map(|line| line.split('\r'));
         let Some(line) = lines.nth(mark.line - 1) else { return };
@@ -154,7 +167,7 @@ impl Diagnostic {
         let part = |from, to| visible(shown.get(from..to).unwrap_or_default());
         let (before, marked, after) = (part(from, start), part(start, end), part(end, to));
         self.marked = (before.len(), before.len() + marked.len());
-        self.line_text = before + &marked + &after;
+        self.line_text = Some(before + &marked + &after);
     }
 
     pub(super) fn expecting(mut self, expected: impl Into<String>) -> Self {
@@ -184,13 +197,13 @@ impl Diagnostic {
             Some(rule) => title.id(rule),
             None => title,
         });
-        if let Some(location) = self.location.filter(|_| !self.line_text.is_empty()) {
+        if let Some((location, line)) = self.location.zip(self.line_text.as_deref()) {
             let (start, end) = self.marked;
             let mut mark = AnnotationKind::Primary.span(start..end);
             if let Some(expected) = &self.expected {
                 mark = mark.label(format!("expected {expected}"));
             }
-            let mut snippet = Snippet::source(&*self.line_text).line_start(location.line).annotation(mark);
+            let mut snippet = Snippet::source(line).line_start(location.line).annotation(mark);
             if self.cut {
                 // The snippet cannot count the columns of a line whose beginning it lacks.
                 group = group.element(Origin::path(&*self.file).line(location.line).char_column(location.column));

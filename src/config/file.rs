@@ -20,8 +20,7 @@ use crate::{
 };
 
 /// Keys that are read and checked, and have no effect in this version. The warnings and the reference read this list.
-pub(super) const NOT_YET: [&str; 7] =
-    ["metrics.level", "metrics.addresses", "metrics.max_series", "metrics.allow", "metrics.deny", "shard", "state.url"];
+pub(super) const NOT_YET: [&str; 2] = ["shard", "state.url"];
 
 type Port = Bounded<1, 65_535>;
 
@@ -345,13 +344,15 @@ section! {
     Metrics {
         /// How many: summary, normal or full.
         level: MetricsLevel,
-        /// Which addresses have their own: auto, all or worst.
+        /// Which addresses of a mail host have series of their own: all, or none, and the worst of them stands for all. auto: the
+        /// worst where a day brings more than twice the addresses of the last answer.
         addresses: AddressMetrics,
-        /// Above it series are dropped, and a metric says so.
+        /// More series of domains and mail hosts are not exported: the mail hosts come first, then the domains in an order that stays,
+        /// and a metric and an alert say what is left out.
         max_series: Bounded<1, 100_000_000>,
-        /// Only these families.
+        /// Families that are exported although they are above the level; * stands for any text.
         allow: Vec<At<String>>,
-        /// All but these families.
+        /// Families that are not exported, whatever else says so; * stands for any text.
         deny: Vec<At<String>>,
     }
 }

@@ -181,7 +181,6 @@ fn what_is_not_built_yet_is_told_once_and_with_its_place() {
         .collect::<Vec<_>>(),
         [
             "4:49 warning: the trust anchors have no effect: nothing is validated here",
-            "6:11 warning: `metrics.level` is not built yet and has no effect",
             "7:1 warning: `shard` is not built yet and has no effect",
             "14:18 warning: `state.url` is not built yet and has no effect",
         ]

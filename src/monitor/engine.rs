@@ -426,7 +426,9 @@ impl Keeper {
             self.set(target, Duration::ZERO);
         }
         for spread in wanted.spread {
-            self.set(spread.target, spread.after + spread.within.mul_f64(rand::random()));
+            let at = Instant::now() + spread.after + spread.within.mul_f64(rand::random());
+            let first = self.first(&spread.target);
+            self.schedule.resume(spread.target, at, first);
         }
     }
 

@@ -39,5 +39,5 @@ pub use rendered::{Rendered, Renderer, Unrendered};
 pub use roll::{Keyed, Roll, Shelf};
 pub use scribe::{Kept, SharedStore};
 pub use snapshot::{DomainState, HostState, KnownDomain, KnownHost, Snapshot};
-pub use summary::{ActiveFinding, Summary};
+pub use summary::{ActiveFinding, PolicyCertificate, Reported, Shared, Summary, print};
 pub use telemetry::{DnsCounters, DnsSource, ProbeGuard, ProbeKind, RESULT_TYPES, Telemetry, TelemetryError};
