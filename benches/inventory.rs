@@ -35,7 +35,9 @@ fn main() -> ExitCode {
     let folder = tempfile::tempdir().unwrap();
     let mut missed = Vec::new();
     println!("{count} domains; memory in MiB over what was there before\n");
-    println!("| form | domains | look | seconds | of it the difference | peak | after |\n|---|---|---|---|---|---|---|");
+    println!(
+        "| form | domains | look | seconds | of it the difference | peak | after |\n|---|---|---|---|---|---|---|"
+    );
     for (ending, count) in [("json", count), ("groups.json", count), ("txt", count), ("yml", count / 10)] {
         run(&folder.path().join(format!("list.{ending}")), count, &mut missed);
     }
