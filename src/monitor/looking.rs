@@ -188,3 +188,49 @@ fn address_failure(observation: &AddressObservation) -> Option<&'static str> {
         SmtpOutcome::HandshakeFailed(_) => Some("validation-failure"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::{Phase, PhaseTimes};
+
+    fn seen(outcome: SmtpOutcome) -> Seen {
+        Seen::Address(Box::new(AddressObservation {
+            host: "mx.example.com".parse().unwrap(),
+            address: "192.0.2.1".parse().unwrap(),
+            at: Timestamp::from_unix_seconds(1_800_000_000),
+            duration: Duration::from_millis(5),
+            times: PhaseTimes::default(),
+            outcome,
+            banner: None,
+            capabilities: None,
+            tls: None,
+            cleartext_after_starttls: false,
+            said: Vec::new(),
+        }))
+    }
+
+    /// RFC 5321 §4.2.1: 4yz is for now, 5yz for good.
+    #[test]
+    fn only_4xx_asks_for_patience() {
+        for code in [421, 450, 451, 454] {
+            let rejected = |phase| SmtpOutcome::Rejected { phase, code, text: "later".into() };
+            let refused = SmtpOutcome::StarttlsRefused { code, text: "later".into() };
+            for outcome in [rejected(Phase::Banner), rejected(Phase::Ehlo), refused] {
+                assert_eq!(seen(outcome).answer(), Answer::NotNow);
+            }
+        }
+        let for_good = SmtpOutcome::Rejected { phase: Phase::Banner, code: 554, text: "no".into() };
+        assert_eq!(seen(for_good).answer(), Answer::None);
+        assert_eq!(seen(SmtpOutcome::ConnectFailed(ConnectFailure::Timeout)).answer(), Answer::None);
+        assert_eq!(seen(SmtpOutcome::Done).answer(), Answer::Served);
+        assert_eq!(Seen::Nothing.answer(), Answer::None);
+    }
+
+    #[test]
+    fn what_fails_is_pressing() {
+        assert_eq!(seen(SmtpOutcome::Done).urgency(), Urgency::Routine);
+        assert_eq!(seen(SmtpOutcome::StarttlsNotOffered).urgency(), Urgency::Pressing);
+        assert_eq!(Seen::Nothing.urgency(), Urgency::Routine);
+    }
+}

@@ -24,9 +24,9 @@ use crate::{
 const HOST_GAP: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(30 * 60));
 /// The hosts of its operator are asked one after the other so far apart: one busy host among thousands must not silence the others.
 const PROVIDER_GAP: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
-/// Of the looks at domains so many times the limit are started for one policy host: they ask the DNS first, and the door is not to
-/// stand open without anybody meanwhile.
-const AHEAD: usize = 4;
+/// Of the looks at domains so many times the limit are started for one policy host: they ask the DNS first, which takes longer than
+/// the fetch, and the door is not to stand open without anybody meanwhile. By the usual limits they are a quarter of all places.
+const AHEAD: usize = 16;
 /// What slows down and was not asked for this long begins anew: a host that is gone must not be remembered for ever.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(6 * 3600);
 /// From so many slowed doors on, those are looked for at each further one.
