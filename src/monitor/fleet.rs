@@ -18,7 +18,7 @@ use super::{
     vantage::{Attempts, Doubt, NETWORKS_TO_BLAME},
 };
 use crate::{
-    config::{self, DomainSettings, ProbeSettings, Settings},
+    config::{ProbeSettings, Settings},
     facts::{
         AddressObservation, DnssecSight, DomainObservation, HostObservation, PolicyHostObservation, SmtpOutcome,
         Vantage,
@@ -165,66 +165,6 @@ impl Fleet {
         self.renderer = renderer;
         self.stamp_anew();
         self
-    }
-
-    /// Takes new settings: domains come and go, and those that stay keep all that is known of them. Returns what to probe
-    /// now, in the order of the configuration, and what no longer.
-    pub(crate) fn configure(&mut self, settings: Arc<Settings>, dnssec: DnssecSight) -> Wanted {
-        let change = config::Change::between(&self.settings, &settings);
-        self.follow(settings, dnssec, &change)
-    }
-
-    /// The same, where it is known what leads from the settings before to these. Domains that stay as they are are not walked.
-    pub(crate) fn follow(&mut self, settings: Arc<Settings>, dnssec: DnssecSight, change: &config::Change) -> Wanted {
-        let mut wanted = Wanted::default();
-        for domain in &change.removed {
-            self.part_from_domain(domain, &mut wanted);
-            wanted.never.push(Target::Domain(domain.clone()));
-        }
-        let named = |domain: &PolicyDomain| settings.domains.named(domain.as_str());
-        let added: Vec<Arc<KnownDomain>> =
-            change.added.iter().filter_map(named).map(|one| Arc::new(KnownDomain::new(one.clone()))).collect();
-        let other = |one: &DomainSettings| {
-            let known = self.domains.get(one.domain.as_str())?;
-            Some(Arc::new(KnownDomain { settings: one.clone(), ..KnownDomain::clone(known) }))
-        };
-        let changed: Vec<Arc<KnownDomain>> = change.changed.iter().filter_map(named).filter_map(other).collect();
-        let removed = change.removed.iter().map(PolicyDomain::as_str);
-        self.domains = self.domains.with(added.into_iter().chain(changed), removed);
-        self.waiting.extend(change.added.iter().chain(&change.changed).cloned());
-        wanted.now.extend(change.added.iter().cloned().map(Target::Domain));
-        let canaries: BTreeSet<&MxHost> = settings.probe.canaries.iter().collect();
-        self.canaries.retain(|canary, _| {
-            let kept = canaries.contains(canary);
-            if !kept {
-                wanted.never.push(Target::Canary(canary.clone()));
-            }
-            kept
-        });
-        for canary in canaries {
-            if !self.canaries.contains_key(canary) {
-                self.canaries.insert(canary.clone(), Canary::default());
-                wanted.now.push(Target::Canary(canary.clone()));
-            }
-        }
-        if self.settings.probe.legacy_tls && !settings.probe.legacy_tls {
-            self.forget_surveys(&mut wanted);
-        }
-        let sees_otherwise = self.dnssec != dnssec;
-        self.settings = settings;
-        self.dnssec = dnssec;
-        if change.others_changed {
-            self.configure_reports();
-        }
-        // Thresholds, severities and what is accepted: the same facts, another judgement. Intervals bound how old a fact may be, and
-        // what is shown of a judgement may be other things.
-        if change.judging_changed || change.probing_changed || change.others_changed || sees_otherwise {
-            self.sweep.all();
-            self.changed_hosts.extend(self.hosts.keys().cloned());
-        }
-        self.stamp_anew();
-        self.changed = true;
-        wanted
     }
 
     /// The policy host's observation that stands while it is too early to ask the host again: RFC 8461 §3.3 asks senders to
@@ -428,13 +368,14 @@ impl Fleet {
         vantage.smtp_blocked |= self.doubt.is_certain() && !canaries.iter().any(|(_, reached)| *reached == Some(true));
         vantage.resolver_failing = self.resolver_failing;
         vantage.dnssec = self.dnssec;
-        if !vantage.sees_alike(&self.vantage) {
+        let sees_alike = vantage.sees_alike(&self.vantage);
+        if vantage != *self.vantage {
+            self.vantage = Arc::new(vantage);
+        }
+        if !sees_alike {
             // What was blamed on peers may be this side's trouble, or the other way round.
             self.sweep.all();
             self.changed_hosts.extend(self.hosts.keys().cloned());
-        }
-        if vantage != *self.vantage {
-            self.vantage = Arc::new(vantage);
             self.stamp_anew();
         }
     }
@@ -534,6 +475,7 @@ fn address_again(failures: u32, latest: Option<&AddressObservation>, probe: &Pro
     }
 }
 
+mod configuring;
 mod host_sight;
 mod judging;
 mod keeping;
