@@ -19,8 +19,8 @@ use super::{
 use crate::{
     config::{Change, Diagnostic},
     metrics::{Exposition, Level},
-    monitor::{Monitor, Reconfigurer, Telemetry},
-    net::now,
+    monitor::{Allotment, INDEX_VARIABLE, Monitor, Sharder, Surroundings, Telemetry},
+    net::{host_name, now},
     web::{App, Limits, ListenAddress, Mount, Reload, ReportDoor, ReportEntrance, bind, serve},
 };
 
@@ -104,7 +104,8 @@ impl Running {
         let telemetry = Telemetry::new().map_err(|error| own_side(&error))?;
         let settings = Arc::new(settings);
         let domains = settings.domains.len();
-        let monitor = Monitor::start(Arc::clone(&settings), telemetry.clone(), Some(folder));
+        let allotment = Allotment::new(Arc::clone(&settings), surroundings()).map_err(|error| unusable(&error))?;
+        let monitor = Monitor::start(allotment.part(), telemetry.clone(), Some(folder));
         let monitor = monitor.await.map_err(|error| unusable(&error))?;
         telemetry.config_reloaded(true, now());
         tracing::info!(domains, state = %folder.display(), "monitoring");
@@ -114,12 +115,10 @@ impl Running {
         let entrance = Arc::new(ReportEntrance::new(Arc::clone(&door), Limits::default(), stop.clone()));
         let prepared = entrance.prepare(&settings).await.map_err(|error| unusable(&error))?;
         entrance.open(prepared).await;
-        let reloader = Arc::new(Reloader {
-            source,
-            monitor: monitor.reconfigurer(),
-            telemetry: telemetry.clone(),
-            entrance: Arc::clone(&entrance),
-        });
+        let sharder = allotment.with(monitor.reconfigurer(), telemetry.clone());
+        let shards = sharder.shards();
+        let reloader =
+            Arc::new(Reloader { source, sharder, telemetry: telemetry.clone(), entrance: Arc::clone(&entrance) });
         let app = App::new(
             Exposition::new(Level::default()),
             telemetry,
@@ -127,7 +126,8 @@ impl Running {
             on_request(Arc::clone(&reloader)),
         );
         let mount = Mount::new(arguments.external_url.clone(), arguments.route_prefix.clone());
-        let app = app.with_store(monitor.store()).with_prompter(monitor.prompter()).with_reports(door);
+        let app =
+            app.with_store(monitor.store()).with_prompter(monitor.prompter()).with_reports(door).with_shards(shards);
         let app = Arc::new(app.with_mount(mount));
         let mut snapshots = monitor.snapshots();
         // Before anybody is answered: the first scrape after a restart shows what was stored.
@@ -212,7 +212,7 @@ async fn show(app: &Arc<App>, snapshot: Arc<crate::monitor::Snapshot>) {
 /// Reads the configuration again and puts it in force.
 struct Reloader {
     source: Source,
-    monitor: Reconfigurer,
+    sharder: Sharder,
     telemetry: Telemetry,
     entrance: Arc<ReportEntrance>,
 }
@@ -242,10 +242,15 @@ impl Reloader {
         tell(&warnings);
         // What cannot be opened leaves all as it was.
         let prepared = self.entrance.prepare(&settings).await.map_err(|error| error.to_string())?;
-        let change = self.monitor.apply(Arc::new(settings)).await.map_err(|error| error.to_string())?;
+        let change = self.sharder.apply(Arc::new(settings)).await.map_err(|error| error.to_string())?;
         self.entrance.open(prepared).await;
         Ok(change)
     }
+}
+
+/// What this machine says of which instance this is.
+fn surroundings() -> Surroundings {
+    Surroundings { variable: std::env::var(INDEX_VARIABLE).ok(), host: host_name() }
 }
 
 fn on_request(reloader: Arc<Reloader>) -> Reload {

@@ -10,7 +10,7 @@ use super::{
     reader::{At, FromNode, Reader},
     values::{
         AddressFamily, AddressMetrics, Bounded, Day, DnssecMode, ImapAuth, ListenAddress, MetricsLevel,
-        ReportAuthentication, RootSource, SecretUrl, ServerSetting,
+        ReportAuthentication, RootSource, SecretUrl, ServerSetting, ShardIndex,
     },
     yaml::{Node, Value},
 };
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Keys that are read and checked, and have no effect in this version. The warnings and the reference read this list.
-pub(super) const NOT_YET: [&str; 9] = [
+pub(super) const NOT_YET: [&str; 7] = [
     "domain_files",
     "http_sd",
     "metrics.level",
@@ -28,8 +28,6 @@ pub(super) const NOT_YET: [&str; 9] = [
     "metrics.max_series",
     "metrics.allow",
     "metrics.deny",
-    "shard",
-    "state.url",
 ];
 
 type Port = Bounded<1, 65_535>;
@@ -353,10 +351,13 @@ section! {
 section! {
     /// Which part of the domains this instance takes.
     Shard {
-        /// This instance, from 0.
-        index: Bounded<0, 9999>,
-        /// How many instances there are.
+        /// This instance, from 0; `auto`: the number in the environment variable SMTPTLS_SHARD_INDEX, or else the one at the end of
+        /// the host name, as the pods of a StatefulSet have it (`smtptls-exporter-2`).
+        index: ShardIndex,
+        /// How many parts there are: the same for all instances.
         total: Bounded<1, 10_000>,
+        /// With `state.url`: how long an instance that says nothing any more keeps its part; then another one takes it over.
+        lease: HumanDuration,
     }
 }
 
@@ -366,7 +367,8 @@ section! {
         /// The folder.
         #[schemars(with = "Option<String>")]
         dir: PathBuf,
-        /// A PostgreSQL database that several instances share, in place of the folder's own.
+        /// A PostgreSQL database that several instances share: `postgres://host/database`. The folder keeps only what is of
+        /// this instance alone. User and password may come from PGUSER and PGPASSWORD in the environment.
         url: SecretUrl,
         /// So long the history is kept.
         retention: HumanDuration,

@@ -182,10 +182,8 @@ fn what_is_not_built_yet_is_told_once_and_with_its_place() {
         [
             "4:49 warning: the trust anchors have no effect: nothing is validated here",
             "6:11 warning: `metrics.level` is not built yet and has no effect",
-            "7:1 warning: `shard` is not built yet and has no effect",
             "11:1 warning: `domain_files` is not built yet and has no effect",
             "12:1 warning: `http_sd` is not built yet and has no effect",
-            "14:18 warning: `state.url` is not built yet and has no effect",
         ]
     );
     assert_eq!(told("domains: [a.example]\nprobe: {interval: 5m}\n"), "");

@@ -14,6 +14,7 @@ use prometheus::{
     Registry, proto::MetricFamily,
 };
 
+use super::Shards;
 use crate::terms::Timestamp;
 
 /// What is probed.
@@ -115,6 +116,9 @@ struct Inner {
     state_written_at: Gauge,
     state_size: IntGauge,
     state_damaged: IntGauge,
+    shard: IntGaugeVec,
+    shard_slots: IntGauge,
+    shard_held: IntGaugeVec,
     dns: RwLock<Option<DnsSource>>,
 }
 
@@ -165,6 +169,9 @@ impl Telemetry {
             )?,
             state_size: register(&registry, IntGauge::with_opts(opts("smtptls_state_size_bytes"))?)?,
             state_damaged: register(&registry, IntGauge::with_opts(opts("smtptls_state_damaged_files"))?)?,
+            shard: register(&registry, IntGaugeVec::new(opts("smtptls_shard_info"), &["index", "total"])?)?,
+            shard_slots: register(&registry, IntGauge::with_opts(opts("smtptls_shard_slots"))?)?,
+            shard_held: register(&registry, IntGaugeVec::new(opts("smtptls_shard_held"), &["slot"])?)?,
             dns: RwLock::new(None),
             registry,
         };
@@ -239,6 +246,23 @@ impl Telemetry {
     pub fn state_stands(&self, bytes: u64, damaged: usize) {
         self.0.state_size.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         self.0.state_damaged.set(clamp(damaged));
+    }
+
+    /// Which part of the domains this instance has. A slot that it does not have has no number, rather than 0.
+    pub fn set_shards(&self, shards: &Shards) {
+        let inner = &self.0;
+        let [index, total] = [shards.seat.index, shards.seat.total].map(|number| number.to_string());
+        inner.shard.reset();
+        if let Ok(gauge) = inner.shard.get_metric_with_label_values(&[index.as_str(), total.as_str()]) {
+            gauge.set(1);
+        }
+        inner.shard_slots.set(shards.seat.total.into());
+        inner.shard_held.reset();
+        for slot in &shards.held {
+            if let Ok(gauge) = inner.shard_held.get_metric_with_label_values(&[slot.to_string()]) {
+                gauge.set(1);
+            }
+        }
     }
 
     /// Where the numbers of the resolver come from. Asked at each scrape; it must not block.
@@ -321,6 +345,7 @@ fn clamp(count: usize) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::monitor::Seat;
 
     fn value(telemetry: &Telemetry, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let families = telemetry.gather();
@@ -369,6 +394,22 @@ mod tests {
         assert_eq!(value(&telemetry, "smtptls_config_last_reload_successful", &[]), Some(0.0));
         let at = value(&telemetry, "smtptls_config_last_reload_success_timestamp_seconds", &[]);
         assert_eq!(at, Some(1_795_464_000.0));
+    }
+
+    #[test]
+    fn only_slots_that_are_held_have_a_number() {
+        let telemetry = Telemetry::new().unwrap();
+        let shards =
+            |index, held: &[u32]| Shards { seat: Seat { index, total: 3 }, held: held.iter().copied().collect() };
+        telemetry.set_shards(&shards(1, &[0, 1]));
+        let held = |slot| value(&telemetry, "smtptls_shard_held", &[("slot", slot)]);
+        assert_eq!((held("0"), held("1"), held("2")), (Some(1.0), Some(1.0), None));
+        telemetry.set_shards(&shards(1, &[2]));
+        assert_eq!((held("0"), held("1"), held("2")), (None, None, Some(1.0)));
+        telemetry.set_shards(&shards(1, &[]));
+        assert_eq!(held("2"), None);
+        assert_eq!(value(&telemetry, "smtptls_shard_info", &[("index", "1"), ("total", "3")]), Some(1.0));
+        assert_eq!(value(&telemetry, "smtptls_shard_slots", &[]), Some(3.0));
     }
 
     #[test]

@@ -20,6 +20,6 @@ pub use dkim::check_signatures;
 pub use imap::{Fetched, IMAPS_PORT, ImapAccount, ImapConnector, ImapError, ImapLogin, ImapSession, ImapTimeouts, Uid};
 pub use policy_fetch::{Endpoint, FetchOptions, FetchTimeouts, HTTPS_PORT, MAX_BODY, PolicyFetcher};
 pub use roots::{RootChoice, RootsError, load_roots};
-pub use starttls::{SMTP_PORT, SmtpOptions, SmtpProber, SmtpTimeouts};
+pub use starttls::{SMTP_PORT, SmtpOptions, SmtpProber, SmtpTimeouts, host_name};
 pub use tls_client::{TlsClient, TlsSetupError};
 pub use tls_server::{ServedTls, ServerCertificate, ServerCertificateError};

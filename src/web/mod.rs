@@ -23,6 +23,7 @@ mod response;
 mod route;
 mod selection;
 mod server;
+mod shards;
 
 #[cfg(test)]
 mod tests;

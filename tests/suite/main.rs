@@ -33,6 +33,7 @@ mod reports;
 mod resolver;
 mod resolver_dnssec;
 mod serve;
+mod sharding;
 mod smtp_probe;
 mod store;
 mod tls_survey;

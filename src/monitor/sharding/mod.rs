@@ -1,0 +1,14 @@
+//! Several instances that share the domains of one configuration: each looks at those of its slots, and knows nothing of the others.
+//!
+//! The slot of a domain follows from its name alone (`terms::slot`), so that no instance has to ask another one. Which instance has
+//! which slot is its index in the configuration.
+
+mod seat;
+mod sharder;
+mod share;
+
+pub use self::{
+    seat::{INDEX_VARIABLE, Seat, SeatError, Surroundings},
+    sharder::{Allotment, ShardError, Sharder},
+    share::Shards,
+};
