@@ -7,6 +7,7 @@ mod blob;
 mod failure;
 mod filing;
 mod folder;
+mod leases;
 mod page;
 mod reports;
 mod schema;
@@ -31,6 +32,7 @@ pub use self::{
         HOSTS_OF_A_DAY_MOST, PROVEN_KEPT, REPORTS_OF_A_REPORTER_MOST, REPORTS_OF_THE_REST_MOST, UNPROVEN_KEPT,
         VERSIONS_MOST,
     },
+    leases::{Fence, Holder, Instance, InstanceState, Lease, Leases, Renewal, SlotState},
     page::{Cursor, CursorError, Page, PageError, PageWanted},
     reports::{
         DayTotal, Filed, Filing, IncomingReport, IntakeCounters, MovedDay, ReportBatch, ReportsWanted, StoredReport,

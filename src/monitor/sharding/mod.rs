@@ -5,6 +5,9 @@
 
 mod seat;
 mod sharder;
+mod tenure;
+#[cfg(test)]
+mod tests;
 mod share;
 
 pub use self::{
