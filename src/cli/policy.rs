@@ -167,7 +167,7 @@ async fn suggest(arguments: &SuggestPolicy, common: &Common) -> Result<Suggested
     let wishes = Wishes {
         mode: arguments.mode.map(Mode::from),
         max_age: arguments.max_age,
-        planned_mx: &domain.planned_mx,
+        planned_mx: &domain.options.planned_mx,
         own_mx: &settings.own_mx,
         enforce: settings.thresholds.enforce.clone(),
     };

@@ -39,10 +39,9 @@ impl Source {
             }
             None => LoadedSettings { settings: Settings::default(), warnings: Vec::new() },
         };
-        for domain in &self.domains {
-            if !settings.domains.iter().any(|known| known.domain == *domain) {
-                settings.domains.push(DomainSettings::new(domain.clone()));
-            }
+        if !self.domains.is_empty() {
+            let more = self.domains.iter().cloned().map(DomainSettings::new);
+            settings.domains = settings.domains.iter().cloned().chain(more).collect();
         }
         Ok(LoadedSettings { settings, warnings })
     }
@@ -60,6 +59,6 @@ pub(crate) fn refused(errors: &ConfigErrors, colour: bool) -> String {
 
 /// The settings of a domain: those that the configuration has, else none but the defaults.
 pub(crate) fn of_domain(settings: &Settings, domain: PolicyDomain) -> DomainSettings {
-    let known = settings.domains.iter().find(|known| known.domain == domain);
+    let known = settings.domains.named(domain.as_str());
     known.cloned().unwrap_or_else(|| DomainSettings::new(domain))
 }

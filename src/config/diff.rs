@@ -1,8 +1,9 @@
 //! What a reload changes, so that it touches nothing else.
 
-use std::collections::HashMap;
-
-use super::settings::{DomainSettings, Settings};
+use super::{
+    domains::{DomainList, Pair, Pairs},
+    settings::Settings,
+};
 use crate::terms::PolicyDomain;
 
 /// The difference between two configurations.
@@ -27,14 +28,11 @@ pub struct Change {
 impl Change {
     /// What leads from `old` to `new`. The lists are in the order of the configuration they name.
     pub fn between(old: &Settings, new: &Settings) -> Self {
-        let index = |settings: &'_ Settings| -> HashMap<PolicyDomain, DomainSettings> {
-            settings.domains.iter().map(|one| (one.domain.clone(), one.clone())).collect()
-        };
-        let (before, after) = (index(old), index(new));
+        let (added, removed, changed) = domains(&old.domains, &new.domains);
         let mut change = Self {
-            removed: names(old, |one| !after.contains_key(&one.domain)),
-            added: names(new, |one| !before.contains_key(&one.domain)),
-            changed: names(new, |one| before.get(&one.domain).is_some_and(|was| was != one)),
+            added,
+            removed,
+            changed,
             probing_changed: old.probe != new.probe,
             resolver_changed: old.resolver != new.resolver,
             judging_changed: old.own_mx != new.own_mx
@@ -58,8 +56,29 @@ impl Change {
     }
 }
 
-fn names(settings: &Settings, keep: impl Fn(&DomainSettings) -> bool) -> Vec<PolicyDomain> {
-    settings.domains.iter().filter(|one| keep(one)).map(|one| one.domain.clone()).collect()
+/// Which are new, gone, and have other options. Only the names of those are copied, and two lists that are one are not walked.
+fn domains(old: &DomainList, new: &DomainList) -> (Vec<PolicyDomain>, Vec<PolicyDomain>, Vec<PolicyDomain>) {
+    if old.is_same(new) {
+        return Default::default();
+    }
+    let (mut added, mut changed) = (Vec::new(), Vec::new());
+    for pair in Pairs::of(old, new) {
+        match pair {
+            Pair::Old => {}
+            Pair::New { place } => added.push(place),
+            Pair::Both { old, new, place } if old.options != new.options => changed.push(place),
+            Pair::Both { .. } => {}
+        }
+    }
+    let removed = match new.len() - added.len() == old.len() {
+        true => Vec::new(),
+        false => old.iter().map(|one| &one.domain).filter(|domain| !new.has(domain.as_str())).cloned().collect(),
+    };
+    let names = |mut places: Vec<usize>| {
+        places.sort_unstable();
+        places.into_iter().filter_map(|place| new.get(place)).map(|one| one.domain.clone()).collect()
+    };
+    (names(added), removed, names(changed))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod diagnostic;
 mod diff;
+mod domains;
 pub mod file;
 mod load;
 mod reader;
@@ -18,12 +19,13 @@ mod yaml;
 
 pub use diagnostic::{ConfigErrors, Diagnostic, DiagnosticSeverity, Location};
 pub use diff::Change;
+pub use domains::{DomainList, DomainOptions, DomainSettings};
 pub use load::{DEFAULT_FILE, Loaded, load, locate, parse};
 pub use reader::At;
 pub use reference::reference;
 pub use reports::{DEFAULT_REPORT_PATH, ReportListener};
 pub use schema::schema;
-pub use settings::{DomainSettings, FamilySettings, NoDomains, ProbeSettings, ResolverSettings, Settings};
+pub use settings::{FamilySettings, NoDomains, ProbeSettings, ResolverSettings, Settings};
 pub use show::{show, show_for};
 pub(crate) use suggest::nearest;
 pub use values::{

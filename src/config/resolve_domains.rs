@@ -3,10 +3,11 @@
 use std::{collections::BTreeMap, collections::HashMap, ops::RangeInclusive, time::Duration};
 
 use super::{
+    domains::{DomainList, DomainOptions, DomainSettings},
     file::{self, DomainEntry},
     reader::At,
     resolve::{INTERVALS, Resolver, list, shown},
-    settings::{DomainSettings, ProbeSettings},
+    settings::ProbeSettings,
     suggest::nearest,
     yaml::shorten,
 };
@@ -21,16 +22,12 @@ const MAX_DOMAINS: usize = 1_000_000;
 const MAX_AGES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(31_557_600);
 
 impl Resolver<'_, '_> {
-    pub(super) fn domains(
-        &mut self,
-        written: Option<At<Vec<At<DomainEntry>>>>,
-        probe: &ProbeSettings,
-    ) -> Vec<DomainSettings> {
-        let Some(entries) = written else { return Vec::new() };
+    pub(super) fn domains(&mut self, written: Option<At<Vec<At<DomainEntry>>>>, probe: &ProbeSettings) -> DomainList {
+        let Some(entries) = written else { return DomainList::default() };
         if entries.value.len() > MAX_DOMAINS {
             let message = format!("{} domains are listed", entries.value.len());
             self.reader.unexpected(entries.mark, message, &format!("at most {MAX_DOMAINS}"), None);
-            return Vec::new();
+            return DomainList::default();
         }
         let mut first: HashMap<PolicyDomain, usize> = HashMap::with_capacity(entries.value.len());
         let mut domains = Vec::with_capacity(entries.value.len());
@@ -45,7 +42,7 @@ impl Resolver<'_, '_> {
             first.insert(domain.domain.clone(), mark.line);
             domains.push(domain);
         }
-        domains
+        domains.into()
     }
 
     fn domain(&mut self, entry: At<DomainEntry>, probe: &ProbeSettings) -> Option<DomainSettings> {
@@ -62,15 +59,14 @@ impl Resolver<'_, '_> {
                 format!("a probe may take {} (probe.timeout), longer than this interval", shown(probe.timeout));
             self.reader.unexpected(at.mark, message, &format!("at least {}", shown(probe.timeout)), None);
         }
-        let settings = DomainSettings {
+        let options = DomainOptions {
             group: full.group.and_then(|at| self.label(at)),
             interval,
             planned_mx: list(full.planned_mx),
             expect: full.expect.map(|at| self.expect(at.value)),
-            // Without a name the reader has told why.
-            domain: full.domain?.value,
         };
-        Some(settings)
+        // Without a name the reader has told why.
+        Some(DomainSettings::with(full.domain?.value, options))
     }
 
     fn expect(&mut self, written: file::Expect) -> Expectation {

@@ -8,13 +8,14 @@ use std::{
 };
 
 use super::{
+    domains::{DomainList, DomainSettings},
     file,
     reader::At,
     values::{DnssecMode, RootSource, ServerSetting},
 };
 use crate::{
     terms::{HumanDuration, MxHost, PolicyDomain},
-    verdict::{Acceptance, Expectation, HostPattern, Pace, Severity, Thresholds},
+    verdict::{Acceptance, HostPattern, Pace, Severity, Thresholds},
 };
 
 /// Everything that a configuration decides.
@@ -33,7 +34,7 @@ pub struct Settings {
     /// Findings that are known and tolerated.
     pub accept: Vec<Acceptance>,
     /// The domains to monitor, in the order of the file, each once.
-    pub domains: Vec<DomainSettings>,
+    pub domains: DomainList,
     /// Patterns of files that list more domains. Without effect yet.
     pub domain_files: Vec<String>,
     /// URLs that list more domains. Without effect yet.
@@ -121,28 +122,6 @@ pub struct FamilySettings {
     pub ip6: bool,
 }
 
-/// One domain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DomainSettings {
-    /// The name.
-    pub domain: PolicyDomain,
-    /// The group, a label of the metrics.
-    pub group: Option<String>,
-    /// In place of [`ProbeSettings::interval`].
-    pub interval: Option<Duration>,
-    /// MX hosts that are to come. Without effect yet.
-    pub planned_mx: Vec<MxHost>,
-    /// How the domain is meant to be.
-    pub expect: Option<Expectation>,
-}
-
-impl DomainSettings {
-    /// A domain of which only the name is known.
-    pub const fn new(domain: PolicyDomain) -> Self {
-        Self { domain, group: None, interval: None, planned_mx: Vec::new(), expect: None }
-    }
-}
-
 /// There is nothing to monitor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no domain is configured; list some under `domains`, or name them with --domain")]
@@ -151,23 +130,20 @@ pub struct NoDomains;
 impl Settings {
     /// The defaults with these domains; one that is given twice counts once.
     pub fn for_domains(domains: Vec<PolicyDomain>) -> Self {
-        let mut seen = std::collections::BTreeSet::new();
-        let domains =
-            domains.into_iter().filter(|domain| seen.insert(domain.clone())).map(DomainSettings::new).collect();
-        Self { domains, ..Self::default() }
+        Self { domains: domains.into_iter().collect(), ..Self::default() }
     }
 
     /// Whether there is something to monitor; `serve` asks, the other commands need no domains.
     ///
     /// # Errors
     /// [`NoDomains`] where there is not.
-    pub const fn require_domains(&self) -> Result<(), NoDomains> {
+    pub fn require_domains(&self) -> Result<(), NoDomains> {
         if self.domains.is_empty() { Err(NoDomains) } else { Ok(()) }
     }
 
     /// How often this domain is looked at.
     pub fn interval(&self, domain: &DomainSettings) -> Duration {
-        domain.interval.unwrap_or(self.probe.interval)
+        domain.options.interval.unwrap_or(self.probe.interval)
     }
 
     /// … and after a failure; the schedule waits no longer than where all is well.
@@ -222,7 +198,7 @@ impl Default for Settings {
             thresholds: Thresholds::default(),
             severities: BTreeMap::new(),
             accept: Vec::new(),
-            domains: Vec::new(),
+            domains: DomainList::default(),
             domain_files: Vec::new(),
             http_sd: Vec::new(),
             reports: file::Reports { authentication: at(ReportAuthentication::Dkim), ..file::Reports::default() },

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::{
+    domains::{DomainOptions, DomainSettings},
     file::{self, DomainEntry, File},
     reader::At,
     resolve_domains::last_day,
-    settings::{DomainSettings, ProbeSettings, ResolverSettings, Settings},
+    settings::{ProbeSettings, ResolverSettings, Settings},
     values::{AddressFamily, Bounded, Day},
 };
 use crate::{
@@ -145,15 +146,16 @@ fn accept(acceptance: &Acceptance) -> file::Accept {
 }
 
 fn domain(settings: &DomainSettings) -> DomainEntry {
-    if *settings == DomainSettings::new(settings.domain.clone()) {
+    let options = &*settings.options;
+    if *options == DomainOptions::default() {
         return DomainEntry::Name(settings.domain.clone());
     }
     DomainEntry::Full(Box::new(file::Domain {
         domain: some(Some(&settings.domain)),
-        group: some(settings.group.as_ref()),
-        interval: settings.interval.map(|interval| HumanDuration(interval).into()),
-        planned_mx: if settings.planned_mx.is_empty() { None } else { list(&settings.planned_mx) },
-        expect: settings.expect.as_ref().map(|one| expect(one).into()),
+        group: some(options.group.as_ref()),
+        interval: options.interval.map(|interval| HumanDuration(interval).into()),
+        planned_mx: if options.planned_mx.is_empty() { None } else { list(&options.planned_mx) },
+        expect: options.expect.as_ref().map(|one| expect(one).into()),
     }))
 }
 

@@ -57,10 +57,10 @@ fn every_key_is_read() {
     assert_eq!(accepted.reason.as_deref(), Some("provider, ticket 12"));
     assert_eq!(settings.domains.len(), 2);
     let second = &settings.domains[1];
-    assert_eq!(second.group.as_deref(), Some("customers"));
+    assert_eq!(second.options.group.as_deref(), Some("customers"));
     assert_eq!(settings.interval(second), Duration::from_secs(300));
     assert_eq!(settings.interval(&settings.domains[0]), Duration::from_secs(600));
-    let expect = second.expect.as_ref().unwrap();
+    let expect = second.options.expect.as_ref().unwrap();
     assert_eq!(expect.mode, Some(ExpectedMode::Enforce));
     assert_eq!(expect.min_max_age, Some(Duration::from_secs(7 * 86_400)));
     assert_eq!((expect.dane, expect.mail), (Some(true), Some(true)));

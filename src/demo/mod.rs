@@ -156,7 +156,7 @@ impl Demo {
         let loaded = config::load(&self.folder.config()).map_err(|errors| DemoError::World(errors.render(false)))?;
         let mut settings = loaded.settings;
         let names: BTreeSet<&str> = self.rows.iter().filter_map(Row::now).map(|now| now.name).collect();
-        settings.domains.retain(|one| names.contains(one.domain.as_str()));
+        settings.domains = settings.domains.iter().filter(|one| names.contains(one.domain.as_str())).cloned().collect();
         Ok(settings)
     }
 

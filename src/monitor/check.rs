@@ -182,7 +182,7 @@ impl<'a> Run<'a> {
         let context = Context {
             enforcing_parent: domain.domain.parents().find_map(|parent| self.enforcing.get(parent)),
             vantage,
-            expectation: domain.expect.as_ref(),
+            expectation: domain.options.expect.as_ref(),
             thresholds: &settings.thresholds,
             severities: &settings.severities,
             accept: &settings.accept,
@@ -190,7 +190,7 @@ impl<'a> Run<'a> {
             once: true,
             interval: settings.interval(domain),
             mx_interval: settings.probe.mx_interval,
-            planned_mx: &domain.planned_mx,
+            planned_mx: &domain.options.planned_mx,
         };
         judge_once(seen, &self.before, &context, (vantage, settings.pace(domain)))
     }

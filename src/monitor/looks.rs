@@ -25,7 +25,7 @@ pub fn snapshot_of(looked: &[Looked], settings: &Settings, domains: &[DomainSett
         let seen = assessment.lookups_answered();
         let state = DomainState {
             domain: domain.clone(),
-            group: entry.and_then(|entry| entry.group.clone()).unwrap_or_default(),
+            group: entry.and_then(|entry| entry.options.group.clone()).unwrap_or_default(),
             interval: entry.map_or(settings.probe.interval, |entry| settings.interval(entry)),
             due_at: None,
             observation: Some(Arc::clone(observation)),

@@ -21,7 +21,7 @@ use super::{
     prompt::{Awaited, InForce, Progress, PromptError, REST, Stage},
 };
 use crate::{
-    config::{DomainSettings, ProbeSettings, Settings},
+    config::{ProbeSettings, Settings},
     facts::Vantage,
     net::now,
     terms::PolicyDomain,
@@ -138,7 +138,7 @@ fn settings_for(settings: &Settings, domain: &PolicyDomain) -> Settings {
         thresholds: settings.thresholds.clone(),
         severities: settings.severities.clone(),
         accept: settings.accept.clone(),
-        domains: vec![DomainSettings::new(domain.clone())],
+        domains: [domain.clone()].into_iter().collect(),
         ..Settings::default()
     }
 }

@@ -98,7 +98,7 @@ fn made(
     if !wish.debug {
         return response(StatusCode::OK, Page::CONTENT_TYPE, [metrics]);
     }
-    let configured = settings.domains.iter().find(|one| one.domain == wish.target).cloned();
+    let configured = settings.domains.named(wish.target.as_str()).cloned();
     let domain = configured.unwrap_or_else(|| DomainSettings::new(wish.target.clone()));
     let settings = show_for(settings, &domain).unwrap_or_else(|error| format!("they cannot be shown: {error}\n"));
     let seen = format!(

@@ -9,7 +9,7 @@ use tokio::{
 
 use super::{Keeper, Target, Wanted, first_delay};
 use crate::{
-    config::{Change, Settings},
+    config::{Change, DomainList, Settings},
     monitor::{Edges, EdgesError, Kept, SharedStore, Snapshot, prompt::InForce},
     net::now,
     terms::PolicyDomain,
@@ -25,11 +25,19 @@ pub struct Reconfigurer {
 
 #[derive(Debug)]
 pub(super) struct Reconfigure {
-    settings: Arc<Settings>,
-    edges: Edges,
+    wanted: New,
     /// What was kept of the domains that are new.
     kept: Kept,
     done: oneshot::Sender<Change>,
+}
+
+/// What is new.
+#[derive(Debug)]
+enum New {
+    /// Any key may be another, and the files behind the settings too.
+    Settings(Arc<Settings>, Box<Edges>),
+    /// Nothing but the domains.
+    Domains(DomainList),
 }
 
 /// Why new settings are not in force.
@@ -53,22 +61,33 @@ impl Reconfigurer {
         // The files behind the settings (roots, resolv.conf) may have changed with none of them changed: the edges are always
         // set up anew. Here, because that may wait for a resolver, and the keeper must not.
         let edges = Edges::open(&settings).await?;
-        let kept = self.kept(&settings).await;
+        let kept = self.kept(&settings.domains).await;
+        self.hand(New::Settings(settings, Box::new(edges)), kept).await
+    }
+
+    /// Puts other domains in force and leaves every other setting as it is. Nothing is opened anew for it.
+    ///
+    /// # Errors
+    /// [`ReconfigureError::Stopping`].
+    pub async fn apply_domains(&self, domains: DomainList) -> Result<Change, ReconfigureError> {
+        let kept = self.kept(&domains).await;
+        self.hand(New::Domains(domains), kept).await
+    }
+
+    async fn hand(&self, wanted: New, kept: Kept) -> Result<Change, ReconfigureError> {
         let (done, outcome) = oneshot::channel();
-        self.commands
-            .send(Reconfigure { settings, edges, kept, done })
-            .await
-            .map_err(|_| ReconfigureError::Stopping)?;
+        let command = Reconfigure { wanted, kept, done };
+        self.commands.send(command).await.map_err(|_| ReconfigureError::Stopping)?;
         outcome.await.map_err(|_| ReconfigureError::Stopping)
     }
 
     /// What was kept of the domains that are new. Without it they begin anew.
-    async fn kept(&self, settings: &Settings) -> Kept {
+    async fn kept(&self, domains: &DomainList) -> Kept {
         let Some(store) = self.store.as_ref().and_then(|shared| shared.borrow().clone()) else {
             return Kept::default();
         };
         let snapshot = Arc::clone(&self.snapshots.borrow());
-        let added = settings.domains.iter().filter(|one| !snapshot.domains.contains_key(&one.domain));
+        let added = domains.iter().filter(|one| !snapshot.domains.contains_key(&one.domain));
         let added: Vec<PolicyDomain> = added.map(|one| one.domain.clone()).collect();
         Kept::load(store.as_ref(), &added).await.unwrap_or_else(|error| {
             tracing::error!(%error, "what was kept of the new domains cannot be read; they begin anew");
@@ -78,19 +97,31 @@ impl Reconfigurer {
 }
 
 impl Keeper {
-    pub(super) fn reconfigure(&mut self, Reconfigure { settings, mut edges, kept, done }: Reconfigure) {
+    pub(super) fn reconfigure(&mut self, Reconfigure { wanted, kept, done }: Reconfigure) {
+        let anew = matches!(wanted, New::Settings(..));
+        let (settings, edges) = match wanted {
+            New::Settings(settings, mut edges) => {
+                edges.succeed(&self.edges, &settings);
+                (settings, Arc::from(edges))
+            }
+            New::Domains(domains) => {
+                (Arc::new(Settings { domains, ..Settings::clone(&self.settings) }), Arc::clone(&self.edges))
+            }
+        };
         let change = Change::between(&self.settings, &settings);
-        edges.succeed(&self.edges, &settings);
-        self.edges = Arc::new(edges);
+        self.edges = edges;
         self.force.send_replace(InForce { settings: Arc::clone(&settings), edges: Arc::clone(&self.edges) });
         let before = std::mem::replace(&mut self.settings, Arc::clone(&settings));
-        self.configure_intake(&before);
+        match anew {
+            true => self.configure_intake(&before),
+            false => self.configure_attribution(),
+        }
         let wanted = self.fleet.configure(settings, self.edges.resolver.dnssec_sight());
         self.watch_resolver();
         self.tell_intervals();
         let due = self.fleet.restore(kept.domains, kept.hosts);
         self.fleet.restore_domain_reports(kept.reports.domains, now());
-        self.follow_configuration(wanted);
+        self.follow_configuration(wanted, &change);
         self.begin(due, now());
         self.hurry();
         self.prompts.touch_all();
@@ -99,8 +130,9 @@ impl Keeper {
         let _ = done.send(change);
     }
 
-    /// New domains begin spread; those that stay keep their due time, or an earlier one where the interval became shorter.
-    fn follow_configuration(&mut self, wanted: Wanted) {
+    /// New domains begin spread; those that stay keep their due time, or an earlier one where the interval became shorter. Where
+    /// no interval can have changed, those that stay are not walked.
+    fn follow_configuration(&mut self, wanted: Wanted, change: &Change) {
         for target in wanted.never {
             self.schedule.remove(&target);
         }
@@ -109,6 +141,13 @@ impl Keeper {
             self.set(target, first_delay(place, of, self.settings.probe.interval));
         }
         let time = Instant::now();
+        if !change.probing_changed {
+            for domain in change.changed.iter().filter_map(|name| self.settings.domains.named(name.as_str())) {
+                let latest = time + self.settings.interval(domain);
+                self.schedule.no_later_than(&Target::Domain(domain.domain.clone()), latest);
+            }
+            return;
+        }
         for domain in &self.settings.domains {
             let latest = time + self.settings.interval(domain);
             self.schedule.no_later_than(&Target::Domain(domain.domain.clone()), latest);

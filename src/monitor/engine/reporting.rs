@@ -137,11 +137,18 @@ impl Keeper {
 
     /// Hands new settings to the intake.
     pub(super) fn configure_intake(&mut self, before: &Settings) {
+        self.configure_attribution();
         let Some(desk) = &mut self.desk else { return };
-        desk.intake.configure(&self.settings, self.edges.resolver.clone());
         if before.reports != self.settings.reports {
             desk.sources.renew_folders(&desk.intake, &self.settings);
         }
         desk.sources.renew_mailboxes(&desk.intake, &self.settings, &self.edges.imap);
+    }
+
+    /// Reports are given to the domains that are configured now; the ways in stay as they are.
+    pub(super) fn configure_attribution(&self) {
+        if let Some(desk) = &self.desk {
+            desk.intake.configure(&self.settings, self.edges.resolver.clone());
+        }
     }
 }

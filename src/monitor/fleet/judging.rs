@@ -20,7 +20,7 @@ impl Fleet {
         let assessment = entry.observation.as_ref().map(|observation| Arc::new(self.assess(entry, observation, now)));
         DomainState {
             domain: entry.settings.domain.clone(),
-            group: entry.settings.group.clone().unwrap_or_default(),
+            group: entry.settings.options.group.clone().unwrap_or_default(),
             interval: self.settings.interval(&entry.settings),
             due_at: entry.due_at,
             last_success_at: entry.last_success_at,
@@ -60,7 +60,7 @@ impl Fleet {
         let context = Context {
             enforcing_parent: entry.settings.domain.parents().find_map(enforcing),
             vantage: &self.vantage,
-            expectation: entry.settings.expect.as_ref(),
+            expectation: entry.settings.options.expect.as_ref(),
             thresholds: &self.settings.thresholds,
             severities: &self.settings.severities,
             accept: &self.settings.accept,
@@ -68,7 +68,7 @@ impl Fleet {
             once: self.once,
             interval: self.settings.interval(&entry.settings),
             mx_interval: self.settings.probe.mx_interval,
-            planned_mx: &entry.settings.planned_mx,
+            planned_mx: &entry.settings.options.planned_mx,
         };
         judge(&observation, &history, &context, now)
     }

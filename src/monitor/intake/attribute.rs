@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
+    config::DomainList,
     protocol::tls_rpt::{PolicyType, ReportedPolicy},
     terms::{MxHost, PolicyDomain},
 };
@@ -22,7 +23,7 @@ pub(super) struct Users {
 /// What is configured, and which mail hosts it uses.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Territory<'a> {
-    pub(super) domains: &'a BTreeSet<PolicyDomain>,
+    pub(super) domains: &'a DomainList,
     /// The configured domains that use a mail host.
     pub(super) users: &'a Users,
 }
@@ -63,7 +64,7 @@ pub(super) fn attribute(policies: &[ReportedPolicy], hints: Hints<'_>, territory
         }
     }
     if policies.is_empty()
-        && let Some(domain) = hinted(hints).filter(|domain| territory.domains.contains(*domain))
+        && let Some(domain) = hinted(hints).filter(|domain| territory.domains.has(domain.as_str()))
     {
         // It says that nothing was sent, and that its sender is there.
         attribution.shares.insert(domain.clone(), Vec::new());
@@ -77,11 +78,12 @@ fn hinted(hints: Hints<'_>) -> Option<&PolicyDomain> {
 
 /// The domains that a policy is about; nothing where that cannot be told yet.
 fn concerned<'a>(policy: &ReportedPolicy, hints: Hints<'_>, territory: Territory<'a>) -> Option<Vec<&'a PolicyDomain>> {
+    let configured = |name: &str| territory.domains.named(name).map(|one| &one.domain);
     let Some(name) = policy.domain.as_deref() else {
         // Older senders leave it out (FLD-11).
-        return Some(hinted(hints).and_then(|domain| territory.domains.get(domain)).into_iter().collect());
+        return Some(hinted(hints).and_then(|domain| configured(domain.as_str())).into_iter().collect());
     };
-    if let Some(domain) = territory.domains.get(name) {
+    if let Some(domain) = configured(name) {
         return Some(vec![domain]);
     }
     if policy.policy_type != PolicyType::Tlsa {
@@ -113,7 +115,7 @@ mod tests {
     /// Who gets how many policies of these, and how many are foreign. Configured are a.test and b.test, which share mx.test, and
     /// c.test, which has its own.
     fn given(policies: &[ReportedPolicy], report_domain: Option<&str>, named_domain: Option<&str>) -> (String, u64) {
-        let domains = ["a.test", "b.test", "c.test"].map(domain).into();
+        let domains = ["a.test", "b.test", "c.test"].map(domain).into_iter().collect();
         let host = |name: &str| MxHost::parse(name).unwrap();
         let hosts = BTreeMap::from([
             (host("mx.test"), ["a.test", "b.test"].map(domain).into()),
@@ -168,7 +170,7 @@ mod tests {
     #[test]
     fn whose_a_mail_host_is_cannot_be_told_before_all_domains_were_looked_at() {
         use PolicyType::{Sts, Tlsa};
-        let domains = BTreeSet::from(["a.test", "b.test"].map(domain));
+        let domains = ["a.test", "b.test"].map(domain).into_iter().collect();
         let hosts = BTreeMap::from([(MxHost::parse("mx.test").unwrap(), [domain("a.test")].into())]);
         let found = |one: ReportedPolicy, report_domain: Option<&str>, complete: bool| {
             let users = Users { hosts: hosts.clone(), complete };
@@ -198,7 +200,8 @@ mod tests {
         let all: BTreeSet<PolicyDomain> = (0..=SHARING_MOST).map(|n| domain(&format!("d{n}.test"))).collect();
         let hosts = BTreeMap::from([(MxHost::parse("mx.test").unwrap(), all.clone())]);
         let users = Users { hosts, complete: true };
-        let territory = Territory { domains: &all, users: &users };
+        let domains = all.into_iter().collect();
+        let territory = Territory { domains: &domains, users: &users };
         let policies = [policy(PolicyType::Tlsa, Some("mx.test"))];
         assert_eq!(attribute(&policies, Hints::default(), territory).foreign, 1);
         let one = domain("d7.test");

@@ -139,7 +139,7 @@ impl Filer {
         let Some(store) = self.current() else { return Ok(None) };
         let same = |known: &Arc<dyn Store>| std::ptr::addr_eq(Arc::as_ptr(known), Arc::as_ptr(&store));
         if !self.known.as_ref().is_some_and(same) {
-            let domains: Vec<PolicyDomain> = self.shared.plan().domains.iter().cloned().collect();
+            let domains: Vec<PolicyDomain> = self.shared.plan().domains.iter().map(|one| one.domain.clone()).collect();
             let kept = KeptReports::load(store.as_ref(), &domains).await?;
             self.labels.restore(&kept.labels);
             for (_, reports) in &kept.domains {

@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::{attribute::Users, filer::add, quarantine::Quarantine};
 use crate::{
-    config::{ReportAuthentication, Settings},
+    config::{DomainList, ReportAuthentication, Settings},
     monitor::Snapshot,
     net::resolver::Resolver,
     protocol::tls_rpt::{FailureDetail, RefusalReason, ReportReader, ReportedPolicy, TlsReport},
@@ -30,7 +30,7 @@ const KIB: usize = 1 << 10;
 /// What the configuration says.
 #[derive(Debug)]
 pub(super) struct Plan {
-    pub(super) domains: BTreeSet<PolicyDomain>,
+    pub(super) domains: DomainList,
     pub(super) authentication: ReportAuthentication,
     pub(super) authserv_id: String,
     pub(super) reporters: BTreeSet<PolicyDomain>,
@@ -40,7 +40,7 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn new(settings: &Settings, resolver: Resolver) -> Self {
         Self {
-            domains: settings.domains.iter().map(|one| one.domain.clone()).collect(),
+            domains: settings.domains.clone(),
             authentication: settings.reports.authentication(),
             authserv_id: settings.reports.authserv_id().unwrap_or_default().to_owned(),
             reporters: settings.reports.reporters(),
@@ -143,9 +143,9 @@ impl Shared {
 }
 
 /// Who uses which mail host; incomplete while a configured domain was not looked at since it is there.
-fn users_of(configured: &BTreeSet<PolicyDomain>, snapshot: &Snapshot) -> Users {
+fn users_of(configured: &DomainList, snapshot: &Snapshot) -> Users {
     let assessed = |domain: &PolicyDomain| snapshot.domains.get(domain).is_some_and(|state| state.assessment.is_some());
-    let mut users = Users { complete: configured.iter().all(assessed), ..Users::default() };
+    let mut users = Users { complete: configured.iter().map(|one| &one.domain).all(assessed), ..Users::default() };
     for (domain, state) in &snapshot.domains {
         for mx in state.assessment.iter().flat_map(|assessment| &assessment.mx) {
             if let Some(host) = &mx.host {

@@ -1,0 +1,325 @@
+//! The domains of a configuration: small, so that there can be a million, and quick to find, so that nobody walks them all.
+
+use std::{
+    cmp::Ordering,
+    iter::Peekable,
+    ops::Deref,
+    slice,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
+
+use crate::{
+    terms::{MxHost, PolicyDomain},
+    verdict::Expectation,
+};
+
+/// One domain. It has 24 bytes; name and options are shared with whoever else holds them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DomainSettings {
+    /// The name.
+    pub domain: PolicyDomain,
+    /// What is said about it beside its name; shared by all domains of which the same is said in one place.
+    pub options: Arc<DomainOptions>,
+}
+
+/// What can be said about a domain beside its name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DomainOptions {
+    /// The group, a label of the metrics.
+    pub group: Option<String>,
+    /// In place of [`ProbeSettings::interval`](super::ProbeSettings::interval).
+    pub interval: Option<Duration>,
+    /// MX hosts that are to come.
+    pub planned_mx: Vec<MxHost>,
+    /// How the domain is meant to be.
+    pub expect: Option<Expectation>,
+}
+
+/// Most domains have no options: one allocation serves them all.
+static NO_OPTIONS: LazyLock<Arc<DomainOptions>> = LazyLock::new(Arc::default);
+
+impl DomainSettings {
+    /// A domain of which only the name is known.
+    pub fn new(domain: PolicyDomain) -> Self {
+        Self { domain, options: Arc::clone(&NO_OPTIONS) }
+    }
+
+    /// A domain with options.
+    pub fn with(domain: PolicyDomain, options: DomainOptions) -> Self {
+        match options == DomainOptions::default() {
+            true => Self::new(domain),
+            false => Self { domain, options: Arc::new(options) },
+        }
+    }
+}
+
+/// Domains in the order of the configuration, each once. A copy costs a reference, however many they are.
+#[derive(Clone, Debug, Default)]
+pub struct DomainList(Arc<Listed>);
+
+#[derive(Debug, Default)]
+struct Listed {
+    entries: Vec<DomainSettings>,
+    /// The places of the entries in the order of their names. Four bytes each: sources are refused long before 2^32 entries.
+    by_name: Vec<u32>,
+}
+
+impl DomainList {
+    /// The settings of this domain, in its canonical spelling. Looks at some twenty names of a million.
+    pub fn named(&self, name: &str) -> Option<&DomainSettings> {
+        let by_name = &self.0.by_name;
+        let order = |place: &u32| self.at(*place).map_or(Ordering::Greater, |one| one.domain.as_str().cmp(name));
+        by_name.binary_search_by(order).ok().and_then(|found| self.at(*by_name.get(found)?))
+    }
+
+    /// Whether the domain is among them.
+    pub fn has(&self, name: &str) -> bool {
+        self.named(name).is_some()
+    }
+
+    /// All in the order of their names.
+    pub fn sorted(&self) -> impl Iterator<Item = &DomainSettings> {
+        self.0.by_name.iter().filter_map(|place| self.at(*place))
+    }
+
+    /// Whether both are the same list in memory. Lists that are not can still be equal.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// The same list, with names and options taken from `before` where they are equal, so that the memory of a list that is
+    /// read again is that of the list before. Where nothing differs it is the list before.
+    #[must_use]
+    pub fn reusing(self, before: &Self) -> Self {
+        if self.is_same(before) {
+            return self;
+        }
+        let mut entries = self.0.entries.clone();
+        let mut differs = entries.len() != before.len();
+        for pair in Pairs::of(before, &self) {
+            match pair {
+                Pair::Both { old, new, place } if old.domain == new.domain && old.options == new.options => {
+                    if let Some(entry) = entries.get_mut(place) {
+                        *entry = old.clone();
+                    }
+                }
+                Pair::Both { old, place, .. } => {
+                    differs = true;
+                    if let Some(entry) = entries.get_mut(place) {
+                        entry.domain = old.domain.clone();
+                    }
+                }
+                Pair::Old | Pair::New { .. } => differs = true,
+            }
+        }
+        let in_order = || entries.iter().zip(before.iter()).all(|(new, old)| new.domain == old.domain);
+        if !differs && in_order() {
+            return before.clone();
+        }
+        Self(Arc::new(Listed { entries, by_name: self.0.by_name.clone() }))
+    }
+
+    fn at(&self, place: u32) -> Option<&DomainSettings> {
+        self.0.entries.get(usize::try_from(place).ok()?)
+    }
+}
+
+impl Deref for DomainList {
+    type Target = [DomainSettings];
+
+    fn deref(&self) -> &[DomainSettings] {
+        &self.0.entries
+    }
+}
+
+/// In the same order.
+impl PartialEq for DomainList {
+    fn eq(&self, other: &Self) -> bool {
+        self.is_same(other) || self.0.entries == other.0.entries
+    }
+}
+
+/// A domain that is given twice counts once, as it was given first.
+impl FromIterator<DomainSettings> for DomainList {
+    fn from_iter<I: IntoIterator<Item = DomainSettings>>(domains: I) -> Self {
+        Self::from(domains.into_iter().collect::<Vec<_>>())
+    }
+}
+
+/// Domains of which only the names are known.
+impl FromIterator<PolicyDomain> for DomainList {
+    fn from_iter<I: IntoIterator<Item = PolicyDomain>>(domains: I) -> Self {
+        domains.into_iter().map(DomainSettings::new).collect()
+    }
+}
+
+/// A domain that is given twice counts once, as it was given first.
+impl From<Vec<DomainSettings>> for DomainList {
+    fn from(mut entries: Vec<DomainSettings>) -> Self {
+        let mut by_name = places_by_name(&entries);
+        let name =
+            |place: &u32| usize::try_from(*place).ok().and_then(|place| entries.get(place)).map(|one| &one.domain);
+        let again: Vec<u32> = by_name
+            .windows(2)
+            .filter_map(|pair| match pair {
+                [first, second] if name(first) == name(second) => Some(*second),
+                _ => None,
+            })
+            .collect();
+        if !again.is_empty() {
+            let again: std::collections::HashSet<u32> = again.into_iter().collect();
+            let mut place = 0;
+            entries.retain(|_| {
+                let kept = !again.contains(&place);
+                place += 1;
+                kept
+            });
+            by_name = places_by_name(&entries);
+        }
+        entries.shrink_to_fit();
+        Self(Arc::new(Listed { entries, by_name }))
+    }
+}
+
+impl<'a> IntoIterator for &'a DomainList {
+    type Item = &'a DomainSettings;
+    type IntoIter = slice::Iter<'a, DomainSettings>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+/// Equal names keep the order in which they came.
+fn places_by_name(entries: &[DomainSettings]) -> Vec<u32> {
+    let mut named: Vec<(&str, u32)> = entries.iter().map(|one| one.domain.as_str()).zip(0..).collect();
+    named.sort_unstable();
+    named.into_iter().map(|(_, place)| place).collect()
+}
+
+/// A domain of one list, or of both.
+pub(super) enum Pair<'a> {
+    /// Only in the old one.
+    Old,
+    /// Only in the new one, at this place.
+    New { place: usize },
+    /// In both; in the new one at this place.
+    Both { old: &'a DomainSettings, new: &'a DomainSettings, place: usize },
+}
+
+/// Walks two lists side by side, by name. No name is copied.
+pub(super) struct Pairs<'a> {
+    old: Peekable<Box<dyn Iterator<Item = &'a DomainSettings> + 'a>>,
+    new: Peekable<Box<dyn Iterator<Item = (usize, &'a DomainSettings)> + 'a>>,
+}
+
+impl<'a> Pairs<'a> {
+    pub(super) fn of(old: &'a DomainList, new: &'a DomainList) -> Self {
+        let placed = |place: &'a u32| Some((usize::try_from(*place).ok()?, new.at(*place)?));
+        let old: Box<dyn Iterator<Item = _>> = Box::new(old.sorted());
+        let new: Box<dyn Iterator<Item = _>> = Box::new(new.0.by_name.iter().filter_map(placed));
+        Self { old: old.peekable(), new: new.peekable() }
+    }
+}
+
+impl<'a> Iterator for Pairs<'a> {
+    type Item = Pair<'a>;
+
+    fn next(&mut self) -> Option<Pair<'a>> {
+        let order = match (self.old.peek(), self.new.peek()) {
+            (None, None) => return None,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            // Lists that share their names are told apart without a look at the texts.
+            (Some(old), Some((_, new))) => match old.domain.as_str().as_ptr() == new.domain.as_str().as_ptr() {
+                true => Ordering::Equal,
+                false => old.domain.cmp(&new.domain),
+            },
+        };
+        match order {
+            Ordering::Less => self.old.next().map(|_| Pair::Old),
+            Ordering::Greater => self.new.next().map(|(place, _)| Pair::New { place }),
+            Ordering::Equal => {
+                let (old, (place, new)) = (self.old.next()?, self.new.next()?);
+                Some(Pair::Both { old, new, place })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(name: &str) -> DomainSettings {
+        DomainSettings::new(PolicyDomain::parse(name).unwrap())
+    }
+
+    fn in_group(name: &str, group: &str) -> DomainSettings {
+        let options = DomainOptions { group: Some(group.to_owned()), ..DomainOptions::default() };
+        DomainSettings::with(PolicyDomain::parse(name).unwrap(), options)
+    }
+
+    fn names(list: &DomainList) -> Vec<&str> {
+        list.iter().map(|one| one.domain.as_str()).collect()
+    }
+
+    #[test]
+    fn an_entry_is_small_and_options_that_say_nothing_are_shared() {
+        assert!(size_of::<DomainSettings>() <= 32);
+        let (a, b) = (of("a.example"), DomainSettings::with(of("b.example").domain, DomainOptions::default()));
+        assert!(Arc::ptr_eq(&a.options, &b.options));
+    }
+
+    #[test]
+    fn the_order_is_that_of_the_configuration_and_the_first_counts() {
+        let list: DomainList =
+            [of("c.example"), in_group("a.example", "x"), of("b.example"), of("a.example"), of("c.example")]
+                .into_iter()
+                .collect();
+        assert_eq!(names(&list), ["c.example", "a.example", "b.example"]);
+        assert_eq!(list.named("a.example").unwrap().options.group.as_deref(), Some("x"));
+        assert!(list.has("c.example") && !list.has("d.example") && !list.has(""));
+        let sorted: Vec<&str> = list.sorted().map(|one| one.domain.as_str()).collect();
+        assert_eq!(sorted, ["a.example", "b.example", "c.example"]);
+        assert!(!DomainList::default().has("a.example"));
+    }
+
+    #[test]
+    fn a_list_that_is_read_again_takes_no_more_memory() {
+        let before: DomainList = [of("b.example"), in_group("a.example", "x")].into_iter().collect();
+        let again: DomainList = [of("b.example"), in_group("a.example", "x")].into_iter().collect();
+        assert!(!again.is_same(&before) && again == before);
+        assert!(again.reusing(&before).is_same(&before));
+
+        let turned: DomainList = [in_group("a.example", "x"), of("b.example")].into_iter().collect();
+        let turned = turned.reusing(&before);
+        assert_eq!(names(&turned), ["a.example", "b.example"], "the order is that of the new one");
+
+        let more: DomainList = [of("c.example"), in_group("a.example", "y"), of("b.example")].into_iter().collect();
+        let more = more.reusing(&before);
+        assert_eq!(names(&more), ["c.example", "a.example", "b.example"]);
+        assert_eq!(more.named("a.example").unwrap().options.group.as_deref(), Some("y"), "what differs is new");
+        let shared = |name: &str| {
+            let text = |list: &DomainList| list.named(name).unwrap().domain.as_str().as_ptr();
+            text(&more) == text(&before)
+        };
+        assert!(shared("a.example") && shared("b.example"));
+        let fewer: DomainList = [of("b.example")].into_iter().collect();
+        assert_eq!(names(&fewer.reusing(&before)), ["b.example"]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_list_finds_what_is_in_it(names in proptest::collection::vec("[a-c]{1,3}", 0..40)) {
+            let list: DomainList = names.iter().map(|name| of(name)).collect();
+            let distinct: std::collections::BTreeSet<&str> = names.iter().map(String::as_str).collect();
+            proptest::prop_assert_eq!(list.len(), distinct.len());
+            proptest::prop_assert!(list.sorted().map(|one| one.domain.as_str()).eq(distinct.iter().copied()));
+            for name in &distinct {
+                proptest::prop_assert_eq!(list.named(name).map(|one| one.domain.as_str()), Some(*name));
+            }
+        }
+    }
+}
