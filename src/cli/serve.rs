@@ -17,10 +17,11 @@ use super::{
     settings::{LoadedSettings, Source, colour, refused},
 };
 use crate::{
-    config::{Change, Diagnostic},
+    config::{Change, Diagnostic, Settings},
     metrics::{Exposition, Level},
-    monitor::{Allotment, INDEX_VARIABLE, Monitor, Sharder, Surroundings, Telemetry},
+    monitor::{Allotment, INDEX_VARIABLE, Monitor, SharedState, Sharder, Surroundings, Telemetry},
     net::{host_name, now},
+    store::open_shared,
     web::{App, Limits, ListenAddress, Mount, Reload, ReportDoor, ReportEntrance, bind, serve},
 };
 
@@ -87,6 +88,7 @@ pub(super) struct Running {
     stop: CancellationToken,
     entrance: Arc<ReportEntrance>,
     reloader: Arc<Reloader>,
+    keeper: JoinHandle<()>,
     server: JoinHandle<()>,
     publisher: JoinHandle<()>,
 }
@@ -104,9 +106,14 @@ impl Running {
         let telemetry = Telemetry::new().map_err(|error| own_side(&error))?;
         let settings = Arc::new(settings);
         let domains = settings.domains.len();
-        let allotment = Allotment::new(Arc::clone(&settings), surroundings()).map_err(|error| unusable(&error))?;
-        let monitor = Monitor::start(allotment.part(), telemetry.clone(), Some(folder));
-        let monitor = monitor.await.map_err(|error| unusable(&error))?;
+        let allotment = allotment(&settings, arguments).await?;
+        let monitor = match allotment.sharing() {
+            Some(sharing) => {
+                Monitor::start_sharing(allotment.part(), telemetry.clone(), folder, sharing).await
+            }
+            None => Monitor::start(allotment.part(), telemetry.clone(), Some(folder)).await,
+        };
+        let monitor = monitor.map_err(|error| unusable(&error))?;
         telemetry.config_reloaded(true, now());
         tracing::info!(domains, state = %folder.display(), "monitoring");
 
@@ -117,6 +124,7 @@ impl Running {
         entrance.open(prepared).await;
         let sharder = allotment.with(monitor.reconfigurer(), telemetry.clone());
         let shards = sharder.shards();
+        let keeper = sharder.keep(stop.clone());
         let reloader =
             Arc::new(Reloader { source, sharder, telemetry: telemetry.clone(), entrance: Arc::clone(&entrance) });
         let app = App::new(
@@ -135,7 +143,7 @@ impl Running {
         show(&app, stored).await;
         let publisher = tokio::spawn(publish(snapshots, Arc::clone(&app), stop.clone()));
         let server = tokio::spawn(serve(listeners, app, stop.clone(), Limits::default()));
-        Ok(Self { monitor, stop, entrance, reloader, server, publisher })
+        Ok(Self { monitor, stop, entrance, reloader, keeper, server, publisher })
     }
 
     /// Goes on until a signal says to stop.
@@ -152,9 +160,11 @@ impl Running {
         }
         tracing::info!("stopping");
         self.stop.cancel();
-        let ((), (), server, publisher) =
-            tokio::join!(self.monitor.stop(), self.entrance.closed(), self.server, self.publisher);
-        server.and(publisher).map_err(|error| own_side(&error))
+        let ((), (), keeper, server, publisher) =
+            tokio::join!(self.monitor.stop(), self.entrance.closed(), self.keeper, self.server, self.publisher);
+        // After all is written: others take over at once.
+        self.reloader.sharder.leave().await;
+        keeper.and(server).and(publisher).map_err(|error| own_side(&error))
     }
 }
 
@@ -246,6 +256,20 @@ impl Reloader {
         self.entrance.open(prepared).await;
         Ok(change)
     }
+}
+
+/// Which part of the domains this instance takes, by its number or by leases.
+async fn allotment(settings: &Arc<Settings>, arguments: &Serve) -> Result<Allotment, Failure> {
+    let whole = Arc::clone(settings);
+    let Some(url) = settings.shared_state().map(str::to_owned) else {
+        return Allotment::new(whole, surroundings()).map_err(|error| unusable(&error));
+    };
+    let state = SharedState::new(Box::new(move || {
+        let url = url.clone();
+        Box::pin(async move { open_shared(&url).await })
+    }));
+    let address = arguments.external_url.as_ref().map(ToString::to_string);
+    Allotment::shared(whole, surroundings(), state, address).await.map_err(|error| unusable(&error))
 }
 
 /// What this machine says of which instance this is.

@@ -335,6 +335,15 @@ pub(super) static ROWS: &[Row<Source>] = &[
     ),
     row(
         Summary,
+        Gauge,
+        "smtptls_shard_lease_renewal_timestamp_seconds",
+        &[],
+        "When the leases on the slots were last renewed in the shared database.",
+        "where no database is shared, and before the first renewal",
+        gathered,
+    ),
+    row(
+        Summary,
         Counter,
         "smtptls_task_panics_total",
         &[],

@@ -19,6 +19,7 @@ use crate::{
 fn telemetry() -> Telemetry {
     let telemetry = Telemetry::new().unwrap();
     telemetry.set_shards(&Shards::alone(Seat { index: 0, total: 1 }));
+    telemetry.lease_renewed(fixture::NOW);
     telemetry.probe_started(ProbeKind::Domain).ended(Duration::from_millis(800), None);
     telemetry.schedule_lag(Duration::from_secs(2));
     telemetry.config_reloaded(true, fixture::NOW);

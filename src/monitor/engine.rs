@@ -22,7 +22,8 @@ use super::{
     once::Strangers,
     prompt::{InForce, Order, Prompter},
     schedule::{Schedule, first_delay, jittered},
-    scribe::{Kept, Outcome, Scribe, SharedStore},
+    scribe::{Kept, Outcome, Place, Scribe, SharedStore},
+    sharding::Sharing,
 };
 use crate::{
     config::Settings,
@@ -53,6 +54,7 @@ pub struct Monitor {
     commands: mpsc::Sender<Reconfigure>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     store: Option<SharedStore>,
+    unsaved: watch::Receiver<bool>,
     intake: Intake,
     prompter: Prompter,
     stop: CancellationToken,
@@ -82,11 +84,35 @@ impl Monitor {
         telemetry: Telemetry,
         state: Option<&Path>,
     ) -> Result<Self, StartError> {
+        Self::begin(settings, telemetry, state, None).await
+    }
+
+    /// The same where several instances share a store. The folder holds what is of this one alone: reports that wait, and those
+    /// that were refused.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_sharing(
+        settings: Arc<Settings>,
+        telemetry: Telemetry,
+        folder: &Path,
+        sharing: Sharing,
+    ) -> Result<Self, StartError> {
+        Self::begin(settings, telemetry, Some(folder), Some(sharing)).await
+    }
+
+    async fn begin(
+        settings: Arc<Settings>,
+        telemetry: Telemetry,
+        state: Option<&Path>,
+        sharing: Option<Sharing>,
+    ) -> Result<Self, StartError> {
         // The folder first: one that is in use shows at once.
         let names: Vec<PolicyDomain> = settings.domains.iter().map(|one| one.domain.clone()).collect();
-        let (scribe, kept) = match state {
-            Some(folder) => {
-                let (scribe, kept) = Scribe::start(folder, &names, telemetry.clone()).await?;
+        let place = sharing.map(Place::Shared).or_else(|| state.map(|folder| Place::Folder(folder.to_owned())));
+        let (scribe, kept) = match place {
+            Some(place) => {
+                let (scribe, kept) = Scribe::start(place, &names, telemetry.clone()).await?;
                 (Some(scribe), kept)
             }
             None => (None, Kept::default()),
@@ -96,6 +122,7 @@ impl Monitor {
         let (commands, inbox) = mpsc::channel(1);
         let (orders_in, orders) = mpsc::channel(ORDERS);
         let (results_in, results) = mpsc::channel(RESULTS);
+        let (unsaved, waits) = watch::channel(false);
         let stop = CancellationToken::new();
         let mut fleet = Fleet::new(Arc::clone(&settings), edges.resolver.dnssec_sight());
         let due = fleet.restore(kept.domains, kept.hosts);
@@ -130,6 +157,7 @@ impl Monitor {
             publisher,
             publish_at: None,
             scribe,
+            unsaved,
             desk: Some(Desk { intake: intake.clone(), news, filer, sources }),
             stop: stop.clone(),
             telemetry,
@@ -140,7 +168,7 @@ impl Monitor {
         keeper.tell_intervals();
         keeper.begin_all(due);
         let keeper = tokio::spawn(keeper.run(inbox, orders, results));
-        Ok(Self { commands, snapshots, store, intake, prompter, stop, keeper })
+        Ok(Self { commands, snapshots, store, unsaved: waits, intake, prompter, stop, keeper })
     }
 
     /// The snapshots as they are published.
@@ -150,7 +178,12 @@ impl Monitor {
 
     /// What hands new settings to this monitor.
     pub fn reconfigurer(&self) -> Reconfigurer {
-        Reconfigurer { commands: self.commands.clone(), snapshots: self.snapshots.clone(), store: self.store.clone() }
+        Reconfigurer {
+            commands: self.commands.clone(),
+            snapshots: self.snapshots.clone(),
+            store: self.store.clone(),
+            unsaved: self.unsaved.clone(),
+        }
     }
 
     /// What asks this monitor for a look now.
@@ -200,6 +233,8 @@ struct Keeper {
     publisher: watch::Sender<Arc<Snapshot>>,
     publish_at: Option<Instant>,
     scribe: Option<Scribe>,
+    /// Whether something is not written yet that shows something new.
+    unsaved: watch::Sender<bool>,
     desk: Option<Desk>,
     telemetry: Telemetry,
     stop: CancellationToken,

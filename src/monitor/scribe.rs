@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{Telemetry, intake::KeptReports, schedule::backed_off};
+use super::{Rights, SharedState, Sharing, Telemetry, intake::KeptReports, schedule::backed_off};
 use crate::{
     net::now,
     store::{self, Batch, Bounds, Store, StoreError, StoredDomain, StoredHost},
@@ -61,6 +61,15 @@ impl Kept {
     }
 }
 
+/// Where the store is.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// In a folder of this monitor alone.
+    Folder(PathBuf),
+    /// In a database, with other instances.
+    Shared(Sharing),
+}
+
 #[derive(Debug)]
 enum Job {
     Write(Arc<Batch>),
@@ -93,6 +102,7 @@ pub(super) struct Scribe {
     outcomes: mpsc::Receiver<Outcome>,
     task: JoinHandle<()>,
     shared: SharedStore,
+    rights: Option<watch::Receiver<Arc<Rights>>>,
     telemetry: Telemetry,
     busy: bool,
     failures: u32,
@@ -101,17 +111,21 @@ pub(super) struct Scribe {
 }
 
 impl Scribe {
-    /// Opens the store of a folder, reads what was kept of these domains, and starts the task. Where the folder cannot be written
-    /// for now, what is in it is read all the same, and the task tries again.
+    /// Opens the store, reads what was kept of these domains, and starts the task. Where the folder cannot be written for now, what
+    /// is in it is read all the same, and the task tries again.
     ///
     /// # Errors
     /// [`StoreError`] where to go on would harm what is kept.
     pub(super) async fn start(
-        folder: &Path,
+        place: Place,
         domains: &[PolicyDomain],
         telemetry: Telemetry,
     ) -> Result<(Self, Kept), StoreError> {
-        let mut desk = Desk::new(folder, telemetry.clone());
+        let (rights, folder, shared) = match &place {
+            Place::Folder(folder) => (None, Some(folder.clone()), None),
+            Place::Shared(sharing) => (Some(sharing.rights.clone()), None, Some(sharing.state.store())),
+        };
+        let mut desk = Desk::new(place, telemetry.clone());
         let opened = desk.open().await;
         let failing = opened.is_err();
         let kept = match (opened, &desk.store) {
@@ -123,11 +137,9 @@ impl Scribe {
             (Err(error), _) if error.passes() => {
                 telemetry.state_write_failed(1);
                 tracing::error!(%error, "nothing can be stored for now; probing goes on, and it is tried again");
-                match store::read_only(folder).await {
-                    Ok(Some(store)) => Kept::load(store.as_ref(), domains).await?,
-                    Ok(None) => Kept::default(),
-                    Err(error) if error.passes() => Kept::default(),
-                    Err(error) => return Err(error),
+                match folder {
+                    Some(folder) => read_only(&folder, domains).await?,
+                    None => Kept::default(),
                 }
             }
             (Err(error), _) => return Err(error),
@@ -135,11 +147,11 @@ impl Scribe {
         let failures = u32::from(failing);
         let (jobs, inbox) = mpsc::channel(1);
         let (results, outcomes) = mpsc::channel(1);
-        let shared = desk.shared.subscribe();
+        let shared = shared.unwrap_or_else(|| desk.shared.subscribe());
         let task = tokio::spawn(desk.work(inbox, results));
         let time = Instant::now();
         let (next_at, trim_at) = (time + NEWS_AFTER, time + TRIM_EVERY);
-        Ok((Self { jobs, outcomes, task, shared, telemetry, busy: false, failures, next_at, trim_at }, kept))
+        Ok((Self { jobs, outcomes, task, shared, rights, telemetry, busy: false, failures, next_at, trim_at }, kept))
     }
 
     pub(super) fn shared(&self) -> SharedStore {
@@ -159,8 +171,16 @@ impl Scribe {
     }
 
     /// Hands over what is to be written; `trim` says how much is to be kept, for when it is time to look at that.
-    pub(super) fn hand(&mut self, batch: Option<Batch>, trim: Bounds) {
+    pub(super) fn hand(&mut self, mut batch: Option<Batch>, trim: Bounds) {
         self.next_at = Instant::now() + LOOK_EVERY;
+        if let (Some(rights), Some(all)) = (&self.rights, &mut batch) {
+            rights.borrow().admit(all);
+            if all.is_empty() {
+                // It was of domains that are not this instance's any more; what waits behind it may be.
+                batch = None;
+                self.next_at = Instant::now() + NEWS_AFTER;
+            }
+        }
         let job = match batch {
             Some(batch) => Job::Write(Arc::new(batch)),
             None if Instant::now() >= self.trim_at => Job::Trim(trim),
@@ -227,22 +247,41 @@ impl Scribe {
     }
 }
 
+/// What can be read of a folder that cannot be written.
+async fn read_only(folder: &Path, domains: &[PolicyDomain]) -> Result<Kept, StoreError> {
+    match store::read_only(folder).await {
+        Ok(Some(store)) => Kept::load(store.as_ref(), domains).await,
+        Ok(None) => Ok(Kept::default()),
+        Err(error) if error.passes() => Ok(Kept::default()),
+        Err(error) => Err(error),
+    }
+}
+
 /// The task's own.
 struct Desk {
-    folder: PathBuf,
+    place: Place,
     store: Option<Arc<dyn Store>>,
     shared: watch::Sender<Option<Arc<dyn Store>>>,
     telemetry: Telemetry,
 }
 
 impl Desk {
-    fn new(folder: &Path, telemetry: Telemetry) -> Self {
-        Self { folder: folder.to_owned(), store: None, shared: watch::Sender::new(None), telemetry }
+    fn new(place: Place, telemetry: Telemetry) -> Self {
+        Self { place, store: None, shared: watch::Sender::new(None), telemetry }
     }
 
     /// Opens the store; says whether a damaged one was set aside for it.
     async fn open(&mut self) -> Result<bool, StoreError> {
-        let opened = store::open(&self.folder, now()).await?;
+        let folder = match &self.place {
+            Place::Folder(folder) => folder,
+            Place::Shared(Sharing { state, .. }) => {
+                let store = SharedState::open(state).await?.store;
+                self.telemetry.state_stands(store.size(), store.damaged());
+                self.store = Some(store);
+                return Ok(false);
+            }
+        };
+        let opened = store::open(folder, now()).await?;
         if let Some((aside, why)) = &opened.damaged {
             tracing::error!(kept = %aside.display(), why, "the state file is damaged; it was set aside, and an empty one took its place");
         }
@@ -260,7 +299,8 @@ impl Desk {
                 break;
             }
         }
-        if let Some(store) = self.store.take() {
+        // A shared one stays open for the leases, which are given back last.
+        if let (Some(store), Place::Folder(_)) = (self.store.take(), &self.place) {
             self.shared.send_replace(None);
             store.close().await;
         }

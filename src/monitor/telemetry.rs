@@ -119,6 +119,8 @@ struct Inner {
     shard: IntGaugeVec,
     shard_slots: IntGauge,
     shard_held: IntGaugeVec,
+    /// Without labels; a vector, so that it is not there where no lease is held.
+    lease_renewed_at: GaugeVec,
     dns: RwLock<Option<DnsSource>>,
 }
 
@@ -172,6 +174,10 @@ impl Telemetry {
             shard: register(&registry, IntGaugeVec::new(opts("smtptls_shard_info"), &["index", "total"])?)?,
             shard_slots: register(&registry, IntGauge::with_opts(opts("smtptls_shard_slots"))?)?,
             shard_held: register(&registry, IntGaugeVec::new(opts("smtptls_shard_held"), &["slot"])?)?,
+            lease_renewed_at: register(
+                &registry,
+                GaugeVec::new(opts("smtptls_shard_lease_renewal_timestamp_seconds"), &[])?,
+            )?,
             dns: RwLock::new(None),
             registry,
         };
@@ -262,6 +268,13 @@ impl Telemetry {
             if let Ok(gauge) = inner.shard_held.get_metric_with_label_values(&[slot.to_string()]) {
                 gauge.set(1);
             }
+        }
+    }
+
+    /// The leases on the slots were renewed, as far as the database gave them.
+    pub fn lease_renewed(&self, at: Timestamp) {
+        if let Ok(gauge) = self.0.lease_renewed_at.get_metric_with_label_values::<&str>(&[]) {
+            gauge.set(seconds(at));
         }
     }
 
@@ -399,8 +412,10 @@ mod tests {
     #[test]
     fn only_slots_that_are_held_have_a_number() {
         let telemetry = Telemetry::new().unwrap();
-        let shards =
-            |index, held: &[u32]| Shards { seat: Seat { index, total: 3 }, held: held.iter().copied().collect() };
+        let shards = |index, held: &[u32]| Shards {
+            held: held.iter().copied().collect(),
+            ..Shards::alone(Seat { index, total: 3 })
+        };
         telemetry.set_shards(&shards(1, &[0, 1]));
         let held = |slot| value(&telemetry, "smtptls_shard_held", &[("slot", slot)]);
         assert_eq!((held("0"), held("1"), held("2")), (Some(1.0), Some(1.0), None));

@@ -128,6 +128,15 @@ pub struct Batch {
     pub hosts: Vec<StoredHost>,
     /// They are added.
     pub changes: Vec<Change>,
+    /// With what right, where several instances share the store.
+    pub fence: Option<Arc<Fence>>,
+}
+
+impl Batch {
+    /// Whether there is nothing in it.
+    pub const fn is_empty(&self) -> bool {
+        self.domains.is_empty() && self.hosts.is_empty() && self.changes.is_empty()
+    }
 }
 
 /// Which changes are asked for.
@@ -191,6 +200,15 @@ pub async fn open(folder: &Path, now: Timestamp) -> Result<Opened, StoreError> {
 pub async fn read_only(folder: &Path) -> Result<Option<Arc<dyn Store>>, StoreError> {
     let store = SqliteStore::read_only(folder).await?;
     Ok(store.map(|store| Arc::new(store) as Arc<dyn Store>))
+}
+
+/// A store that several instances share, and the leases by which they share the work.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// The leases.
+    pub leases: Arc<dyn Leases>,
 }
 
 /// Where the monitor keeps what it knows. One writer; any number of readers.

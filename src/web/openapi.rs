@@ -99,7 +99,7 @@ fn operation(route: Route) -> Option<Operation> {
         Route::Shards => Operation {
             id: "getShards",
             parameters: &[],
-            answer: schema_of::<ShardsView>,
+            answer: schema_of::<ShardsView<'static>>,
             also: None,
             otherwise: &[NOT_READY],
         },

@@ -1,10 +1,10 @@
 //! New settings for a running monitor.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time::Instant,
+    time::{Instant, timeout},
 };
 
 use super::{Keeper, Target, Wanted, first_delay};
@@ -21,6 +21,7 @@ pub struct Reconfigurer {
     pub(super) commands: mpsc::Sender<Reconfigure>,
     pub(super) snapshots: watch::Receiver<Arc<Snapshot>>,
     pub(super) store: Option<SharedStore>,
+    pub(super) unsaved: watch::Receiver<bool>,
 }
 
 #[derive(Debug)]
@@ -72,6 +73,14 @@ impl Reconfigurer {
     pub async fn apply_domains(&self, domains: DomainList) -> Result<Change, ReconfigureError> {
         let kept = self.kept(&domains).await;
         self.hand(New::Domains(domains), kept).await
+    }
+
+    /// Waits until what is new is written, of domains that left too; no longer than this.
+    pub(in crate::monitor) async fn written(&self, within: Duration) {
+        let mut unsaved = self.unsaved.clone();
+        if timeout(within, unsaved.wait_for(|waits| !waits)).await.is_err() {
+            tracing::warn!("what was seen last could not be written in time");
+        }
     }
 
     async fn hand(&self, wanted: New, kept: Kept) -> Result<Change, ReconfigureError> {

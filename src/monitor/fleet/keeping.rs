@@ -92,6 +92,7 @@ impl Fleet {
             domains: take(&mut unsaved.former_domains),
             hosts: take(&mut unsaved.former_hosts),
             changes: take(&mut unsaved.changes).into(),
+            fence: None,
         };
         let domains = unsaved.domains.take(BATCH, all, now);
         let hosts = unsaved.hosts.take(BATCH.saturating_sub(domains.len()), all, now);

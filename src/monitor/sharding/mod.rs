@@ -1,17 +1,22 @@
 //! Several instances that share the domains of one configuration: each looks at those of its slots, and knows nothing of the others.
 //!
 //! The slot of a domain follows from its name alone (`terms::slot`), so that no instance has to ask another one. Which instance has
-//! which slot is its index in the configuration.
+//! which slot is its index in the configuration; where they share a database, leases in it say so, and the slots of an instance that
+//! dies are taken over.
 
+mod rights;
 mod seat;
 mod sharder;
+mod state;
 mod tenure;
 #[cfg(test)]
 mod tests;
 mod share;
 
 pub use self::{
+    rights::Rights,
     seat::{INDEX_VARIABLE, Seat, SeatError, Surroundings},
-    sharder::{Allotment, ShardError, Sharder},
-    share::Shards,
+    sharder::{Allotment, ShardError, Sharder, Sharing},
+    state::{Opener, SharedState},
+    share::{Peer, Shards},
 };

@@ -3,7 +3,10 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::Seat;
-use crate::{config::Settings, terms::PolicyDomain};
+use crate::{
+    config::{DomainList, Settings},
+    terms::PolicyDomain,
+};
 
 /// Who has which part of the domains, as this instance knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,12 +15,29 @@ pub struct Shards {
     pub seat: Seat,
     /// The slots whose domains it looks at: its own, those that it took over, or none while it stands by.
     pub held: BTreeSet<u32>,
+    /// All instances that are there, this one among them; nothing where they share no database and know nothing of each other.
+    pub instances: Vec<Peer>,
+}
+
+/// An instance, as the shared database knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its host, process and a number.
+    pub name: String,
+    /// The slot that is its own.
+    pub index: u32,
+    /// Where its pages are, where it says so.
+    pub address: Option<String>,
+    /// Whether it was heard of within the time of a lease.
+    pub alive: bool,
+    /// How many slots it holds.
+    pub slots: u32,
 }
 
 impl Shards {
     /// An instance that has its own slot, whatever others do.
     pub fn alone(seat: Seat) -> Self {
-        Self { seat, held: [seat.index].into() }
+        Self { seat, held: [seat.index].into(), instances: Vec::new() }
     }
 
     /// Whether this instance looks at a domain, where that is configured.
@@ -30,12 +50,16 @@ impl Shards {
         if self.takes(domain) {
             return None;
         }
-        let Seat { total, .. } = self.seat;
-        Some(format!(
-            "{domain} belongs to shard {} of {total} (counted from 0), and this instance has {}",
-            self.seat.slot_of(domain),
+        let (slot, Seat { total, .. }) = (self.seat.slot_of(domain), self.seat);
+        let mut said = format!(
+            "{domain} belongs to shard {slot} of {total} (counted from 0), and this instance has {}",
             self.held_in_words()
-        ))
+        );
+        let mut homes = self.instances.iter().filter(|one| one.index == slot && one.alive && one.slots > 0);
+        if let Some(address) = homes.find_map(|one| one.address.as_deref()) {
+            said += &format!("; that of shard {slot} is at {address}");
+        }
+        Some(said)
     }
 
     /// The shards that this instance has, for people.
@@ -48,13 +72,31 @@ impl Shards {
         }
     }
 
-    /// The settings of this instance: those of the whole with its own domains alone.
+    /// The settings of this instance: those of the whole with its own domains alone. Where a database is shared, reports about the
+    /// domains of others are filed for them, and one instance alone fetches mail: that which has slot 0.
     pub(in crate::monitor) fn part(&self, whole: &Arc<Settings>) -> Arc<Settings> {
-        if (0..self.seat.total).all(|slot| self.held.contains(&slot)) {
+        let shared = whole.shared_state().is_some();
+        if !shared && self.has_all() {
             return Arc::clone(whole);
         }
-        let domains = whole.domains.iter().filter(|one| self.takes(&one.domain)).cloned().collect();
-        Arc::new(Settings { domains, ..Settings::clone(whole) })
+        let mut part = Settings { domains: self.domains(whole), ..Settings::clone(whole) };
+        if shared {
+            part.inventory = Some(whole.domains.clone());
+            part.reports.imap = part.reports.imap.filter(|_| self.held.contains(&0));
+        }
+        Arc::new(part)
+    }
+
+    /// The domains of this instance.
+    pub(in crate::monitor) fn domains(&self, whole: &Settings) -> DomainList {
+        if self.has_all() {
+            return whole.domains.clone();
+        }
+        whole.domains.iter().filter(|one| self.takes(&one.domain)).cloned().collect()
+    }
+
+    fn has_all(&self) -> bool {
+        (0..self.seat.total).all(|slot| self.held.contains(&slot))
     }
 }
 
@@ -85,8 +127,9 @@ mod tests {
     fn whoever_has_all_slots_has_all_domains_and_who_has_none_has_none() {
         let whole = whole();
         let seat = Seat { index: 1, total: 2 };
-        assert!(Arc::ptr_eq(&Shards { seat, held: [0, 1].into() }.part(&whole), &whole));
-        assert_eq!(names(&Shards { seat, held: BTreeSet::new() }.part(&whole)).len(), 0);
+        let shards = |held: &[u32]| Shards { held: held.iter().copied().collect(), ..Shards::alone(seat) };
+        assert!(Arc::ptr_eq(&shards(&[0, 1]).part(&whole), &whole));
+        assert_eq!(names(&shards(&[]).part(&whole)).len(), 0);
         let only = Shards::alone(Seat { index: 0, total: 1 });
         assert!(Arc::ptr_eq(&only.part(&whole), &whole));
     }
@@ -101,6 +144,15 @@ mod tests {
         let said =
             format!("example.com belongs to shard {there} of 2 (counted from 0), and this instance has shard {here}");
         assert_eq!(other.elsewhere(&domain), Some(said));
+        let at = Peer {
+            name: "there".to_owned(),
+            index: there,
+            address: Some("http://there.example/".to_owned()),
+            alive: true,
+            slots: 1,
+        };
+        let told = Shards { instances: vec![at], ..other.clone() }.elsewhere(&domain).unwrap();
+        assert!(told.ends_with(&format!("; that of shard {there} is at http://there.example/")), "{told}");
         let idle = Shards { held: BTreeSet::new(), ..own };
         assert!(idle.elsewhere(&domain).unwrap().ends_with("this instance has none: it stands by"));
     }

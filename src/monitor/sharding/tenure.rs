@@ -81,6 +81,10 @@ impl Tenure {
         &self.instances
     }
 
+    pub(super) const fn pace(&self) -> Pace {
+        self.pace
+    }
+
     pub(super) const fn instance(&self) -> &Instance {
         &self.instance
     }
