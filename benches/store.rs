@@ -18,7 +18,10 @@ use std::{
 use smtptls_exporter::{
     facts::{Authentication, ChainFacts, Handshake, Offer, Provenance, Reporter, TlsSurvey, Transport, Vantage},
     protocol::tls_rpt::{FailureDetail, PolicyType, ReportedPolicy, ResultType, TlsReport},
-    store::{self, Batch, Bounds, Filed, IncomingReport, ReportBatch, StoredAddress, StoredDomain, StoredHost},
+    store::{
+        self, Batch, Bounds, DomainRow, Filed, HostRow, IncomingReport, ReportBatch, StoredAddress, StoredDomain,
+        StoredHost,
+    },
     terms::{MxHost, Octets, PolicyDomain, Timestamp},
     verdict::{Change, DomainHistory, HostHistory, Pace},
 };
@@ -163,10 +166,10 @@ async fn year() {
             }
             folding += fold.elapsed();
             // The host is written once more a day, for its survey.
-            let hosts = fleet.iter().chain(fleet.iter().filter(|_| round == 1)).map(|subject| subject.host.clone());
+            let hosts = fleet.iter().chain(fleet.iter().filter(|_| round == 1));
             let batch = Batch {
-                domains: fleet.iter().map(|subject| subject.domain.clone()).collect(),
-                hosts: hosts.collect(),
+                domains: fleet.iter().map(|subject| DomainRow::of(&subject.domain).expect("JSON")).collect(),
+                hosts: hosts.map(|subject| HostRow::of(&subject.host).expect("JSON")).collect(),
                 changes: fleet.iter_mut().flat_map(|subject| std::mem::take(&mut subject.changes)).collect(),
             };
             writes += batch.domains.len() + batch.hosts.len();

@@ -285,8 +285,8 @@ pub(super) async fn kept(folder: &Path, domains: &[PolicyDomain]) -> Result<(Kep
     };
     let kept = Kept::load(store.as_ref(), domains).await?;
     let mut logs = Logs::new();
-    for domain in &kept.domains {
-        logs.insert(domain.domain.clone(), log(store.as_ref(), domain).await?);
+    for domain in kept.opened_domains() {
+        logs.insert(domain.domain.clone(), log(store.as_ref(), &domain).await?);
     }
     store.close().await;
     Ok((kept, logs))

@@ -211,8 +211,8 @@ impl Before {
             (stored.domain, (stored.history, at))
         };
         Self {
-            domains: kept.domains.into_iter().map(domain).collect(),
-            hosts: kept.hosts.into_iter().map(|stored| (stored.host, stored.history)).collect(),
+            domains: kept.opened_domains().map(domain).collect(),
+            hosts: kept.opened_hosts().map(|stored| (stored.host, stored.history)).collect(),
             reports: kept.reports.domains.into_iter().map(|(domain, said)| (domain, Arc::new(said))).collect(),
         }
     }

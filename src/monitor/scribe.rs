@@ -1,6 +1,7 @@
 //! The one task that writes to the store. The keeper hands it a batch at a time and never waits for it.
 
 use std::{
+    fmt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -15,7 +16,7 @@ use tokio::{
 use super::{Rights, SharedState, Sharing, Telemetry, intake::KeptReports, schedule::backed_off};
 use crate::{
     net::now,
-    store::{self, Batch, Bounds, Store, StoreError, StoredDomain, StoredHost},
+    store::{self, Batch, Bounds, DomainRow, HostRow, PackedError, Store, StoreError, StoredDomain, StoredHost},
     terms::{MxHost, PolicyDomain},
 };
 
@@ -37,9 +38,9 @@ pub type SharedStore = watch::Receiver<Option<Arc<dyn Store>>>;
 #[derive(Debug, Default)]
 pub struct Kept {
     /// The domains.
-    pub domains: Vec<StoredDomain>,
+    pub domains: Vec<DomainRow>,
     /// Their mail hosts.
-    pub hosts: Vec<StoredHost>,
+    pub hosts: Vec<HostRow>,
     /// What reports say of them.
     pub(super) reports: KeptReports,
     /// The store that all of it is from.
@@ -53,12 +54,28 @@ impl Kept {
     /// [`StoreError`] where it cannot be read.
     pub async fn load(store: &dyn Store, domains: &[PolicyDomain]) -> Result<Self, StoreError> {
         let reports = KeptReports::load(store, domains).await?;
-        let domains = store.domains(domains).await?;
-        let mut hosts: Vec<MxHost> = domains.iter().flat_map(|domain| domain.hosts.iter().cloned()).collect();
+        let mut kept = Self { domains: store.domains(domains).await?, reports, ..Self::default() };
+        let mut hosts: Vec<MxHost> = kept.opened_domains().flat_map(|domain| domain.hosts).collect();
         hosts.sort();
         hosts.dedup();
-        Ok(Self { hosts: store.hosts(&hosts).await?, domains, reports, of: None })
+        kept.hosts = store.hosts(&hosts).await?;
+        Ok(kept)
     }
+
+    /// The domains that can be read.
+    pub fn opened_domains(&self) -> impl Iterator<Item = StoredDomain> {
+        self.domains.iter().filter_map(|row| readable(&row.domain, row.open()))
+    }
+
+    /// The mail hosts that can be read.
+    pub fn opened_hosts(&self) -> impl Iterator<Item = StoredHost> {
+        self.hosts.iter().filter_map(|row| readable(&row.host, row.open()))
+    }
+}
+
+/// What was kept, where it can be read: damage takes one subject's past and nothing else.
+pub(super) fn readable<T>(name: &impl fmt::Display, opened: Result<T, PackedError>) -> Option<T> {
+    opened.inspect_err(|error| tracing::error!(%name, %error, "what was kept cannot be read; it begins anew")).ok()
 }
 
 /// Where the store is.

@@ -2,6 +2,8 @@
 //!
 //! JSON, because a field can be added to it with a default, and because a person with `zstd -d` and `jq` can read it.
 
+use std::fmt;
+
 use serde::{Serialize, de::DeserializeOwned};
 
 /// The first byte of a blob that is read and written here.
@@ -14,9 +16,10 @@ const LEVEL: i32 = 3;
 /// or planted blob must not fill the memory.
 const LARGEST_TEXT: usize = 64 * 1024 * 1024;
 
-/// Why a blob cannot be written or read.
+/// Why a state cannot be packed or opened.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum BlobError {
+#[non_exhaustive]
+pub enum PackedError {
     /// Another program wrote it, or nothing did.
     #[error("it is of version {0}, and this program knows version {VERSION}")]
     Version(u8),
@@ -31,15 +34,53 @@ pub(super) enum BlobError {
     Text(#[from] serde_json::Error),
 }
 
+/// One subject's state as the store keeps it, and as it lies in memory while nobody looks at it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Packed(Box<[u8]>);
+
+impl Packed {
+    /// Packs a state.
+    ///
+    /// # Errors
+    /// [`PackedError`] where it is no JSON, as a map with keys that are no text.
+    pub fn of(state: &impl Serialize) -> Result<Self, PackedError> {
+        Ok(Self(pack(state)?.into()))
+    }
+
+    /// Bytes that were packed some time, by this version or an earlier one. Whether they are whole shows when they are opened.
+    pub fn from_bytes(bytes: impl Into<Box<[u8]>>) -> Self {
+        Self(bytes.into())
+    }
+
+    /// The state.
+    ///
+    /// # Errors
+    /// [`PackedError`] where a later version packed it, or it is damaged.
+    pub fn open<T: DeserializeOwned>(&self) -> Result<T, PackedError> {
+        unpack(&self.0)
+    }
+
+    /// The bytes, for a store.
+    pub const fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Packed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Packed({} bytes)", self.0.len())
+    }
+}
+
 /// Packs one state after the other: what the library sets up for a frame is larger than a small state, and is set up once.
 pub(super) struct Packer(zstd::bulk::Compressor<'static>);
 
 impl Packer {
-    pub(super) fn new() -> Result<Self, BlobError> {
+    pub(super) fn new() -> Result<Self, PackedError> {
         Ok(Self(zstd::bulk::Compressor::new(LEVEL)?))
     }
 
-    pub(super) fn pack(&mut self, state: &impl Serialize) -> Result<Vec<u8>, BlobError> {
+    pub(super) fn pack(&mut self, state: &impl Serialize) -> Result<Vec<u8>, PackedError> {
         let packed = self.0.compress(&serde_json::to_vec(state)?)?;
         let mut blob = Vec::with_capacity(packed.len() + 1);
         blob.push(VERSION);
@@ -49,21 +90,21 @@ impl Packer {
 }
 
 /// Packs a state.
-pub(super) fn pack(state: &impl Serialize) -> Result<Vec<u8>, BlobError> {
+pub(super) fn pack(state: &impl Serialize) -> Result<Vec<u8>, PackedError> {
     Packer::new()?.pack(state)
 }
 
 /// Unpacks a state. Any bytes may come: what is no state of this version is an error.
-pub(super) fn unpack<T: DeserializeOwned>(blob: &[u8]) -> Result<T, BlobError> {
+pub(super) fn unpack<T: DeserializeOwned>(blob: &[u8]) -> Result<T, PackedError> {
     match blob.split_first() {
-        None => Err(BlobError::Empty),
+        None => Err(PackedError::Empty),
         Some((&VERSION, packed)) => {
             let announced = zstd::zstd_safe::get_frame_content_size(packed).ok().flatten().unwrap_or(u64::MAX);
             let size = usize::try_from(announced).ok().filter(|size| *size <= LARGEST_TEXT);
             let size = size.ok_or_else(|| std::io::Error::other("it does not tell its size, or too much"))?;
             Ok(serde_json::from_slice(&zstd::bulk::decompress(packed, size)?)?)
         }
-        Some((&version, _)) => Err(BlobError::Version(version)),
+        Some((&version, _)) => Err(PackedError::Version(version)),
     }
 }
 
@@ -85,11 +126,11 @@ mod tests {
     fn another_version_is_told_from_damage() {
         let mut blob = pack(&1).unwrap();
         blob[0] = 9;
-        assert!(matches!(unpack::<i32>(&blob), Err(BlobError::Version(9))));
-        assert!(matches!(unpack::<i32>(&[]), Err(BlobError::Empty)));
+        assert!(matches!(unpack::<i32>(&blob), Err(PackedError::Version(9))));
+        assert!(matches!(unpack::<i32>(&[]), Err(PackedError::Empty)));
         let blob = pack(&"text").unwrap();
-        assert!(matches!(unpack::<i32>(&blob), Err(BlobError::Text(_))));
-        assert!(matches!(unpack::<String>(&blob[..blob.len() - 1]), Err(BlobError::Packing(_))));
+        assert!(matches!(unpack::<i32>(&blob), Err(PackedError::Text(_))));
+        assert!(matches!(unpack::<String>(&blob[..blob.len() - 1]), Err(PackedError::Packing(_))));
     }
 
     #[test]
@@ -97,7 +138,7 @@ mod tests {
         // A frame that announces 1 TiB: magic number, descriptor with an 8-byte size and one segment, the size.
         let mut blob = vec![VERSION, 0x28, 0xb5, 0x2f, 0xfd, 0b1110_0000];
         blob.extend((1_u64 << 40).to_le_bytes());
-        assert!(matches!(unpack::<String>(&blob), Err(BlobError::Packing(_))));
+        assert!(matches!(unpack::<String>(&blob), Err(PackedError::Packing(_))));
     }
 
     proptest! {

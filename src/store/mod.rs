@@ -10,23 +10,23 @@ mod folder;
 mod leases;
 mod page;
 mod reports;
+mod row;
 mod schema;
 mod sqlite;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fmt,
-    net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use futures_util::future::BoxFuture;
-use serde::{Deserialize, Serialize};
 
 use self::sqlite::SqliteStore;
 pub use self::{
+    blob::{Packed, PackedError},
     failure::StoreError,
     filing::{
         HOSTS_OF_A_DAY_MOST, PROVEN_KEPT, REPORTS_OF_A_REPORTER_MOST, REPORTS_OF_THE_REST_MOST, UNPROVEN_KEPT,
@@ -37,11 +37,11 @@ pub use self::{
     reports::{
         DayTotal, Filed, Filing, IncomingReport, IntakeCounters, MovedDay, ReportBatch, ReportsWanted, StoredReport,
     },
+    row::{DomainRow, HostRow, StoredAddress, StoredDomain, StoredHost},
 };
 use crate::{
-    facts::{AddressObservation, DomainObservation, HostObservation, TlsSurvey},
     terms::{MxHost, PolicyDomain, Timestamp},
-    verdict::{Change, DomainHistory, DomainReports, HostHistory},
+    verdict::{Change, DomainReports},
 };
 
 /// How many domains, and how many hosts, that no configured domain concerns any more are kept, the latest first. A name that
@@ -58,74 +58,13 @@ pub const CHANGES_MOST: usize = 1_000_000;
 /// day (RFC 8460 §5.5), mail waits for a week, and what came later than 72 hours after its day is in no counter.
 pub const REMEMBERED_FOR: Duration = Duration::from_secs(30 * 86_400);
 
-/// What is kept of a domain.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct StoredDomain {
-    /// Which.
-    pub domain: PolicyDomain,
-    /// What is remembered.
-    #[serde(default)]
-    pub history: DomainHistory,
-    /// The latest observation.
-    #[serde(default)]
-    pub observation: Option<Arc<DomainObservation>>,
-    /// Its mail hosts, by the last MX list that was seen.
-    #[serde(default)]
-    pub hosts: Vec<MxHost>,
-    /// Hosts beyond the cap.
-    #[serde(default)]
-    pub skipped_hosts: usize,
-    /// Probes in a row in which a lookup failed.
-    #[serde(default)]
-    pub dns_failures: u32,
-    /// Probes in a row in which an announced policy could not be used.
-    #[serde(default)]
-    pub policy_failures: u32,
-    /// The last probe in which every lookup was answered.
-    #[serde(default)]
-    pub last_success_at: Option<Timestamp>,
-}
-
-/// What is kept of a mail host.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct StoredHost {
-    /// Which.
-    pub host: MxHost,
-    /// What is remembered.
-    #[serde(default)]
-    pub history: Arc<HostHistory>,
-    /// The latest address lookup.
-    #[serde(default)]
-    pub observation: Option<Arc<HostObservation>>,
-    /// Its addresses.
-    #[serde(default)]
-    pub addresses: BTreeMap<IpAddr, StoredAddress>,
-    /// Addresses beyond the cap.
-    #[serde(default)]
-    pub skipped: usize,
-}
-
-/// What is kept of one address of a mail host, beside its history.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct StoredAddress {
-    /// The latest probe.
-    pub latest: Option<Arc<AddressObservation>>,
-    /// Since when it is not among the addresses of the host.
-    pub unlisted_since: Option<Timestamp>,
-    /// The latest survey that saw something.
-    pub survey: Option<Arc<TlsSurvey>>,
-    /// Surveys in a row that had to be repeated soon.
-    pub setbacks: u32,
-}
-
 /// What is written together: all of it is kept, or none.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     /// Each takes the place of what was kept of the domain.
-    pub domains: Vec<StoredDomain>,
+    pub domains: Vec<DomainRow>,
     /// Each takes the place of what was kept of the host.
-    pub hosts: Vec<StoredHost>,
+    pub hosts: Vec<HostRow>,
     /// They are added.
     pub changes: Vec<Change>,
     /// With what right, where several instances share the store.
@@ -213,17 +152,17 @@ pub struct Shared {
 
 /// Where the monitor keeps what it knows. One writer; any number of readers.
 pub trait Store: fmt::Debug + Send + Sync {
-    /// What is kept of these domains. One of which nothing, or nothing readable, is kept is left out.
+    /// What is kept of these domains, in no order. One of which nothing is kept is left out.
     ///
     /// # Errors
     /// [`StoreError`] where nothing can be read.
-    fn domains<'a>(&'a self, names: &'a [PolicyDomain]) -> BoxFuture<'a, Result<Vec<StoredDomain>, StoreError>>;
+    fn domains<'a>(&'a self, names: &'a [PolicyDomain]) -> BoxFuture<'a, Result<Vec<DomainRow>, StoreError>>;
 
     /// What is kept of these mail hosts, likewise.
     ///
     /// # Errors
     /// [`StoreError`] where nothing can be read.
-    fn hosts<'a>(&'a self, names: &'a [MxHost]) -> BoxFuture<'a, Result<Vec<StoredHost>, StoreError>>;
+    fn hosts<'a>(&'a self, names: &'a [MxHost]) -> BoxFuture<'a, Result<Vec<HostRow>, StoreError>>;
 
     /// Changes, the latest first.
     ///

@@ -104,10 +104,16 @@ pub(super) const STEPS: &[&str] = &[
         since INTEGER NOT NULL
     ) STRICT;
 ",
+    "
+    ALTER TABLE domains ADD COLUMN face BLOB;
+",
 ];
 
 /// The schema version from which on there are reports.
 pub(super) const WITH_REPORTS: i64 = 2;
+
+/// The schema version from which on domains have a face.
+pub(super) const WITH_FACES: i64 = 3;
 
 /// The schema version of this program.
 pub(super) fn known(steps: &[&str]) -> i64 {

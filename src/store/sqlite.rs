@@ -4,15 +4,16 @@ mod page;
 mod reports;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashSet},
+    fmt,
     fs::File,
     path::{Path, PathBuf},
+    str::FromStr,
     sync::Arc,
     time::Duration,
 };
 
 use futures_util::{FutureExt, TryStreamExt, future::BoxFuture};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sqlx::{
     ConnectOptions, Connection, Row, SqliteConnection, SqlitePool,
     sqlite::{
@@ -22,9 +23,9 @@ use sqlx::{
 use tokio::sync::Mutex;
 
 use super::{
-    Batch, Bounds, CHANGES_MOST, CHANGES_OF_ONE_MOST, ChangesWanted, DayTotal, FORMER_MOST, Filing, IntakeCounters,
-    Page, PageError, PageWanted, ReportBatch, ReportsWanted, Store, StoreError, StoredChange, StoredDomain, StoredHost,
-    StoredReport, blob,
+    Batch, Bounds, CHANGES_MOST, CHANGES_OF_ONE_MOST, ChangesWanted, DayTotal, DomainRow, FORMER_MOST, Filing, HostRow,
+    IntakeCounters, Packed, Page, PageError, PageWanted, ReportBatch, ReportsWanted, Store, StoreError, StoredChange,
+    StoredReport,
     failure::{code, primary, told},
     folder::Folder,
     schema,
@@ -48,6 +49,14 @@ const LOG_BYTES: &str = "4194304";
 /// What has to be left out because it is larger than this, packed. The largest that was measured is a hundredth of it.
 const LARGEST_BLOB: usize = 4 * 1024 * 1024;
 
+/// The two tables of subjects.
+const DOMAINS: &str = "domains";
+const HOSTS: &str = "hosts";
+
+/// For more names than this a table is read from its begin to its end: a query a name takes longer from about here on, and a table
+/// has little beside what is configured.
+const ONE_BY_ONE: usize = 5_000;
+
 /// The store in one file of SQLite, `state.db` in the state folder.
 #[derive(Debug)]
 pub(super) struct SqliteStore {
@@ -57,6 +66,8 @@ pub(super) struct SqliteStore {
     readers: SqlitePool,
     /// Nothing is known of reports in a file of version 1 that is read as it is.
     has_reports: bool,
+    /// Likewise of faces before version 3.
+    has_faces: bool,
     /// Held until the store is closed.
     lock: Mutex<Option<File>>,
 }
@@ -97,7 +108,10 @@ impl SqliteStore {
         };
         let readers = readers(&path, false);
         let lock = Mutex::new(Some(lock));
-        Ok((Self { folder, writer: Mutex::new(Some(writer)), readers, has_reports: true, lock }, damaged))
+        Ok((
+            Self { folder, writer: Mutex::new(Some(writer)), readers, has_reports: true, has_faces: true, lock },
+            damaged,
+        ))
     }
 
     /// What [`super::read_only`] says.
@@ -117,22 +131,35 @@ impl SqliteStore {
         judge_marks(found, &path, schema::STEPS)?;
         let _ = connection.close().await;
         let readers = readers(&path, still);
-        let has_reports = version >= schema::WITH_REPORTS;
-        Ok(Some(Self { folder, writer: Mutex::new(None), readers, has_reports, lock: Mutex::new(lock) }))
+        let (has_reports, has_faces) = (version >= schema::WITH_REPORTS, version >= schema::WITH_FACES);
+        let lock = Mutex::new(lock);
+        Ok(Some(Self { folder, writer: Mutex::new(None), readers, has_reports, has_faces, lock }))
     }
 
-    async fn blobs<T: DeserializeOwned>(&self, table: &str, names: Vec<&str>) -> Result<Vec<T>, StoreError> {
+    /// The name, the state and the face of those that are there.
+    async fn rows(&self, table: &str, names: Vec<&str>) -> Result<Vec<Subject>, StoreError> {
         let path = self.folder.database();
-        let query = format!("SELECT state FROM {table} WHERE name = ?");
-        let mut reader = self.readers.acquire().await.map_err(|error| unreadable(&error, &path))?;
+        let told = |error: &sqlx::Error| unreadable(error, &path);
+        let face = if table == DOMAINS && self.has_faces { "face" } else { "NULL" };
+        let mut reader = self.readers.acquire().await.map_err(|error| told(&error))?;
         let mut found = Vec::new();
+        if names.len() > ONE_BY_ONE {
+            let wanted: HashSet<&str> = names.into_iter().collect();
+            let query = format!("SELECT name, state, {face} FROM {table}");
+            let mut rows = sqlx::query(&query).fetch(&mut *reader);
+            while let Some(row) = rows.try_next().await.map_err(|error| told(&error))? {
+                if wanted.contains(row.try_get::<&str, _>(0).map_err(|error| told(&error))?) {
+                    found.push(read_row(&row).map_err(|error| told(&error))?);
+                }
+            }
+            return Ok(found);
+        }
+        let query = format!("SELECT name, state, {face} FROM {table} WHERE name = ?");
         for name in names {
-            let row = sqlx::query(&query).bind(name).fetch_optional(&mut *reader).await;
-            let Some(row) = row.map_err(|error| unreadable(&error, &path))? else { continue };
-            let blob: &[u8] = row.try_get(0).map_err(|error| unreadable(&error, &path))?;
-            match blob::unpack(blob) {
-                Ok(state) => found.push(state),
-                Err(error) => tracing::error!(name, %error, "what was kept cannot be read; it begins anew"),
+            let row =
+                sqlx::query(&query).bind(name).fetch_optional(&mut *reader).await.map_err(|error| told(&error))?;
+            if let Some(row) = row {
+                found.push(read_row(&row).map_err(|error| told(&error))?);
             }
         }
         Ok(found)
@@ -140,15 +167,9 @@ impl SqliteStore {
 
     async fn write_all(&self, batch: Arc<Batch>, now: Timestamp) -> Result<(), StoreError> {
         let path = self.folder.database();
-        let packed = {
-            let batch = Arc::clone(&batch);
-            // Packing is work, and the threads of the runtime have probes to serve.
-            tokio::task::spawn_blocking(move || Packed::of(&batch)).await
-        };
-        let packed = packed.map_err(|error| StoreError::Other { path: path.clone(), why: error.to_string() })?;
         let mut writer = self.writer.lock().await;
         let writer = writer.as_mut().ok_or_else(|| closed(&path))?;
-        insert(writer, &packed, &batch.changes, now).await.map_err(|error| told(&error, &path))
+        insert(writer, &batch, now).await.map_err(|error| told(&error, &path))
     }
 
     async fn trim_all(&self, bounds: Bounds, now: Timestamp) -> Result<(), StoreError> {
@@ -183,13 +204,16 @@ impl SqliteStore {
 }
 
 impl Store for SqliteStore {
-    fn domains<'a>(&'a self, names: &'a [PolicyDomain]) -> BoxFuture<'a, Result<Vec<StoredDomain>, StoreError>> {
-        self.blobs("domains", names.iter().map(PolicyDomain::as_str).collect()).boxed()
+    fn domains<'a>(&'a self, names: &'a [PolicyDomain]) -> BoxFuture<'a, Result<Vec<DomainRow>, StoreError>> {
+        let rows = self.rows(DOMAINS, names.iter().map(PolicyDomain::as_str).collect());
+        let domain = |row: Subject| Some(DomainRow { domain: name_of(&row)?, state: row.state, face: row.face });
+        rows.map(move |rows| Ok(rows?.into_iter().filter_map(domain).collect())).boxed()
     }
 
-    fn hosts<'a>(&'a self, names: &'a [MxHost]) -> BoxFuture<'a, Result<Vec<StoredHost>, StoreError>> {
-        let hosts = self.blobs::<Thin>("hosts", names.iter().map(MxHost::as_str).collect());
-        hosts.map(|hosts| Ok(hosts?.into_iter().map(Thin::filled).collect())).boxed()
+    fn hosts<'a>(&'a self, names: &'a [MxHost]) -> BoxFuture<'a, Result<Vec<HostRow>, StoreError>> {
+        let rows = self.rows(HOSTS, names.iter().map(MxHost::as_str).collect());
+        let host = |row: Subject| Some(HostRow { host: name_of(&row)?, state: row.state });
+        rows.map(move |rows| Ok(rows?.into_iter().filter_map(host).collect())).boxed()
     }
 
     fn changes<'a>(&'a self, wanted: &'a ChangesWanted) -> BoxFuture<'a, Result<Vec<StoredChange>, StoreError>> {
@@ -350,84 +374,62 @@ async fn connect(path: &Path, unknown: bool, steps: &'static [&'static str]) -> 
     Ok(connection)
 }
 
-/// A batch, ready to be written.
-struct Packed {
-    domains: Vec<(String, Vec<u8>)>,
-    hosts: Vec<(String, Vec<u8>)>,
+/// A row of one of the two tables of subjects.
+struct Subject {
+    name: String,
+    state: Packed,
+    face: Option<Box<[u8]>>,
 }
 
-impl Packed {
-    fn of(batch: &Batch) -> Self {
-        let domains = batch.domains.iter().filter_map(|domain| pack(domain.domain.as_str(), domain));
-        let hosts = batch.hosts.iter().filter_map(|host| pack(host.host.as_str(), &Thin::of(host)));
-        Self { domains: domains.collect(), hosts: hosts.collect() }
+fn read_row(row: &SqliteRow) -> Result<Subject, sqlx::Error> {
+    let state: Vec<u8> = row.try_get(1)?;
+    let face: Option<Vec<u8>> = row.try_get(2)?;
+    Ok(Subject { name: row.try_get(0)?, state: Packed::from_bytes(state), face: face.map(Into::into) })
+}
+
+/// The name of a row. Only damage makes it none, and takes this one row.
+fn name_of<T: FromStr<Err: fmt::Display>>(row: &Subject) -> Option<T> {
+    let parsed = row.name.parse();
+    parsed
+        .inspect_err(|error| tracing::error!(name = row.name, %error, "what was kept cannot be read; it begins anew"))
+        .ok()
+}
+
+/// Whether a state can be kept.
+fn fits(name: &str, state: &Packed) -> bool {
+    let bytes = state.as_bytes().len();
+    if bytes > LARGEST_BLOB {
+        tracing::error!(name, bytes, "what is known is too large to be kept");
     }
+    bytes <= LARGEST_BLOB
 }
 
-fn pack(name: &str, state: &impl Serialize) -> Option<(String, Vec<u8>)> {
-    match blob::pack(state) {
-        Ok(blob) if blob.len() <= LARGEST_BLOB => return Some((name.to_owned(), blob)),
-        Ok(blob) => tracing::error!(name, bytes = blob.len(), "what is known is too large to be kept"),
-        Err(error) => tracing::error!(name, %error, "what is known cannot be kept"),
-    }
-    None
-}
-
-/// A host in which what stands in two places is written once.
-#[derive(Serialize, Deserialize)]
-struct Thin {
-    host: StoredHost,
-    /// The addresses whose last probe that reached a server is the latest one.
-    #[serde(default)]
-    up_now: Vec<std::net::IpAddr>,
-}
-
-impl Thin {
-    fn of(host: &StoredHost) -> Self {
-        let mut host = host.clone();
-        let mut up_now = Vec::new();
-        let history = Arc::make_mut(&mut host.history);
-        for (address, known) in &mut history.addresses {
-            let latest = host.addresses.get(address).and_then(|address| address.latest.as_ref());
-            if known.last_up.is_some() && known.last_up.as_ref() == latest {
-                known.last_up = None;
-                up_now.push(*address);
-            }
-        }
-        Self { host, up_now }
-    }
-
-    fn filled(self) -> StoredHost {
-        let Self { mut host, up_now } = self;
-        let history = Arc::make_mut(&mut host.history);
-        for address in up_now {
-            let latest = host.addresses.get(&address).and_then(|address| address.latest.clone());
-            if let Some(known) = history.addresses.get_mut(&address) {
-                known.last_up = latest;
-            }
-        }
-        host
-    }
-}
-
-async fn insert(
-    writer: &mut SqliteConnection,
-    packed: &Packed,
-    changes: &[Change],
-    now: Timestamp,
-) -> Result<(), sqlx::Error> {
+async fn insert(writer: &mut SqliteConnection, batch: &Batch, now: Timestamp) -> Result<(), sqlx::Error> {
     let mut transaction = writer.begin().await?;
-    for (table, rows) in [("domains", &packed.domains), ("hosts", &packed.hosts)] {
-        let query = format!(
-            "INSERT INTO {table} (name, saved_at, state) VALUES (?, ?, ?) \
-             ON CONFLICT (name) DO UPDATE SET saved_at = excluded.saved_at, state = excluded.state"
-        );
-        for (name, blob) in rows {
-            let query = sqlx::query(&query).bind(name).bind(now.unix_milliseconds()).bind(blob);
-            query.execute(&mut *transaction).await?;
-        }
+    for row in batch.domains.iter().filter(|row| fits(row.domain.as_str(), &row.state)) {
+        sqlx::query(
+            "INSERT INTO domains (name, saved_at, state, face) VALUES (?, ?, ?, ?) ON CONFLICT (name) \
+             DO UPDATE SET saved_at = excluded.saved_at, state = excluded.state, face = excluded.face",
+        )
+        .bind(row.domain.as_str())
+        .bind(now.unix_milliseconds())
+        .bind(row.state.as_bytes())
+        .bind(row.face.as_deref())
+        .execute(&mut *transaction)
+        .await?;
     }
-    for change in changes {
+    for row in batch.hosts.iter().filter(|row| fits(row.host.as_str(), &row.state)) {
+        sqlx::query(
+            "INSERT INTO hosts (name, saved_at, state) VALUES (?, ?, ?) \
+             ON CONFLICT (name) DO UPDATE SET saved_at = excluded.saved_at, state = excluded.state",
+        )
+        .bind(row.host.as_str())
+        .bind(now.unix_milliseconds())
+        .bind(row.state.as_bytes())
+        .execute(&mut *transaction)
+        .await?;
+    }
+    for change in &batch.changes {
         let (subject, name, address) = match &change.subject {
             ChangeSubject::Domain(domain) => ("domain", domain.as_str(), None),
             ChangeSubject::Host(host) => ("host", host.as_str(), None),

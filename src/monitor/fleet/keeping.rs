@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    fmt::Display,
     mem::{discriminant, take},
     sync::Arc,
     time::Duration,
@@ -10,7 +11,8 @@ use std::{
 use super::{Address, Domain, Fleet, Host, Target};
 use crate::{
     facts::{AddressObservation, DomainObservation, HostObservation, Lookup, PolicyFetch},
-    store::{Batch, FORMER_MOST, StoredAddress, StoredDomain, StoredHost},
+    monitor::scribe::readable,
+    store::{Batch, DomainRow, FORMER_MOST, HostRow, PackedError, StoredAddress, StoredDomain, StoredHost},
     terms::{MxHost, PolicyDomain, Timestamp},
     verdict::{Assessment, Change, Code, Subject},
 };
@@ -32,8 +34,8 @@ pub(super) struct Unsaved {
     hosts: Waiting<MxHost>,
     changes: VecDeque<Change>,
     /// Subjects that are not in the fleet any more.
-    former_domains: Vec<StoredDomain>,
-    former_hosts: Vec<StoredHost>,
+    former_domains: Vec<DomainRow>,
+    former_hosts: Vec<HostRow>,
     lost: u64,
 }
 
@@ -96,8 +98,8 @@ impl Fleet {
         };
         let domains = unsaved.domains.take(BATCH, all, now);
         let hosts = unsaved.hosts.take(BATCH.saturating_sub(domains.len()), all, now);
-        batch.domains.extend(domains.iter().filter_map(|domain| self.domains.get(domain)).map(stored_domain));
-        batch.hosts.extend(hosts.iter().filter_map(|name| Some(stored_host(name, self.hosts.get(name)?))));
+        batch.domains.extend(domains.iter().filter_map(|domain| domain_row(self.domains.get(domain)?)));
+        batch.hosts.extend(hosts.iter().filter_map(|name| host_row(name, self.hosts.get(name)?)));
         let any = !batch.domains.is_empty() || !batch.hosts.is_empty() || !batch.changes.is_empty();
         any.then_some(batch)
     }
@@ -145,12 +147,14 @@ impl Fleet {
 
     /// Takes over what was kept of domains and mail hosts; those that are not configured, or that were looked at by now, are passed
     /// over. Returns when each is due.
-    pub(in crate::monitor) fn restore(&mut self, domains: Vec<StoredDomain>, hosts: Vec<StoredHost>) -> Vec<Due> {
+    pub(in crate::monitor) fn restore(&mut self, domains: Vec<DomainRow>, hosts: Vec<HostRow>) -> Vec<Due> {
         let mut due = Vec::new();
-        let mut kept: BTreeMap<MxHost, StoredHost> = hosts.into_iter().map(|host| (host.host.clone(), host)).collect();
-        for stored in domains {
-            let name = stored.domain.clone();
+        let opened = hosts.into_iter().filter_map(|row| readable(&row.host, row.open()));
+        let mut kept: BTreeMap<MxHost, StoredHost> = opened.map(|host| (host.host.clone(), host)).collect();
+        for row in domains {
+            let name = row.domain.clone();
             let Some(entry) = self.domains.get_mut(&name).filter(|entry| entry.observation.is_none()) else { continue };
+            let Some(stored) = readable(&name, row.open()) else { continue };
             entry.history = stored.history;
             entry.observation = stored.observation;
             entry.hosts = stored.hosts;
@@ -190,7 +194,7 @@ impl Fleet {
     pub(super) fn part_from_domain(&mut self, domain: &Domain) {
         self.unsaved.domains.forget(&domain.settings.domain);
         if domain.observation.is_some() {
-            push_former(&mut self.unsaved.former_domains, stored_domain(domain));
+            domain_row(domain).into_iter().for_each(|row| push_former(&mut self.unsaved.former_domains, row));
         }
     }
 
@@ -198,7 +202,7 @@ impl Fleet {
     pub(super) fn part_from_host(&mut self, name: &MxHost, host: &Host) {
         self.unsaved.hosts.forget(name);
         if host.observation.is_some() {
-            push_former(&mut self.unsaved.former_hosts, stored_host(name, host));
+            host_row(name, host).into_iter().for_each(|row| push_former(&mut self.unsaved.former_hosts, row));
         }
     }
 
@@ -242,6 +246,19 @@ fn push_former<T>(former: &mut Vec<T>, one: T) {
         former.remove(0);
     }
     former.push(one);
+}
+
+/// What goes to the store. What cannot be packed is known to this run alone.
+fn packed<T>(name: &impl Display, row: Result<T, PackedError>) -> Option<T> {
+    row.inspect_err(|error| tracing::error!(%name, %error, "what is known cannot be kept")).ok()
+}
+
+fn domain_row(entry: &Domain) -> Option<DomainRow> {
+    packed(&entry.settings.domain, DomainRow::of(&stored_domain(entry)))
+}
+
+fn host_row(name: &MxHost, host: &Host) -> Option<HostRow> {
+    packed(name, HostRow::of(&stored_host(name, host)))
 }
 
 fn stored_domain(entry: &Domain) -> StoredDomain {

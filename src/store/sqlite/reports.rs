@@ -18,7 +18,7 @@ use crate::{
     protocol::tls_rpt::TlsReport,
     store::{
         Filing, IncomingReport, IntakeCounters, MovedDay, ReportBatch, StoreError,
-        blob::{BlobError, Packer},
+        blob::{PackedError, Packer},
         failure::told,
         filing::{DayOf, Filed, Ledger, Mark, Moved, NewRow, shares},
         reports::counter_words,
@@ -70,8 +70,8 @@ impl From<sqlx::Error> for Trouble {
     }
 }
 
-impl From<BlobError> for Trouble {
-    fn from(error: BlobError) -> Self {
+impl From<PackedError> for Trouble {
+    fn from(error: PackedError) -> Self {
         Self::Other(error.to_string())
     }
 }

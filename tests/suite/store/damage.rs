@@ -49,7 +49,7 @@ async fn a_damaged_file_is_kept_aside_and_an_empty_one_takes_its_place() {
         // The empty one works.
         assert!(opened.store.domains(&[domain("d1.example")]).await.unwrap().is_empty());
         opened.store.write(batch(vec![stored_domain("d1.example", 9)], vec![], vec![]), NOW).await.unwrap();
-        assert_eq!(opened.store.domains(&[domain("d1.example")]).await.unwrap()[0].dns_failures, 9);
+        assert_eq!(opened.store.domains(&[domain("d1.example")]).await.unwrap()[0].open().unwrap().dns_failures, 9);
         opened.store.close().await;
     }
 }
@@ -157,7 +157,7 @@ async fn a_full_disk_takes_nothing_away() {
     let store = open(disk.0.path()).await;
     for number in 0..written {
         let name = format!("d{number}.example");
-        assert_eq!(store.domains(&[domain(&name)]).await.unwrap()[0].dns_failures, number);
+        assert_eq!(store.domains(&[domain(&name)]).await.unwrap()[0].open().unwrap().dns_failures, number);
     }
     assert_eq!(store.domains(&[domain("late.example")]).await.unwrap().len(), 1);
     store.close().await;
@@ -174,7 +174,7 @@ async fn a_read_only_folder_is_read_and_not_written() {
     let error = store::open(disk.0.path(), NOW).await.unwrap_err();
     assert!(matches!(error, StoreError::NotWritable { .. }), "{error:?}");
     let reader = store::read_only(disk.0.path()).await.unwrap().unwrap();
-    assert_eq!(reader.domains(&[domain("example.com")]).await.unwrap()[0].dns_failures, 1);
+    assert_eq!(reader.domains(&[domain("example.com")]).await.unwrap()[0].open().unwrap().dns_failures, 1);
     reader.close().await;
     drop(reader);
     disk.remount("rw");

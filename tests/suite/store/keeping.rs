@@ -39,15 +39,15 @@ async fn what_is_written_comes_back() {
 
     let store = open(folder.path()).await;
     let domains = store.domains(&[domain("absent.example"), domain("example.com")]).await.unwrap();
-    assert_eq!(domains.iter().map(text).collect::<Vec<_>>(), [text(&kept)]);
+    assert_eq!(domains.iter().map(|row| text(&row.open().unwrap())).collect::<Vec<_>>(), [text(&kept)]);
     let hosts = store.hosts(&[host(case::MX1), host(case::MX2)]).await.unwrap();
-    assert_eq!(hosts.iter().map(text).collect::<Vec<_>>(), [text(&mail_host)]);
+    assert_eq!(hosts.iter().map(|row| text(&row.open().unwrap())).collect::<Vec<_>>(), [text(&mail_host)]);
     let found = store.changes(&all()).await.unwrap();
     assert_eq!(found.iter().map(|stored| stored.change.clone()).rev().collect::<Vec<_>>(), changes);
 
     // The latest state takes the place of the one before.
     store.write(batch(vec![stored_domain("example.com", 5)], vec![], vec![]), NOW).await.unwrap();
-    assert_eq!(store.domains(&[domain("example.com")]).await.unwrap()[0].dns_failures, 5);
+    assert_eq!(store.domains(&[domain("example.com")]).await.unwrap()[0].open().unwrap().dns_failures, 5);
 }
 
 #[tokio::test]
@@ -116,9 +116,9 @@ async fn one_folder_is_for_one_monitor_and_any_reader() {
 
     // A reader sees what is written, while it is written, and can write nothing.
     let reader = store::read_only(folder.path()).await.unwrap().unwrap();
-    assert_eq!(reader.domains(&[domain("example.com")]).await.unwrap()[0].dns_failures, 1);
+    assert_eq!(reader.domains(&[domain("example.com")]).await.unwrap()[0].open().unwrap().dns_failures, 1);
     store.write(batch(vec![stored_domain("example.com", 2)], vec![], vec![]), NOW).await.unwrap();
-    assert_eq!(reader.domains(&[domain("example.com")]).await.unwrap()[0].dns_failures, 2);
+    assert_eq!(reader.domains(&[domain("example.com")]).await.unwrap()[0].open().unwrap().dns_failures, 2);
     reader.write(batch(vec![stored_domain("example.com", 3)], vec![], vec![]), NOW).await.unwrap_err();
     reader.close().await;
     store.close().await;
@@ -128,9 +128,40 @@ async fn one_folder_is_for_one_monitor_and_any_reader() {
     let path = folder.path().join("state.db");
     let before = std::fs::read(&path).unwrap();
     let reader = store::read_only(folder.path()).await.unwrap().unwrap();
-    assert_eq!(reader.domains(&[domain("example.com")]).await.unwrap()[0].dns_failures, 2);
+    assert_eq!(reader.domains(&[domain("example.com")]).await.unwrap()[0].open().unwrap().dns_failures, 2);
     reader.close().await;
     drop(reader);
     assert_eq!(std::fs::read(&path).unwrap(), before);
     open(folder.path()).await.close().await;
+}
+
+#[tokio::test]
+async fn a_face_stays_beside_its_state_until_the_next_one() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path()).await;
+    let mut row = DomainRow::of(&stored_domain("example.com", 1)).unwrap();
+    row.face = Some(vec![0, 255, 7].into());
+    let write = |row: DomainRow| Arc::new(Batch { domains: vec![row], ..Batch::default() });
+    store.write(write(row.clone()), NOW).await.unwrap();
+    let found = store.domains(&[domain("example.com")]).await.unwrap();
+    assert_eq!((found[0].face.as_deref(), &found[0].state), (Some(&[0, 255, 7][..]), &row.state));
+    row.face = None;
+    store.write(write(row), NOW).await.unwrap();
+    assert_eq!(store.domains(&[domain("example.com")]).await.unwrap()[0].face, None);
+}
+
+/// Of many names a table is read from its begin to its end.
+#[tokio::test]
+async fn many_names_find_what_a_few_find() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path()).await;
+    let kept = |names: std::ops::Range<u32>| (names).map(|number| stored_domain(&format!("d{number}.example"), number));
+    store.write(batch(kept(0..3).collect(), vec![stored_host(case::MX1)], vec![]), NOW).await.unwrap();
+    let many: Vec<_> = (1..20_000).map(|number| domain(&format!("d{number}.example"))).collect();
+    let mut found: Vec<_> = store.domains(&many).await.unwrap().iter().map(|row| row.domain.to_string()).collect();
+    found.sort();
+    assert_eq!(found, ["d1.example", "d2.example"], "and not d0, which nobody asked for");
+    let hosts: Vec<_> = (1..20_000).map(|number| host(&format!("d{number}.example"))).collect();
+    assert!(store.hosts(&hosts).await.unwrap().is_empty());
+    assert_eq!(store.hosts(&[&hosts[..], &[host(case::MX1)]].concat()).await.unwrap().len(), 1);
 }

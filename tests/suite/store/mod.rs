@@ -12,7 +12,7 @@ use std::{net::IpAddr, path::Path, sync::Arc};
 
 use smtptls_exporter::{
     facts::{DomainObservation, Observation},
-    store::{self, Batch, Store, StoredAddress, StoredDomain, StoredHost},
+    store::{self, Batch, DomainRow, HostRow, Store, StoredAddress, StoredDomain, StoredHost},
     terms::{MxHost, PolicyDomain, Timestamp},
     verdict::{Change, ChangeKind, ChangeSubject, DomainHistory, HostHistory},
 };
@@ -90,5 +90,7 @@ fn change(number: u32, at: Timestamp) -> Change {
 }
 
 fn batch(domains: Vec<StoredDomain>, hosts: Vec<StoredHost>, changes: Vec<Change>) -> Arc<Batch> {
+    let domains = domains.iter().map(|domain| DomainRow::of(domain).unwrap()).collect();
+    let hosts = hosts.iter().map(|host| HostRow::of(host).unwrap()).collect();
     Arc::new(Batch { domains, hosts, changes })
 }

@@ -76,7 +76,7 @@ fn what_could_not_be_written_waits_and_is_written_as_it_is_then() {
     look(&mut fleet, "a.example", &[]);
     fleet.give_back(&batch);
     let batch = fleet.take_unsaved(false, NOW).unwrap();
-    assert_eq!(batch.domains[0].hosts, [], "the latest state");
+    assert_eq!(batch.domains[0].open().unwrap().hosts, [], "the latest state");
     assert_eq!(batch.changes[..2], [change(0), change(1)], "in their order");
     assert_eq!(batch.changes[2].before.as_deref(), Some("10 mx.a.example"), "what the fold tells comes along");
     assert!(batch.hosts.iter().any(|one| one.host == host("mx.a.example")), "one that left is kept as well");

@@ -79,7 +79,9 @@ async fn read(state: &DomainState, store: &dyn Store) -> Result<Past, StoreError
     let more = changes.len() > CHANGES_MOST;
     let changes = changes.into_iter().take(CHANGES_MOST).map(|stored| stored.change).collect();
     let mut certificates = BTreeMap::new();
-    for host in kept {
+    for row in kept {
+        // The monitor said at its start that it cannot be read.
+        let Ok(host) = row.open() else { continue };
         for (address, history) in &host.history.addresses {
             certificates.insert((host.host.clone(), *address), history.certificates.clone());
         }
