@@ -19,10 +19,10 @@ use super::{
 use crate::{
     config::{Change, Diagnostic, Settings},
     metrics::{Exposition, Level},
-    monitor::{Allotment, INDEX_VARIABLE, Monitor, SharedState, Sharder, Surroundings, Telemetry},
+    monitor::{Allotment, INDEX_VARIABLE, Monitor, Sharder, SharedState, Surroundings, Telemetry},
     net::{host_name, now},
     store::open_shared,
-    web::{App, Limits, ListenAddress, Mount, Reload, ReportDoor, ReportEntrance, bind, serve},
+    web::{App, ExternalUrl, Limits, ListenAddress, Mount, Reload, ReportDoor, ReportEntrance, bind, serve},
 };
 
 /// Runs the monitor; returns when it was told to stop, or could not start.
@@ -108,9 +108,7 @@ impl Running {
         let domains = settings.domains.len();
         let allotment = allotment(&settings, arguments).await?;
         let monitor = match allotment.sharing() {
-            Some(sharing) => {
-                Monitor::start_sharing(allotment.part(), telemetry.clone(), folder, sharing).await
-            }
+            Some(sharing) => Monitor::start_sharing(allotment.part(), telemetry.clone(), folder, sharing).await,
             None => Monitor::start(allotment.part(), telemetry.clone(), Some(folder)).await,
         };
         let monitor = monitor.map_err(|error| unusable(&error))?;
@@ -268,7 +266,7 @@ async fn allotment(settings: &Arc<Settings>, arguments: &Serve) -> Result<Allotm
         let url = url.clone();
         Box::pin(async move { open_shared(&url).await })
     }));
-    let address = arguments.external_url.as_ref().map(ToString::to_string);
+    let address = arguments.external_url.as_ref().and_then(ExternalUrl::place);
     Allotment::shared(whole, surroundings(), state, address).await.map_err(|error| unusable(&error))
 }
 

@@ -86,6 +86,7 @@ impl Resolver<'_, '_> {
             severities: self.severities(file.severities),
             accept: self.accept(file.accept),
             domains,
+            inventory: None,
             domain_files: list(file.domain_files),
             http_sd: self.http_sd(file.http_sd),
             reports: self.reports(or(file.reports, file::Reports::default()), &defaults.reports),

@@ -35,6 +35,8 @@ pub struct Settings {
     pub accept: Vec<Acceptance>,
     /// The domains to monitor, in the order of the file, each once.
     pub domains: DomainList,
+    /// The domains of all instances, where this one has only some of them and reports about the others are filed for them.
+    pub inventory: Option<DomainList>,
     /// Patterns of files that list more domains. Without effect yet.
     pub domain_files: Vec<String>,
     /// URLs that list more domains. Without effect yet.
@@ -199,6 +201,7 @@ impl Default for Settings {
             severities: BTreeMap::new(),
             accept: Vec::new(),
             domains: DomainList::default(),
+            inventory: None,
             domain_files: Vec::new(),
             http_sd: Vec::new(),
             reports: file::Reports { authentication: at(ReportAuthentication::Dkim), ..file::Reports::default() },

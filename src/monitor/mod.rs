@@ -31,8 +31,8 @@ pub use past::{Past, Sight};
 pub use prompt::{Awaited, PromptError, Prompted, Prompter, REST, WAITING_MOST};
 pub use scribe::{Kept, SharedStore};
 pub use sharding::{
-    Allotment, INDEX_VARIABLE, Opener, Peer, Rights, Seat, SeatError, ShardError, Sharder, Shards, SharedState, Sharing,
-    Surroundings,
+    Allotment, INDEX_VARIABLE, Opener, Peer, Rights, Seat, SeatError, ShardError, Sharder, Shards, SharedState,
+    Sharing, Surroundings,
 };
 pub use snapshot::{DomainState, HostState, Snapshot};
 pub use telemetry::{DnsCounters, DnsSource, ProbeGuard, ProbeKind, RESULT_TYPES, Telemetry, TelemetryError};

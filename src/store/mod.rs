@@ -150,6 +150,14 @@ pub struct Shared {
     pub leases: Arc<dyn Leases>,
 }
 
+/// Stub.
+///
+/// # Errors
+/// Always.
+pub async fn open_shared(_: &str) -> Result<Shared, StoreError> {
+    Err(StoreError::Other { path: "stub".into(), why: String::new() })
+}
+
 /// Where the monitor keeps what it knows. One writer; any number of readers.
 pub trait Store: fmt::Debug + Send + Sync {
     /// What is kept of these domains, in no order. One of which nothing is kept is left out.

@@ -9,13 +9,15 @@ mod octets;
 mod place;
 mod policy_id;
 mod problem;
+mod slot;
 mod timestamp;
 
 pub use duration::{HumanDuration, HumanDurationError};
 pub use max_age::MaxAge;
 pub use name::{MxHost, NameError, PolicyDomain};
 pub use octets::Octets;
-pub use place::{place, slot};
+pub use place::place;
 pub use policy_id::PolicyId;
 pub use problem::{Problem, Reading, Rule, Span};
+pub use slot::slot;
 pub use timestamp::Timestamp;

@@ -55,7 +55,10 @@ async fn each_instance_has_its_own_part_and_nothing_of_the_others() {
         assert_eq!(metrics.lines().filter(|line| line.starts_with("smtptls_shard_held{")).count(), 1);
         let (status, told) = served.get("/api/v1/shards").await;
         let told: serde_json::Value = serde_json::from_str(&told).unwrap();
-        assert_eq!((status, told), (200, serde_json::json!({"index": index, "total": 2, "held": [index], "instances": []})));
+        assert_eq!(
+            (status, told),
+            (200, serde_json::json!({"index": index, "total": 2, "held": [index], "instances": []}))
+        );
         let (_, told) = served.get("/sd").await;
         let told: serde_json::Value = serde_json::from_str(&told).unwrap();
         assert_eq!(told[0]["labels"]["__meta_smtptls_shard"], index.to_string());

@@ -7,16 +7,16 @@
 mod rights;
 mod seat;
 mod sharder;
+mod share;
 mod state;
 mod tenure;
 #[cfg(test)]
 mod tests;
-mod share;
 
 pub use self::{
     rights::Rights,
     seat::{INDEX_VARIABLE, Seat, SeatError, Surroundings},
     sharder::{Allotment, ShardError, Sharder, Sharing},
-    state::{Opener, SharedState},
     share::{Peer, Shards},
+    state::{Opener, SharedState},
 };

@@ -67,8 +67,7 @@ mod tests {
     fn admitted(names: &[&str], slots: &[u32]) -> (Vec<String>, Option<Vec<u32>>) {
         let domain = |name: &&str| change(ChangeSubject::Domain(PolicyDomain::parse(name).unwrap()));
         let host = change(ChangeSubject::Host(MxHost::parse("mx.example").unwrap()));
-        let mut batch =
-            Batch { changes: names.iter().map(domain).chain([host]).collect(), ..Batch::default() };
+        let mut batch = Batch { changes: names.iter().map(domain).chain([host]).collect(), ..Batch::default() };
         let leases = slots.iter().map(|slot| (*slot, Lease { slot: *slot, epoch: 7 })).collect();
         Rights::new(SEAT, Holder::new("here", 1, 1), leases).admit(&mut batch);
         let named = batch.changes.iter().map(|change| match &change.subject {

@@ -14,7 +14,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Rights, Seat, SeatError, SharedState, Shards, Surroundings,
+    Rights, Seat, SeatError, Shards, SharedState, Surroundings,
     share::Peer,
     tenure::{Pace, Tenure, Turn},
 };
@@ -22,7 +22,7 @@ use crate::{
     config::{Change, DomainList, Settings},
     monitor::{ReconfigureError, Reconfigurer, Telemetry},
     net::now,
-    store::{Holder, Instance, Leases, StoreError},
+    store::{Holder, Instance, StoreError},
 };
 
 /// How long it is waited until what is known of domains that leave is written. The new holder waits meanwhile; what is not written
@@ -167,7 +167,13 @@ impl Allotment {
         }
         let seat = shards.seat;
         let desk = Mutex::new(Desk { whole, seat, post });
-        Sharder(Arc::new(Office { surroundings, monitor, telemetry, desk, shown: watch::Sender::new(Arc::new(shards)) }))
+        Sharder(Arc::new(Office {
+            surroundings,
+            monitor,
+            telemetry,
+            desk,
+            shown: watch::Sender::new(Arc::new(shards)),
+        }))
     }
 }
 
@@ -322,7 +328,12 @@ impl Office {
     async fn put_or_tell(&self, shards: &Shards, whole: &Arc<Settings>) {
         match self.put(shards, whole).await {
             Ok(Change { added, removed, .. }) => {
-                tracing::info!(added = added.len(), removed = removed.len(), "this instance has {}", shards.held_in_words());
+                tracing::info!(
+                    added = added.len(),
+                    removed = removed.len(),
+                    "this instance has {}",
+                    shards.held_in_words()
+                );
             }
             // It only fails while the monitor stops.
             Err(error) => tracing::debug!(%error, "the slots that came or went are not taken up"),
@@ -368,7 +379,10 @@ impl Post {
     fn failed(&mut self, why: &str) {
         if self.failing_since.is_none() {
             self.failing_since = Some(Instant::now());
-            tracing::error!(why, "the shared database does not answer; this instance goes on with what it has, and tries again");
+            tracing::error!(
+                why,
+                "the shared database does not answer; this instance goes on with what it has, and tries again"
+            );
         }
     }
 }
@@ -391,11 +405,7 @@ fn tell(Turn { lost, leaving, taken, .. }: &Turn) {
 }
 
 /// To find the slots of a million names takes a second: not on a thread on which probes run.
-async fn apart<T: Send + 'static>(
-    shards: Shards,
-    whole: Arc<Settings>,
-    work: fn(&Shards, &Arc<Settings>) -> T,
-) -> T {
+async fn apart<T: Send + 'static>(shards: Shards, whole: Arc<Settings>, work: fn(&Shards, &Arc<Settings>) -> T) -> T {
     let (own, same) = (shards.clone(), Arc::clone(&whole));
     match tokio::task::spawn_blocking(move || work(&own, &same)).await {
         Ok(done) => done,

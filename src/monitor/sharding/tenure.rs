@@ -35,9 +35,10 @@ impl Pace {
         self.lease / RENEWALS
     }
 
-    /// So long after its end a slot is taken over: an instance that was only slow has one more turn to renew it.
+    /// So long an instance watches a slot whose lease ended before it takes it over: whoever was only slow, or did not reach the
+    /// database any more than this one, has a whole turn to renew it.
     pub(super) fn rest(self) -> Duration {
-        self.turn()
+        self.turn() * 2
     }
 }
 
@@ -61,14 +62,25 @@ pub(super) struct Tenure {
     instance: Instance,
     pace: Pace,
     held: BTreeMap<u32, Lease>,
-    /// Since when slots that nobody ever had are seen.
-    vacant: BTreeMap<u32, Instant>,
+    /// Since when this instance sees that a slot is free. When the database was down for all, every lease ended long ago by its clock,
+    /// and whoever comes back first must not take it for the end of all others.
+    free_since: BTreeMap<u32, Instant>,
+    /// Since when every renewal was answered.
+    steady_since: Option<Instant>,
     instances: Vec<InstanceState>,
 }
 
 impl Tenure {
     pub(super) fn new(leases: Arc<dyn Leases>, instance: Instance, pace: Pace) -> Self {
-        Self { leases, instance, pace, held: BTreeMap::new(), vacant: BTreeMap::new(), instances: Vec::new() }
+        Self {
+            leases,
+            instance,
+            pace,
+            held: BTreeMap::new(),
+            free_since: BTreeMap::new(),
+            steady_since: None,
+            instances: Vec::new(),
+        }
     }
 
     /// What it holds.
@@ -93,7 +105,7 @@ impl Tenure {
     pub(super) fn configure(&mut self, home: u32, total: u32, pace: Pace) {
         self.instance = Instance { home, total, ..self.instance.clone() };
         self.pace = pace;
-        self.vacant.clear();
+        self.free_since.clear();
     }
 
     /// Renews what is held, and sees what else is to be done.
@@ -102,20 +114,30 @@ impl Tenure {
         let asked = self.leases.renew(&self.instance, &held, self.pace.lease);
         let renewal = match timeout(self.pace.turn(), asked).await {
             Ok(Ok(renewal)) => renewal,
-            Ok(Err(error)) => return Turn { failed: Some(error.to_string()), ..Turn::default() },
-            Err(_) => return Turn { failed: Some("the database does not answer".to_owned()), ..Turn::default() },
+            Ok(Err(error)) => return self.failed(error.to_string()),
+            Err(_) => return self.failed("the database does not answer".to_owned()),
         };
         let Renewal { held, slots, instances } = renewal;
         let kept: BTreeMap<u32, Lease> = held.into_iter().map(|lease| (lease.slot, lease)).collect();
         let lost = self.held.keys().filter(|slot| !kept.contains_key(slot)).copied().collect();
         self.held = kept;
         self.instances = instances;
+        self.steady_since.get_or_insert(now);
         let mut turn = Turn { lost, leaving: self.leaving(&slots), ..Turn::default() };
         for slot in self.wanted(&slots, now) {
-            self.take(slot, &mut turn).await;
+            // What was lost may be free again, and another one wrote meanwhile: its domains have to leave before they come back.
+            if !turn.lost.contains(&slot) {
+                self.take(slot, &mut turn).await;
+            }
         }
         self.ask_for_home(&slots).await;
         turn
+    }
+
+    fn failed(&mut self, why: String) -> Turn {
+        self.steady_since = None;
+        self.free_since.clear();
+        Turn { failed: Some(why), ..Turn::default() }
     }
 
     /// Gives slots back, of whose domains everything is written.
@@ -151,19 +173,18 @@ impl Tenure {
         let home = self.instance.home;
         // What an answer that did not come in time had given is taken again.
         let mine = |state: &SlotState| state.holder.as_ref() == Some(&self.instance.holder);
-        let free = |state: &&SlotState| {
-            !self.held.contains_key(&state.slot) && (state.left.is_none() || mine(state))
-        };
+        let free = |state: &&SlotState| !self.held.contains_key(&state.slot) && (state.left.is_none() || mine(state));
         let free: Vec<&SlotState> = slots.iter().filter(free).collect();
-        self.vacant.retain(|slot, _| free.iter().any(|state| state.slot == *slot));
-        let mut wanted: Vec<u32> = free.iter().map(|state| state.slot).filter(|slot| *slot == home).collect();
+        self.free_since.retain(|slot, _| free.iter().any(|state| state.slot == *slot));
+        let steady = self.steady_since.is_some_and(|since| now.saturating_duration_since(since) >= self.pace.rest());
+        // Whoever had it may be a replica that did not reach the database either.
+        let own = free.iter().filter(|state| state.slot == home && (steady || state.holder.is_none() || mine(state)));
+        let mut wanted: Vec<u32> = own.map(|state| state.slot).collect();
         let patience = self.pace.rest() + self.pace.turn() * self.rank();
         let mut others = Vec::new();
         for state in free.into_iter().filter(|state| state.slot != home && state.wanted_by.is_none()) {
-            // Nobody ever had it: the instance that is to have it may be starting.
-            let since = *self.vacant.entry(state.slot).or_insert(now);
-            let free_for = state.free_for.unwrap_or_else(|| now.saturating_duration_since(since));
-            if free_for >= patience {
+            let since = *self.free_since.entry(state.slot).or_insert(now);
+            if now.saturating_duration_since(since) >= patience {
                 others.push(state.slot);
             }
         }
@@ -187,7 +208,7 @@ impl Tenure {
 
     async fn take(&mut self, slot: u32, turn: &mut Turn) {
         // The own slot needs no rest: nobody else has a right to it.
-        let rest = if slot == self.instance.home { Duration::ZERO } else { self.pace.rest() };
+        let rest = if slot == self.instance.home { Duration::ZERO } else { self.pace.turn() };
         match timeout(self.pace.turn(), self.leases.take(&self.instance, slot, rest, self.pace.lease)).await {
             Ok(Ok(Some(lease))) => {
                 self.held.insert(slot, lease);

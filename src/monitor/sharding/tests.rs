@@ -231,8 +231,9 @@ impl World {
 
     /// How many show each slot.
     fn shown(&self, total: u32) -> Vec<usize> {
-        let shown = |slot| self.players.values().filter(|player| !player.paused && player.shows.contains(&slot)).count();
-        (0..total).map(|slot| shown(&slot)).collect()
+        let shown =
+            |slot| self.players.values().filter(|player| !player.paused && player.shows.contains(&slot)).count();
+        (0..total).map(|slot| shown(slot)).collect()
     }
 
     /// Lets a second pass for everybody; whoever has a turn takes it, and whoever shows a slot writes of it.
@@ -245,8 +246,9 @@ impl World {
             if self.time >= player.turn_at {
                 let Turn { lost, leaving, taken, .. } = player.tenure.turn(self.start + self.time).await;
                 player.turn_at = self.time + PACE.turn();
-                player.shows.extend(taken);
+                assert!(lost.is_disjoint(&taken), "what was lost leaves before it comes back");
                 player.shows.retain(|slot| !lost.contains(slot) && !leaving.contains(slot));
+                player.shows.extend(taken);
                 player.leaving = leaving;
             }
             // Every write says with what right; the database takes it only from the holder.
@@ -281,9 +283,9 @@ impl World {
     }
 }
 
-/// Its lease has to end, it rests, and the next turn of whoever comes first comes; each before it is passed by once.
+/// Its lease has to end, a turn sees it, it rests, and each that comes first passes once.
 fn taken_within(survivors: u32) -> Duration {
-    PACE.lease + PACE.rest() + PACE.turn() * (survivors + 1)
+    PACE.lease + PACE.turn() + PACE.rest() + PACE.turn() * survivors
 }
 
 #[tokio::test]
