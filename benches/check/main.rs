@@ -2,7 +2,8 @@
 //!
 //! CPU time, user and system, of `smtptls-exporter check --file LIST` over healthy domains on loopback, each with its own
 //! policy host and its own mail host, and certificates of their own. Beside it the floor: the same lookups, dialogues and
-//! fetches with plain sockets and rustls, nothing judged.
+//! fetches with plain sockets and rustls, nothing judged. And `smtptls-exporter serve`, which looks at the same domains again
+//! and again. `cargo bench --bench check -- blackbox` puts blackbox_exporter beside them.
 //!
 //! The peers are one process, every measured run another one: this program again, by its first argument. So the figures are
 //! what the system accounts for the finished process alone, its start included. The system accounts in hundredths of a second:
@@ -16,7 +17,9 @@
     reason = "a program for the person at the terminal"
 )]
 
+mod blackbox;
 mod floor;
+mod running;
 mod town;
 #[allow(dead_code, reason = "the peers of the tests can do more than is needed here")]
 #[path = "../../tests/suite/world/mod.rs"]
@@ -32,24 +35,32 @@ use std::{
 
 use tempfile::TempDir;
 
+use blackbox::Blackbox;
 use floor::Work;
 use town::Town;
 
 const DOMAINS: usize = 200;
 /// Runs that count, after one that does not.
 const RUNS: usize = 9;
+/// Of them, those in which the running monitor is measured too: each takes some seconds.
+const RUNNING_RUNS: usize = 3;
+/// As [`RUNS`], beside blackbox_exporter.
+const BLACKBOX_RUNS: usize = 5;
+/// What the system accounts time in: USER_HZ, the same on all common Linux systems whatever their kernel's own tick.
+const TICK: Duration = Duration::from_millis(10);
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         [] => compare(DOMAINS),
-        ["town", domains] => town::run(domains.parse().expect("a number of domains")),
+        ["town", domains, hosts] => town::run(domains.parse().expect("a number"), hosts.parse().expect("a number")),
         ["floor", work, domains, ref doors @ ..] => {
             floor::run(Work::parse(work), domains.parse().expect("a number of domains"), doors);
         }
+        ["blackbox"] => compare_with_blackbox(DOMAINS),
         [domains] => compare(domains.parse().expect("a number of domains")),
-        _ => panic!("usage: check [DOMAINS]"),
+        _ => panic!("usage: check [DOMAINS | blackbox]"),
     }
 }
 
@@ -58,6 +69,7 @@ fn compare(domains: usize) {
     let town = Town::start(domains);
     let files = Files::write(&town, domains);
     let mut checks = Vec::new();
+    let mut again = Vec::new();
     let mut floors: Vec<(Work, Vec<Cost>)> = Work::ALL.map(|work| (work, Vec::new())).into();
     for run in 0..=RUNS {
         let check = files.check(domains);
@@ -66,44 +78,84 @@ fn compare(domains: usize) {
             checks.push(check);
             floors.iter_mut().zip(floor).for_each(|((_, costs), cost)| costs.push(cost));
         }
+        if run < RUNNING_RUNS {
+            again.push(running::monitor(&files, domains));
+        }
     }
 
-    println!("{domains} domains, the middle of {RUNS} runs, CPU in ms a domain");
-    println!("                        CPU   (least to most)  user  system   wall s  peak MB");
-    let check = row("check", domains, &checks);
+    println!("{domains} domains, the middle of {RUNS} runs ({RUNNING_RUNS} of serve), CPU in ms a domain");
+    println!("{HEAD}");
+    let check = row("check", &each(domains, checks));
+    let again = row("serve, again", &again);
     let mut floor = 0.0;
-    for (work, costs) in &floors {
-        floor += row(work.title(), domains * floor::ROUNDS, costs);
+    for (work, costs) in floors {
+        floor += row(work.title(), &each(domains * floor::ROUNDS, costs));
     }
     println!("floor in all         {floor:6.3}");
     println!("check / floor        {:6.2}", check / floor);
+    println!("serve / check        {:6.2}", again / check);
 }
 
-fn row(title: &str, times: usize, costs: &[Cost]) -> f64 {
+/// The same peers, asked by blackbox_exporter.
+fn compare_with_blackbox(domains: usize) {
+    let town = Town::start(domains);
+    let files = Files::write(&town, domains);
+    let blackbox = Blackbox::start(&town, domains);
+    let (mut checks, mut theirs) = (Vec::new(), Vec::new());
+    for run in 0..=BLACKBOX_RUNS {
+        let (ours, other) = (files.check(domains), blackbox.measure(domains));
+        if run > 0 {
+            checks.push(ours);
+            theirs.push(other);
+        }
+    }
+    let again = running::monitor(&files, domains);
+
+    println!("{domains} domains, the middle of {BLACKBOX_RUNS} runs (1 of serve), CPU in ms a domain");
+    println!("{HEAD}");
+    let check = row("check", &each(domains, checks));
+    let again = row("serve, again", &[again]);
+    let theirs = row("blackbox_exporter", &each(domains, theirs));
+    println!("check / blackbox     {:6.3}", check / theirs);
+    println!("serve / blackbox     {:6.3}", again / theirs);
+}
+
+const HEAD: &str = "                        CPU   (least to most)  user  system   wall s  peak MB";
+
+fn each(times: usize, costs: Vec<Cost>) -> Vec<(Cost, usize)> {
+    costs.into_iter().map(|cost| (cost, times)).collect()
+}
+
+/// Prints what each of so many times cost, and returns the middle.
+fn row(title: &str, costs: &[(Cost, usize)]) -> f64 {
     let each = |of: fn(&Cost) -> Duration| {
-        let mut costs: Vec<f64> = costs.iter().map(|cost| of(cost).as_secs_f64() * 1000.0 / times as f64).collect();
+        let one = |(cost, times): &(Cost, usize)| of(cost).as_secs_f64() * 1000.0 / *times as f64;
+        let mut costs: Vec<f64> = costs.iter().map(one).collect();
         costs.sort_by(f64::total_cmp);
         costs
     };
     let cpu = each(|cost| cost.user + cost.system);
-    let middle = cpu[RUNS / 2];
+    let middle = |costs: &[f64]| costs[costs.len() / 2];
+    let mut wall: Vec<f64> = costs.iter().map(|(cost, _)| cost.wall.as_secs_f64()).collect();
+    wall.sort_by(f64::total_cmp);
     println!(
-        "{title:20} {middle:6.3}  ({:.3} to {:.3})  {:.3}   {:.3}  {:7.3}  {}",
+        "{title:20} {:6.3}  ({:.3} to {:.3})  {:.3}   {:.3}  {:7.3}  {}",
+        middle(&cpu),
         cpu[0],
-        cpu[RUNS - 1],
-        each(|cost| cost.user)[RUNS / 2],
-        each(|cost| cost.system)[RUNS / 2],
-        each(|cost| cost.wall)[RUNS / 2] * times as f64 / 1000.0,
+        cpu[cpu.len() - 1],
+        middle(&each(|cost| cost.user)),
+        middle(&each(|cost| cost.system)),
+        middle(&wall),
         costs
             .iter()
-            .filter_map(|cost| cost.peak_kib)
+            .filter_map(|(cost, _)| cost.peak_kib)
             .max()
             .map_or_else(|| "      ?".to_owned(), |kib| format!("{:7.1}", kib as f64 / 1024.0)),
     );
-    middle
+    middle(&cpu)
 }
 
-/// What a finished process used.
+/// What a process used, to its end or in a stretch of time.
 struct Cost {
     user: Duration,
     system: Duration,
@@ -139,16 +191,16 @@ fn measure(command: &mut Command) -> (String, Cost) {
 
 /// User and system time of all children that were waited for.
 fn finished_children() -> (Duration, Duration) {
-    // USER_HZ, the same on all common Linux systems whatever their kernel's own tick.
-    const TICK: Duration = Duration::from_millis(10);
     let stat = fs::read_to_string("/proc/self/stat").expect("Linux has this");
+    (TICK * ticks(&stat, 16), TICK * ticks(&stat, 17))
+}
+
+/// A time of proc_pid_stat(5), by the number of its field.
+fn ticks(stat: &str, number: usize) -> u32 {
     let (_, after_name) = stat.rsplit_once(')').expect("the name in parentheses");
-    let field = |number: usize| {
-        // Fields count from 1, and the state, which follows the name, is the third.
-        let ticks = after_name.split_whitespace().nth(number - 3).expect("the field");
-        TICK * ticks.parse::<u32>().expect("a number of ticks")
-    };
-    (field(16), field(17))
+    // Fields count from 1, and the state, which follows the name, is the third.
+    let ticks = after_name.split_whitespace().nth(number - 3).expect("the field");
+    ticks.parse().expect("a number of ticks")
 }
 
 fn peak_kib(process: u32) -> Option<u64> {
@@ -157,9 +209,11 @@ fn peak_kib(process: u32) -> Option<u64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// The files that `check` reads.
+/// The files that `check` and `serve` read.
 struct Files {
     config: PathBuf,
+    /// With the domains, each looked at every second.
+    running: PathBuf,
     list: PathBuf,
     _folder: TempDir,
 }
@@ -168,20 +222,26 @@ impl Files {
     fn write(town: &Town, domains: usize) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the files");
         let (config, list) = (folder.path().join("config.yml"), folder.path().join("domains.txt"));
+        let running = folder.path().join("running.yml");
         let ca_file = folder.path().join("root.pem");
         fs::write(&ca_file, &town.root_pem).expect("the root is written");
-        let text = format!(
-            "resolver: {{servers: [\"{}\"], dnssec: off}}\n\
-             probe: {{smtp_port: {}, https_port: {}, ca_file: {}, allow_private_addresses: true, legacy_tls: false}}\n",
-            town.dns,
-            town.smtp_port,
-            town.https_port,
-            ca_file.display()
-        );
-        fs::write(&config, text).expect("the configuration is written");
+        let settings = |more: &str| {
+            format!(
+                "resolver: {{servers: [\"{}\"], dnssec: off}}\n\
+                 probe: {{smtp_port: {}, https_port: {}, ca_file: {}, allow_private_addresses: true, legacy_tls: false{more}}}\n",
+                town.dns,
+                town.smtp_port,
+                town.https_port,
+                ca_file.display()
+            )
+        };
+        fs::write(&config, settings("")).expect("the configuration is written");
         let names: String = (0..domains).map(|number| town::domain(number) + "\n").collect();
-        fs::write(&list, names).expect("the list is written");
-        Self { config, list, _folder: folder }
+        fs::write(&list, &names).expect("the list is written");
+        let domains: String = names.lines().map(|name| format!("  - {name}\n")).collect();
+        let text = settings(", interval: 1s, mx_interval: 1s, timeout: 1s") + "domains:\n" + &domains;
+        fs::write(&running, text).expect("the configuration is written");
+        Self { config, running, list, _folder: folder }
     }
 
     /// One check of all domains. A figure of failures would be none: all must be found protected, and nothing wrong.

@@ -6,7 +6,7 @@ use std::{
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
     iter,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    process::{Child, ChildStdin, Command, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::Arc,
 };
 
@@ -26,13 +26,17 @@ use crate::world::{
 /// All of 127.0.0.0/8: one listener takes the connections to every address.
 const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
-/// The running peers; they end when this is dropped.
+/// From 127.128.0.25 to the end.
+const POLICY_ADDRESSES: usize = 32_000;
+
+/// The running peers; they end when this is dropped, or with [`Town::leave`].
 pub(crate) struct Town {
     pub(crate) dns: String,
     pub(crate) smtp_port: String,
     pub(crate) https_port: String,
     pub(crate) root_pem: String,
     process: Child,
+    said: BufReader<ChildStdout>,
     /// The peers stay as long as this is open.
     stay: Option<ChildStdin>,
 }
@@ -45,6 +49,11 @@ pub(crate) fn mail_host(number: usize) -> String {
     format!("mx.{}", domain(number))
 }
 
+/// The mail hosts of a domain, by their numbers, where there are so many of them: one of its own, or two that many share.
+fn mail_hosts(number: usize, hosts: usize, domains: usize) -> Vec<usize> {
+    if hosts < domains { vec![number % hosts, (number + 1) % hosts] } else { vec![number] }
+}
+
 pub(crate) fn policy_host(number: usize) -> String {
     format!("mta-sts.{}", domain(number))
 }
@@ -54,32 +63,55 @@ pub(crate) fn mail_address(number: usize) -> Ipv4Addr {
     address(1, number)
 }
 
-/// As [`mail_address`].
+/// As [`mail_address`], as far as there are addresses; then policy hosts share them.
 pub(crate) fn policy_address(number: usize) -> Ipv4Addr {
-    address(128, number)
+    address(128, number % POLICY_ADDRESSES)
 }
 
 fn address(first: usize, number: usize) -> Ipv4Addr {
-    let net = u8::try_from(first + number / 256).expect("at most 32,000 domains");
+    let net = u8::try_from(first + number / 256).expect("at most 32,000 mail hosts");
     Ipv4Addr::new(127, net, (number % 256) as u8, 25)
 }
 
 impl Town {
+    /// Each domain has a mail host of its own.
+    #[allow(dead_code, reason = "another measurement has the mail hosts shared")]
     pub(crate) fn start(domains: usize) -> Self {
+        Self::with_hosts(domains, domains)
+    }
+
+    /// So many domains with so many mail hosts.
+    pub(crate) fn with_hosts(domains: usize, hosts: usize) -> Self {
         let mut command = Command::new(env::current_exe().expect("this program"));
-        command.args(["town", &domains.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.args(["town", &domains.to_string(), &hosts.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn().expect("the peers start");
         let stay = process.stdin.take();
-        let mut lines = BufReader::new(process.stdout.take().expect("a pipe"));
+        let mut said = BufReader::new(process.stdout.take().expect("a pipe"));
         let mut line = || {
             let mut line = String::new();
-            lines.read_line(&mut line).expect("the peers say where they are");
+            said.read_line(&mut line).expect("the peers say where they are");
             line.trim_end().to_owned()
         };
         let (dns, smtp_port, https_port) = (line(), line(), line());
         // As many lines as it takes, then an empty one.
         let root_pem = iter::repeat_with(&mut line).take_while(|line| !line.is_empty()).collect::<Vec<_>>().join("\n");
-        Self { dns, smtp_port, https_port, root_pem, process, stay }
+        Self { dns, smtp_port, https_port, root_pem, process, said, stay }
+    }
+
+    /// The process of the peers.
+    #[allow(dead_code, reason = "not every measurement asks")]
+    pub(crate) fn process(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Ends the peers; returns how many connections came to mail hosts and how many to policy hosts.
+    #[allow(dead_code, reason = "not every measurement asks")]
+    pub(crate) fn leave(mut self) -> (usize, usize) {
+        self.stay = None;
+        let mut line = String::new();
+        self.said.read_line(&mut line).expect("the peers say what came");
+        let counts = line.split_whitespace().map(|count| count.parse().expect("a number")).collect::<Vec<_>>();
+        (counts[0], counts[1])
     }
 }
 
@@ -102,7 +134,7 @@ impl ResolvesServerCert for ByName {
 }
 
 /// Runs the peers until standard input ends.
-pub(crate) fn run(domains: usize) {
+pub(crate) fn run(domains: usize, hosts: usize) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let pki = Pki::new();
@@ -110,14 +142,19 @@ pub(crate) fn run(domains: usize) {
         let https = HttpsPeer::start_at(ANY).await;
         let mut certificates = HashMap::new();
         for number in 0..domains {
-            let (domain, mail_host, policy_host) = (domain(number), mail_host(number), policy_host(number));
+            let (domain, policy_host) = (domain(number), policy_host(number));
+            let exchanges: Vec<String> = mail_hosts(number, hosts, domains).into_iter().map(mail_host).collect();
             dns.txt(&format!("_mta-sts.{domain}"), &["v=STSv1; id=20261123"]);
             dns.txt(&format!("_smtp._tls.{domain}"), &["v=TLSRPTv1; rua=mailto:reports@reports.example"]);
-            dns.mx(&domain, &[(10, &mail_host)]);
-            dns.a(&mail_host, &[&mail_address(number).to_string()]);
+            dns.mx(&domain, &exchanges.iter().map(|host| (10, host.as_str())).collect::<Vec<_>>());
             dns.a(&policy_host, &[&policy_address(number).to_string()]);
-            let policy = format!("version: STSv1\r\nmode: enforce\r\nmx: {mail_host}\r\nmax_age: 2592000\r\n");
+            let listed: String = exchanges.iter().map(|host| format!("mx: {host}\r\n")).collect();
+            let policy = format!("version: STSv1\r\nmode: enforce\r\n{listed}max_age: 2592000\r\n");
             https.serve(&policy_host, &pki.identity(&[&policy_host]), Answer::policy(&policy));
+        }
+        for number in 0..hosts {
+            let mail_host = mail_host(number);
+            dns.a(&mail_host, &[&mail_address(number).to_string()]);
             certificates.insert(mail_host.clone(), pki.identity(&[&mail_host]).certified());
         }
         let tls = pki::server(Arc::new(ByName(certificates)), &[&TLS12, &TLS13]);
@@ -130,5 +167,6 @@ pub(crate) fn run(domains: usize) {
             .await
             .expect("a thread")
             .expect("a pipe");
+        println!("{} {}", smtp.connections(), https.connections());
     });
 }

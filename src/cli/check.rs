@@ -243,7 +243,7 @@ pub(super) async fn probe(
     arguments: &Check,
 ) -> Result<Checked, String> {
     let source = Source { file: common.config_file.clone(), domains: Vec::new() };
-    let mut settings = source.load().map_err(|errors| refused(&errors, colour()))?.settings;
+    let mut settings = source.load().map_err(|errors| refused(&errors, colour()))?.with_files();
     settings.probe.legacy_tls &= !arguments.quick;
     let (kept, mut logs) = match &common.state_dir {
         Some(folder) => kept(folder, &domains).await.map_err(|error| error.to_string())?,

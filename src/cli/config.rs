@@ -7,7 +7,10 @@ use std::{
 
 use clap::Subcommand;
 
-use crate::config::{self, ConfigErrors, DEFAULT_FILE, Loaded, Settings};
+use crate::{
+    config::{self, ConfigErrors, DEFAULT_FILE, Loaded, Settings, inventory::with_files},
+    net::now,
+};
 
 /// All is well.
 const SUCCESS: u8 = 0;
@@ -69,7 +72,10 @@ fn execute(
             for warning in &loaded.warnings {
                 writeln!(err, "{}\n", warning.render(colour))?;
             }
-            if check { valid(&path, &loaded, out) } else { show(&loaded.settings, out) }
+            match check {
+                true => valid(&path, loaded, colour, out, err),
+                false => show_all(loaded.settings, out),
+            }
         }
         Ok(None) if check => {
             writeln!(err, "error: there is no {DEFAULT_FILE} here; name the file to check")?;
@@ -85,17 +91,59 @@ fn invalid(errors: &ConfigErrors, colour: bool, err: &mut dyn Write) -> io::Resu
     Ok(INVALID)
 }
 
-fn valid(path: &Path, loaded: &Loaded, out: &mut dyn Write) -> io::Result<u8> {
-    let domains = match loaded.settings.domains.len() {
-        0 => "no domains, which `serve` needs".to_owned(),
+/// Says what the file has, and what each list that it names. A list that cannot be used makes the check fail: `serve` would go on
+/// with the one from before, and after a restart there is none.
+fn valid(path: &Path, loaded: Loaded, colour: bool, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+    let Loaded { mut settings, warnings, .. } = loaded;
+    let own = settings.domains.len();
+    let reports = with_files(&mut settings, now());
+    for report in &reports {
+        for told in report.list.iter().flat_map(|list| &list.told).chain(report.error.as_deref()) {
+            writeln!(err, "{}\n", told.render(colour))?;
+        }
+    }
+    let broken = reports.iter().filter(|report| report.error.is_some()).count();
+    if broken > 0 {
+        writeln!(err, "{} of domains cannot be used", counted(broken, "list"))?;
+        return Ok(INVALID);
+    }
+    let sources = !settings.domain_files.is_empty() || !settings.http_sd.is_empty();
+    let domains = match settings.domains.len() {
+        0 if !sources => "no domains, which `serve` needs".to_owned(),
         count => counted(count, "domain"),
     };
-    let warnings = match loaded.warnings.len() {
+    let warnings = match warnings.len() {
         0 => String::new(),
         count => format!(", {}", counted(count, "warning")),
     };
     writeln!(out, "{} is valid: {domains}{warnings}", path.display())?;
+    if sources {
+        writeln!(out, "  under `domains`: {}", counted(own, "domain"))?;
+    }
+    for report in &reports {
+        writeln!(out, "  {}", report.line())?;
+    }
+    for url in &settings.http_sd {
+        writeln!(out, "  {}: fetched by `serve`", redacted(url))?;
+    }
     Ok(SUCCESS)
+}
+
+fn redacted(url: &config::file::HttpSd) -> String {
+    url.url.as_ref().map(|url| url.value.redacted()).unwrap_or_default()
+}
+
+/// The file, and in comments what the lists have that it names.
+fn show_all(settings: Settings, out: &mut dyn Write) -> io::Result<u8> {
+    let status = show(&settings, out)?;
+    let mut merged = settings;
+    for report in with_files(&mut merged, now()) {
+        writeln!(out, "# {}", report.line())?;
+    }
+    for url in &merged.http_sd {
+        writeln!(out, "# {}: fetched by `serve`", redacted(url))?;
+    }
+    Ok(status)
 }
 
 fn show(settings: &Settings, out: &mut dyn Write) -> io::Result<u8> {
@@ -143,10 +191,10 @@ mod tests {
 
     #[test]
     fn check_says_that_a_file_is_valid() {
-        let (_folder, path) = file("domains: [a.example, b.example]\ndomain_files: []\n");
+        let (_folder, path) = file("domains: [a.example, b.example]\nshard: {total: 2}\n");
         let (status, out, err) = run(&["check", path.to_str().unwrap()], None);
         assert_eq!((status, out), (0, format!("{} is valid: 2 domains, 1 warning\n", path.display())));
-        assert!(err.starts_with("warning: `domain_files` is not built yet"), "{err}");
+        assert!(err.starts_with("warning: `shard` is not built yet"), "{err}");
         let (_folder, path) = file("");
         let (status, out, err) = run(&["check"], Some(&path));
         assert_eq!((status, err.as_str()), (0, ""));

@@ -151,7 +151,7 @@ struct Suggested {
 /// Looks at the domain as `check` does, without the extra connections, and says what to publish.
 async fn suggest(arguments: &SuggestPolicy, common: &Common) -> Result<Suggested, String> {
     let source = Source { file: common.config_file.clone(), domains: Vec::new() };
-    let mut settings = source.load().map_err(|errors| refused(&errors, colour()))?.settings;
+    let mut settings = source.load().map_err(|errors| refused(&errors, colour()))?.with_files();
     settings.probe.legacy_tls = false;
     settings.probe.max_mx = settings.probe.max_mx.max(MAX_MX);
     let domain = of_domain(&settings, arguments.domain.clone());

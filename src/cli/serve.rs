@@ -19,7 +19,7 @@ use super::{
 use crate::{
     config::{Change, Diagnostic, Settings},
     metrics::{Exposition, Level},
-    monitor::{Allotment, INDEX_VARIABLE, Monitor, Sharder, SharedState, Surroundings, Telemetry},
+    monitor::{Allotment, INDEX_VARIABLE, Inventory, Monitor, Sharder, SharedState, Surroundings, Telemetry},
     net::{host_name, now},
     store::open_shared,
     web::{App, ExternalUrl, Limits, ListenAddress, Mount, Reload, ReportDoor, ReportEntrance, bind, serve},
@@ -91,6 +91,7 @@ pub(super) struct Running {
     keeper: JoinHandle<()>,
     server: JoinHandle<()>,
     publisher: JoinHandle<()>,
+    follower: JoinHandle<()>,
 }
 
 impl Running {
@@ -104,6 +105,7 @@ impl Running {
     ) -> Result<Self, Failure> {
         tell(&warnings);
         let telemetry = Telemetry::new().map_err(|error| own_side(&error))?;
+        let (inventory, settings) = Inventory::open(settings, folder, telemetry.clone()).await;
         let settings = Arc::new(settings);
         let domains = settings.domains.len();
         let allotment = allotment(&settings, arguments).await?;
@@ -123,8 +125,14 @@ impl Running {
         let sharder = allotment.with(monitor.reconfigurer(), telemetry.clone());
         let shards = sharder.shards();
         let keeper = sharder.keep(stop.clone());
-        let reloader =
-            Arc::new(Reloader { source, sharder, telemetry: telemetry.clone(), entrance: Arc::clone(&entrance) });
+        let follower = tokio::spawn(inventory.clone().follow(sharder.clone(), stop.clone()));
+        let reloader = Arc::new(Reloader {
+            source,
+            sharder,
+            inventory,
+            telemetry: telemetry.clone(),
+            entrance: Arc::clone(&entrance),
+        });
         let app = App::new(
             Exposition::new(Level::default()),
             telemetry,
@@ -141,7 +149,7 @@ impl Running {
         show(&app, stored).await;
         let publisher = tokio::spawn(publish(snapshots, Arc::clone(&app), stop.clone()));
         let server = tokio::spawn(serve(listeners, app, stop.clone(), Limits::default()));
-        Ok(Self { monitor, stop, entrance, reloader, keeper, server, publisher })
+        Ok(Self { monitor, stop, entrance, reloader, keeper, server, publisher, follower })
     }
 
     /// Goes on until a signal says to stop.
@@ -158,11 +166,17 @@ impl Running {
         }
         tracing::info!("stopping");
         self.stop.cancel();
-        let ((), (), keeper, server, publisher) =
-            tokio::join!(self.monitor.stop(), self.entrance.closed(), self.keeper, self.server, self.publisher);
+        let ((), (), keeper, server, publisher, follower) = tokio::join!(
+            self.monitor.stop(),
+            self.entrance.closed(),
+            self.keeper,
+            self.server,
+            self.publisher,
+            self.follower
+        );
         // After all is written: others take over at once.
         self.reloader.sharder.leave().await;
-        keeper.and(server).and(publisher).map_err(|error| own_side(&error))
+        keeper.and(server).and(publisher).and(follower).map_err(|error| own_side(&error))
     }
 }
 
@@ -221,6 +235,7 @@ async fn show(app: &Arc<App>, snapshot: Arc<crate::monitor::Snapshot>) {
 struct Reloader {
     source: Source,
     sharder: Sharder,
+    inventory: Inventory,
     telemetry: Telemetry,
     entrance: Arc<ReportEntrance>,
 }
@@ -248,9 +263,12 @@ impl Reloader {
         let LoadedSettings { settings, warnings } = loaded.map_err(|errors| refused(&errors, false))?;
         settings.require_domains().map_err(|none| none.to_string())?;
         tell(&warnings);
+        let inventory = self.inventory.prepare(settings).await;
+        let settings = inventory.settings();
         // What cannot be opened leaves all as it was.
         let prepared = self.entrance.prepare(&settings).await.map_err(|error| error.to_string())?;
         let change = self.sharder.apply(Arc::new(settings)).await.map_err(|error| error.to_string())?;
+        inventory.commit();
         self.entrance.open(prepared).await;
         Ok(change)
     }

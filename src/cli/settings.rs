@@ -6,7 +6,8 @@ use std::{
 };
 
 use crate::{
-    config::{self, ConfigErrors, Diagnostic, DomainSettings, Settings},
+    config::{self, ConfigErrors, Diagnostic, DomainSettings, Settings, inventory::with_files},
+    net::now,
     terms::PolicyDomain,
 };
 
@@ -24,6 +25,19 @@ pub(crate) struct Source {
     pub(crate) file: Option<PathBuf>,
     /// Domains of the command line, beside those of the file.
     pub(crate) domains: Vec<PolicyDomain>,
+}
+
+impl LoadedSettings {
+    /// The settings with the domains of `domain_files`, for a command that looks once. A file that cannot be used is told in the
+    /// log. What URLs list is left to the monitor.
+    pub(crate) fn with_files(mut self) -> Settings {
+        for report in with_files(&mut self.settings, now()) {
+            if let Some(error) = report.error {
+                tracing::warn!(source = report.name, "a list of domains cannot be used: {}", error.message);
+            }
+        }
+        self.settings
+    }
 }
 
 impl Source {

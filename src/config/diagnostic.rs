@@ -100,6 +100,18 @@ impl Diagnostic {
         diagnostic
     }
 
+    /// Something at a place of a file whose lines are not at hand.
+    pub(super) fn at(severity: DiagnosticSeverity, file: &str, location: Location, message: impl Into<String>) -> Self {
+        let mut diagnostic = Self::placeless(file, severity, message.into());
+        diagnostic.location = Some(location);
+        diagnostic
+    }
+
+    /// Something about a file as a whole.
+    pub(super) fn about(severity: DiagnosticSeverity, file: &str, message: impl Into<String>) -> Self {
+        Self::placeless(file, severity, message.into())
+    }
+
     fn placeless(file: &str, severity: DiagnosticSeverity, message: String) -> Self {
         Self {
             severity,
@@ -172,7 +184,7 @@ impl Diagnostic {
             Some(rule) => title.id(rule),
             None => title,
         });
-        if let Some(location) = self.location {
+        if let Some(location) = self.location.filter(|_| !self.line_text.is_empty()) {
             let (start, end) = self.marked;
             let mut mark = AnnotationKind::Primary.span(start..end);
             if let Some(expected) = &self.expected {
@@ -187,7 +199,11 @@ impl Diagnostic {
             }
             group = group.element(snippet);
         } else {
-            group = group.element(Level::NOTE.message(format!("in {}", self.file)));
+            let place = match self.location {
+                Some(Location { line, column }) => format!("in {}:{line}:{column}", self.file),
+                None => format!("in {}", self.file),
+            };
+            group = group.element(Level::NOTE.message(place));
             if let Some(expected) = &self.expected {
                 group = group.element(Level::NOTE.message(format!("expected {expected}")));
             }

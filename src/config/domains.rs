@@ -120,6 +120,58 @@ impl DomainList {
         Self(Arc::new(Listed { entries, by_name: self.0.by_name.clone() }))
     }
 
+    /// All in one list: of a domain that several have, the entry of the first counts. For each list, how many of its domains a list
+    /// before it has.
+    pub(super) fn joined(lists: &[&Self]) -> (Self, Vec<usize>) {
+        if let [only] = lists {
+            return ((*only).clone(), vec![0]);
+        }
+        let all = lists.iter().map(|list| list.len()).sum();
+        let (mut entries, mut named) = (Vec::with_capacity(all), Vec::with_capacity(all));
+        for list in lists {
+            let from = entries.len();
+            named.extend(list.0.by_name.iter().map(|place| u32::try_from(from).map_or(u32::MAX, |from| from + place)));
+            entries.extend_from_slice(list);
+        }
+        // The runs of the lists are sorted already, and a stable sort only joins them.
+        named.sort_by(|a, b| name(&entries, *a).cmp(&name(&entries, *b)));
+        let mut again = vec![false; all];
+        mark_repeated(&entries, &named, &mut again);
+        let mut rest = again.as_slice();
+        let given_before = lists.iter().map(|list| {
+            let (own, others) = rest.split_at(list.len().min(rest.len()));
+            rest = others;
+            own.iter().filter(|again| **again).count()
+        });
+        let given_before = given_before.collect();
+        (Self::without(entries, named, &again), given_before)
+    }
+
+    /// Takes out the entries that are marked; `by_name` names the places of all.
+    fn without(mut entries: Vec<DomainSettings>, mut by_name: Vec<u32>, again: &[bool]) -> Self {
+        if again.contains(&true) {
+            // Where each entry comes to stand.
+            let mut next = 0;
+            let moved: Vec<Option<u32>> = again
+                .iter()
+                .map(|again| {
+                    let place = (!again).then_some(next);
+                    next += u32::from(!again);
+                    place
+                })
+                .collect();
+            by_name = by_name
+                .into_iter()
+                .filter_map(|place| usize::try_from(place).ok().and_then(|place| *moved.get(place)?))
+                .collect();
+            let mut marks = again.iter();
+            entries.retain(|_| marks.next().is_some_and(|again| !again));
+            by_name.shrink_to_fit();
+        }
+        entries.shrink_to_fit();
+        Self(Arc::new(Listed { entries, by_name }))
+    }
+
     fn at(&self, place: u32) -> Option<&DomainSettings> {
         self.0.entries.get(usize::try_from(place).ok()?)
     }
@@ -156,29 +208,13 @@ impl FromIterator<PolicyDomain> for DomainList {
 
 /// A domain that is given twice counts once, as it was given first.
 impl From<Vec<DomainSettings>> for DomainList {
-    fn from(mut entries: Vec<DomainSettings>) -> Self {
-        let mut by_name = places_by_name(&entries);
-        let name =
-            |place: &u32| usize::try_from(*place).ok().and_then(|place| entries.get(place)).map(|one| &one.domain);
-        let again: Vec<u32> = by_name
-            .windows(2)
-            .filter_map(|pair| match pair {
-                [first, second] if name(first) == name(second) => Some(*second),
-                _ => None,
-            })
-            .collect();
-        if !again.is_empty() {
-            let again: std::collections::HashSet<u32> = again.into_iter().collect();
-            let mut place = 0;
-            entries.retain(|_| {
-                let kept = !again.contains(&place);
-                place += 1;
-                kept
-            });
-            by_name = places_by_name(&entries);
-        }
-        entries.shrink_to_fit();
-        Self(Arc::new(Listed { entries, by_name }))
+    fn from(entries: Vec<DomainSettings>) -> Self {
+        let mut by_name: Vec<u32> = (0..).zip(&entries).map(|(place, _)| place).collect();
+        // Stable: of equal names the first stays the first. Lists are mostly sorted already, and then this is one walk.
+        by_name.sort_by(|a, b| name(&entries, *a).cmp(&name(&entries, *b)));
+        let mut again = vec![false; entries.len()];
+        mark_repeated(&entries, &by_name, &mut again);
+        Self::without(entries, by_name, &again)
     }
 }
 
@@ -191,11 +227,20 @@ impl<'a> IntoIterator for &'a DomainList {
     }
 }
 
-/// Equal names keep the order in which they came.
-fn places_by_name(entries: &[DomainSettings]) -> Vec<u32> {
-    let mut named: Vec<(&str, u32)> = entries.iter().map(|one| one.domain.as_str()).zip(0..).collect();
-    named.sort_unstable();
-    named.into_iter().map(|(_, place)| place).collect()
+fn name(entries: &[DomainSettings], place: u32) -> Option<&str> {
+    entries.get(usize::try_from(place).ok()?).map(|one| one.domain.as_str())
+}
+
+/// Marks every entry whose name one before it has; `by_name` names all places, equal names in their order.
+fn mark_repeated(entries: &[DomainSettings], by_name: &[u32], again: &mut [bool]) {
+    for pair in by_name.windows(2) {
+        if let [first, second] = pair
+            && name(entries, *first) == name(entries, *second)
+            && let Some(again) = usize::try_from(*second).ok().and_then(|place| again.get_mut(place))
+        {
+            *again = true;
+        }
+    }
 }
 
 /// A domain of one list, or of both.

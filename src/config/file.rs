@@ -20,15 +20,8 @@ use crate::{
 };
 
 /// Keys that are read and checked, and have no effect in this version. The warnings and the reference read this list.
-pub(super) const NOT_YET: [&str; 7] = [
-    "domain_files",
-    "http_sd",
-    "metrics.level",
-    "metrics.addresses",
-    "metrics.max_series",
-    "metrics.allow",
-    "metrics.deny",
-];
+pub(super) const NOT_YET: [&str; 5] =
+    ["metrics.level", "metrics.addresses", "metrics.max_series", "metrics.allow", "metrics.deny"];
 
 type Port = Bounded<1, 65_535>;
 
@@ -77,9 +70,10 @@ section! {
         accept: Vec<At<Accept>>,
         /// The domains to monitor: a name, or a map where it needs more than that.
         domains: Vec<At<DomainEntry>>,
-        /// Files that list more domains, as patterns: Prometheus file_sd in JSON or YAML, or a plain list; watched.
+        /// Files that list more domains, as paths whose last part may hold `*` and `?`: Prometheus file_sd in JSON or YAML, entries
+        /// as under `domains`, or a plain list (a name a line). Watched: docs/inventory.md.
         domain_files: Vec<At<String>>,
-        /// URLs that list more domains (Prometheus http_sd).
+        /// URLs that list more domains (Prometheus http_sd): docs/inventory.md.
         http_sd: Vec<At<HttpSd>>,
         /// Where TLS reports (RFC 8460) come in.
         reports: Reports,
@@ -253,11 +247,22 @@ section! {
 section! {
     /// A URL that lists domains (Prometheus http_sd).
     HttpSd requires url {
-        /// The URL, https or http.
+        /// The URL, https or http. Redirects are not followed.
         #[schemars(required)]
         url: SecretUrl,
-        /// Between two fetches.
+        /// Between two fetches; 60s if null.
         refresh_interval: HumanDuration,
+        /// The file that holds a token, sent as `Authorization: Bearer`; read at each fetch.
+        #[schemars(with = "Option<String>")]
+        credentials_file: PathBuf,
+        /// The user, with `password_file`.
+        username: String,
+        /// The file that holds the password of the user; read at each fetch.
+        #[schemars(with = "Option<String>")]
+        password_file: PathBuf,
+        /// The root certificates (PEM) of the server, in place of those of `probe.roots` and `probe.ca_file`.
+        #[schemars(with = "Option<String>")]
+        ca_file: PathBuf,
     }
 }
 

@@ -21,7 +21,7 @@ use crate::verdict::known_codes;
 pub const DEFAULT_FILE: &str = "smtptls-exporter.yml";
 
 /// A million domains as maps are about this long; a larger file is a mistake.
-const MAX_FILE: usize = 128 * 1024 * 1024;
+pub(super) const MAX_FILE: usize = 128 * 1024 * 1024;
 
 /// A configuration that can be used.
 #[derive(Clone, Debug)]

@@ -37,7 +37,7 @@ const CALENDAR: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(
 /// Three renewals have to fit in, and a slow database must not take the whole of it; who is silent for an hour is gone.
 const LEASES: RangeInclusive<Duration> = Duration::from_secs(3)..=Duration::from_secs(3600);
 /// A label of a metric and a header should stay readable.
-const MAX_LABEL: usize = 200;
+pub(super) const MAX_LABEL: usize = 200;
 
 pub(super) struct Resolver<'r, 'a> {
     pub(super) reader: &'r mut Reader<'a>,
@@ -87,7 +87,7 @@ impl Resolver<'_, '_> {
             accept: self.accept(file.accept),
             domains,
             inventory: None,
-            domain_files: list(file.domain_files),
+            domain_files: self.domain_files(file.domain_files),
             http_sd: self.http_sd(file.http_sd),
             reports: self.reports(or(file.reports, file::Reports::default()), &defaults.reports),
             metrics: metrics(or(file.metrics, file::Metrics::default()), defaults.metrics),
@@ -352,14 +352,6 @@ impl Resolver<'_, '_> {
             self.reader.unexpected(mark, message, "an index from 0 to total - 1", None);
         }
         shard
-    }
-
-    fn http_sd(&mut self, written: Option<At<Vec<At<file::HttpSd>>>>) -> Vec<file::HttpSd> {
-        let entries = written.map_or_else(Vec::new, |list| list.value);
-        for entry in &entries {
-            self.duration(entry.value.refresh_interval, Duration::ZERO, INTERVALS);
-        }
-        entries.into_iter().map(|at| at.value).collect()
     }
 
     fn reports(&mut self, mut written: file::Reports, default: &file::Reports) -> file::Reports {

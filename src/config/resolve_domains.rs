@@ -45,7 +45,7 @@ impl Resolver<'_, '_> {
         domains.into()
     }
 
-    fn domain(&mut self, entry: At<DomainEntry>, probe: &ProbeSettings) -> Option<DomainSettings> {
+    pub(super) fn domain(&mut self, entry: At<DomainEntry>, probe: &ProbeSettings) -> Option<DomainSettings> {
         let full = match entry.value {
             DomainEntry::Name(domain) => return Some(DomainSettings::new(domain)),
             DomainEntry::Full(full) => *full,

@@ -37,9 +37,9 @@ pub struct Settings {
     pub domains: DomainList,
     /// The domains of all instances, where this one has only some of them and reports about the others are filed for them.
     pub inventory: Option<DomainList>,
-    /// Patterns of files that list more domains. Without effect yet.
+    /// Files that list more domains, as paths whose last part may be a pattern.
     pub domain_files: Vec<String>,
-    /// URLs that list more domains. Without effect yet.
+    /// URLs that list more domains.
     pub http_sd: Vec<file::HttpSd>,
     /// Where reports come in.
     pub reports: file::Reports,
@@ -126,7 +126,9 @@ pub struct FamilySettings {
 
 /// There is nothing to monitor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no domain is configured; list some under `domains`, or name them with --domain")]
+#[error(
+    "no domain is configured; list some under `domains`, in `domain_files` or by `http_sd`, or name them with --domain"
+)]
 pub struct NoDomains;
 
 impl Settings {
@@ -135,12 +137,14 @@ impl Settings {
         Self { domains: domains.into_iter().collect(), ..Self::default() }
     }
 
-    /// Whether there is something to monitor; `serve` asks, the other commands need no domains.
+    /// Whether there is something to monitor, or a source that may list something; `serve` asks, the other commands need no
+    /// domains.
     ///
     /// # Errors
     /// [`NoDomains`] where there is not.
     pub fn require_domains(&self) -> Result<(), NoDomains> {
-        if self.domains.is_empty() { Err(NoDomains) } else { Ok(()) }
+        let none = self.domains.is_empty() && self.domain_files.is_empty() && self.http_sd.is_empty();
+        if none { Err(NoDomains) } else { Ok(()) }
     }
 
     /// How often this domain is looked at.

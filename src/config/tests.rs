@@ -182,8 +182,6 @@ fn what_is_not_built_yet_is_told_once_and_with_its_place() {
         [
             "4:49 warning: the trust anchors have no effect: nothing is validated here",
             "6:11 warning: `metrics.level` is not built yet and has no effect",
-            "11:1 warning: `domain_files` is not built yet and has no effect",
-            "12:1 warning: `http_sd` is not built yet and has no effect",
         ]
     );
     assert_eq!(told("domains: [a.example]\nprobe: {interval: 5m}\n"), "");
@@ -282,8 +280,8 @@ fn the_schema_describes_the_example() {
     describe(&node, &schema, "", &mut undescribed);
     assert!(undescribed.is_empty(), "{undescribed:?}");
     assert_eq!(schema.pointer("/properties/probe/properties/interval/default"), Some(&"10m".into()));
-    let files = schema.pointer("/properties/domain_files/description").unwrap();
-    assert!(files.as_str().unwrap().ends_with("Not built yet: checked, without effect."), "{files}");
+    let shard = schema.pointer("/properties/shard/description").unwrap();
+    assert!(shard.as_str().unwrap().ends_with("Not built yet: checked, without effect."), "{shard}");
 }
 
 /// Walks file and schema together: every key has a property with a meaning, every value a fitting type.

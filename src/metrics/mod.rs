@@ -7,6 +7,7 @@ mod domain;
 mod exposition;
 mod host;
 mod intake;
+mod inventory;
 mod own;
 mod probe;
 mod registry;

@@ -6,7 +6,7 @@ use prometheus::proto::{Metric, MetricFamily, MetricType};
 
 use super::{
     exposition::BuildInfo,
-    intake,
+    intake, inventory,
     registry::{
         Family,
         Kind::{self, Counter, Gauge, Histogram},
@@ -79,7 +79,7 @@ pub(super) const fn row(
 
 /// All rows, in the order of the text.
 pub(super) fn rows() -> impl Iterator<Item = &'static Row<Source>> {
-    ROWS.iter().chain(intake::ROWS)
+    ROWS.iter().chain(inventory::ROWS).chain(intake::ROWS)
 }
 
 /// The table.
@@ -389,7 +389,7 @@ fn counts(known: &[&'static str], counted: &[(&'static str, u64)], out: &mut Sam
 }
 
 /// The family of the same name that the monitor or the process counts.
-fn gathered(view: &View<'_>, out: &mut Samples<'_>) {
+pub(super) fn gathered(view: &View<'_>, out: &mut Samples<'_>) {
     let Some(family) = view.gathered.iter().find(|family| family.name() == out.name()) else { return };
     for metric in family.get_metric() {
         match family.get_field_type() {

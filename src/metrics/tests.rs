@@ -11,7 +11,7 @@ use std::{
 use super::{Exposition, Family, Kind, Level, documentation, families, fixture};
 use crate::{
     facts::{Phase, ProtocolFault, SmtpOutcome, Vantage},
-    monitor::{DnsCounters, HostState, ProbeKind, Seat, Shards, Snapshot, Telemetry},
+    monitor::{DnsCounters, HostState, InventorySource, ProbeKind, Seat, Shards, Snapshot, Telemetry},
     protocol::tls_rpt::Quirk,
     verdict::{Assessment, Code, HostDane, PathAssessment, Reach, Severity, StarttlsState, Subject},
 };
@@ -23,6 +23,13 @@ fn telemetry() -> Telemetry {
     telemetry.probe_started(ProbeKind::Domain).ended(Duration::from_millis(800), None);
     telemetry.schedule_lag(Duration::from_secs(2));
     telemetry.config_reloaded(true, fixture::NOW);
+    telemetry.set_inventory(vec![InventorySource {
+        name: "/etc/smtptls/domains.d/*.yml".to_owned(),
+        up: Some(true),
+        success_at: Some(fixture::NOW),
+        domains: 2,
+        skipped: 1,
+    }]);
     for kind in [ProbeKind::Domain, ProbeKind::Mx, ProbeKind::MxAddress] {
         telemetry.set_targets(kind, 4);
         telemetry.set_interval(kind, Duration::from_secs(600));

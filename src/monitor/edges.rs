@@ -12,7 +12,10 @@ use crate::{
     net::{
         DialOptions, FetchOptions, FetchTimeouts, ImapConnector, ImapTimeouts, PolicyFetcher, RootChoice, RootsError,
         SmtpOptions, SmtpProber, SmtpTimeouts, TlsClient, TlsSetupError, load_roots,
-        resolver::{DnssecChoice, Families, Resolver, ResolverOptions, ResolverSetupError, ServerChoice, TrustAnchors},
+        resolver::{
+            DEFAULT_MAX_CACHE, DnssecChoice, Families, Resolver, ResolverOptions, ResolverSetupError, ServerChoice,
+            TrustAnchors,
+        },
     },
     terms::MxHost,
     verdict::HostPattern,
@@ -24,6 +27,8 @@ pub struct Edges {
     pub(crate) resolver: Resolver,
     pub(crate) smtp: SmtpProber,
     canary: SmtpProber,
+    /// Through which all of them shake hands.
+    tls: Arc<TlsClient>,
     pub(crate) policy: PolicyFetcher,
     /// To the mailboxes that receive reports.
     pub(crate) imap: ImapConnector,
@@ -75,6 +80,7 @@ impl Edges {
             .collect();
         let resolver = Resolver::new(ResolverOptions {
             dnssec: dnssec_choice(settings)?,
+            max_cache: answers_kept(probe.interval),
             ..ResolverOptions::new(ServerChoice::servers(&choices)?, settings.resolver.timeout)
         });
         // Settles who judges, and what can be seen from here, before the first look.
@@ -88,6 +94,7 @@ impl Edges {
         let families = Families { ip4: probe.families.ip4, ip6: probe.families.ip6 };
         let imap = ImapConnector::new(resolver.clone(), families, &roots, ImapTimeouts::default())?;
         let tls = Arc::new(TlsClient::new(roots)?);
+        tls.make_room(settings.domains.len());
         let dial = DialOptions { allow_private_addresses: probe.allow_private_addresses };
         let smtp = SmtpOptions {
             port: probe.smtp_port,
@@ -101,7 +108,7 @@ impl Edges {
             smtp: SmtpProber::new(Arc::clone(&tls), smtp),
             canary: SmtpProber::new(Arc::clone(&tls), canary),
             policy: PolicyFetcher::new(
-                tls,
+                Arc::clone(&tls),
                 FetchOptions {
                     port: probe.https_port,
                     contact: probe.contact.clone(),
@@ -110,6 +117,7 @@ impl Edges {
                     timeouts: fetch_timeouts(probe.timeout),
                 },
             ),
+            tls,
             destinations: Arc::default(),
             politeness: Arc::new(Politeness::new(limits(settings))),
             imap,
@@ -123,10 +131,18 @@ impl Edges {
         })
     }
 
-    /// Takes over what is known of the destinations of reports, and the connections that are counted at the edges before these,
-    /// where the limits stay: their probes go on.
+    /// Takes over what is known of the destinations of reports; where the roots stay, what is known of certificates; and where the
+    /// limits stay, the connections that are counted at the edges before these: their probes go on.
     pub(crate) fn succeed(&mut self, before: &Self, settings: &Settings) {
         self.destinations = Arc::clone(&before.destinations);
+        // A reload would else have every chain verified again at once.
+        if before.tls.trusts_as(&self.tls) {
+            before.tls.make_room(settings.domains.len());
+            self.tls = Arc::clone(&before.tls);
+            self.smtp.set_tls(Arc::clone(&self.tls));
+            self.canary.set_tls(Arc::clone(&self.tls));
+            self.policy.set_tls(Arc::clone(&self.tls));
+        }
         if before.politeness.keeps_to(limits(settings)) {
             self.politeness = Arc::clone(&before.politeness);
         }
@@ -174,6 +190,11 @@ fn dnssec_choice(settings: &Settings) -> Result<DnssecChoice, ResolverSetupError
     })
 }
 
+/// How long an answer that many share is kept at most: whatever was known at one look is asked for anew at the next.
+fn answers_kept(interval: Duration) -> Duration {
+    DEFAULT_MAX_CACHE.min(interval / 2)
+}
+
 const fn limits(settings: &Settings) -> Limits {
     let probe = &settings.probe;
     Limits {
@@ -204,5 +225,34 @@ fn fetch_timeouts(total: Duration) -> FetchTimeouts {
         processing: phases.processing.min(total),
         transfer: phases.transfer.min(total),
         total,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse;
+
+    async fn edges(probe: &str) -> (Edges, Settings) {
+        let text = format!("domains: [a.example]\nresolver: {{servers: [192.0.2.53], dnssec: off}}\nprobe: {probe}\n");
+        let settings = parse("edges.yml", &text).unwrap().settings;
+        (Edges::open(&settings).await.unwrap(), settings)
+    }
+
+    #[tokio::test]
+    async fn what_is_known_of_certificates_lives_as_long_as_the_roots() {
+        let (before, _) = edges("{roots: none}").await;
+        let (mut same, settings) = edges("{roots: none, timeout: 20s}").await;
+        same.succeed(&before, &settings);
+        assert!(Arc::ptr_eq(&same.tls, &before.tls));
+        let (mut other, settings) = edges("{roots: webpki}").await;
+        other.succeed(&before, &settings);
+        assert!(!Arc::ptr_eq(&other.tls, &before.tls), "other roots, other judgements");
+    }
+
+    #[test]
+    fn no_answer_is_kept_until_the_next_look() {
+        assert_eq!(answers_kept(Duration::from_secs(30)), Duration::from_secs(15));
+        assert_eq!(answers_kept(Duration::from_secs(86_400)), DEFAULT_MAX_CACHE);
     }
 }

@@ -15,7 +15,7 @@ use self::{
     reporting::{Desk, Sources},
 };
 use super::{
-    DnsCounters, Edges, EdgesError, Intake, ProbeKind, Snapshot, Telemetry,
+    DnsCounters, Edges, EdgesError, Eyes, Intake, ProbeKind, Snapshot, Telemetry,
     fleet::{Due, Fleet, SURVEY_INTERVAL, SURVEY_RETRY, Target, Wanted},
     intake::{Around, IntakeNews, Started},
     looking::{Known, Seen, look},
@@ -84,32 +84,47 @@ impl Monitor {
         telemetry: Telemetry,
         state: Option<&Path>,
     ) -> Result<Self, StartError> {
-        Self::begin(settings, telemetry, state, None).await
+        Self::watch(settings, telemetry, state.map(Place::folder), None).await
     }
 
     /// The same where several instances share a store. The folder holds what is of this one alone: reports that wait, and those
     /// that were refused.
     ///
     /// # Errors
-    /// As [`start`](Self::start).
+    /// As [`Monitor::start`].
     pub async fn start_sharing(
         settings: Arc<Settings>,
         telemetry: Telemetry,
         folder: &Path,
         sharing: Sharing,
     ) -> Result<Self, StartError> {
-        Self::begin(settings, telemetry, Some(folder), Some(sharing)).await
+        Self::watch(settings, telemetry, Some(Place { folder: folder.to_owned(), sharing: Some(sharing) }), None).await
     }
 
-    async fn begin(
+    /// The same, but whoever is on the schedule is looked at by other eyes than the edges: for measurements, with peers that are
+    /// not there. Looks at domains that are not configured, mailboxes and signatures stay with the edges.
+    ///
+    /// # Errors
+    /// As [`Monitor::start`].
+    pub async fn start_with_eyes(
         settings: Arc<Settings>,
         telemetry: Telemetry,
         state: Option<&Path>,
-        sharing: Option<Sharing>,
+        eyes: Arc<dyn Eyes>,
+    ) -> Result<Self, StartError> {
+        Self::watch(settings, telemetry, state.map(Place::folder), Some(eyes)).await
+    }
+
+    async fn watch(
+        settings: Arc<Settings>,
+        telemetry: Telemetry,
+        place: Option<Place>,
+        eyes: Option<Arc<dyn Eyes>>,
     ) -> Result<Self, StartError> {
         // The folder first: one that is in use shows at once.
         let names: Vec<PolicyDomain> = settings.domains.iter().map(|one| one.domain.clone()).collect();
-        let place = sharing.map(Place::Shared).or_else(|| state.map(|folder| Place::Folder(folder.to_owned())));
+        let folder = place.as_ref().map(|place| place.folder.clone());
+        let state = folder.as_deref();
         let (scribe, kept) = match place {
             Some(place) => {
                 let (scribe, kept) = Scribe::start(place, &names, telemetry.clone()).await?;
@@ -162,6 +177,7 @@ impl Monitor {
             stop: stop.clone(),
             telemetry,
             edges,
+            eyes,
             settings,
         };
         keeper.watch_resolver();
@@ -222,6 +238,8 @@ struct Done {
 struct Keeper {
     settings: Arc<Settings>,
     edges: Arc<Edges>,
+    /// What looks in place of the edges; it stays when they are set up anew.
+    eyes: Option<Arc<dyn Eyes>>,
     /// Where both are told to those who look beside the schedule.
     force: watch::Sender<InForce>,
     fleet: Fleet,
@@ -328,10 +346,10 @@ impl Keeper {
                 _ => Known::Nothing,
             };
             self.started += 1;
-            let edges = if anew { Arc::new(self.edges.anew()) } else { Arc::clone(&self.edges) };
+            let eyes = self.eyes(anew);
             let (telemetry, results) = (self.telemetry.clone(), self.results_in.clone());
             let task = async move {
-                let (began, seen) = look(edges, &telemetry, &target, known).await;
+                let (began, seen) = look(eyes.as_ref(), &telemetry, &target, known).await;
                 // The keeper stops listening only when it stops.
                 let _ = results.send(Done { target, due, began, anew, seen }).await;
             };
@@ -343,6 +361,15 @@ impl Keeper {
                     task.await;
                 }
             });
+        }
+    }
+
+    /// What looks now. `anew`: answers from before are not used.
+    fn eyes(&self, anew: bool) -> Arc<dyn Eyes> {
+        match &self.eyes {
+            Some(eyes) => Arc::clone(eyes),
+            None if anew => Arc::new(self.edges.anew()),
+            None => Arc::<Edges>::clone(&self.edges),
         }
     }
 
@@ -389,6 +416,7 @@ impl Keeper {
 
     fn publish(&mut self) {
         self.publish_at = None;
+        let began = Instant::now();
         let [domains, hosts, addresses] = self.fleet.counts();
         self.telemetry.set_targets(ProbeKind::Domain, domains);
         self.telemetry.set_targets(ProbeKind::Mx, hosts);
@@ -402,6 +430,8 @@ impl Keeper {
             self.publisher.send_replace(snapshot);
         }
         self.answer_prompts();
+        // The keeper does nothing else meanwhile: how long it stopped is what a large fleet is measured by.
+        tracing::trace!(seconds = began.elapsed().as_secs_f64(), "published");
     }
 
     fn watch_resolver(&self) {

@@ -1,14 +1,13 @@
 //! One look at one target: what it needs to know, what it brings back, and what follows from it.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
 use super::{
-    Edges, ProbeKind, Telemetry,
+    Eyes, ProbeKind, Telemetry,
     fleet::{Fleet, Target, Wanted},
-    probe,
 };
 use crate::{
     facts::{
@@ -57,9 +56,9 @@ impl Seen {
 
 /// One look, with the moment at which it began: for an address, that at which its turn came. A panic in it is caught and
 /// counted.
-pub(super) async fn look(edges: Arc<Edges>, telemetry: &Telemetry, target: &Target, known: Known) -> (Instant, Seen) {
+pub(super) async fn look(eyes: &dyn Eyes, telemetry: &Telemetry, target: &Target, known: Known) -> (Instant, Seen) {
     let started = Instant::now();
-    let looked = AssertUnwindSafe(look_at(&edges, telemetry, target, known)).catch_unwind().await;
+    let looked = AssertUnwindSafe(look_at(eyes, telemetry, target, known)).catch_unwind().await;
     looked.unwrap_or_else(|_| {
         telemetry.task_panicked();
         tracing::error!(?target, "a probe panicked; it is tried again at its next time");
@@ -67,43 +66,40 @@ pub(super) async fn look(edges: Arc<Edges>, telemetry: &Telemetry, target: &Targ
     })
 }
 
-async fn look_at(edges: &Edges, telemetry: &Telemetry, target: &Target, known: Known) -> (Instant, Seen) {
+async fn look_at(eyes: &dyn Eyes, telemetry: &Telemetry, target: &Target, known: Known) -> (Instant, Seen) {
     let mut started = Instant::now();
     let seen = match target {
         Target::Domain(domain) => {
             let guard = telemetry.probe_started(ProbeKind::Domain);
             let kept = if let Known::Policy(kept) = known { kept.map(|kept| *kept) } else { None };
-            let observation = probe::domain(edges, domain, kept).await;
+            let observation = eyes.domain(domain, kept).await;
             guard.ended(observation.duration, domain_failure(&observation));
-            let hosts = probe::mail_hosts(edges, &observation);
+            let hosts = eyes.mail_hosts(&observation);
             Seen::Domain(Box::new((observation, hosts)))
         }
         Target::Host(host) => {
             let guard = telemetry.probe_started(ProbeKind::Mx);
-            let observation = probe::host(edges, host).await;
+            let observation = eyes.host(host).await;
             guard.ended(started.elapsed(), (!observation.addresses.answered()).then_some("dns-error"));
-            let probed = (!edges.is_opted_out(host.as_str())).then_some(edges.max_addresses);
-            Seen::Host(Box::new((observation, probed)))
+            Seen::Host(Box::new((observation, eyes.most_addresses(host))))
         }
         Target::Address(host, address) => {
             let guard = telemetry.probe_started(ProbeKind::MxAddress);
-            let turn = edges.politeness.permit(host.as_str(), *address).await;
-            started = Instant::now();
-            let observation = edges.smtp.probe(host, *address).await;
-            drop(turn);
+            let (turn, observation) = eyes.address(host, *address).await;
+            started = turn;
             guard.ended(observation.duration, address_failure(&observation));
             Seen::Address(Box::new(observation))
         }
         Target::Survey(host, address) => {
             let guard = telemetry.probe_started(ProbeKind::Survey);
             let base = if let Known::Base(base) = known { base } else { None };
-            let survey = probe::survey(edges, host, *address, base.as_ref()).await;
+            let survey = eyes.survey(host, *address, base.as_ref()).await;
             guard.ended(started.elapsed(), survey_failure(&survey));
             Seen::Survey(Box::new(survey))
         }
         Target::Canary(host) => {
             let guard = telemetry.probe_started(ProbeKind::Canary);
-            let seen = probe::canary(edges, host).await;
+            let seen = eyes.canary(host).await;
             let reached = seen.iter().any(AddressObservation::connected);
             guard.ended(started.elapsed(), (!reached).then_some("other"));
             Seen::Canary(host.clone(), seen)

@@ -152,7 +152,7 @@ async fn look_at_all(
     progress: &watch::Sender<Progress>,
 ) {
     let begin = async |target: Target| {
-        let (_, seen) = look(Arc::clone(&edges), telemetry, &target, Known::Nothing).await;
+        let (_, seen) = look(edges.as_ref(), telemetry, &target, Known::Nothing).await;
         (target, seen)
     };
     let first = Target::Domain(domain.clone());

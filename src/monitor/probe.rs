@@ -8,7 +8,7 @@ use crate::{
         AddressLookup, AddressObservation, DnssecSight, DomainObservation, HostObservation, Lookup, LookupOutcome,
         MxTarget, PolicyHostObservation, RuaObservation, TlsSurvey, TlsaLookup, TlsaObservation,
     },
-    net::now,
+    net::{now, resolver::Resolver},
     protocol::dane::{Question, next_question},
     terms::{MxHost, Octets, PolicyDomain},
 };
@@ -24,11 +24,12 @@ pub(crate) async fn domain(
 ) -> DomainObservation {
     let (started_at, started) = (now(), Instant::now());
     let (sts_name, tlsrpt_name) = (domain.sts_record_name(), domain.tlsrpt_record_name());
+    let resolver = edges.resolver.asking();
     let (sts_record, (tlsrpt_record, rua), (mx, implicit), policy) = tokio::join!(
-        edges.resolver.txt(&sts_name),
-        reports(edges, &tlsrpt_name),
-        mail_exchangers(edges, domain),
-        policy_host(edges, domain, kept),
+        resolver.txt(&sts_name),
+        reports(edges, &resolver, &tlsrpt_name),
+        mail_exchangers(edges, &resolver, domain),
+        policy_host(edges, &resolver, domain, kept),
     );
     let implicit_failed = implicit.as_ref().is_some_and(|lookup| !lookup.answered());
     let failed = !sts_record.answered()
@@ -53,20 +54,21 @@ pub(crate) async fn domain(
 }
 
 /// The `_smtp._tls` record, and whether the places that it names take reports.
-async fn reports(edges: &Edges, name: &str) -> (Lookup<Vec<Octets>>, Vec<RuaObservation>) {
-    let record = edges.resolver.txt(name).await;
+async fn reports(edges: &Edges, resolver: &Resolver, name: &str) -> (Lookup<Vec<Octets>>, Vec<RuaObservation>) {
+    let record = resolver.txt(name).await;
     let rua = rua::look(edges, &record).await;
     (record, rua)
 }
 
 async fn mail_exchangers(
     edges: &Edges,
+    resolver: &Resolver,
     domain: &PolicyDomain,
 ) -> (Lookup<crate::facts::MxRecord>, Option<AddressLookup>) {
-    let mx = edges.resolver.mx(domain.as_str()).await;
+    let mx = resolver.mx(domain.as_str()).await;
     // RFC 5321 §5.1: only where there is no MX record do the domain's own addresses take mail.
     let implicit = match mx.outcome {
-        LookupOutcome::NoData => Some(edges.resolver.addresses(domain.as_str(), edges.families).await),
+        LookupOutcome::NoData => Some(resolver.addresses(domain.as_str(), edges.families).await),
         _ => None,
     };
     (mx, implicit)
@@ -74,6 +76,7 @@ async fn mail_exchangers(
 
 async fn policy_host(
     edges: &Edges,
+    resolver: &Resolver,
     domain: &PolicyDomain,
     kept: Option<PolicyHostObservation>,
 ) -> PolicyHostObservation {
@@ -85,7 +88,7 @@ async fn policy_host(
     let addresses = if edges.is_opted_out(&host) {
         AddressLookup::default()
     } else {
-        edges.resolver.addresses(&host, edges.families).await
+        resolver.addresses(&host, edges.families).await
     };
     let gate = |address| edges.politeness.permit(&host, address);
     edges.policy.fetch(&host, addresses, started.elapsed(), gate).await
@@ -112,8 +115,9 @@ pub(crate) fn mail_hosts(edges: &Edges, observation: &DomainObservation) -> (Vec
 
 /// Looks up a mail host: its addresses, then its TLSA records.
 pub(crate) async fn host(edges: &Edges, host: &MxHost) -> HostObservation {
-    let addresses = edges.resolver.addresses(host.as_str(), edges.families).await;
-    let tlsa = tlsa(edges, host, &addresses).await;
+    let resolver = edges.resolver.asking();
+    let addresses = resolver.addresses(host.as_str(), edges.families).await;
+    let tlsa = tlsa(edges, &resolver, host, &addresses).await;
     let answered =
         addresses.answered() && tlsa.iter().flat_map(|seen| &seen.lookups).all(|seen| seen.lookup.answered());
     HostObservation {
@@ -128,31 +132,33 @@ pub(crate) async fn host(edges: &Edges, host: &MxHost) -> HostObservation {
 
 /// Looks up the TLSA records of a mail host that has addresses, as senders do (RFC 7672 §2.2.2, §2.2.3). Not where DNSSEC is
 /// switched off.
-async fn tlsa(edges: &Edges, host: &MxHost, addresses: &AddressLookup) -> Option<TlsaObservation> {
+async fn tlsa(edges: &Edges, resolver: &Resolver, host: &MxHost, addresses: &AddressLookup) -> Option<TlsaObservation> {
     let located = addresses.answered() && addresses.addresses().next().is_some();
-    if edges.resolver.dnssec_sight() == DnssecSight::Off || !located {
+    if resolver.dnssec_sight() == DnssecSight::Off || !located {
         return None;
     }
     let mut seen = TlsaObservation::default();
     while let Some(question) = next_question(host, addresses, &seen) {
         match question {
-            Question::Alias => seen.alias = Some(edges.resolver.cname(host.as_str()).await),
-            Question::Tlsa(base) => seen.lookups.push(tlsa_records(edges, base).await),
+            Question::Alias => seen.alias = Some(resolver.cname(host.as_str()).await),
+            Question::Tlsa(base) if base == *host => seen.lookups.push(tlsa_records(resolver, base).await),
+            // Where an alias leads, other hosts may be led too.
+            Question::Tlsa(base) => seen.lookups.push(tlsa_records(&edges.resolver, base).await),
         }
     }
     // Where nobody asks, records may stand all the same, and somebody believes in them.
     if seen.lookups.is_empty() {
-        seen.lookups.push(tlsa_records(edges, host.clone()).await);
+        seen.lookups.push(tlsa_records(resolver, host.clone()).await);
     }
     Some(seen)
 }
 
-async fn tlsa_records(edges: &Edges, base: MxHost) -> TlsaLookup {
+async fn tlsa_records(resolver: &Resolver, base: MxHost) -> TlsaLookup {
     let name = format!("_25._tcp.{base}");
-    let mut lookup = edges.resolver.tlsa(&name).await;
+    let mut lookup = resolver.tlsa(&name).await;
     if !lookup.answered() {
         // A failed TLSA lookup counts only where a second try fails too.
-        lookup = edges.resolver.tlsa_anew(&name).await;
+        lookup = resolver.tlsa_anew(&name).await;
     }
     TlsaLookup { base, lookup }
 }

@@ -78,13 +78,20 @@ pub(super) fn readable<T>(name: &impl fmt::Display, opened: Result<T, PackedErro
     opened.inspect_err(|error| tracing::error!(%name, %error, "what was kept cannot be read; it begins anew")).ok()
 }
 
-/// Where the store is.
+/// Where things are kept.
 #[derive(Debug)]
-pub(super) enum Place {
-    /// In a folder of this monitor alone.
-    Folder(PathBuf),
-    /// In a database, with other instances.
-    Shared(Sharing),
+pub(super) struct Place {
+    /// A folder of this monitor alone.
+    pub(super) folder: PathBuf,
+    /// The store is in a database, with other instances; else in the folder.
+    pub(super) sharing: Option<Sharing>,
+}
+
+impl Place {
+    /// All is in this folder.
+    pub(super) fn folder(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), sharing: None }
+    }
 }
 
 #[derive(Debug)]
@@ -138,10 +145,8 @@ impl Scribe {
         domains: &[PolicyDomain],
         telemetry: Telemetry,
     ) -> Result<(Self, Kept), StoreError> {
-        let (rights, folder, shared) = match &place {
-            Place::Folder(folder) => (None, Some(folder.clone()), None),
-            Place::Shared(sharing) => (Some(sharing.rights.clone()), None, Some(sharing.state.store())),
-        };
+        let sharing = place.sharing.clone();
+        let folder = place.folder.clone();
         let mut desk = Desk::new(place, telemetry.clone());
         let opened = desk.open().await;
         let failing = opened.is_err();
@@ -154,9 +159,9 @@ impl Scribe {
             (Err(error), _) if error.passes() => {
                 telemetry.state_write_failed(1);
                 tracing::error!(%error, "nothing can be stored for now; probing goes on, and it is tried again");
-                match folder {
-                    Some(folder) => read_only(&folder, domains).await?,
-                    None => Kept::default(),
+                match sharing {
+                    None => read_only(&folder, domains).await?,
+                    Some(_) => Kept::default(),
                 }
             }
             (Err(error), _) => return Err(error),
@@ -164,7 +169,8 @@ impl Scribe {
         let failures = u32::from(failing);
         let (jobs, inbox) = mpsc::channel(1);
         let (results, outcomes) = mpsc::channel(1);
-        let shared = shared.unwrap_or_else(|| desk.shared.subscribe());
+        let shared = sharing.as_ref().map_or_else(|| desk.shared.subscribe(), |sharing| sharing.state.store());
+        let rights = sharing.map(|sharing| sharing.rights);
         let task = tokio::spawn(desk.work(inbox, results));
         let time = Instant::now();
         let (next_at, trim_at) = (time + NEWS_AFTER, time + TRIM_EVERY);
@@ -289,16 +295,13 @@ impl Desk {
 
     /// Opens the store; says whether a damaged one was set aside for it.
     async fn open(&mut self) -> Result<bool, StoreError> {
-        let folder = match &self.place {
-            Place::Folder(folder) => folder,
-            Place::Shared(Sharing { state, .. }) => {
-                let store = SharedState::open(state).await?.store;
-                self.telemetry.state_stands(store.size(), store.damaged());
-                self.store = Some(store);
-                return Ok(false);
-            }
-        };
-        let opened = store::open(folder, now()).await?;
+        if let Some(Sharing { state, .. }) = &self.place.sharing {
+            let store = SharedState::open(state).await?.store;
+            self.telemetry.state_stands(store.size(), store.damaged());
+            self.store = Some(store);
+            return Ok(false);
+        }
+        let opened = store::open(&self.place.folder, now()).await?;
         if let Some((aside, why)) = &opened.damaged {
             tracing::error!(kept = %aside.display(), why, "the state file is damaged; it was set aside, and an empty one took its place");
         }
@@ -317,7 +320,7 @@ impl Desk {
             }
         }
         // A shared one stays open for the leases, which are given back last.
-        if let (Some(store), Place::Folder(_)) = (self.store.take(), &self.place) {
+        if let (Some(store), None) = (self.store.take(), &self.place.sharing) {
             self.shared.send_replace(None);
             store.close().await;
         }

@@ -14,7 +14,11 @@ use prometheus::{
     Registry, proto::MetricFamily,
 };
 
-use super::Shards;
+use super::{
+    Shards,
+    inventory::{Gauges, InventorySource},
+    sharding,
+};
 use crate::terms::Timestamp;
 
 /// What is probed.
@@ -116,11 +120,8 @@ struct Inner {
     state_written_at: Gauge,
     state_size: IntGauge,
     state_damaged: IntGauge,
-    shard: IntGaugeVec,
-    shard_slots: IntGauge,
-    shard_held: IntGaugeVec,
-    /// Without labels; a vector, so that it is not there where no lease is held.
-    lease_renewed_at: GaugeVec,
+    inventory: Gauges,
+    sharding: sharding::Gauges,
     dns: RwLock<Option<DnsSource>>,
 }
 
@@ -171,13 +172,8 @@ impl Telemetry {
             )?,
             state_size: register(&registry, IntGauge::with_opts(opts("smtptls_state_size_bytes"))?)?,
             state_damaged: register(&registry, IntGauge::with_opts(opts("smtptls_state_damaged_files"))?)?,
-            shard: register(&registry, IntGaugeVec::new(opts("smtptls_shard_info"), &["index", "total"])?)?,
-            shard_slots: register(&registry, IntGauge::with_opts(opts("smtptls_shard_slots"))?)?,
-            shard_held: register(&registry, IntGaugeVec::new(opts("smtptls_shard_held"), &["slot"])?)?,
-            lease_renewed_at: register(
-                &registry,
-                GaugeVec::new(opts("smtptls_shard_lease_renewal_timestamp_seconds"), &[])?,
-            )?,
+            inventory: Gauges::register(&registry)?,
+            sharding: sharding::Gauges::register(&registry)?,
             dns: RwLock::new(None),
             registry,
         };
@@ -254,28 +250,19 @@ impl Telemetry {
         self.0.state_damaged.set(clamp(damaged));
     }
 
+    /// How the sources of domains beside the configuration file are now.
+    pub fn set_inventory(&self, sources: Vec<InventorySource>) {
+        self.0.inventory.set(sources);
+    }
+
     /// Which part of the domains this instance has. A slot that it does not have has no number, rather than 0.
     pub fn set_shards(&self, shards: &Shards) {
-        let inner = &self.0;
-        let [index, total] = [shards.seat.index, shards.seat.total].map(|number| number.to_string());
-        inner.shard.reset();
-        if let Ok(gauge) = inner.shard.get_metric_with_label_values(&[index.as_str(), total.as_str()]) {
-            gauge.set(1);
-        }
-        inner.shard_slots.set(shards.seat.total.into());
-        inner.shard_held.reset();
-        for slot in &shards.held {
-            if let Ok(gauge) = inner.shard_held.get_metric_with_label_values(&[slot.to_string()]) {
-                gauge.set(1);
-            }
-        }
+        self.0.sharding.set(shards);
     }
 
     /// The leases on the slots were renewed, as far as the database gave them.
     pub fn lease_renewed(&self, at: Timestamp) {
-        if let Ok(gauge) = self.0.lease_renewed_at.get_metric_with_label_values::<&str>(&[]) {
-            gauge.set(seconds(at));
-        }
+        self.0.sharding.renewed(seconds(at));
     }
 
     /// Where the numbers of the resolver come from. Asked at each scrape; it must not block.

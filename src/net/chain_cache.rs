@@ -4,15 +4,18 @@
 use std::{
     collections::HashMap,
     ops::Range,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 use aws_lc_rs::digest::{Context, SHA256};
 use rustls_pki_types::CertificateDer;
 
 use crate::{
-    facts::ChainFacts,
-    protocol::tls::{Roots, chain_facts, validity_window},
+    facts::{ChainFacts, PathToRoot},
+    protocol::tls::{Roots, chain_facts, chain_facts_on, path_to_root, validity_window},
     terms::Timestamp,
 };
 
@@ -20,35 +23,52 @@ use crate::{
 /// many hosts as that finds all of them again.
 const GENERATION: usize = 4096;
 
+/// How many paths each of the two generations holds at least. A path is some 120 bytes with its place in the map.
+const PATHS_AT_LEAST: usize = 2 * GENERATION;
+
 /// Chains of more bytes than this are judged anew each time: a TLS message has room for 64 kB, and real chains need a tenth.
 const MAX_CACHED: usize = 16_384;
 
 type Key = [u8; 32];
 
-/// Chains by what was sent. The roots never change: new roots need a new cache.
+/// Chains by what was sent, and of more chains than that only how their path to a root was judged: reading certificates costs
+/// little, the signatures on the path much. The roots never change: new roots need a new cache.
 #[derive(Debug)]
 pub(super) struct ChainCache {
     roots: Roots,
-    generations: Mutex<Generations>,
+    chains: Mutex<Generations<Judged<Arc<ChainFacts>>>>,
+    paths: Mutex<Generations<Judged<PathToRoot>>>,
+    /// How many paths a generation holds.
+    most_paths: AtomicUsize,
 }
 
 /// What was used lately is in `young`; when that is full it becomes `old`, and what was `old` is forgotten.
-#[derive(Debug, Default)]
-struct Generations {
-    young: HashMap<Key, Judged>,
-    old: HashMap<Key, Judged>,
+#[derive(Debug)]
+struct Generations<T> {
+    young: HashMap<Key, T>,
+    old: HashMap<Key, T>,
 }
 
 #[derive(Clone, Debug)]
-struct Judged {
-    facts: Arc<ChainFacts>,
+struct Judged<T> {
+    what: T,
     /// The judgement holds until a date of one of the certificates passes.
     holds: Range<Timestamp>,
 }
 
 impl ChainCache {
     pub(super) fn new(roots: Roots) -> Self {
-        Self { roots, generations: Mutex::default() }
+        Self { roots, chains: Mutex::default(), paths: Mutex::default(), most_paths: AtomicUsize::new(PATHS_AT_LEAST) }
+    }
+
+    /// The roots by which chains are judged.
+    pub(super) const fn roots(&self) -> &Roots {
+        &self.roots
+    }
+
+    /// Makes room for the paths of so many peers, each with a certificate of its own.
+    pub(super) fn make_room(&self, peers: usize) {
+        self.most_paths.store(peers.max(PATHS_AT_LEAST), Relaxed);
     }
 
     /// The facts of a chain, leaf first.
@@ -57,29 +77,53 @@ impl ChainCache {
             return chain_facts(chain, &self.roots, now).map(Arc::new);
         }
         let key = key(chain);
-        if let Some(known) = self.generations.lock().unwrap_or_else(PoisonError::into_inner).get(&key, now) {
+        if let Some(known) = lock(&self.chains).get(&key, now, GENERATION) {
             return Ok(known);
         }
-        let facts = Arc::new(chain_facts(chain, &self.roots, now)?);
-        let judged = Judged { facts: Arc::clone(&facts), holds: validity_window(&facts, now) };
-        self.generations.lock().unwrap_or_else(PoisonError::into_inner).put(key, judged);
+        let most_paths = self.most_paths.load(Relaxed);
+        let known = lock(&self.paths).get(&key, now, most_paths);
+        let is_new = known.is_none();
+        let path = |chain: &[CertificateDer<'_>], facts: &[_]| {
+            known.unwrap_or_else(|| path_to_root(chain, facts, &self.roots, now))
+        };
+        let facts = Arc::new(chain_facts_on(chain, path)?);
+        let holds = validity_window(&facts, now);
+        if is_new && let Some(what) = short(&facts.path) {
+            lock(&self.paths).put(key, Judged { what, holds: holds.clone() }, most_paths);
+        }
+        lock(&self.chains).put(key, Judged { what: Arc::clone(&facts), holds }, GENERATION);
         Ok(facts)
     }
 }
 
-impl Generations {
-    fn get(&mut self, key: &Key, now: Timestamp) -> Option<Arc<ChainFacts>> {
+/// A path that needs no words: those are few, and their number of bytes is the peer's.
+fn short(path: &PathToRoot) -> Option<PathToRoot> {
+    (!matches!(path, PathToRoot::Refused(_))).then(|| path.clone())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<T> Default for Generations<T> {
+    fn default() -> Self {
+        Self { young: HashMap::new(), old: HashMap::new() }
+    }
+}
+
+impl<T: Clone> Generations<Judged<T>> {
+    fn get(&mut self, key: &Key, now: Timestamp, most: usize) -> Option<T> {
         if let Some(judged) = self.young.get(key) {
-            return judged.holds.contains(&now).then(|| Arc::clone(&judged.facts));
+            return judged.holds.contains(&now).then(|| judged.what.clone());
         }
         let judged = self.old.remove(key).filter(|judged| judged.holds.contains(&now))?;
-        let facts = Arc::clone(&judged.facts);
-        self.put(*key, judged);
-        Some(facts)
+        let what = judged.what.clone();
+        self.put(*key, judged, most);
+        Some(what)
     }
 
-    fn put(&mut self, key: Key, judged: Judged) {
-        if self.young.len() >= GENERATION {
+    fn put(&mut self, key: Key, judged: Judged<T>, most: usize) {
+        if self.young.len() >= most {
             self.old = std::mem::take(&mut self.young);
         }
         self.young.insert(key, judged);
@@ -137,8 +181,10 @@ mod tests {
     #[test]
     fn the_cache_is_bounded_and_keeps_what_is_used() {
         let facts = Arc::new(chain_facts(&[certificate()], &Roots::default(), Timestamp::default()).unwrap());
-        let judged =
-            Judged { facts, holds: Timestamp::from_unix_seconds(i64::MIN)..Timestamp::from_unix_seconds(i64::MAX) };
+        let judged = Judged {
+            what: facts,
+            holds: Timestamp::from_unix_seconds(i64::MIN)..Timestamp::from_unix_seconds(i64::MAX),
+        };
         let mut generations = Generations::default();
         let key = |number: usize| {
             let mut key = Key::default();
@@ -146,10 +192,44 @@ mod tests {
             key
         };
         for number in 0..5 * GENERATION {
-            generations.put(key(number), judged.clone());
-            assert!(generations.get(&key(0), Timestamp::default()).is_some(), "used all the time");
+            generations.put(key(number), judged.clone(), GENERATION);
+            assert!(generations.get(&key(0), Timestamp::default(), GENERATION).is_some(), "used all the time");
         }
         assert!(generations.young.len() + generations.old.len() <= 2 * GENERATION);
-        assert!(generations.get(&key(1), Timestamp::default()).is_none());
+        assert!(generations.get(&key(1), Timestamp::default(), GENERATION).is_none());
+    }
+
+    /// The path of a chain by a root that is not asked again: the roots are taken away in between.
+    #[test]
+    fn a_path_is_remembered_longer_than_its_chain() {
+        let root_key = KeyPair::generate().unwrap();
+        let mut root = CertificateParams::new(Vec::new()).unwrap();
+        root.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let root_der = root.self_signed(&root_key).unwrap();
+        let issuer = rcgen::Issuer::new(root, root_key);
+        let mut leaf = CertificateParams::new(vec!["mx.example.com".to_owned()]).unwrap();
+        (leaf.not_before, leaf.not_after) = (date_time_ymd(2026, 1, 1), date_time_ymd(2026, 12, 31));
+        let leaf = leaf.signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap();
+        let chain = [leaf.der().clone()];
+        let now: Timestamp = "2026-06-01T00:00:00Z".parse().unwrap();
+
+        let mut cache = ChainCache::new(Roots::from_pem(root_der.pem().as_bytes()).unwrap());
+        let first = cache.facts(&chain, now).unwrap();
+        assert!(first.path.is_trusted());
+        cache.roots = Roots::default();
+        *lock(&cache.chains) = Generations::default();
+        assert_eq!(cache.facts(&chain, now).unwrap(), first, "the path was not looked for again");
+        *lock(&cache.chains) = Generations::default();
+        let expired = cache.facts(&chain, "2027-01-01T00:00:00Z".parse().unwrap()).unwrap();
+        assert!(!expired.path.is_trusted(), "and is when a date has passed");
+    }
+
+    #[test]
+    fn room_is_made_for_as_many_paths_as_there_are_peers() {
+        let cache = ChainCache::new(Roots::default());
+        cache.make_room(3);
+        assert_eq!(cache.most_paths.load(Relaxed), PATHS_AT_LEAST);
+        cache.make_room(1_000_000);
+        assert_eq!(cache.most_paths.load(Relaxed), 1_000_000);
     }
 }

@@ -8,13 +8,7 @@ mod error;
 mod guard;
 mod session;
 
-use std::{
-    fmt, io,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use async_imap::{
     Authenticator, Client, Session,
@@ -27,7 +21,6 @@ use rustls::{
 };
 use rustls_pki_types::ServerName;
 use tokio::{
-    io::AsyncReadExt,
     net::TcpStream,
     time::{Instant, timeout_at},
 };
@@ -44,6 +37,7 @@ use self::{
 use super::{
     DialOptions, Dialer, TlsSetupError,
     resolver::{Families, Resolver},
+    secret::{SecretError, read_secret},
 };
 use crate::{protocol::tls::Roots, terms::MxHost};
 
@@ -52,8 +46,6 @@ pub const IMAPS_PORT: u16 = 993;
 
 /// Addresses of a server that are tried.
 const MAX_ADDRESSES: usize = 8;
-/// The largest file of a password or token, in bytes: tokens have a few kilobytes.
-const MAX_SECRET: u64 = 64 * 1024;
 
 /// A mailbox on a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,7 +134,7 @@ impl ImapConnector {
     /// [`ImapError`]. Neither password nor token stands in one, even where the server repeats it.
     pub async fn open(&self, account: &ImapAccount) -> Result<ImapSession, ImapError> {
         // Before the server is troubled.
-        let secret = read_secret(&account.login).await?;
+        let secret = secret_of(&account.login).await?;
         self.open_with(account, &secret).await.map_err(|error| error.without(&secret))
     }
 
@@ -236,23 +228,10 @@ impl Authenticator for Once {
     }
 }
 
-async fn read_secret(login: &ImapLogin) -> Result<String, ImapError> {
+/// What proves the user, as the file has it now.
+async fn secret_of(login: &ImapLogin) -> Result<String, ImapError> {
     let (ImapLogin::Password(path) | ImapLogin::Xoauth2(path)) = login;
-    let unusable =
-        |reason: &dyn fmt::Display| ImapError::Secret { path: path.display().to_string(), reason: reason.to_string() };
-    let text = read_small(path).await.map_err(|error| unusable(&error))?;
-    let secret = text.trim_end_matches(['\r', '\n']);
-    match secret {
-        "" => Err(unusable(&"it is empty")),
-        _ if secret.contains(['\r', '\n', '\0']) => Err(unusable(&"it has more than one line")),
-        _ => Ok(secret.to_owned()),
-    }
-}
-
-async fn read_small(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    tokio::fs::File::open(path).await?.take(MAX_SECRET).read_to_string(&mut text).await?;
-    Ok(text)
+    read_secret(path).await.map_err(|SecretError { path, reason }| ImapError::Secret { path, reason })
 }
 
 #[cfg(test)]

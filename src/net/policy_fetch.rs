@@ -134,6 +134,11 @@ impl PolicyFetcher {
         Self { tls, dialer: Dialer::new(options.dial), user_agent, options }
     }
 
+    /// Shakes hands through `tls` from now on.
+    pub(crate) fn set_tls(&mut self, tls: Arc<TlsClient>) {
+        self.tls = tls;
+    }
+
     /// Asks every address of `host` (`mta-sts.<domain>`). Never fails: whatever happens is a fact in the observation.
     ///
     /// Redirects are not followed, nothing is cached, no compression is asked for, and the request is sent even where the

@@ -1,7 +1,8 @@
 //! One SMTP dialogue with one address of a mail host: connect, banner, EHLO, STARTTLS, TLS, EHLO, QUIT.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write as _},
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -96,6 +97,11 @@ impl SmtpProber {
         Self { tls, dialer: Dialer::new(options.dial), options }
     }
 
+    /// Shakes hands through `tls` from now on.
+    pub(crate) fn set_tls(&mut self, tls: Arc<TlsClient>) {
+        self.tls = tls;
+    }
+
     /// Has one dialogue. Never fails: whatever happens is a fact in the observation, and the total deadline holds whatever the
     /// peer does. Dropping the future closes the connection.
     ///
@@ -170,13 +176,17 @@ impl SmtpProber {
         if !talk(&mut dialogue, &mut tcp, pace).await {
             return Conversation::ended(dialogue, None, Stream::Clear(tcp));
         }
-        let handshake = self.tls.handshake(tcp, host.as_str(), pace.deadline(Phase::Tls)).await;
+        let greeting = dialogue.greeting_within_tls();
+        let deadline = pace.deadline(Phase::Tls);
+        let handshake = self.tls.handshake_saying(tcp, host.as_str(), &greeting, deadline).await;
         pace.finish(Phase::Tls);
         match handshake {
             Err(HandshakeFailure::Timeout) => dialogue.timed_out(),
             Err(HandshakeFailure::Failed { failure, not_tls_at_all }) => dialogue.tls_failed(failure, not_tls_at_all),
             Ok((mut stream, facts)) => {
                 dialogue.tls_established();
+                // What is to be sent now went along with the end of the handshake.
+                let _ = dialogue.step();
                 talk(&mut dialogue, &mut stream, pace).await;
                 return Conversation::ended(dialogue, Some(facts), Stream::Encrypted(Box::new(stream)));
             }
@@ -185,11 +195,13 @@ impl SmtpProber {
     }
 
     fn helo_name(&self, tcp: &TcpStream) -> String {
-        match (&self.options.helo_name, tcp.local_addr().map(|address| address.ip().to_canonical())) {
-            (Some(name), _) => name.clone(),
-            (None, Ok(IpAddr::V4(address))) => format!("[{address}]"),
-            (None, Ok(IpAddr::V6(address))) => format!("[IPv6:{address}]"),
-            (None, Err(_)) => "localhost".into(),
+        if let Some(name) = &self.options.helo_name {
+            return name.clone();
+        }
+        match tcp.local_addr().map(|address| address.ip().to_canonical()) {
+            Ok(IpAddr::V4(address)) => format!("[{address}]"),
+            Ok(IpAddr::V6(address)) => format!("[IPv6:{address}]"),
+            Err(_) => "localhost".into(),
         }
     }
 }
@@ -325,17 +337,22 @@ async fn say_farewell(farewell: Option<(&'static [u8], Stream)>, pace: &Pace<'_>
 }
 
 async fn take_leave(stream: &mut Stream, command: &[u8]) -> io::Result<()> {
-    match stream {
-        Stream::Clear(tcp) => quit(tcp, command).await,
-        Stream::Encrypted(tls) => quit(tls.as_mut(), command).await,
-    }
-}
-
-async fn quit<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, command: &[u8]) -> io::Result<()> {
-    send(stream, command).await?;
     // The first byte of the answer is enough to know that QUIT arrived.
-    stream.read_u8().await?;
-    stream.shutdown().await
+    match stream {
+        Stream::Clear(tcp) => {
+            send(tcp, command).await?;
+            tcp.read_u8().await?;
+            tcp.shutdown().await
+        }
+        Stream::Encrypted(tls) => {
+            // QUIT, and that nothing follows it (RFC 8446 §6.1), in one packet.
+            let (_, connection) = tls.get_mut();
+            connection.writer().write_all(command)?;
+            connection.send_close_notify();
+            tls.flush().await?;
+            tls.read_u8().await.map(drop)
+        }
+    }
 }
 
 fn fault(error: &io::Error) -> ProtocolFault {

@@ -1,7 +1,7 @@
 //! TLS handshakes that end well whatever the certificate is worth: the certificate is read and judged afterwards.
 
 use std::{
-    io,
+    io::{self, Write as _},
     net::IpAddr,
     pin::Pin,
     sync::Arc,
@@ -109,9 +109,19 @@ impl TlsClient {
         server_name: &str,
         deadline: Instant,
     ) -> Result<(Encrypted, TlsFacts), HandshakeFailure> {
-        let name = ServerName::try_from(server_name.to_owned())
-            .map_err(|_| HandshakeFailure::other(format!("{server_name:?} cannot be sent as SNI")))?;
-        self.handshake_as(tcp, name, deadline).await
+        self.handshake_saying(tcp, server_name, &[], deadline).await
+    }
+
+    /// The same; `first` is sent along with the last bytes of the handshake, which saves a packet and a turn of the event loop.
+    pub(super) async fn handshake_saying(
+        &self,
+        tcp: TcpStream,
+        server_name: &str,
+        first: &[u8],
+        deadline: Instant,
+    ) -> Result<(Encrypted, TlsFacts), HandshakeFailure> {
+        let config = Arc::clone(&self.config);
+        self.handshake_by(config, tcp, sni(server_name)?, first, deadline).await
     }
 
     /// Shakes hands without SNI, and reads what the server presented.
@@ -122,7 +132,8 @@ impl TlsClient {
         deadline: Instant,
     ) -> Result<(Encrypted, TlsFacts), HandshakeFailure> {
         // RFC 6066 §3: an address is no name for SNI, and so none is sent.
-        self.handshake_as(tcp, ServerName::IpAddress(address.into()), deadline).await
+        let config = Arc::clone(&self.config);
+        self.handshake_by(config, tcp, ServerName::IpAddress(address.into()), &[], deadline).await
     }
 
     /// Shakes hands as a client that takes certificates with one kind of key alone.
@@ -133,12 +144,21 @@ impl TlsClient {
         keys: KeyKind,
         deadline: Instant,
     ) -> Result<(Encrypted, TlsFacts), HandshakeFailure> {
-        let name = ServerName::try_from(server_name.to_owned())
-            .map_err(|_| HandshakeFailure::other(format!("{server_name:?} cannot be sent as SNI")))?;
+        let name = sni(server_name)?;
         let mut config = ClientConfig::clone(&self.config);
         let algorithms = config.crypto_provider().signature_verification_algorithms;
         config.dangerous().set_certificate_verifier(Arc::new(SignatureOnly { algorithms, keys: Some(keys) }));
-        self.handshake_by(Arc::new(config), tcp, name, deadline).await
+        self.handshake_by(Arc::new(config), tcp, name, &[], deadline).await
+    }
+
+    /// Whether both judge chains by the same roots.
+    pub(crate) fn trusts_as(&self, other: &Self) -> bool {
+        self.chains.roots() == other.chains.roots()
+    }
+
+    /// Makes room to remember the certificates of so many peers.
+    pub(crate) fn make_room(&self, peers: usize) {
+        self.chains.make_room(peers);
     }
 
     /// The facts of a chain that was read elsewhere.
@@ -146,24 +166,21 @@ impl TlsClient {
         self.chains.facts(chain, now())
     }
 
-    async fn handshake_as(
-        &self,
-        tcp: TcpStream,
-        name: ServerName<'static>,
-        deadline: Instant,
-    ) -> Result<(Encrypted, TlsFacts), HandshakeFailure> {
-        self.handshake_by(Arc::clone(&self.config), tcp, name, deadline).await
-    }
-
     async fn handshake_by(
         &self,
         config: Arc<ClientConfig>,
         tcp: TcpStream,
         name: ServerName<'static>,
+        first: &[u8],
         deadline: Instant,
     ) -> Result<(Encrypted, TlsFacts), HandshakeFailure> {
         let stream = FirstByte { inner: tcp, first: None };
-        let connect = TlsConnector::from(config).connect(name, stream).into_fallible();
+        let mut unsaid = Ok(());
+        // The library keeps it until the handshake is finished, and then encrypts it.
+        let connect = TlsConnector::from(config)
+            .connect_with(name, stream, |connection| unsaid = connection.writer().write_all(first))
+            .into_fallible();
+        unsaid.map_err(|error| HandshakeFailure::other(escape(&error.to_string())))?;
         let stream = match timeout_at(deadline, connect).await {
             Err(_) => return Err(HandshakeFailure::Timeout),
             Ok(Err((error, stream))) => return Err(HandshakeFailure::read(&error, stream.first)),
@@ -184,6 +201,11 @@ impl TlsClient {
         let chain = self.chain(connection.peer_certificates().unwrap_or_default())?;
         Ok(TlsFacts { version, cipher: iana_name(suite), chain, completed: true })
     }
+}
+
+fn sni(server_name: &str) -> Result<ServerName<'static>, HandshakeFailure> {
+    ServerName::try_from(server_name.to_owned())
+        .map_err(|_| HandshakeFailure::other(format!("{server_name:?} cannot be sent as SNI")))
 }
 
 /// rustls names TLS 1.3 suites `TLS13_…`; the registry has `TLS_…`.

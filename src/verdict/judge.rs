@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     facts::{Observation, Vantage},
-    protocol::mta_sts::{Mode, Policy, PolicyReading},
+    protocol::mta_sts::{Mode, Policy},
     terms::{MxHost, Octets, PolicyDomain, Timestamp},
 };
 
@@ -223,7 +223,7 @@ fn policy(case: &Case<'_>) -> PolicyAssessment {
         host: Some(Arc::new(case.policy.host.clone())),
         deployed,
         fetch_success: if deployed { case.fetched } else { None },
-        valid: best.and_then(|view| view.reading.as_ref()).map(PolicyReading::valid),
+        valid: best.and_then(|view| view.reading.as_ref()).map(|reading| reading.valid()),
         last_success_at: case.history.domain.policy_seen_at,
         result_type: case.policy.result_type().filter(|_| case.announced() && case.fetched == Some(false)),
         http_status: response.map(|response| response.status),

@@ -8,7 +8,7 @@ use crate::{
         ConnectFailure, DomainObservation, FetchFailure, FetchPhase, HttpResponse, PathToRoot, PolicyFetch,
         PolicyHostObservation, TlsFailure,
     },
-    protocol::mta_sts::{MediaType, Policy, PolicyReading, media_type, read_policy, read_sts_records},
+    protocol::mta_sts::{MediaType, Policy, PolicyReading, known_reading, media_type, read_sts_records},
     terms::{Octets, Timestamp},
 };
 
@@ -88,7 +88,7 @@ pub(crate) struct FetchView<'a> {
     /// In the order in which a sender meets them; empty where the policy is usable.
     pub(crate) faults: Vec<FetchFault>,
     /// The body of an answer with status 200, read.
-    pub(crate) reading: Option<PolicyReading>,
+    pub(crate) reading: Option<Arc<PolicyReading>>,
 }
 
 impl<'a> FetchView<'a> {
@@ -124,7 +124,7 @@ impl<'a> FetchView<'a> {
         if let (None, Some(response)) = (&fetch.failure, &fetch.response) {
             faults.extend(response_faults(response));
             if response.status == 200 {
-                let read = read_policy(response.body.as_bytes());
+                let read = known_reading(response.body.as_bytes());
                 if read.value.is_none() {
                     faults.push(FetchFault::Invalid);
                 }

@@ -23,6 +23,7 @@ mod description;
 mod history;
 mod imap;
 mod invariants;
+mod inventory;
 mod misbehaviours;
 mod monitor;
 mod page_of_a_domain;

@@ -442,6 +442,74 @@ async fn answers_are_kept_as_long_as_they_may() {
 }
 
 #[tokio::test]
+async fn a_name_of_one_s_own_is_asked_for_at_each_look() {
+    let peer = DnsPeer::start().await;
+    peer.txt("own.test", &["1"]);
+    let resolver = resolver(&[&peer], PATIENT);
+    assert_eq!(resolver.asking().txt("own.test").await.records(), [octets(&["1"])]);
+    peer.txt("own.test", &["2"]);
+    assert_eq!(resolver.txt("own.test").await.records(), [octets(&["1"])], "the others have what the last look got");
+    assert_eq!(resolver.asking().txt("own.test").await.records(), [octets(&["2"])]);
+    assert_eq!((peer.count("own.test"), resolver.stats().cache_hits), (2, 1));
+}
+
+#[tokio::test]
+async fn where_many_aliases_lead_is_asked_once_a_ttl() {
+    let peer = DnsPeer::start().await;
+    peer.a("target.test", &["192.0.2.1"]);
+    peer.a("brief.test", &["192.0.2.3"]);
+    peer.ttl("brief.test", 0);
+    for (alias, target) in [("a.test", "target.test"), ("b.test", "target.test"), ("c.test", "brief.test")] {
+        peer.cname(alias, target);
+        peer.behave(alias, Behaviour::OnlyAlias);
+    }
+    let resolver = resolver(&[&peer], PATIENT);
+    let families = Families { ip6: false, ..Families::ALL };
+    let look = async |name: &str, resolver: &Resolver| {
+        let lookup = resolver.addresses(name, families).await;
+        let lookup = lookup.ip4.unwrap();
+        assert_eq!(lookup.cname.len(), 1, "{lookup:?}");
+        lookup.records()[0].to_string()
+    };
+    for name in ["a.test", "b.test", "a.test"] {
+        assert_eq!(look(name, &resolver.asking()).await, "192.0.2.1");
+    }
+    assert_eq!((peer.count("target.test"), peer.count("a.test"), peer.count("b.test")), (1, 2, 1));
+    assert_eq!(resolver.stats().cache_hits, 2);
+    look("c.test", &resolver.asking()).await;
+    look("c.test", &resolver.asking()).await;
+    assert_eq!(peer.count("brief.test"), 2, "what may not be kept is not");
+
+    // Who asks what stands there now is not told what stood there.
+    peer.a("target.test", &["192.0.2.2"]);
+    assert_eq!(look("a.test", &resolver.asking()).await, "192.0.2.1");
+    assert_eq!(look("a.test", &resolver.anew()).await, "192.0.2.2");
+    assert_eq!(look("b.test", &resolver.asking()).await, "192.0.2.2", "and the others are told with him");
+}
+
+#[tokio::test]
+async fn an_answer_is_kept_no_longer_than_the_target_of_its_alias() {
+    let peer = DnsPeer::start().await;
+    peer.a("target.test", &["192.0.2.1"]);
+    for alias in ["a.test", "b.test"] {
+        peer.cname(alias, "target.test");
+        peer.behave(alias, Behaviour::OnlyAlias);
+    }
+    let max_cache = Duration::from_secs(2);
+    let options = ResolverOptions { max_cache, ..ResolverOptions::new(vec![peer.address()], PATIENT) };
+    let (resolver, families) = (Resolver::new(options), Families { ip6: false, ..Families::ALL });
+    resolver.addresses("a.test", families).await;
+    let began = Instant::now();
+    tokio::time::sleep(max_cache / 2).await;
+    resolver.addresses("b.test", families).await;
+    assert!(began.elapsed() < max_cache, "this machine is too busy to tell");
+    assert_eq!(peer.count("target.test"), 1);
+    tokio::time::sleep(max_cache.saturating_sub(began.elapsed())).await;
+    resolver.addresses("b.test", families).await;
+    assert_eq!((peer.count("target.test"), peer.count("b.test")), (2, 2));
+}
+
+#[tokio::test]
 async fn a_burst_is_answered_whole() {
     let peer = DnsPeer::start().await;
     for number in 0..2000 {

@@ -185,9 +185,29 @@ const BROKEN: &[(&str, &str)] = &[
     ),
     ("shard: {index: -1}", "1:16 error: -1 is out of range | a whole number from 0 to 9999\n"),
     (
+        "domain_files: ['*/a.yml', d/, a.txt, a.txt, '']",
+        "1:16 error: only the last part of a pattern may hold * and ? | a path as domains.d/*.yml\n\
+         1:27 error: the pattern names no file | a path as domains.d/*.yml\n\
+         1:38 error: the pattern a.txt is given twice | it is already given in line 1; keep one of them\n\
+         1:45 error: the pattern names no file | a path as domains.d/*.yml\n",
+    ),
+    (
+        "http_sd: [{url: 'postgres://a.example/', refresh_interval: 100d}]",
+        "1:17 error: this is no URL of a web server | https://… or http://…\n\
+         1:60 error: 100d is too long | 1s to 7d\n",
+    ),
+    (
+        "http_sd: [{url: 'https://a.example/', username: 'a:b', password_file: p, credentials_file: t}]",
+        "1:49 error: a token and a user prove the same; give one of them\n\
+         1:49 error: this user cannot be sent (RFC 7617 section 2) | no colon\n",
+    ),
+    (
+        "http_sd: [{url: 'http://a.example/', username: u}, {url: 'http://b.example/', password_file: p}]",
+        "1:48 error: `password_file` is missing here\n1:94 error: `username` is missing here\n",
+    ),
+    (
         "http_sd: [{refresh_interval: 5m}, {url: ftp://a.example/}, {url: /x}]",
-        "1:1 warning: `http_sd` is not built yet and has no effect | this version checks its form and does nothing else with it\n\
-         1:11 error: `url` is missing here | a map with `url`\n\
+        "1:11 error: `url` is missing here | a map with `url`\n\
          1:41 error: a URL of the scheme \"ftp\" is of no use here | a URL\n\
          1:66 error: this is no URL with scheme and host | a URL\n",
     ),

@@ -4,6 +4,7 @@
 //! which slot is its index in the configuration; where they share a database, leases in it say so, and the slots of an instance that
 //! dies are taken over.
 
+mod gauges;
 mod rights;
 mod seat;
 mod sharder;
@@ -13,6 +14,7 @@ mod tenure;
 #[cfg(test)]
 mod tests;
 
+pub(super) use self::gauges::Gauges;
 pub use self::{
     rights::Rights,
     seat::{INDEX_VARIABLE, Seat, SeatError, Surroundings},

@@ -3,14 +3,14 @@
 use std::{io, net::SocketAddr};
 
 use hickory_resolver::proto::rr::{Name, RecordType};
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpStream, UdpSocket},
+    net::TcpStream,
     time::{Instant, timeout_at},
 };
 
 use super::{
+    sockets::Sockets,
     stats::Counters,
     wire::{Answer, Flags, Query, Received},
 };
@@ -26,7 +26,7 @@ const TCP_BUFFER: usize = 4096;
 /// # Errors
 /// `Timeout`, `Unreachable` or `Malformed`; response codes are answers here.
 pub(super) async fn exchange(
-    server: SocketAddr,
+    sockets: &Sockets,
     name: &Name,
     kind: RecordType,
     flags: Flags,
@@ -36,10 +36,10 @@ pub(super) async fn exchange(
     for edns in [true, false] {
         let query = Query::new(name, kind, flags, edns)?;
         counters.count_query(kind);
-        let mut received = udp(server, &query, deadline).await?;
+        let mut received = udp(sockets, &query, deadline).await?;
         if matches!(received, Received::Truncated) {
             counters.count_query(kind);
-            received = match timeout_at(deadline, tcp(server, &query)).await {
+            received = match timeout_at(deadline, tcp(sockets.server(), &query)).await {
                 Ok(result) => result.map_err(|error| unreachable_because(&error))?,
                 Err(_) => return Err(LookupFailure::Timeout),
             };
@@ -57,20 +57,24 @@ pub(super) async fn exchange(
     Err(LookupFailure::Malformed("no answer with or without EDNS".to_owned()))
 }
 
-/// One datagram out, and in until the right one comes. A socket of its own gives the query a port that nobody can guess
-/// (RFC 5452 §9.2), lets nobody but the server answer, and tells at once when nobody listens there.
-async fn udp(server: SocketAddr, query: &Query, deadline: Instant) -> Result<Received, LookupFailure> {
+/// One datagram out, and in until the right one comes.
+async fn udp(sockets: &Sockets, query: &Query, deadline: Instant) -> Result<Received, LookupFailure> {
     let mut strays = 0_usize;
     let waiting = async {
-        let socket = connected_socket(server)?;
-        socket.send(query.bytes()).await?;
+        let line = sockets.send(query.bytes()).await?;
         let mut buffer = Vec::with_capacity(UDP_BUFFER);
         loop {
             buffer.clear();
-            socket.recv_buf(&mut buffer).await?;
+            line.socket.recv_buf(&mut buffer).await?;
             match query.read(&buffer, false) {
                 Received::Stray => strays += 1,
-                received => return Ok(received),
+                received => {
+                    // Where strays came, others may follow.
+                    if strays == 0 {
+                        sockets.keep(line);
+                    }
+                    return Ok(received);
+                }
             }
         }
     };
@@ -81,14 +85,6 @@ async fn udp(server: SocketAddr, query: &Query, deadline: Instant) -> Result<Rec
         }
         Err(_) => Err(LookupFailure::Timeout),
     }
-}
-
-fn connected_socket(server: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(server), Type::DGRAM, Some(Protocol::UDP))?;
-    socket.set_nonblocking(true)?;
-    // Without a bind before it, this also chooses a random port, with less work for the kernel.
-    socket.connect(&server.into())?;
-    UdpSocket::from_std(socket.into())
 }
 
 /// RFC 7766: a length of two octets before every message.

@@ -2,8 +2,14 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use hickory_resolver::proto::{op::ResponseCode, rr::Name};
-use tokio::{sync::Semaphore, time::Instant};
+use hickory_resolver::proto::{
+    op::ResponseCode,
+    rr::{Name, RecordType},
+};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     ResolverOptions, ResolverStats,
@@ -56,6 +62,8 @@ pub struct Resolver {
     shared: Arc<Shared>,
     /// Answers from before this are not used.
     since: Option<Instant>,
+    /// Nor answers from before this to the very question; where its aliases lead may be known from before.
+    asked_since: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -70,6 +78,8 @@ struct Shared {
     ip6: Cache<Lookup<IpAddr>>,
     tlsa: Cache<Lookup<TlsaRecord>>,
     cname: Cache<Lookup<String>>,
+    /// What stands at the targets of aliases, by name and type: many names lead to one.
+    targets: Cache<Result<Arc<Link>, NoAnswer>>,
 }
 
 impl Resolver {
@@ -86,15 +96,23 @@ impl Resolver {
             ip6: Cache::new(MAX_ENTRIES),
             tlsa: Cache::new(MAX_ENTRIES),
             cname: Cache::new(MAX_ENTRIES),
+            targets: Cache::new(MAX_ENTRIES),
         };
-        Self { shared: Arc::new(shared), since: None }
+        Self { shared: Arc::new(shared), since: None, asked_since: None }
     }
 
     /// The same resolver for a look at what stands in the DNS now: answers that it has from before are not used. What it gets is
     /// there for the others too. Servers behind it may have caches of their own.
     #[must_use]
     pub fn anew(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), since: Some(Instant::now()) }
+        Self { shared: Arc::clone(&self.shared), since: Some(Instant::now()), asked_since: None }
+    }
+
+    /// The same resolver for names that belong to the one whom a look is at: each is asked for now, however short ago that was
+    /// done before, so that a look sees what changed. Where their aliases lead is another's, and may be known from before.
+    #[must_use]
+    pub fn asking(&self) -> Self {
+        Self { asked_since: Some(Instant::now()), ..self.clone() }
     }
 
     /// The TXT records of a name, each as its character-strings (RFC 1035 §3.3.14).
@@ -175,13 +193,13 @@ impl Resolver {
 
     async fn look_up<T: Clone>(&self, cache: &Cache<Lookup<T>>, kind: Kind<T>, name: &str) -> Lookup<T> {
         let name = canonical(name);
-        let entry = cache.entry_since(&name, Instant::now(), self.since);
+        let entry = cache.entry_since(&name, Instant::now(), self.since.max(self.asked_since));
         let mut asked = false;
         let known = entry
             .answer
             .get_or_init(|| async {
                 asked = true;
-                self.shared.resolve(kind, &name).await
+                self.shared.resolve(kind, &name, self.since).await
             })
             .await;
         if !asked {
@@ -198,16 +216,17 @@ impl Resolver {
         self.shared.ip6.clear();
         self.shared.tlsa.clear();
         self.shared.cname.clear();
+        self.shared.targets.clear();
         self.shared.source.flush();
         self.shared.dnssec.flush();
     }
 }
 
 impl Shared {
-    async fn resolve<T>(&self, kind: Kind<T>, name: &str) -> Known<Lookup<T>> {
+    async fn resolve<T>(&self, kind: Kind<T>, name: &str, since: Option<Instant>) -> Known<Lookup<T>> {
         // The semaphore is never closed; without a permit the lookup would only be one too many.
         let _turn = self.turns.acquire().await;
-        let mut resolution = Resolution::new(clock::now());
+        let mut resolution = Resolution::new(clock::now(), since);
         let started = Instant::now();
         let deadline = started + self.source.timeout;
         let (outcome, aliases) = match wire_name(name) {
@@ -248,7 +267,8 @@ impl Shared {
             extended_errors: resolution.extended_errors,
             asked: Asked::new(started.elapsed(), resolution.server),
         };
-        Known { value: lookup, until: Instant::now() + kept.min(self.max_cache) }
+        let until = Instant::now() + kept.min(self.max_cache);
+        Known { value: lookup, until: resolution.until.map_or(until, |earlier| until.min(earlier)) }
     }
 
     /// Asks for a name, and again for where its aliases lead as long as the answers end in an alias.
@@ -260,8 +280,14 @@ impl Shared {
         resolution: &mut Resolution,
     ) -> LookupOutcome<T> {
         loop {
-            let asked = self.dnssec.ask(&self.source, &chain.end().clone(), kind.record_type, deadline).await;
-            let Link { answer, security } = match asked {
+            let asked = match chain.aliases().is_empty() {
+                true => {
+                    let asked = self.dnssec.ask(&self.source, &chain.end().clone(), kind.record_type, deadline).await;
+                    asked.map(Arc::new)
+                }
+                false => self.target(&chain.end().clone(), kind.record_type, deadline, resolution).await,
+            };
+            let link = match asked {
                 Ok(link) => link,
                 Err(NoAnswer { failure, extended_errors, server }) => {
                     resolution.server = server;
@@ -269,8 +295,9 @@ impl Shared {
                     return LookupOutcome::Failed(failure);
                 }
             };
+            let Link { answer, security } = link.as_ref();
             resolution.server = answer.server;
-            resolution.note_link(security);
+            resolution.note_link(*security);
             resolution.note_errors(&answer.extended_errors);
             resolution.message_bytes = resolution.message_bytes.max(answer.bytes);
             resolution.gathered.note_answer(&answer.answers, kind.record_type, resolution.at);
@@ -306,9 +333,51 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// What stands at the target of an alias, asked for once by all whose aliases lead there.
+    async fn target(
+        &self,
+        name: &Name,
+        kind: RecordType,
+        deadline: Instant,
+        resolution: &mut Resolution,
+    ) -> Result<Arc<Link>, NoAnswer> {
+        let key = format!("{} {kind}", name.to_lowercase());
+        let entry = self.targets.entry_since(&key, Instant::now(), resolution.since);
+        let mut asked = false;
+        let asking = entry.answer.get_or_init(|| async {
+            asked = true;
+            let link = self.dnssec.ask(&self.source, name, kind, deadline).await;
+            let kept = match &link {
+                Ok(Link { answer, .. }) if answer.answers.is_empty() => {
+                    Duration::from_secs(answer.ttl().into()).min(MAX_NEGATIVE)
+                }
+                Ok(Link { answer, .. }) => Duration::from_secs(answer.ttl().into()),
+                Err(_) => FAILURE_KEPT,
+            };
+            Known { value: link.map(Arc::new), until: Instant::now() + kept.min(self.max_cache) }
+        });
+        // Who asks is bounded by the deadline of his own lookup, and others wait no longer than theirs.
+        let known = match timeout_at(deadline, asking).await {
+            Ok(known) => known,
+            Err(_) => return Err(NoAnswer::because(LookupFailure::Timeout)),
+        };
+        let (value, until) = (known.value.clone(), known.until);
+        if !asked {
+            self.source.upstream.counters.count_cache_hit();
+        }
+        resolution.until = Some(resolution.until.map_or(until, |earlier| until.min(earlier)));
+        value
+    }
+}
+
 /// What is gathered on the way through a chain.
 struct Resolution {
     at: Timestamp,
+    /// What is known from before this may not be used.
+    since: Option<Instant>,
+    /// When the first ends of what was known from before.
+    until: Option<Instant>,
     security: Option<Security>,
     negative_for: Duration,
     message_bytes: usize,
@@ -318,9 +387,11 @@ struct Resolution {
 }
 
 impl Resolution {
-    fn new(at: Timestamp) -> Self {
+    fn new(at: Timestamp, since: Option<Instant>) -> Self {
         Self {
             at,
+            since,
+            until: None,
             security: None,
             negative_for: Duration::ZERO,
             message_bytes: 0,

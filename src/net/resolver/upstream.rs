@@ -13,6 +13,7 @@ use tokio::{sync::Mutex, time::Instant};
 
 use super::{
     exchange::exchange,
+    sockets::Sockets,
     stats::Counters,
     wire::{Answer, Flags},
 };
@@ -42,7 +43,7 @@ pub(super) struct Upstream {
 
 #[derive(Debug)]
 struct Server {
-    address: SocketAddr,
+    sockets: Sockets,
     /// Milliseconds since the start until which it comes last.
     avoided_until: AtomicU64,
 }
@@ -58,7 +59,7 @@ pub(super) struct NoAnswer {
 
 impl Upstream {
     pub(super) fn new(servers: Vec<SocketAddr>) -> Self {
-        let server = |address| Server { address, avoided_until: AtomicU64::new(0) };
+        let server = |address| Server { sockets: Sockets::new(address), avoided_until: AtomicU64::new(0) };
         Self {
             servers: servers.into_iter().map(server).collect(),
             started: Instant::now(),
@@ -102,9 +103,9 @@ impl Upstream {
             let left = deadline.saturating_duration_since(Instant::now());
             let Some(server) = next.filter(|_| attempts > 0 && !left.is_zero()) else { break };
             let until = Instant::now() + left / attempts;
-            let fault = match exchange(server.address, name, kind, flags, until, &self.counters).await {
+            let fault = match exchange(&server.sockets, name, kind, flags, until, &self.counters).await {
                 Ok(mut answer) => {
-                    answer.server = Some(server.address.ip());
+                    answer.server = Some(server.sockets.server().ip());
                     server.avoided_until.store(0, Relaxed);
                     let Some(failure) = answer.failure() else {
                         self.last_answer.store(self.elapsed() + 1, Relaxed);
@@ -167,7 +168,7 @@ impl Upstream {
     /// Whether every server is on this host.
     pub(super) fn is_local(&self) -> bool {
         let local = |server: &Server| {
-            let address = server.address.ip().to_canonical();
+            let address = server.sockets.server().ip().to_canonical();
             address.is_loopback() && address != DOCKER_FORWARDER
         };
         !self.servers.is_empty() && self.servers.iter().all(local)

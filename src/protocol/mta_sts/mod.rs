@@ -1,5 +1,6 @@
 //! MTA-STS (RFC 8461): record, policy, MX patterns.
 
+mod known_bodies;
 mod lines;
 mod media_type;
 mod mx_pattern;
@@ -8,6 +9,7 @@ mod policy_reader;
 mod record;
 mod sender_cache;
 
+pub use known_bodies::known_reading;
 pub use lines::line_and_column;
 pub use media_type::{MediaType, media_type};
 pub use mx_pattern::{MxPattern, PublicSuffix};

@@ -117,6 +117,11 @@ impl Dialogue {
         self.end(SmtpOutcome::Timeout(self.phase));
     }
 
+    /// What comes first inside TLS, whatever the handshake shows: the driver may send it along with the end of that.
+    pub fn greeting_within_tls(&self) -> Vec<u8> {
+        format!("{}\r\n", self.ehlo()).into_bytes()
+    }
+
     /// The handshake is finished: what is known about the server counts no more (RFC 3207 §4.2), EHLO comes again.
     pub fn tls_established(&mut self) {
         self.phase = Phase::EhloTls;
@@ -378,6 +383,18 @@ mod tests {
         let mut dialogue = Dialogue::new("x\r\nMAIL FROM:<>");
         dialogue.receive(b"220 mx\r\n");
         assert_eq!(dialogue.step(), Step::Send(b"EHLO xMAILFROM:<>\r\n".to_vec()));
+    }
+
+    #[test]
+    fn the_greeting_within_tls_is_known_before() {
+        let mut dialogue = Dialogue::new("x");
+        for reply in [BANNER, OFFER, "220 go\r\n"] {
+            dialogue.receive(reply.as_bytes());
+            while let Step::Send(_) = dialogue.step() {}
+        }
+        let greeting = dialogue.greeting_within_tls();
+        dialogue.tls_established();
+        assert_eq!(dialogue.step(), Step::Send(greeting));
     }
 
     #[test]

@@ -19,4 +19,4 @@ pub use flight::{Choice, FlightEnd, FlightFault, FlightReader};
 pub use hello::{ClientHello, close_notify};
 pub use identity::names_match;
 pub use key_file::{KeyFileError, KeyMaterial, read_key_file};
-pub use trust::{MAX_CHAIN, Roots, RootsPemError, chain_facts, path_to_root, validity_window};
+pub use trust::{MAX_CHAIN, Roots, RootsPemError, chain_facts, chain_facts_on, path_to_root, validity_window};

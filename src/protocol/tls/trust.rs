@@ -16,7 +16,7 @@ use crate::{
 pub const MAX_CHAIN: usize = 16;
 
 /// The roots that are trusted. Cheap to clone.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Roots(Arc<Vec<TrustAnchor<'static>>>);
 
 /// Why a PEM text gives no roots.
@@ -100,6 +100,17 @@ impl fmt::Debug for Roots {
 /// Where there is no leaf, or it cannot be read. Other certificates that cannot be read, or lie beyond [`MAX_CHAIN`], are
 /// counted.
 pub fn chain_facts<T: AsRef<[u8]>>(der: &[T], roots: &Roots, now: Timestamp) -> Result<ChainFacts, String> {
+    chain_facts_on(der, |chain, facts| path_to_root(chain, facts, roots, now))
+}
+
+/// As [`chain_facts`] where the path may be known already: `path` is asked for it, with the certificates that could be read.
+///
+/// # Errors
+/// As [`chain_facts`].
+pub fn chain_facts_on<T: AsRef<[u8]>>(
+    der: &[T],
+    path: impl FnOnce(&[CertificateDer<'_>], &[CertificateFacts]) -> PathToRoot,
+) -> Result<ChainFacts, String> {
     let (leaf_der, others_der) = der.split_first().ok_or("no certificate was sent")?;
     let leaf = read_certificate(leaf_der.as_ref()).map_err(|error| escape(&error))?;
     let mut chain = vec![CertificateDer::from(leaf_der.as_ref())];
@@ -110,7 +121,7 @@ pub fn chain_facts<T: AsRef<[u8]>>(der: &[T], roots: &Roots, now: Timestamp) -> 
             facts.push(read);
         }
     }
-    let path = path_to_root(&chain, &facts, roots, now);
+    let path = path(&chain, &facts);
     let unreadable = der.len().saturating_sub(facts.len());
     let mut facts = facts.into_iter();
     let leaf = facts.next().ok_or("no certificate was sent")?;

@@ -19,6 +19,7 @@ use smtptls_exporter::terms::{Problem, Reading};
 mod certificate;
 mod configuration;
 mod dns_name;
+mod domain_list;
 mod media_type;
 mod mx_pattern;
 mod octets;
@@ -38,6 +39,7 @@ mod words;
 pub use certificate::certificate;
 pub use configuration::configuration;
 pub use dns_name::dns_name;
+pub use domain_list::domain_list;
 pub use media_type::media_type;
 pub use mx_pattern::mx_pattern;
 pub use octets::octets;
@@ -58,10 +60,11 @@ pub use words::words;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every parser that is tried.
-pub const TARGETS: [Target; 18] = [
+pub const TARGETS: [Target; 19] = [
     ("certificate", certificate),
     ("configuration", configuration),
     ("dns_name", dns_name),
+    ("domain_list", domain_list),
     ("media_type", media_type),
     ("mx_pattern", mx_pattern),
     ("octets", octets),

@@ -1,0 +1,6 @@
+//! Domains from outside of the configuration file: the forms of lists, files that change, and servers that list.
+
+mod files;
+mod forms;
+mod http;
+mod served;
