@@ -171,6 +171,7 @@ async fn year() {
                 domains: fleet.iter().map(|subject| DomainRow::of(&subject.domain).expect("JSON")).collect(),
                 hosts: hosts.map(|subject| HostRow::of(&subject.host).expect("JSON")).collect(),
                 changes: fleet.iter_mut().flat_map(|subject| std::mem::take(&mut subject.changes)).collect(),
+                fence: None,
             };
             writes += batch.domains.len() + batch.hosts.len();
             let write = Instant::now();

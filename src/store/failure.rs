@@ -56,6 +56,18 @@ pub enum StoreError {
         /// What is wrong with it.
         why: String,
     },
+    /// The URL of the database cannot be used.
+    #[error("state.url cannot be used: {why}")]
+    Url {
+        /// Why, without what is secret in it.
+        why: String,
+    },
+    /// Another instance has the slots, or none: what is known of their domains is not this one's to write any more.
+    #[error("the lease on {} is gone; nothing was written", slots_of(slots))]
+    NotHolder {
+        /// Whose leases are gone.
+        slots: Vec<u32>,
+    },
     /// Anything else.
     #[error("the state in {} fails: {why}", path.display())]
     Other {
@@ -64,6 +76,11 @@ pub enum StoreError {
         /// What happened.
         why: String,
     },
+}
+
+fn slots_of(slots: &[u32]) -> String {
+    let numbers: Vec<String> = slots.iter().map(u32::to_string).collect();
+    format!("{} {}", if slots.len() == 1 { "slot" } else { "slots" }, numbers.join(", "))
 }
 
 impl StoreError {

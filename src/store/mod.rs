@@ -9,10 +9,12 @@ mod filing;
 mod folder;
 mod leases;
 mod page;
+mod postgres;
 mod reports;
 mod row;
 mod schema;
 mod sqlite;
+mod wording;
 
 use std::{
     collections::BTreeSet,
@@ -24,7 +26,6 @@ use std::{
 
 use futures_util::future::BoxFuture;
 
-use self::sqlite::SqliteStore;
 pub use self::{
     blob::{Packed, PackedError},
     failure::StoreError,
@@ -35,10 +36,12 @@ pub use self::{
     leases::{Fence, Holder, Instance, InstanceState, Lease, Leases, Renewal, SlotState},
     page::{Cursor, CursorError, Page, PageError, PageWanted},
     reports::{
-        DayTotal, Filed, Filing, IncomingReport, IntakeCounters, MovedDay, ReportBatch, ReportsWanted, StoredReport,
+        DayTotal, Filed, Filing, IncomingReport, IntakeCounters, MovedDay, NewsCursor, NewsOfReports, ReportBatch,
+        ReportsWanted, StoredReport,
     },
     row::{DomainRow, HostRow, StoredAddress, StoredDomain, StoredHost},
 };
+use self::{postgres::PostgresStore, sqlite::SqliteStore};
 use crate::{
     terms::{MxHost, PolicyDomain, Timestamp},
     verdict::{Change, DomainReports},
@@ -105,7 +108,7 @@ pub struct StoredChange {
 pub struct Bounds {
     /// What was not written for this long goes.
     pub retention: Duration,
-    /// How many domains are configured.
+    /// How many domains are configured; where several instances share the store, those of the others among them.
     pub domains: usize,
     /// How many mail hosts they have.
     pub hosts: usize,
@@ -150,15 +153,17 @@ pub struct Shared {
     pub leases: Arc<dyn Leases>,
 }
 
-/// Stub.
+/// Opens the store in a database of PostgreSQL, together with others that do the same; makes the tables where there are none, in the
+/// first schema of the role's search path. What the URL does not say is taken from the environment as libpq does: PGHOST, PGPORT,
+/// PGUSER, PGDATABASE, PGPASSWORD, PGPASSFILE and `~/.pgpass`, PGSSLMODE, PGSSLROOTCERT, PGSSLCERT, PGSSLKEY, PGOPTIONS.
 ///
 /// # Errors
-/// Always.
-pub async fn open_shared(_: &str) -> Result<Shared, StoreError> {
-    Err(StoreError::Other { path: "stub".into(), why: String::new() })
+/// [`StoreError`]: the URL cannot be used; the server is not reached, or refuses; the tables are of a later version or another program.
+pub async fn open_shared(url: &str) -> Result<Shared, StoreError> {
+    PostgresStore::open(url).await
 }
 
-/// Where the monitor keeps what it knows. One writer; any number of readers.
+/// Where the monitor keeps what it knows. Any number of readers; of writers one, or several that hold leases.
 pub trait Store: fmt::Debug + Send + Sync {
     /// What is kept of these domains, in no order. One of which nothing is kept is left out.
     ///
@@ -196,6 +201,13 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`StoreError`]; then nothing of the batch is kept or counted.
     fn file_reports(&self, batch: Arc<ReportBatch>, now: Timestamp) -> BoxFuture<'_, Result<Filing, StoreError>>;
+
+    /// Of which domains reports were filed since a place in the order of filing, by whatever instance; without a place, the place of now.
+    /// Whoever takes the place first, then reads what is kept, then goes on from that place, misses nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] where nothing can be read.
+    fn report_news(&self, since: Option<NewsCursor>) -> BoxFuture<'_, Result<NewsOfReports, StoreError>>;
 
     /// What reports say of these domains: the days from `since_day` on (days since 1970), and the counters. A domain without a
     /// report is left out.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     facts::{Provenance, Transport},
-    protocol::tls_rpt::{PolicyType, Quirk, RefusalReason, ReportedPolicy, TlsReport},
+    protocol::tls_rpt::{PolicyType, Quirk, RefusalReason, ReportedPolicy, ResultType, TlsReport},
     terms::{PolicyDomain, Timestamp},
     verdict::{Contribution, CounterKey, Counters, Measure, ReporterDay},
 };
@@ -66,6 +66,26 @@ pub struct Filing {
     pub counters: BTreeMap<PolicyDomain, Counters>,
     /// The counters of the intake, as they stand now.
     pub intake: IntakeCounters,
+}
+
+/// A place in the order in which reports are filed: behind a domain of a filing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewsCursor {
+    /// The number of the filing.
+    pub(super) filing: i64,
+    /// The domain; before all of the filing, where it is empty.
+    pub(super) domain: String,
+}
+
+/// Domains of which reports were filed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewsOfReports {
+    /// Which. Those of which this instance itself filed are among them.
+    pub domains: BTreeSet<PolicyDomain>,
+    /// The place behind them.
+    pub next: NewsCursor,
+    /// There are more now.
+    pub more: bool,
 }
 
 /// A day of a domain in which sessions changed their reporter.
@@ -150,5 +170,81 @@ pub(super) fn counter_words(key: &CounterKey) -> [&str; 3] {
         CounterKey::Detail(policy_type, result_type) => ["detail", policy_type.as_str(), result_type.as_str()],
         CounterKey::ReporterSessions(reporter) => ["reporter-sessions", reporter, ""],
         CounterKey::ReporterFailed(reporter) => ["reporter-failed", reporter, ""],
+    }
+}
+
+/// The other way of [`counter_words`]; nothing for a family of a later version.
+pub(super) fn counter_key([family, first, second]: [&str; 3]) -> Option<CounterKey> {
+    Some(match family {
+        "sessions" => CounterKey::Sessions(PolicyType::parse(first)),
+        "failed" => CounterKey::Failed(PolicyType::parse(first)),
+        "detail" => CounterKey::Detail(PolicyType::parse(first), ResultType::parse(second)),
+        "reporter-sessions" => CounterKey::ReporterSessions(first.to_owned()),
+        "reporter-failed" => CounterKey::ReporterFailed(first.to_owned()),
+        _ => return None,
+    })
+}
+
+/// The measures of the totals beside the result types.
+const SESSIONS: &str = "sessions";
+const FAILED: &str = "failed";
+
+/// A measure as it is written down: the word, and the host, which is empty where there is none.
+pub(super) fn measure_words(measure: &Measure) -> [&str; 2] {
+    match measure {
+        Measure::Sessions => [SESSIONS, ""],
+        Measure::Failed => [FAILED, ""],
+        Measure::Detail(result_type, mx) => [result_type.as_str(), mx.as_deref().unwrap_or_default()],
+    }
+}
+
+/// The other way of [`measure_words`].
+pub(super) fn measure([word, mx]: [&str; 2]) -> Measure {
+    match word {
+        SESSIONS => Measure::Sessions,
+        FAILED => Measure::Failed,
+        word => Measure::Detail(ResultType::parse(word), (!mx.is_empty()).then(|| mx.to_owned())),
+    }
+}
+
+/// The families of the counters of the intake.
+const REPORTS: &str = "reports";
+const REFUSED: &str = "refused";
+const DUPLICATES: &str = "duplicates";
+const LATE: &str = "late";
+const QUIRKS: &str = "quirks";
+const FOREIGN_POLICIES: &str = "foreign-policies";
+
+/// The counters of the intake as they are written down: family, label, value.
+pub(super) fn intake_words(intake: &IntakeCounters) -> Vec<(&'static str, &'static str, u64)> {
+    let mut rows = Vec::new();
+    rows.extend(intake.reports.iter().map(|(transport, value)| (REPORTS, transport.as_str(), *value)));
+    rows.extend(intake.refused.iter().map(|(reason, value)| (REFUSED, reason.as_str(), *value)));
+    rows.extend(intake.quirks.iter().map(|(quirk, value)| (QUIRKS, quirk.as_str(), *value)));
+    rows.push((DUPLICATES, "", intake.duplicates));
+    rows.push((LATE, "", intake.late));
+    rows.push((FOREIGN_POLICIES, "", intake.foreign_policies));
+    rows
+}
+
+/// Reads one of them back; a word of a later version is passed over.
+pub(super) fn read_intake(counters: &mut IntakeCounters, [family, label]: [&str; 2], value: u64) {
+    match family {
+        REPORTS => {
+            let transport = Transport::ALL.into_iter().find(|known| known.as_str() == label);
+            counters.reports.extend(transport.map(|transport| (transport, value)));
+        }
+        REFUSED => {
+            let reason = RefusalReason::ALL.into_iter().find(|known| known.as_str() == label);
+            counters.refused.extend(reason.map(|reason| (reason, value)));
+        }
+        QUIRKS => {
+            let quirk = Quirk::ALL.iter().copied().find(|known| known.as_str() == label);
+            counters.quirks.extend(quirk.map(|quirk| (quirk, value)));
+        }
+        DUPLICATES => counters.duplicates = value,
+        LATE => counters.late = value,
+        FOREIGN_POLICIES => counters.foreign_policies = value,
+        _ => {}
     }
 }

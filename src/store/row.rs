@@ -1,6 +1,6 @@
 //! A row of the store: a subject, and what is kept of it, packed.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, fmt, net::IpAddr, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +10,24 @@ use crate::{
     terms::{MxHost, PolicyDomain, Timestamp},
     verdict::{DomainHistory, HostHistory},
 };
+
+/// What has to be left out because it is larger than this, packed. The largest that was measured is a hundredth of it.
+const LARGEST_BLOB: usize = 4 * 1024 * 1024;
+
+/// Whether a state can be kept.
+pub(super) fn fits(name: &str, state: &Packed) -> bool {
+    let bytes = state.as_bytes().len();
+    if bytes > LARGEST_BLOB {
+        tracing::error!(name, bytes, "what is known is too large to be kept");
+    }
+    bytes <= LARGEST_BLOB
+}
+
+/// The name of a row. Only damage makes it none, and takes this one row.
+pub(super) fn name_of<T: FromStr<Err: fmt::Display>>(name: &str) -> Option<T> {
+    let parsed = name.parse();
+    parsed.inspect_err(|error| tracing::error!(name, %error, "what was kept cannot be read; it begins anew")).ok()
+}
 
 /// A domain and what is kept of it.
 #[derive(Clone, Debug)]

@@ -5,10 +5,8 @@ mod reports;
 
 use std::{
     collections::{BTreeSet, HashSet},
-    fmt,
     fs::File,
     path::{Path, PathBuf},
-    str::FromStr,
     sync::Arc,
     time::Duration,
 };
@@ -24,15 +22,17 @@ use tokio::sync::Mutex;
 
 use super::{
     Batch, Bounds, CHANGES_MOST, CHANGES_OF_ONE_MOST, ChangesWanted, DayTotal, DomainRow, FORMER_MOST, Filing, HostRow,
-    IntakeCounters, Packed, Page, PageError, PageWanted, ReportBatch, ReportsWanted, Store, StoreError, StoredChange,
-    StoredReport,
+    IntakeCounters, NewsCursor, NewsOfReports, Packed, Page, PageError, PageWanted, ReportBatch, ReportsWanted, Store,
+    StoreError, StoredChange, StoredReport,
     failure::{code, primary, told},
     folder::Folder,
+    row::{fits, name_of},
     schema,
+    wording::ChangeWords,
 };
 use crate::{
     terms::{MxHost, PolicyDomain, Timestamp},
-    verdict::{Change, ChangeKind, ChangeSubject, DomainReports},
+    verdict::DomainReports,
 };
 
 /// How long a statement waits for a reader that is in its way.
@@ -45,9 +45,6 @@ const READER_IDLE: Duration = Duration::from_secs(60);
 
 /// The write-ahead log is cut to this many bytes once it is folded into the database.
 const LOG_BYTES: &str = "4194304";
-
-/// What has to be left out because it is larger than this, packed. The largest that was measured is a hundredth of it.
-const LARGEST_BLOB: usize = 4 * 1024 * 1024;
 
 /// The two tables of subjects.
 const DOMAINS: &str = "domains";
@@ -206,13 +203,13 @@ impl SqliteStore {
 impl Store for SqliteStore {
     fn domains<'a>(&'a self, names: &'a [PolicyDomain]) -> BoxFuture<'a, Result<Vec<DomainRow>, StoreError>> {
         let rows = self.rows(DOMAINS, names.iter().map(PolicyDomain::as_str).collect());
-        let domain = |row: Subject| Some(DomainRow { domain: name_of(&row)?, state: row.state, face: row.face });
+        let domain = |row: Subject| Some(DomainRow { domain: name_of(&row.name)?, state: row.state, face: row.face });
         rows.map(move |rows| Ok(rows?.into_iter().filter_map(domain).collect())).boxed()
     }
 
     fn hosts<'a>(&'a self, names: &'a [MxHost]) -> BoxFuture<'a, Result<Vec<HostRow>, StoreError>> {
         let rows = self.rows(HOSTS, names.iter().map(MxHost::as_str).collect());
-        let host = |row: Subject| Some(HostRow { host: name_of(&row)?, state: row.state });
+        let host = |row: Subject| Some(HostRow { host: name_of(&row.name)?, state: row.state });
         rows.map(move |rows| Ok(rows?.into_iter().filter_map(host).collect())).boxed()
     }
 
@@ -230,6 +227,12 @@ impl Store for SqliteStore {
 
     fn file_reports(&self, batch: Arc<ReportBatch>, now: Timestamp) -> BoxFuture<'_, Result<Filing, StoreError>> {
         self.file_all(batch, now).boxed()
+    }
+
+    /// Nobody else files: what was filed is known to who filed it.
+    fn report_news(&self, since: Option<NewsCursor>) -> BoxFuture<'_, Result<NewsOfReports, StoreError>> {
+        let next = since.unwrap_or_default();
+        async { Ok(NewsOfReports { next, ..NewsOfReports::default() }) }.boxed()
     }
 
     fn domain_reports<'a>(
@@ -387,23 +390,6 @@ fn read_row(row: &SqliteRow) -> Result<Subject, sqlx::Error> {
     Ok(Subject { name: row.try_get(0)?, state: Packed::from_bytes(state), face: face.map(Into::into) })
 }
 
-/// The name of a row. Only damage makes it none, and takes this one row.
-fn name_of<T: FromStr<Err: fmt::Display>>(row: &Subject) -> Option<T> {
-    let parsed = row.name.parse();
-    parsed
-        .inspect_err(|error| tracing::error!(name = row.name, %error, "what was kept cannot be read; it begins anew"))
-        .ok()
-}
-
-/// Whether a state can be kept.
-fn fits(name: &str, state: &Packed) -> bool {
-    let bytes = state.as_bytes().len();
-    if bytes > LARGEST_BLOB {
-        tracing::error!(name, bytes, "what is known is too large to be kept");
-    }
-    bytes <= LARGEST_BLOB
-}
-
 async fn insert(writer: &mut SqliteConnection, batch: &Batch, now: Timestamp) -> Result<(), sqlx::Error> {
     let mut transaction = writer.begin().await?;
     for row in batch.domains.iter().filter(|row| fits(row.domain.as_str(), &row.state)) {
@@ -430,19 +416,15 @@ async fn insert(writer: &mut SqliteConnection, batch: &Batch, now: Timestamp) ->
         .await?;
     }
     for change in &batch.changes {
-        let (subject, name, address) = match &change.subject {
-            ChangeSubject::Domain(domain) => ("domain", domain.as_str(), None),
-            ChangeSubject::Host(host) => ("host", host.as_str(), None),
-            ChangeSubject::Address(host, address) => ("address", host.as_str(), Some(address.to_string())),
-        };
+        let words = ChangeWords::of(change);
         sqlx::query("INSERT INTO changes (at, subject, name, address, kind, was, became) VALUES (?, ?, ?, ?, ?, ?, ?)")
-            .bind(change.at.unix_milliseconds())
-            .bind(subject)
-            .bind(name)
-            .bind(address)
-            .bind(change.kind.as_str())
-            .bind(&change.before)
-            .bind(&change.after)
+            .bind(words.at)
+            .bind(words.subject)
+            .bind(words.name)
+            .bind(words.address)
+            .bind(words.kind)
+            .bind(words.before)
+            .bind(words.after)
             .execute(&mut *transaction)
             .await?;
     }
@@ -451,25 +433,16 @@ async fn insert(writer: &mut SqliteConnection, batch: &Batch, now: Timestamp) ->
 
 /// A row of the table of changes. One that a later version may have written is passed over.
 fn change(row: &SqliteRow) -> Option<StoredChange> {
-    let name: &str = row.try_get("name").ok()?;
-    let subject = match row.try_get("subject").ok()? {
-        "domain" => ChangeSubject::Domain(PolicyDomain::parse(name).ok()?),
-        "host" => ChangeSubject::Host(MxHost::parse(name).ok()?),
-        "address" => {
-            let address: &str = row.try_get("address").ok()?;
-            ChangeSubject::Address(MxHost::parse(name).ok()?, address.parse().ok()?)
-        }
-        _ => return None,
-    };
-    let kind: &str = row.try_get("kind").ok()?;
-    let change = Change {
-        at: Timestamp::from_unix_milliseconds(row.try_get("at").ok()?),
-        subject,
-        kind: ChangeKind::ALL.into_iter().find(|known| known.as_str() == kind)?,
+    let words = ChangeWords {
+        at: row.try_get("at").ok()?,
+        subject: row.try_get("subject").ok()?,
+        name: row.try_get("name").ok()?,
+        address: row.try_get("address").ok()?,
+        kind: row.try_get("kind").ok()?,
         before: row.try_get("was").ok()?,
         after: row.try_get("became").ok()?,
     };
-    Some(StoredChange { id: row.try_get("id").ok()?, change })
+    Some(StoredChange { id: row.try_get("id").ok()?, change: words.read()? })
 }
 
 async fn trim(writer: &mut SqliteConnection, bounds: Bounds, now: Timestamp) -> Result<(), sqlx::Error> {

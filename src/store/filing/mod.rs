@@ -6,11 +6,13 @@
 
 mod ledger;
 mod marks;
+mod ready;
 mod shares;
 
 pub(super) use self::{
     ledger::{DayOf, Filed, Known, Ledger, Member, Moved, NewRow, Place, Seen},
     marks::Mark,
+    ready::{Body, Ready, ReadyRow, Sums, Trouble, ready},
     shares::{Share, shares},
 };
 

@@ -1,17 +1,19 @@
 //! Reading the log by pages loses nothing and doubles nothing, whatever is written and taken away meanwhile.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use smtptls_exporter::store::{self, Batch, Bounds, CHANGES_OF_ONE_MOST, Cursor, Page, PageError, PageWanted, Store};
-use tempfile::TempDir;
+use smtptls_exporter::store::{Batch, Bounds, CHANGES_OF_ONE_MOST, Cursor, Page, PageError, PageWanted, Store};
 
 use super::*;
+use crate::store::{Place, in_every_place};
+
+in_every_place! {
+    page_after_page_is_the_whole_while_more_is_written,
+    only_those_about_a_domain_and_its_hosts_and_since_a_time,
+    a_number_is_never_given_twice_and_another_log_is_told,
+}
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
-
-async fn open(folder: &Path) -> Arc<dyn Store> {
-    store::open(folder, NOW).await.unwrap().store
-}
 
 async fn write(store: &dyn Store, changes: Vec<Change>) {
     store.write(Arc::new(Batch { changes, ..Batch::default() }), NOW).await.unwrap();
@@ -26,10 +28,8 @@ fn wanted(most: usize) -> PageWanted {
     PageWanted { most, ..PageWanted::default() }
 }
 
-#[tokio::test]
-async fn page_after_page_is_the_whole_while_more_is_written() {
-    let folder = TempDir::new().unwrap();
-    let store = open(folder.path()).await;
+async fn page_after_page_is_the_whole_while_more_is_written(place: &Place) {
+    let store = place.open().await;
     let mut written = 0;
     let mut read = Vec::new();
     let mut after = None;
@@ -61,10 +61,8 @@ async fn page_after_page_is_the_whole_while_more_is_written() {
     assert_eq!(end, Page { changes: Vec::new(), next: after, more: false }, "the place stays where nothing is new");
 }
 
-#[tokio::test]
-async fn only_those_about_a_domain_and_its_hosts_and_since_a_time() {
-    let folder = TempDir::new().unwrap();
-    let store = open(folder.path()).await;
+async fn only_those_about_a_domain_and_its_hosts_and_since_a_time(place: &Place) {
+    let store = place.open().await;
     let at = |second: u64| NOW + Duration::from_secs(second);
     let changes = vec![
         of_domain("a.example", 0, at(0)),
@@ -89,14 +87,12 @@ async fn only_those_about_a_domain_and_its_hosts_and_since_a_time() {
         let page = store.page(&wanted).await.unwrap();
         assert_eq!((numbers(&page).as_slice(), page.more), (expected, false), "{wanted:?}");
     }
-    let reader = store::read_only(folder.path()).await.unwrap().unwrap();
+    let reader = place.reader().await;
     assert_eq!(numbers(&reader.page(&wanted(10)).await.unwrap()).len(), 6, "beside the writer");
 }
 
-#[tokio::test]
-async fn a_number_is_never_given_twice_and_another_log_is_told() {
-    let folder = TempDir::new().unwrap();
-    let store = open(folder.path()).await;
+async fn a_number_is_never_given_twice_and_another_log_is_told(place: &Place) {
+    let store = place.open().await;
     write(store.as_ref(), (0..5).map(|number| of_domain("example.com", number, NOW)).collect()).await;
     let first = store.page(&wanted(2)).await.unwrap().next;
     let last = store.page(&wanted(5)).await.unwrap().next;
@@ -116,8 +112,7 @@ async fn a_number_is_never_given_twice_and_another_log_is_told() {
     assert_eq!(numbers(&page), (10..many).collect::<Vec<_>>(), "the bound takes the oldest");
 
     // A cursor of another file: with a number that was never given here, and with one that was given for another change.
-    let other = TempDir::new().unwrap();
-    let store = open(other.path()).await;
+    let store = place.other().await.open().await;
     write(store.as_ref(), vec![of_domain("example.com", 0, NOW + DAY)]).await;
     for after in [page.next, Some(Cursor { id: 1, at: NOW })] {
         let result = store.page(&PageWanted { after, ..wanted(5) }).await;

@@ -10,6 +10,14 @@ use tempfile::TempDir;
 
 use super::*;
 
+in_every_place! {
+    what_is_written_comes_back,
+    changes_are_found_by_name_time_and_place,
+    what_is_too_old_or_too_much_goes,
+    a_face_stays_beside_its_state_until_the_next_one,
+    many_names_find_what_a_few_find,
+}
+
 fn text(state: &impl serde::Serialize) -> serde_json::Value {
     serde_json::to_value(state).unwrap()
 }
@@ -18,10 +26,8 @@ fn all() -> ChangesWanted {
     ChangesWanted { most: usize::MAX, ..ChangesWanted::default() }
 }
 
-#[tokio::test]
-async fn what_is_written_comes_back() {
-    let folder = TempDir::new().unwrap();
-    let store = open(folder.path()).await;
+async fn what_is_written_comes_back(place: &Place) {
+    let store = place.open().await;
     let mut kept = stored_domain("example.com", 2);
     let mut observation = kept.observation.as_deref().unwrap().clone();
     let every: Vec<u8> = (0..=255).collect();
@@ -37,7 +43,7 @@ async fn what_is_written_comes_back() {
     store.close().await;
     drop(store);
 
-    let store = open(folder.path()).await;
+    let store = place.open().await;
     let domains = store.domains(&[domain("absent.example"), domain("example.com")]).await.unwrap();
     assert_eq!(domains.iter().map(|row| text(&row.open().unwrap())).collect::<Vec<_>>(), [text(&kept)]);
     let hosts = store.hosts(&[host(case::MX1), host(case::MX2)]).await.unwrap();
@@ -50,10 +56,8 @@ async fn what_is_written_comes_back() {
     assert_eq!(store.domains(&[domain("example.com")]).await.unwrap()[0].open().unwrap().dns_failures, 5);
 }
 
-#[tokio::test]
-async fn changes_are_found_by_name_time_and_place() {
-    let folder = TempDir::new().unwrap();
-    let store = open(folder.path()).await;
+async fn changes_are_found_by_name_time_and_place(place: &Place) {
+    let store = place.open().await;
     let changes = (0..9).map(|number| change(number, NOW + Duration::from_secs(u64::from(number)))).collect();
     store.write(batch(vec![], vec![], changes), NOW).await.unwrap();
     let texts = async |wanted: ChangesWanted| {
@@ -70,10 +74,8 @@ async fn changes_are_found_by_name_time_and_place() {
     assert_eq!(texts(ChangesWanted { names: vec!["' OR 1=1 --".into()], ..all() }).await, [""; 0]);
 }
 
-#[tokio::test]
-async fn what_is_too_old_or_too_much_goes() {
-    let folder = TempDir::new().unwrap();
-    let store = open(folder.path()).await;
+async fn what_is_too_old_or_too_much_goes(place: &Place) {
+    let store = place.open().await;
     let retention = 30 * case::DAY;
     let bounds = Bounds { retention, domains: 1, hosts: 0 };
     let old = NOW - 31 * case::DAY;
@@ -135,10 +137,8 @@ async fn one_folder_is_for_one_monitor_and_any_reader() {
     open(folder.path()).await.close().await;
 }
 
-#[tokio::test]
-async fn a_face_stays_beside_its_state_until_the_next_one() {
-    let folder = TempDir::new().unwrap();
-    let store = open(folder.path()).await;
+async fn a_face_stays_beside_its_state_until_the_next_one(place: &Place) {
+    let store = place.open().await;
     let mut row = DomainRow::of(&stored_domain("example.com", 1)).unwrap();
     row.face = Some(vec![0, 255, 7].into());
     let write = |row: DomainRow| Arc::new(Batch { domains: vec![row], ..Batch::default() });
@@ -151,10 +151,8 @@ async fn a_face_stays_beside_its_state_until_the_next_one() {
 }
 
 /// Of many names a table is read from its begin to its end.
-#[tokio::test]
-async fn many_names_find_what_a_few_find() {
-    let folder = TempDir::new().unwrap();
-    let store = open(folder.path()).await;
+async fn many_names_find_what_a_few_find(place: &Place) {
+    let store = place.open().await;
     let kept = |names: std::ops::Range<u32>| (names).map(|number| stored_domain(&format!("d{number}.example"), number));
     store.write(batch(kept(0..3).collect(), vec![stored_host(case::MX1)], vec![]), NOW).await.unwrap();
     let many: Vec<_> = (1..20_000).map(|number| domain(&format!("d{number}.example"))).collect();

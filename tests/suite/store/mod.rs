@@ -3,6 +3,7 @@
 mod crash;
 mod damage;
 mod keeping;
+mod postgres;
 mod reports;
 mod reports_crash;
 mod reports_model;
@@ -17,6 +18,8 @@ use smtptls_exporter::{
     verdict::{Change, ChangeKind, ChangeSubject, DomainHistory, HostHistory},
 };
 
+use tempfile::TempDir;
+
 use super::verdict::case;
 
 pub(crate) const NOW: Timestamp = case::NOW;
@@ -28,6 +31,64 @@ fn domain(name: &str) -> PolicyDomain {
 fn host(name: &str) -> MxHost {
     MxHost::parse(name).unwrap()
 }
+
+/// Where a store is. What a store promises, each of them keeps.
+pub(crate) enum Place {
+    Folder(TempDir),
+    /// The URL of a schema of its own.
+    Database(String),
+}
+
+impl Place {
+    pub(crate) fn folder() -> Self {
+        Self::Folder(TempDir::new().unwrap())
+    }
+
+    /// Nothing where there is no PostgreSQL.
+    pub(crate) async fn database() -> Option<Self> {
+        Some(Self::Database(postgres::server::shared()?.schema().await))
+    }
+
+    /// Another one of the kind.
+    pub(crate) async fn other(&self) -> Self {
+        match self {
+            Self::Folder(_) => Self::folder(),
+            Self::Database(_) => Self::database().await.unwrap(),
+        }
+    }
+
+    pub(crate) async fn open(&self) -> Arc<dyn Store> {
+        match self {
+            Self::Folder(folder) => open(folder.path()).await,
+            Self::Database(url) => store::open_shared(url).await.unwrap().store,
+        }
+    }
+
+    /// Beside who writes.
+    pub(crate) async fn reader(&self) -> Arc<dyn Store> {
+        match self {
+            Self::Folder(folder) => store::read_only(folder.path()).await.unwrap().unwrap(),
+            Self::Database(_) => self.open().await,
+        }
+    }
+}
+
+/// The tests of these names for each kind of place.
+macro_rules! in_every_place {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test] async fn $name() { super::$name(&super::Place::folder()).await; })*
+        }
+        mod postgres {
+            $(#[tokio::test] async fn $name() {
+                if let Some(place) = super::Place::database().await {
+                    super::$name(&place).await;
+                }
+            })*
+        }
+    };
+}
+pub(crate) use in_every_place;
 
 async fn open(folder: &Path) -> Arc<dyn Store> {
     let opened = store::open(folder, NOW).await.unwrap();
@@ -92,5 +153,5 @@ fn change(number: u32, at: Timestamp) -> Change {
 fn batch(domains: Vec<StoredDomain>, hosts: Vec<StoredHost>, changes: Vec<Change>) -> Arc<Batch> {
     let domains = domains.iter().map(|domain| DomainRow::of(domain).unwrap()).collect();
     let hosts = hosts.iter().map(|host| HostRow::of(host).unwrap()).collect();
-    Arc::new(Batch { domains, hosts, changes })
+    Arc::new(Batch { domains, hosts, changes, fence: None })
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::*;
 use smtptls_exporter::{
     facts::{Authentication, Provenance, Reporter, Transport},
     protocol::tls_rpt::{FailureDetail, PolicyType, Quirk, RefusalReason, ReportedPolicy, ResultType, TlsReport},
@@ -11,11 +12,26 @@ use smtptls_exporter::{
     },
     verdict::{Counter, CounterKey, Counters, DomainReports, Measure, REPORTERS_OF_A_DAY_MOST, policy_print},
 };
-use tempfile::TempDir;
-
-use super::*;
 
 mod bounds;
+
+in_every_place! {
+    a_report_is_kept_with_all_that_is_in_it_and_counts,
+    the_same_report_counts_once_by_three_ways_in_one_batch_later_and_after_a_restart,
+    a_copy_that_is_proven_takes_the_report_over_and_no_counter_moves,
+    a_forged_report_under_the_same_id_hides_nothing,
+    a_correction_adds_what_is_more_and_takes_nothing_away,
+    kinds_of_policy_are_never_added_up_for_a_reporter,
+    a_late_report_is_kept_and_in_no_counter,
+    domains_of_one_report_each_get_their_own,
+    counters_are_those_of_a_label_from_when_it_has_one,
+    reports_are_listed_by_page_time_and_failure,
+    no_report_is_about_what_is_still_to_come,
+    invented_reporters_hosts_and_reports_are_bounded,
+    a_number_that_somebody_made_up_ends_no_counter,
+    a_report_that_is_too_large_is_refused_and_the_others_are_filed,
+    what_is_old_goes_and_the_counters_and_the_marks_stay,
+}
 
 pub(super) const EXAMPLE: &str = "example.com";
 
@@ -149,10 +165,8 @@ fn names(pairs: &[(&str, u64)]) -> BTreeMap<String, u64> {
     pairs.iter().map(|(name, number)| ((*name).to_owned(), *number)).collect()
 }
 
-#[tokio::test]
-async fn a_report_is_kept_with_all_that_is_in_it_and_counts() {
-    let folder = TempDir::new().unwrap();
-    let store = open(folder.path()).await;
+async fn a_report_is_kept_with_all_that_is_in_it_and_counts(place: &Place) {
+    let store = place.open().await;
     let mut sent = Sent::new(verified("sender.example"), "1", 90, 10);
     sent.quirks = [Quirk::Zip, Quirk::DateWithoutZone].into();
     let lines: Vec<String> =
@@ -173,7 +187,7 @@ async fn a_report_is_kept_with_all_that_is_in_it_and_counts() {
 
     store.close().await;
     drop(store);
-    let store = open(folder.path()).await;
+    let store = place.open().await;
     let kept = store.reports(&wanted()).await.unwrap();
     assert_eq!(kept.len(), 1);
     assert_eq!((&kept[0].report, &kept[0].provenance), (&incoming.report, &incoming.provenance));
@@ -215,10 +229,8 @@ async fn a_report_is_kept_with_all_that_is_in_it_and_counts() {
     store.close().await;
 }
 
-#[tokio::test]
-async fn the_same_report_counts_once_by_three_ways_in_one_batch_later_and_after_a_restart() {
-    let folder = TempDir::new().unwrap();
-    let store = open(folder.path()).await;
+async fn the_same_report_counts_once_by_three_ways_in_one_batch_later_and_after_a_restart(place: &Place) {
+    let store = place.open().await;
     let mail = Sent::new(verified("sender.example"), "1", 90, 10);
     // How it came and what is odd in it does not make it another one.
     let post = Sent {
@@ -236,7 +248,7 @@ async fn the_same_report_counts_once_by_three_ways_in_one_batch_later_and_after_
     assert!(filing.contributions.is_empty() && filing.counters.is_empty());
     store.close().await;
     drop(store);
-    let store = open(folder.path()).await;
+    let store = place.open().await;
     let filing = file(&*store, vec![file_of, mail, post]).await;
     assert_eq!(filing.outcomes, [Filed::Duplicate; 3]);
     assert_eq!(counted(&*store, EXAMPLE).await, [100, 10]);
@@ -246,11 +258,10 @@ async fn the_same_report_counts_once_by_three_ways_in_one_batch_later_and_after_
     assert_eq!(store.reports(&wanted()).await.unwrap().len(), 1);
 }
 
-#[tokio::test]
-async fn a_copy_that_is_proven_takes_the_report_over_and_no_counter_moves() {
+async fn a_copy_that_is_proven_takes_the_report_over_and_no_counter_moves(place: &Place) {
     for in_one_batch in [false, true] {
-        let folder = TempDir::new().unwrap();
-        let store = open(folder.path()).await;
+        let place = place.other().await;
+        let store = place.open().await;
         let proven = Sent::new(verified("sender.example"), "1", 90, 10);
         let unproven = Sent { reporter: Reporter::Unverified, label: "unverified".to_owned(), ..proven.clone() };
         let other = Sent { id: Some("2".to_owned()), ..unproven.clone() };
@@ -287,10 +298,8 @@ async fn a_copy_that_is_proven_takes_the_report_over_and_no_counter_moves() {
     }
 }
 
-#[tokio::test]
-async fn a_forged_report_under_the_same_id_hides_nothing() {
-    let folder = TempDir::new().unwrap();
-    let store = open(folder.path()).await;
+async fn a_forged_report_under_the_same_id_hides_nothing(place: &Place) {
+    let store = place.open().await;
     let true_one = Sent::new(verified("sender.example"), "1", 90, 10);
     let forged = |reporter| Sent { policies: vec![(EXAMPLE, vec![sts(1, 0)])], reporter, ..true_one.clone() };
     let forgeries = vec![forged(Reporter::Unverified), forged(verified("attacker.example"))];
@@ -309,10 +318,8 @@ async fn a_forged_report_under_the_same_id_hides_nothing() {
     assert_eq!(counted(&*store, EXAMPLE).await, [101 + most - 1 + 1000, 10]);
 }
 
-#[tokio::test]
-async fn a_correction_adds_what_is_more_and_takes_nothing_away() {
-    let folder = TempDir::new().unwrap();
-    let store = open(folder.path()).await;
+async fn a_correction_adds_what_is_more_and_takes_nothing_away(place: &Place) {
+    let store = place.open().await;
     let version = |successful, failed| Sent::new(verified("sender.example"), "1", successful, failed);
     let steps = [
         (version(90, 10), Filed::New, [100, 10]),
@@ -339,10 +346,8 @@ async fn a_correction_adds_what_is_more_and_takes_nothing_away() {
     assert_eq!(filing.outcomes, [Filed::New, Filed::New, Filed::Duplicate]);
 }
 
-#[tokio::test]
-async fn kinds_of_policy_are_never_added_up_for_a_reporter() {
-    let folder = TempDir::new().unwrap();
-    let store = open(folder.path()).await;
+async fn kinds_of_policy_are_never_added_up_for_a_reporter(place: &Place) {
+    let store = place.open().await;
     let version =
         |policies| Sent { policies: vec![(EXAMPLE, policies)], ..Sent::new(verified("sender.example"), "1", 0, 0) };
     file(&*store, vec![version(vec![sts(10, 0), tlsa(2)])]).await;
@@ -355,10 +360,8 @@ async fn kinds_of_policy_are_never_added_up_for_a_reporter() {
     assert_eq!(value(&of(&*store, EXAMPLE).await.counters, &key), 14);
 }
 
-#[tokio::test]
-async fn a_late_report_is_kept_and_in_no_counter() {
-    let folder = TempDir::new().unwrap();
-    let store = open(folder.path()).await;
+async fn a_late_report_is_kept_and_in_no_counter(place: &Place) {
+    let store = place.open().await;
     let late = Sent { late: true, ..Sent::new(verified("sender.example"), "1", 90, 10) };
     let filing = file(&*store, vec![late.clone(), late]).await;
     assert_eq!(filing.outcomes, [Filed::New, Filed::Duplicate]);
@@ -377,10 +380,8 @@ async fn a_late_report_is_kept_and_in_no_counter() {
     assert_eq!(totals(&*store).await, names(&[("sender.example", 105)]));
 }
 
-#[tokio::test]
-async fn domains_of_one_report_each_get_their_own() {
-    let folder = TempDir::new().unwrap();
-    let store = open(folder.path()).await;
+async fn domains_of_one_report_each_get_their_own(place: &Place) {
+    let store = place.open().await;
     let both = |first, second| Sent {
         policies: vec![(EXAMPLE, vec![sts(first, 0)]), ("example.org", vec![sts(second, 0)])],
         ..Sent::new(verified("sender.example"), "1", 0, 0)
@@ -404,10 +405,8 @@ async fn domains_of_one_report_each_get_their_own() {
     assert!(store.domain_reports(&[domain("example.net")], 0).await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn counters_are_those_of_a_label_from_when_it_has_one() {
-    let folder = TempDir::new().unwrap();
-    let store = open(folder.path()).await;
+async fn counters_are_those_of_a_label_from_when_it_has_one(place: &Place) {
+    let store = place.open().await;
     let sent = |id, label: &str| Sent { label: label.to_owned(), ..Sent::new(verified("sender.example"), id, 10, 0) };
     file(&*store, vec![sent("1", "other")]).await;
     let labels: BTreeSet<String> = ["sender.example".to_owned()].into();
@@ -433,10 +432,8 @@ async fn counters_are_those_of_a_label_from_when_it_has_one() {
     assert_eq!((intake.refused, intake.foreign_policies), ([(RefusalReason::BadJson, 6)].into(), 4));
 }
 
-#[tokio::test]
-async fn reports_are_listed_by_page_time_and_failure() {
-    let folder = TempDir::new().unwrap();
-    let store = open(folder.path()).await;
+async fn reports_are_listed_by_page_time_and_failure(place: &Place) {
+    let store = place.open().await;
     let sent = |number: u32| Sent {
         begin: Some(yesterday() - case::DAY * number),
         ..Sent::new(verified("sender.example"), &number.to_string(), 10, u64::from(number % 2))
@@ -457,10 +454,8 @@ async fn reports_are_listed_by_page_time_and_failure() {
     assert_eq!(since[0].1.days.keys().copied().collect::<Vec<_>>(), [day() - 2, day() - 1, day()]);
 }
 
-#[tokio::test]
-async fn no_report_is_about_what_is_still_to_come() {
-    let folder = TempDir::new().unwrap();
-    let store = open(folder.path()).await;
+async fn no_report_is_about_what_is_still_to_come(place: &Place) {
+    let store = place.open().await;
     let begin = Some(NOW + 1000 * case::DAY);
     let filing = file(&*store, vec![Sent { begin, ..Sent::new(Reporter::Unverified, "1", 1, 0) }]).await;
     assert_eq!(filing.contributions[0].day, day() + 1, "the day on which it came");
@@ -469,10 +464,8 @@ async fn no_report_is_about_what_is_still_to_come() {
     assert_eq!(file(&*store, vec![undated]).await.contributions[0].day, day() + 1);
 }
 
-#[tokio::test]
-async fn invented_reporters_hosts_and_reports_are_bounded() {
-    let folder = TempDir::new().unwrap();
-    let store = open(folder.path()).await;
+async fn invented_reporters_hosts_and_reports_are_bounded(place: &Place) {
+    let store = place.open().await;
     // 10,000 reporters.
     for round in 0..20_u32 {
         let sent = |number: u32| {
@@ -530,10 +523,8 @@ async fn invented_reporters_hosts_and_reports_are_bounded() {
     assert_eq!(added.count(), HOSTS_OF_A_DAY_MOST - 20);
 }
 
-#[tokio::test]
-async fn a_number_that_somebody_made_up_ends_no_counter() {
-    let folder = TempDir::new().unwrap();
-    let store = open(folder.path()).await;
+async fn a_number_that_somebody_made_up_ends_no_counter(place: &Place) {
+    let store = place.open().await;
     let huge = |id: &str| Sent::new(Reporter::Unverified, id, u64::MAX, u64::MAX);
     file(&*store, vec![huge("1"), huge("2")]).await;
     let [before, _] = counted(&*store, EXAMPLE).await;
@@ -545,10 +536,8 @@ async fn a_number_that_somebody_made_up_ends_no_counter() {
     assert_eq!(kept[1].report.policies[0].failed, u64::MAX, "the report stays as it was sent");
 }
 
-#[tokio::test]
-async fn a_report_that_is_too_large_is_refused_and_the_others_are_filed() {
-    let folder = TempDir::new().unwrap();
-    let store = open(folder.path()).await;
+async fn a_report_that_is_too_large_is_refused_and_the_others_are_filed(place: &Place) {
+    let store = place.open().await;
     let mut large = Sent::new(verified("sender.example"), "1", 1, 0);
     large.policies[0].1[0].failures = vec![FailureDetail::default(); 130_000];
     let filing = file(&*store, vec![large, Sent::new(verified("sender.example"), "2", 1, 0)]).await;
@@ -563,10 +552,8 @@ async fn a_report_that_is_too_large_is_refused_and_the_others_are_filed() {
     assert_eq!(store.reports(&wanted()).await.unwrap()[0].report.policies[0].failures.len(), 20_000);
 }
 
-#[tokio::test]
-async fn what_is_old_goes_and_the_counters_and_the_marks_stay() {
-    let folder = TempDir::new().unwrap();
-    let store = open(folder.path()).await;
+async fn what_is_old_goes_and_the_counters_and_the_marks_stay(place: &Place) {
+    let store = place.open().await;
     let sent = Sent::new(verified("sender.example"), "1", 90, 10);
     file(&*store, vec![sent.clone()]).await;
     let short = Bounds { retention: case::DAY, domains: 1, hosts: 0 };

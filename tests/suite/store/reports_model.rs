@@ -2,18 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::{
+    reports::{EXAMPLE, Sent, day, file, of, sts, verified, yesterday},
+    *,
+};
 use proptest::prelude::*;
 use smtptls_exporter::{
     facts::{Reporter, Transport},
     store::{Filed, ReportsWanted},
     terms::PolicyDomain,
     verdict::{CounterKey, Counters, DomainReports, Measure},
-};
-use tempfile::TempDir;
-
-use super::{
-    reports::{EXAMPLE, Sent, day, file, of, sts, verified, yesterday},
-    *,
 };
 
 const ORG: &str = "example.org";
@@ -94,15 +92,14 @@ fn numbers(counters: &Counters) -> [u64; 2] {
 
 /// Files batches, opening the store anew before each at which `anew` says so; folds in memory what the store answers, and holds the
 /// one to the other.
-async fn run(batches: Vec<Vec<Sent>>, anew: &[bool]) -> BTreeMap<PolicyDomain, DomainReports> {
-    let folder = TempDir::new().unwrap();
-    let mut store = open(folder.path()).await;
+async fn run(place: &Place, batches: Vec<Vec<Sent>>, anew: &[bool]) -> BTreeMap<PolicyDomain, DomainReports> {
+    let mut store = place.open().await;
     let mut known: BTreeMap<PolicyDomain, DomainReports> = BTreeMap::new();
     for (batch, anew) in batches.into_iter().zip(anew.iter().cycle()) {
         if *anew {
             store.close().await;
             drop(store);
-            store = open(folder.path()).await;
+            store = place.open().await;
         }
         let filing = file(&*store, batch).await;
         for contribution in &filing.contributions {
@@ -157,6 +154,15 @@ async fn run(batches: Vec<Vec<Sent>>, anew: &[bool]) -> BTreeMap<PolicyDomain, D
     known
 }
 
+/// In every place there is, with the same result.
+async fn run_everywhere(batches: &[Vec<Sent>], anew: &[bool]) -> BTreeMap<PolicyDomain, DomainReports> {
+    let known = run(&Place::folder(), batches.to_vec(), anew).await;
+    if let Some(place) = Place::database().await {
+        assert_eq!(run(&place, batches.to_vec(), anew).await, known);
+    }
+    known
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
@@ -170,7 +176,7 @@ proptest! {
         let mut all = first.clone();
         all.extend(again.iter().map(|index| index.get(&first).clone()));
         let sent: Vec<Sent> = all.iter().map(|one| one.sent(one.reporter())).collect();
-        let known = runtime().block_on(run(sent.chunks(size).map(<[Sent]>::to_vec).collect(), &anew));
+        let known = runtime().block_on(run_everywhere(&sent.chunks(size).map(<[Sent]>::to_vec).collect::<Vec<_>>(), &anew));
         for (place, name) in [EXAMPLE, ORG].into_iter().enumerate() {
             let counters = known.get(&domain(name)).map(|known| known.counters.clone()).unwrap_or_default();
             prop_assert_eq!(numbers(&counters), model(&first, place), "{}", name);
@@ -187,7 +193,7 @@ proptest! {
     ) {
         let names = names.iter().map(|name| [Reporter::Unverified, verified("first.example"), verified("second.example")][*name].clone());
         let sent: Vec<Sent> = first.iter().zip(names).map(|(one, name)| one.sent(name)).collect();
-        let known = runtime().block_on(run(sent.chunks(size).map(<[Sent]>::to_vec).collect(), &anew));
+        let known = runtime().block_on(run_everywhere(&sent.chunks(size).map(<[Sent]>::to_vec).collect::<Vec<_>>(), &anew));
         // At most what all contents say that are different, and at least the largest of them.
         for (place, name) in [EXAMPLE, ORG].into_iter().enumerate() {
             let said = |one: &Delivery| one.numbers[place].map(|(successful, failed)| (one.sender, one.id, one.earlier, successful, failed));
@@ -209,9 +215,9 @@ fn the_model_counts_what_people_would() {
     let nameless = Delivery { id: None, ..one.clone() };
     let all = [one.clone(), one, corrected, nameless.clone(), nameless];
     assert_eq!((model(&all, 0), model(&all, 1)), ([7 + 6, 3 + 1], [1, 0]));
-    let folder = TempDir::new().unwrap();
     let outcomes = runtime().block_on(async {
-        let store = open(folder.path()).await;
+        let place = Place::folder();
+        let store = place.open().await;
         file(&*store, all.iter().map(|one| one.sent(one.reporter())).collect()).await.outcomes
     });
     assert_eq!(outcomes, [Filed::New, Filed::Duplicate, Filed::New, Filed::New, Filed::Duplicate]);

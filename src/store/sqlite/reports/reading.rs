@@ -7,27 +7,16 @@ use sqlx::{QueryBuilder, Row, SqliteConnection, sqlite::SqliteRow};
 
 use super::Body;
 use crate::{
-    facts::{Reporter, Transport},
-    protocol::tls_rpt::{PolicyType, Quirk, RefusalReason, ResultType},
+    facts::Reporter,
+    protocol::tls_rpt::PolicyType,
     store::{
         DayTotal, IntakeCounters, ReportsWanted, StoreError, StoredReport, blob,
+        reports::{counter_key, measure, read_intake},
         sqlite::{SqliteStore, unreadable},
     },
     terms::{PolicyDomain, Timestamp},
-    verdict::{Cell, Counter, CounterKey, Counters, DomainReports, Measure, ReporterDay},
+    verdict::{Cell, Counter, Counters, DomainReports, ReporterDay},
 };
-
-/// The measures of the totals beside the result types.
-pub(super) const SESSIONS: &str = "sessions";
-pub(super) const FAILED: &str = "failed";
-
-/// The families of the counters of the intake.
-pub(super) const REPORTS: &str = "reports";
-pub(super) const REFUSED: &str = "refused";
-pub(super) const DUPLICATES: &str = "duplicates";
-pub(super) const LATE: &str = "late";
-pub(super) const QUIRKS: &str = "quirks";
-pub(super) const FOREIGN_POLICIES: &str = "foreign-policies";
 
 type Days = BTreeMap<i64, BTreeMap<String, ReporterDay>>;
 
@@ -223,12 +212,7 @@ fn place(row: &SqliteRow) -> Result<Option<(PolicyDomain, i64, String)>, sqlx::E
 
 fn cell(row: &SqliteRow) -> Result<(Cell, u64), sqlx::Error> {
     let policy_type = PolicyType::parse(row.try_get("policy_type")?);
-    let mx: &str = row.try_get("mx")?;
-    let measure = match row.try_get("measure")? {
-        SESSIONS => Measure::Sessions,
-        FAILED => Measure::Failed,
-        word => Measure::Detail(ResultType::parse(word), (!mx.is_empty()).then(|| mx.to_owned())),
-    };
+    let measure = measure([row.try_get("measure")?, row.try_get("mx")?]);
     let sessions: i64 = row.try_get("sessions")?;
     Ok((Cell { policy_type, measure }, u64::try_from(sessions).unwrap_or(0)))
 }
@@ -248,8 +232,7 @@ pub(super) async fn counters(
     );
     for row in rows.bind(json!(names).to_string()).fetch_all(reader).await? {
         let Ok(domain) = PolicyDomain::parse(row.try_get(0)?) else { continue };
-        let [first, second]: [&str; 2] = [row.try_get(2)?, row.try_get(3)?];
-        let Some(key) = counter_key(row.try_get(1)?, first, second) else { continue };
+        let Some(key) = counter_key([row.try_get(1)?, row.try_get(2)?, row.try_get(3)?]) else { continue };
         let value = u64::try_from(row.try_get::<i64, _>(4)?).unwrap_or(0);
         let born_at = Some(Timestamp::from_unix_milliseconds(row.try_get(5)?));
         found.entry(domain).or_default().insert(key, Counter { value, born_at });
@@ -257,42 +240,12 @@ pub(super) async fn counters(
     Ok(found)
 }
 
-/// The other way of [`counter_words`](crate::store::reports::counter_words); nothing for a family of a later version.
-fn counter_key(family: &str, first: &str, second: &str) -> Option<CounterKey> {
-    Some(match family {
-        "sessions" => CounterKey::Sessions(PolicyType::parse(first)),
-        "failed" => CounterKey::Failed(PolicyType::parse(first)),
-        "detail" => CounterKey::Detail(PolicyType::parse(first), ResultType::parse(second)),
-        "reporter-sessions" => CounterKey::ReporterSessions(first.to_owned()),
-        "reporter-failed" => CounterKey::ReporterFailed(first.to_owned()),
-        _ => return None,
-    })
-}
-
 /// The counters of the intake.
 pub(super) async fn intake(reader: &mut SqliteConnection) -> Result<IntakeCounters, sqlx::Error> {
     let mut counters = IntakeCounters::default();
     for row in sqlx::query("SELECT family, label, value FROM intake_counters").fetch_all(reader).await? {
-        let (family, label): (&str, &str) = (row.try_get(0)?, row.try_get(1)?);
         let value = u64::try_from(row.try_get::<i64, _>(2)?).unwrap_or(0);
-        match family {
-            REPORTS => {
-                let transport = Transport::ALL.into_iter().find(|known| known.as_str() == label);
-                counters.reports.extend(transport.map(|transport| (transport, value)));
-            }
-            REFUSED => {
-                let reason = RefusalReason::ALL.into_iter().find(|known| known.as_str() == label);
-                counters.refused.extend(reason.map(|reason| (reason, value)));
-            }
-            QUIRKS => {
-                let quirk = Quirk::ALL.iter().copied().find(|known| known.as_str() == label);
-                counters.quirks.extend(quirk.map(|quirk| (quirk, value)));
-            }
-            DUPLICATES => counters.duplicates = value,
-            LATE => counters.late = value,
-            FOREIGN_POLICIES => counters.foreign_policies = value,
-            _ => {}
-        }
+        read_intake(&mut counters, [row.try_get(0)?, row.try_get(1)?], value);
     }
     Ok(counters)
 }

@@ -2,11 +2,14 @@
 
 use super::*;
 
+in_every_place! {
+    however_many_versions_of_a_proven_report_come_the_last_counts,
+    who_has_a_label_keeps_its_name_on_a_day_that_is_full,
+}
+
 /// Totals that grow by the hour, all under one id.
-#[tokio::test]
-async fn however_many_versions_of_a_proven_report_come_the_last_counts() {
-    let folder = TempDir::new().unwrap();
-    let store = open(folder.path()).await;
+async fn however_many_versions_of_a_proven_report_come_the_last_counts(place: &Place) {
+    let store = place.open().await;
     let version = |hour: u64| Sent::new(verified("sender.example"), "1", 100 * hour, hour);
     file(&*store, vec![version(1)]).await;
     for hour in 2..=12 {
@@ -19,10 +22,8 @@ async fn however_many_versions_of_a_proven_report_come_the_last_counts() {
 }
 
 /// Names that can be proven are cheap: they push nobody out who has a label of its own.
-#[tokio::test]
-async fn who_has_a_label_keeps_its_name_on_a_day_that_is_full() {
-    let folder = TempDir::new().unwrap();
-    let store = open(folder.path()).await;
+async fn who_has_a_label_keeps_its_name_on_a_day_that_is_full(place: &Place) {
+    let store = place.open().await;
     let most = usize::try_from(REPORTS_OF_THE_REST_MOST).unwrap() + REPORTERS_OF_A_DAY_MOST;
     let cheap = |number: usize| {
         let name = format!("r{number}.example");

@@ -1,0 +1,105 @@
+//! What cannot be used is told and left alone; what goes away is missed and found again.
+
+use smtptls_exporter::store::Bounds;
+
+use super::{
+    reports::{EXAMPLE, Sent, counted, file, verified},
+    *,
+};
+
+#[tokio::test]
+async fn tables_of_a_later_version_or_another_program_stay_as_they_are() {
+    let Some(url) = schema().await else { return };
+    open_shared(&url).await.unwrap().store.close().await;
+    let mut connection = sql(&url).await;
+    connection.execute("UPDATE smtptls_schema SET version = 99").await.unwrap();
+    let error = open_shared(&url).await.unwrap_err();
+    assert!(matches!(error, StoreError::Newer { found: 99, .. }) && !error.passes(), "{error}");
+    assert!(!error.to_string().contains("tester"), "{error}");
+    connection.execute("DELETE FROM smtptls_schema").await.unwrap();
+    assert!(matches!(open_shared(&url).await.unwrap_err(), StoreError::Foreign { .. }));
+
+    let url = schema().await.unwrap();
+    let mut connection = sql(&url).await;
+    connection.execute("CREATE TABLE reports (mine text)").await.unwrap();
+    let error = open_shared(&url).await.unwrap_err();
+    assert!(matches!(error, StoreError::Foreign { .. }) && !error.passes(), "{error}");
+    let tables: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM pg_class WHERE relnamespace = current_schema()::regnamespace")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+    assert_eq!(tables, 1, "nothing was made");
+    // Tables of others, with other names, are no matter.
+    connection.execute("ALTER TABLE reports RENAME TO letters").await.unwrap();
+    open_shared(&url).await.unwrap();
+}
+
+#[tokio::test]
+async fn without_a_schema_it_is_said_how_one_is_made() {
+    let Some(url) = schema().await else { return };
+    let error = open_shared(&format!("{url}_none")).await.unwrap_err();
+    assert!(error.to_string().contains("CREATE SCHEMA") && error.passes(), "{error}");
+    let error = open_shared("postgres://tester@127.0.0.1:1/mail?sslmode=disable").await.unwrap_err();
+    assert!(matches!(&error, StoreError::NotWritable { .. }) && error.passes(), "{error}");
+    assert!(error.to_string().contains("postgres://127.0.0.1:1/mail"), "{error}");
+}
+
+#[tokio::test]
+async fn a_role_without_rights_to_make_tables_works_with_those_that_are_there() {
+    let Some(url) = schema().await else { return };
+    let mut connection = sql(&url).await;
+    let schema: String = sqlx::query_scalar("SELECT current_schema()::text").fetch_one(&mut connection).await.unwrap();
+    let role = format!("r{schema}");
+    let rights = format!("CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA {schema} TO {role}");
+    connection.execute(sqlx::raw_sql(&rights)).await.unwrap();
+    let of_role = url.replace("tester@", &format!("{role}@"));
+    let error = open_shared(&of_role).await.unwrap_err();
+    assert!(matches!(error, StoreError::NotWritable { .. }) && error.passes(), "{error}");
+    open_shared(&url).await.unwrap();
+    let rights = format!(
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}; \
+         GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA {schema} TO {role}"
+    );
+    connection.execute(sqlx::raw_sql(&rights)).await.unwrap();
+    let shared = open_shared(&of_role).await.unwrap();
+    shared.store.write(batch(vec![stored_domain("a.example", 1)], vec![], vec![change(0, NOW)]), NOW).await.unwrap();
+    file(&*shared.store, vec![Sent::new(verified("sender.example"), "1", 1, 0)]).await;
+    shared.store.page(&Default::default()).await.unwrap();
+    shared.store.trim(Bounds { retention: case::DAY, domains: 1, hosts: 1 }, NOW).await.unwrap();
+    let instance = Instance { holder: Holder::new("h", 1, 1), home: 0, total: 1, address: None };
+    shared.leases.take(&instance, 0, Duration::ZERO, Duration::from_secs(9)).await.unwrap().unwrap();
+    shared.leases.renew(&instance, &[], Duration::from_secs(9)).await.unwrap();
+    shared.leases.leave(&instance.holder).await.unwrap();
+}
+
+/// The server stops as in a crash and comes back: what was answered for is there, and nothing has to be opened anew.
+#[tokio::test]
+async fn a_server_that_goes_is_missed_and_one_that_comes_back_is_found() {
+    let Some(mut server) = server::Server::begin() else { return };
+    let url = server.schema().await;
+    let Shared { store, leases } = open_shared(&url).await.unwrap();
+    let instance = Instance { holder: Holder::new("h", 1, 1), home: 0, total: 1, address: None };
+    let lease = leases.take(&instance, 0, Duration::ZERO, Duration::from_secs(600)).await.unwrap().unwrap();
+    store.write(batch(vec![stored_domain("a.example", 1)], vec![], vec![change(0, NOW)]), NOW).await.unwrap();
+    file(&*store, vec![Sent::new(verified("sender.example"), "1", 9, 0)]).await;
+    server.stop();
+
+    let error = store.write(batch(vec![stored_domain("a.example", 2)], vec![], vec![]), NOW).await.unwrap_err();
+    assert!(matches!(error, StoreError::NotWritable { .. }) && error.passes(), "{error}");
+    let sent = vec![Sent::new(verified("sender.example"), "2", 1, 0).incoming()];
+    let sent = Arc::new(smtptls_exporter::store::ReportBatch { reports: sent, ..Default::default() });
+    let error = store.file_reports(Arc::clone(&sent), NOW).await.unwrap_err();
+    assert!(error.passes(), "{error}");
+    let error = store.domains(&[domain("a.example")]).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unreadable { .. }), "what cannot be read is not what is not there: {error}");
+    leases.renew(&instance, &[lease], Duration::from_secs(600)).await.unwrap_err();
+    assert!(open_shared(&url).await.unwrap_err().passes());
+
+    server.start();
+    assert_eq!(store.domains(&[domain("a.example")]).await.unwrap()[0].open().unwrap().dns_failures, 1);
+    store.write(batch(vec![stored_domain("a.example", 3)], vec![], vec![]), NOW).await.unwrap();
+    store.file_reports(sent, NOW).await.unwrap();
+    assert_eq!(counted(&*store, EXAMPLE).await, [10, 0]);
+    assert_eq!(leases.renew(&instance, &[lease], Duration::from_secs(600)).await.unwrap().held, [lease]);
+}
