@@ -235,6 +235,13 @@ impl Scribe {
                 self.failures = 0;
                 None
             }
+            (Err(StoreError::NotHolder { slots }), Job::Write(batch)) => {
+                // Another instance has them, and what is known here of their domains is out of date: they leave at the next turn
+                // of the leases. The rest goes out with what is left.
+                tracing::info!(?slots, "nothing is written of slots that another instance has taken");
+                self.next_at = Instant::now() + NEWS_AFTER;
+                Some(batch)
+            }
             (Err(error), job) => {
                 self.telemetry.state_write_failed(1);
                 // Once: the counter tells the rest.
