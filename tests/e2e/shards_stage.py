@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -185,14 +186,15 @@ class ShardsStage:
             time.sleep(0.5)
 
     def stopped(self) -> None:
-        self.one.daemon.signal(19)
-        wait_until(lambda: self.zero.held() == {0, 1}, "taken over", 2 * INTERVAL)
-        epoch = self.postgres.query("SELECT max(epoch) FROM leases WHERE slot = 1")
-        self.one.daemon.signal(18)
+        self.one.daemon.signal(signal.SIGSTOP)
+        try:
+            wait_until(lambda: self.zero.held() == {0, 1}, "taken over", 2 * INTERVAL)
+            epoch = self.epoch()
+        finally:
+            self.one.daemon.signal(signal.SIGCONT)
         wait_until(lambda: self.zero.held() == {0} and self.one.held() == {1}, "its own again", 20)
-        later = self.postgres.query("SELECT max(epoch) FROM leases WHERE slot = 1")
-        if int(later) <= int(epoch):
-            raise Failure(f"epoch {epoch}, then {later}")
+        if self.epoch() <= epoch:
+            raise Failure(f"epoch {epoch}, then {self.epoch()}")
 
     def third(self) -> None:
         self.two.total = 3
@@ -220,6 +222,10 @@ class ShardsStage:
         self.report.note(f"taken over {time.monotonic() - began:.1f} s after its end")
 
     # --- the means
+
+    def epoch(self) -> int:
+        """How often slot 1 changed its holder."""
+        return int(self.postgres.query("SELECT epoch FROM slots WHERE slot = 1"))
 
     def sessions(self) -> str:
         """What the database has counted for the good domain."""
