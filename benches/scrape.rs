@@ -42,9 +42,9 @@ fn main() {
             let render = time(|| exposition.update(&snapshot));
             let first = time(|| exposition.page(&telemetry));
             let later = time(|| exposition.page(&telemetry));
-            let changed = snapshot.domains.values().nth(domains / 2).map(|state| (**state).clone());
+            let changed = snapshot.domains.iter().nth(domains / 2).map(|known| snapshot.open(known));
             if let Some(changed) = changed {
-                snapshot.domains.insert(changed.domain.clone(), Arc::new(changed));
+                snapshot.put(Arc::new((*changed).clone()));
             }
             let update = time(|| exposition.update(&snapshot));
             let after = time(|| exposition.page(&telemetry));
@@ -105,7 +105,7 @@ fn snapshot(domains: usize) -> Snapshot {
                 paths,
                 skipped: 0,
             };
-            snapshot.hosts.insert(host, Arc::new(state));
+            snapshot.put_host(Arc::new(state));
         }
         let state = DomainState {
             domain: domain.clone(),
@@ -118,7 +118,7 @@ fn snapshot(domains: usize) -> Snapshot {
             reports: None,
             shown: BTreeMap::new(),
         };
-        snapshot.domains.insert(domain, Arc::new(state));
+        snapshot.put(Arc::new(state));
     }
     snapshot
 }

@@ -19,8 +19,8 @@ use smtptls_exporter::{
     facts::{Authentication, ChainFacts, Handshake, Offer, Provenance, Reporter, TlsSurvey, Transport, Vantage},
     protocol::tls_rpt::{FailureDetail, PolicyType, ReportedPolicy, ResultType, TlsReport},
     store::{
-        self, Batch, Bounds, DomainRow, Filed, HostRow, IncomingReport, ReportBatch, StoredAddress, StoredDomain,
-        StoredHost,
+        self, Batch, Bounds, DomainRow, Filed, HostRow, IncomingReport, Packed, ReportBatch, Store, StoredAddress,
+        StoredDomain, StoredHost,
     },
     terms::{MxHost, Octets, PolicyDomain, Timestamp},
     verdict::{Change, DomainHistory, HostHistory, Pace},
@@ -42,11 +42,21 @@ const BATCH: usize = 500;
 const BATCHES: usize = 100;
 const REPORT_DOMAINS: usize = 100;
 const REPORTERS: usize = 50;
+/// Rows in a batch, and the bytes of a domain on shared mail hosts: its state, and what lists and scrapes show of it.
+const ROWS: usize = 256;
+const STATE: usize = 430;
+const FACE: usize = 400;
 /// A leaf and an intermediate as they are seen today, and a root on top.
 const CHAIN: [usize; 3] = [1300, 1300, 1400];
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a thread");
+    let arguments: Vec<String> = std::env::args().collect();
+    if let Some(place) = arguments.iter().position(|argument| argument == "shared") {
+        let rows = arguments.get(place + 2).map_or(Ok(100_000), |rows| rows.parse());
+        runtime.block_on(shared(&arguments[place + 1], rows.expect("a number of rows")));
+        return;
+    }
     if !std::env::args().any(|argument| argument == "reports") {
         runtime.block_on(year());
     }
@@ -60,6 +70,15 @@ fn main() {
 async fn reports(again: bool) {
     let folder = tempfile::TempDir::new().expect("a folder");
     let store = store::open(folder.path(), case::NOW).await.expect("a store").store;
+    let new = file(&*store, again).await;
+    store.close().await;
+    let size = fs::metadata(folder.path().join("state.db")).map_or(0, |file| file.len()) as f64;
+    println!("bytes on the disk a report          {:8.0}", size / new as f64);
+    println!("MB a year of a domain, {REPORTERS} senders   {:8.1}", size / new as f64 * (REPORTERS * 365) as f64 / 1e6);
+}
+
+/// Files the reports, and says how many were new.
+async fn file(store: &dyn Store, again: bool) -> usize {
     let (mut filing, mut slowest, mut new) = (Duration::ZERO, Duration::ZERO, 0);
     let began = cpu();
     let mut making = Duration::ZERO;
@@ -83,15 +102,55 @@ async fn reports(again: bool) {
     let worked = cpu() - began - making;
     let handed = if again { BATCHES * BATCH - BATCH / 2 } else { BATCHES * BATCH };
     assert_eq!(new, if again { BATCHES * BATCH / 2 } else { handed });
-    store.close().await;
-    let size = fs::metadata(folder.path().join("state.db")).map_or(0, |file| file.len()) as f64;
     println!();
     println!("{handed} reports in batches of {BATCH}, {new} of them new");
     println!("filed a second, each batch durable  {:8.0}", handed as f64 / filing.as_secs_f64());
     println!("CPU a report, microseconds          {:8.1}", worked.as_secs_f64() * 1e6 / handed as f64);
     println!("slowest batch, ms                   {:8.1}", slowest.as_secs_f64() * 1e3);
-    println!("bytes on the disk a report          {:8.0}", size / new as f64);
-    println!("MB a year of a domain, {REPORTERS} senders   {:8.1}", size / new as f64 * (REPORTERS * 365) as f64 / 1e6);
+    new
+}
+
+/// Writes and reads the rows of a large fleet, and files reports, in a database of PostgreSQL.
+async fn shared(url: &str, rows: usize) {
+    let store = store::open_shared(url).await.expect("a store").store;
+    let name = |number: usize| PolicyDomain::parse(&format!("d{number:07}.example")).expect("a name");
+    let row = |number: usize| DomainRow {
+        domain: name(number),
+        state: Packed::from_bytes(noise(number as u64, STATE)),
+        face: Some(noise(!(number as u64), FACE).into()),
+    };
+    for round in ["new", "known already"] {
+        let (mut writing, mut slowest, began) = (Duration::ZERO, Duration::ZERO, cpu());
+        for first in (0..rows).step_by(ROWS) {
+            let domains = (first..rows.min(first + ROWS)).map(row).collect();
+            let batch = Arc::new(Batch { domains, ..Batch::default() });
+            let start = Instant::now();
+            store.write(batch, case::NOW).await.expect("written");
+            writing += start.elapsed();
+            slowest = slowest.max(start.elapsed());
+        }
+        println!();
+        println!("{rows} domains of {STATE} and {FACE} bytes, {round}, {ROWS} a batch");
+        println!("written a second, each batch durable {:7.0}", rows as f64 / writing.as_secs_f64());
+        println!("CPU a row, microseconds             {:8.1}", (cpu() - began).as_secs_f64() * 1e6 / rows as f64);
+        println!("slowest batch, ms                   {:8.1}", slowest.as_secs_f64() * 1e3);
+    }
+    let names: Vec<PolicyDomain> = (0..rows).map(name).collect();
+    let (start, began) = (Instant::now(), cpu());
+    let read = store.domains(&names).await.expect("read");
+    println!("all of them read, s                 {:8.2}", start.elapsed().as_secs_f64());
+    println!("CPU of that, s                      {:8.2}", (cpu() - began).as_secs_f64());
+    assert_eq!(read.len(), rows);
+    let start = Instant::now();
+    assert_eq!(store.domains(&names[..names.len().min(100)]).await.expect("read").len(), rows.min(100));
+    println!("a hundred of them, ms               {:8.2}", start.elapsed().as_secs_f64() * 1e3);
+    store.trim(bounds(), case::NOW).await.expect("trimmed");
+    println!("bytes in the database a domain      {:8.0}", store.size() as f64 / rows as f64);
+    let before = store.size();
+    let new = file(&*store, false).await;
+    store.trim(bounds(), case::NOW).await.expect("trimmed");
+    println!("bytes in the database a report      {:8.0}", (store.size() - before) as f64 / new as f64);
+    store.close().await;
 }
 
 /// A report of one of the senders about one of the domains, a day each: as Google's, with a policy and a failure in one of ten.

@@ -187,6 +187,7 @@ def own_side(world):
     world.put("smtptls_vantage_dns_failing", "", 0)
     world.put("smtptls_vantage_dnssec_validating", "", 1)
     world.put("smtptls_schedule_overdue", "", 0)
+    world.put("smtptls_schedule_stretch_ratio", "", 1)
     world.put("smtptls_targets", 'kind="domain"', 27)
     world.put("smtptls_task_panics_total", "", 0)
     world.put("smtptls_state_write_failures_total", "", 0)

@@ -227,7 +227,7 @@ impl Files {
         fs::write(&ca_file, &town.root_pem).expect("the root is written");
         let settings = |more: &str| {
             format!(
-                "resolver: {{servers: [\"{}\"], dnssec: off}}\n\
+                "resolver: {{servers: [\"{}\"], dnssec: off, timeout: 1s}}\n\
                  probe: {{smtp_port: {}, https_port: {}, ca_file: {}, allow_private_addresses: true, legacy_tls: false{more}}}\n",
                 town.dns,
                 town.smtp_port,

@@ -141,6 +141,8 @@ pub(crate) fn run(domains: usize, hosts: usize) {
         let dns = DnsPeer::start().await;
         let https = HttpsPeer::start_at(ANY).await;
         let mut certificates = HashMap::new();
+        // Where all of them have reports sent.
+        dns.mx("reports.example", &[(10, "mx.reports.example")]);
         for number in 0..domains {
             let (domain, policy_host) = (domain(number), policy_host(number));
             let exchanges: Vec<String> = mail_hosts(number, hosts, domains).into_iter().map(mail_host).collect();

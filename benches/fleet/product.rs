@@ -11,7 +11,7 @@ use std::{
 use smtptls_exporter::{
     config::Settings,
     metrics::{Exposition, Level},
-    monitor::{Eyes, Monitor, Snapshot, Telemetry},
+    monitor::{Eyes, Monitor, Snapshot, Telemetry, Unrendered},
 };
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -53,8 +53,10 @@ impl Product {
         let telemetry = Telemetry::new().expect("the counters are sound");
         let settings = Arc::new(settings);
         let monitor = match eyes {
-            Some(eyes) => Monitor::start_with_eyes(settings, telemetry.clone(), state, eyes).await,
-            None => Monitor::start(settings, telemetry.clone(), state).await,
+            Some(eyes) => {
+                Monitor::start_with_eyes(settings, telemetry.clone(), state, Arc::new(Unrendered), eyes).await
+            }
+            None => Monitor::start(settings, telemetry.clone(), state, Arc::new(Unrendered)).await,
         };
         let monitor = monitor.expect("the monitor starts");
         let exposition = Arc::new(Exposition::new(level));

@@ -19,7 +19,9 @@ use super::{
 use crate::{
     config::{Change, Diagnostic, Settings},
     metrics::{Exposition, Level},
-    monitor::{Allotment, INDEX_VARIABLE, Inventory, Monitor, Sharder, SharedState, Surroundings, Telemetry},
+    monitor::{
+        Allotment, INDEX_VARIABLE, Inventory, Monitor, Sharder, SharedState, Surroundings, Telemetry, Unrendered,
+    },
     net::{host_name, now},
     store::open_shared,
     web::{App, ExternalUrl, Limits, ListenAddress, Mount, Reload, ReportDoor, ReportEntrance, bind, serve},
@@ -109,9 +111,10 @@ impl Running {
         let settings = Arc::new(settings);
         let domains = settings.domains.len();
         let allotment = allotment(&settings, arguments).await?;
+        let (part, renderer) = (allotment.part(), Arc::new(Unrendered));
         let monitor = match allotment.sharing() {
-            Some(sharing) => Monitor::start_sharing(allotment.part(), telemetry.clone(), folder, sharing).await,
-            None => Monitor::start(allotment.part(), telemetry.clone(), Some(folder)).await,
+            Some(sharing) => Monitor::start_sharing(part, telemetry.clone(), folder, sharing, renderer).await,
+            None => Monitor::start(part, telemetry.clone(), Some(folder), renderer).await,
         };
         let monitor = monitor.map_err(|error| unusable(&error))?;
         telemetry.config_reloaded(true, now());
@@ -125,7 +128,11 @@ impl Running {
         let sharder = allotment.with(monitor.reconfigurer(), telemetry.clone());
         let shards = sharder.shards();
         let keeper = sharder.keep(stop.clone());
-        let follower = tokio::spawn(inventory.clone().follow(sharder.clone(), stop.clone()));
+        let lists = sharder.clone();
+        let follower = tokio::spawn(inventory.clone().follow(stop.clone(), move |domains| {
+            let sharder = lists.clone();
+            async move { sharder.apply_domains(domains).await.map_err(|error| error.to_string()) }
+        }));
         let reloader = Arc::new(Reloader {
             source,
             sharder,

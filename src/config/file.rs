@@ -129,6 +129,9 @@ section! {
         per_address: Bounded<1, 1024>,
         /// Connections to one network (/24, /48) at a time: keeps the pools of large providers safe.
         per_network: Bounded<1, 1024>,
+        /// Connections to all hosts of one operator at a time: the domain that was registered, of an MX host or of what a policy
+        /// host is an alias of.
+        per_provider: Bounded<1, 1024>,
         /// So many MX of a domain are looked at.
         max_mx: Bounded<1, 1000>,
         /// So many addresses of an MX are looked at.

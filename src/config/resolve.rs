@@ -165,6 +165,7 @@ impl Resolver<'_, '_> {
             per_host: written.per_host.map_or(default.per_host, |at| at.value.size()),
             per_address: written.per_address.map_or(default.per_address, |at| at.value.size()),
             per_network: written.per_network.map_or(default.per_network, |at| at.value.size()),
+            per_provider: written.per_provider.map_or(default.per_provider, |at| at.value.size()),
             max_mx: written.max_mx.map_or(default.max_mx, |at| at.value.size()),
             max_addresses: written.max_addresses.map_or(default.max_addresses, |at| at.value.size()),
             ca_file: written.ca_file.and_then(|at| self.readable_file(at)),

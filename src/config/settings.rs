@@ -91,6 +91,8 @@ pub struct ProbeSettings {
     pub per_address: usize,
     /// Connections to one /24 or /48 at a time.
     pub per_network: usize,
+    /// Connections to the hosts of one operator at a time.
+    pub per_provider: usize,
     /// So many MX of a domain are looked at.
     pub max_mx: usize,
     /// So many addresses of an MX are looked at.
@@ -249,6 +251,7 @@ impl Default for ProbeSettings {
             per_host: 1,
             per_address: 1,
             per_network: 8,
+            per_provider: 16,
             max_mx: 20,
             max_addresses: 20,
             ca_file: None,

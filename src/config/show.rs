@@ -104,6 +104,7 @@ fn probe(settings: &ProbeSettings) -> file::Probe {
         per_host: size(settings.per_host),
         per_address: size(settings.per_address),
         per_network: size(settings.per_network),
+        per_provider: size(settings.per_provider),
         max_mx: size(settings.max_mx),
         max_addresses: size(settings.max_addresses),
         ca_file: some(settings.ca_file.as_ref()),

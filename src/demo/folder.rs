@@ -108,7 +108,7 @@ fn config(rows: &[Row], many: Many, addresses: &Addresses) -> String {
         "# Written by \"smtptls-exporter demo\", and of use while it runs. Nothing in it leaves this machine.\n\
          resolver: {{servers: ['{dns}'], dnssec: trust-ad, timeout: 2s}}\n\
          probe:\n  interval: 30s\n  mx_interval: 30s\n  retry_interval: 5s\n  policy_retry_interval: 30s\n  timeout: 10s\n  \
-         helo_name: monitor.demo.test\n  families: [ip4]\n  per_address: 64\n  per_network: 64\n  roots: none\n  \
+         helo_name: monitor.demo.test\n  families: [ip4]\n  per_address: 64\n  per_network: 64\n  per_provider: 64\n  roots: none\n  \
          ca_file: {ROOT}\n  smtp_port: {smtp}\n  https_port: {https}\n  allow_private_addresses: true\n  legacy_tls: false\n\
          thresholds: {{publication_grace: 10s}}\n\
          reports:\n  http: {{path: /tlsrpt}}\n  maildir: [{REPORTS}]\n  authentication: none\n\

@@ -5,7 +5,6 @@
 //! publication; later scrapes share those bytes. Series of what is gone vanish with its block.
 
 use std::{
-    cmp::Ordering,
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
@@ -20,7 +19,7 @@ use super::{
 };
 use crate::{
     facts::Vantage,
-    monitor::{DomainState, HostState, Snapshot, Telemetry},
+    monitor::{DomainState, Keyed, KnownDomain, KnownHost, Snapshot, Telemetry},
     store::IntakeCounters,
     terms::MxHost,
 };
@@ -79,8 +78,8 @@ impl Page {
 #[derive(Debug)]
 struct Published {
     sight: Sight,
-    domains: Vec<Arc<Block<DomainState>>>,
-    hosts: Vec<Arc<Block<HostState>>>,
+    domains: Vec<Arc<Block<KnownDomain>>>,
+    hosts: Vec<Arc<Block<KnownHost>>>,
     vantage: Arc<Vantage>,
     canaries: Vec<(MxHost, Option<bool>)>,
     intake: Option<Arc<IntakeCounters>>,
@@ -125,18 +124,12 @@ impl Exposition {
         let before = self.published.load_full();
         // What this side sees decides about samples of every subject.
         let kept = before.as_ref().filter(|before| before.sight == sight);
-        let domains = merge(
-            kept.map_or(&[], |kept| &kept.domains),
-            snapshot.domains.values(),
-            |one, other| one.domain.cmp(&other.domain),
-            |state| self.domain_block(state, sight),
-        );
-        let hosts = merge(
-            kept.map_or(&[], |kept| &kept.hosts),
-            snapshot.hosts.values(),
-            |one, other| one.host.cmp(&other.host),
-            |state| self.host_block(state, sight),
-        );
+        let domains = merge(kept.map_or(&[], |kept| &kept.domains), snapshot.domains.sorted().into_iter(), |known| {
+            self.domain_block(known, &snapshot.open(known), sight)
+        });
+        let hosts = merge(kept.map_or(&[], |kept| &kept.hosts), snapshot.hosts.sorted().into_iter(), |known| {
+            self.host_block(known, sight)
+        });
         let series = domains.iter().map(|block| block.series).sum::<usize>()
             + hosts.iter().map(|block| block.series).sum::<usize>();
         self.published.store(Some(Arc::new(Published {
@@ -196,8 +189,8 @@ impl Exposition {
         text.into()
     }
 
-    fn domain_block(&self, state: &Arc<DomainState>, sight: Sight) -> Block<DomainState> {
-        let mut block = Block::new(state, domain::rows().count());
+    fn domain_block(&self, known: &Arc<KnownDomain>, state: &DomainState, sight: Sight) -> Block<KnownDomain> {
+        let mut block = Block::new(known, domain::rows().count());
         for row in domain::rows() {
             if row.family.level <= self.level {
                 block.series += row.write(state, sight, self.level, &mut block.text);
@@ -208,8 +201,9 @@ impl Exposition {
         block
     }
 
-    fn host_block(&self, state: &Arc<HostState>, sight: Sight) -> Block<HostState> {
-        let mut block = Block::new(state, host::ROWS.len());
+    fn host_block(&self, known: &Arc<KnownHost>, sight: Sight) -> Block<KnownHost> {
+        let state = &*known.state;
+        let mut block = Block::new(known, host::ROWS.len());
         let addresses: Vec<String> = state.paths.iter().map(|path| path.address.to_string()).collect();
         for row in host::ROWS {
             if row.family.level <= self.level {
@@ -235,16 +229,15 @@ impl<S> Block<S> {
 }
 
 /// The blocks of `states`, in their order: those of `before` where the state is the same, else new ones. Both are sorted.
-fn merge<'a, S: 'a>(
+fn merge<'a, S: Keyed + 'a>(
     before: &[Arc<Block<S>>],
     states: impl Iterator<Item = &'a Arc<S>>,
-    order: impl Fn(&S, &S) -> Ordering,
     render: impl Fn(&Arc<S>) -> Block<S>,
 ) -> Vec<Arc<Block<S>>> {
     let mut before = before.iter().peekable();
     states
         .map(|state| {
-            while before.next_if(|block| order(&block.state, state).is_lt()).is_some() {}
+            while before.next_if(|block| block.state.key() < state.key()).is_some() {}
             match before.peek() {
                 Some(block) if Arc::ptr_eq(&block.state, state) => Arc::clone(block),
                 _ => Arc::new(render(state)),
@@ -303,12 +296,12 @@ mod tests {
         exposition.update(&snapshot);
         let before = published(&exposition);
         let changed = fixture::domain_state("dark.example", Some(fixture::dark("dark.example")));
-        snapshot.domains.insert(changed.domain.clone(), changed);
+        snapshot.put(changed);
         exposition.update(&snapshot);
         let after = published(&exposition);
         for (one, other) in before.domains.iter().zip(&after.domains) {
-            let same = one.state.domain.as_str() != "dark.example";
-            assert_eq!(Arc::ptr_eq(one, other), same, "{}", one.state.domain);
+            let same = one.state.key() != "dark.example";
+            assert_eq!(Arc::ptr_eq(one, other), same, "{}", one.state.key());
         }
         assert!(before.hosts.iter().zip(&after.hosts).all(|(one, other)| Arc::ptr_eq(one, other)));
     }

@@ -612,12 +612,14 @@ pub(crate) fn snapshot() -> Snapshot {
             &[Code::StarttlsNotOffered, Code::CertificateExpired],
         ),
     ];
-    Snapshot {
+    let mut snapshot = Snapshot {
         number: 1,
-        domains: domains.into_iter().map(|state| (state.domain.clone(), state)).collect(),
-        hosts: hosts.into_iter().map(|state| (state.host.clone(), state)).collect(),
         vantage: Arc::new(Vantage { dnssec: DnssecSight::Validating, ip6_route: false, ..Vantage::default() }),
         canaries: vec![(host("canary.example"), Some(true)), (host("young.example"), None)],
         intake: Some(Arc::new(intake())),
-    }
+        ..Snapshot::default()
+    };
+    domains.into_iter().for_each(|state| snapshot.put(state));
+    hosts.into_iter().for_each(|state| snapshot.put_host(state));
+    snapshot
 }

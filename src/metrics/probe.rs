@@ -51,7 +51,7 @@ const fn row(name: &'static str, help: &'static str, samples: Source) -> Row<Sou
 impl ProbeOutcome {
     /// What a snapshot says of a domain, where `complete` tells whether all of it was looked at.
     pub fn of(snapshot: &Snapshot, domain: &PolicyDomain, complete: bool, took: Duration) -> Self {
-        let delivery = snapshot.domains.get(domain).and_then(|state| Some(state.assessment.as_ref()?.delivery));
+        let delivery = snapshot.domains.get(domain.as_str()).and_then(|known| Some(known.summary.as_ref()?.delivery));
         let delivered = delivery.is_some_and(|delivery| !matches!(delivery, State::Blocked | State::Unknown));
         Self { success: delivered && complete, took }
     }

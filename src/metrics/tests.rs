@@ -11,7 +11,7 @@ use std::{
 use super::{Exposition, Family, Kind, Level, documentation, families, fixture};
 use crate::{
     facts::{Phase, ProtocolFault, SmtpOutcome, Vantage},
-    monitor::{DnsCounters, HostState, InventorySource, ProbeKind, Seat, Shards, Snapshot, Telemetry},
+    monitor::{DnsCounters, HostState, InventorySource, ProbeKind, Roll, Seat, Shards, Snapshot, Telemetry},
     protocol::tls_rpt::Quirk,
     verdict::{Assessment, Code, HostDane, PathAssessment, Reach, Severity, StarttlsState, Subject},
 };
@@ -300,7 +300,9 @@ fn a_mode_that_no_sender_can_hold_is_missing_and_has_no_beginning() {
 
 fn only_domain(assessment: Assessment) -> Snapshot {
     let state = fixture::domain_state(assessment.domain.clone().as_str(), Some(assessment));
-    Snapshot { domains: [(state.domain.clone(), state)].into(), ..Snapshot::default() }
+    let mut snapshot = Snapshot::default();
+    snapshot.put(state);
+    snapshot
 }
 
 #[test]
@@ -320,7 +322,7 @@ fn findings_stand_where_their_subject_stands() {
 fn about_path(path: PathAssessment, vantage: Vantage) -> impl Fn(&str) -> Option<f64> {
     let host = fixture::host("mx1.example.com");
     let state = HostState {
-        host: host.clone(),
+        host,
         domains: 1,
         domains_enforcing: 0,
         findings: BTreeSet::new(),
@@ -329,8 +331,8 @@ fn about_path(path: PathAssessment, vantage: Vantage) -> impl Fn(&str) -> Option
         paths: vec![Arc::new(path)],
         skipped: 0,
     };
-    let snapshot =
-        Snapshot { hosts: [(host, Arc::new(state))].into(), vantage: Arc::new(vantage), ..Snapshot::default() };
+    let mut snapshot = Snapshot { vantage: Arc::new(vantage), ..Snapshot::default() };
+    snapshot.put_host(Arc::new(state));
     let text = scrape(&snapshot, Level::Full);
     move |name| find(&text, &format!("smtptls_mx_{name}{{mx=\"mx1.example.com\",address=\"192.0.2.1\"}}"))
 }
@@ -419,14 +421,13 @@ fn what_is_gone_leaves_no_series() {
     let telemetry = telemetry();
     exposition.update(&snapshot);
     let before = exposition.page(&telemetry).subjects;
-    snapshot.domains.remove(&fixture::domain("broken.example"));
-    snapshot.hosts.remove(&fixture::host("mx.broken.example"));
+    snapshot.domains = snapshot.domains.with([], ["broken.example"]);
+    snapshot.hosts = snapshot.hosts.with([], ["mx.broken.example"]);
     exposition.update(&snapshot);
     let text = String::from_utf8(exposition.page(&telemetry).subjects.to_vec()).unwrap();
     assert!(!text.contains("broken.example") && text.contains("example.com"));
     assert!(String::from_utf8_lossy(&before).contains("broken.example"), "a scrape under way keeps its text");
-    snapshot.domains.clear();
-    snapshot.hosts.clear();
+    (snapshot.domains, snapshot.hosts) = (Roll::default(), Roll::default());
     exposition.update(&snapshot);
     assert_eq!(exposition.page(&telemetry).subjects.len(), 0, "no family without samples has a header");
 }
@@ -436,12 +437,13 @@ fn an_incremental_text_is_that_of_a_fresh_start() {
     let telemetry = telemetry();
     let incremental = Exposition::new(Level::Full);
     let mut snapshot = fixture::snapshot();
-    let broken = snapshot.domains.remove(&fixture::domain("broken.example")).unwrap();
+    let broken = snapshot.state(&fixture::domain("broken.example")).unwrap();
+    snapshot.domains = snapshot.domains.with([], ["broken.example"]);
     incremental.update(&snapshot);
-    snapshot.domains.insert(fixture::domain("broken.example"), broken);
+    snapshot.put(broken);
     let new = fixture::domain_state("new.example", Some(fixture::dark("new.example")));
-    snapshot.domains.insert(new.domain.clone(), new);
-    snapshot.domains.remove(&fixture::domain("dark.example"));
+    snapshot.put(new);
+    snapshot.domains = snapshot.domains.with([], ["dark.example"]);
     incremental.update(&snapshot);
     let fresh = Exposition::new(Level::Full);
     fresh.update(&snapshot);

@@ -195,12 +195,14 @@ fn answers_kept(interval: Duration) -> Duration {
     DEFAULT_MAX_CACHE.min(interval / 2)
 }
 
-const fn limits(settings: &Settings) -> Limits {
+/// The limits of these settings.
+pub(super) const fn limits(settings: &Settings) -> Limits {
     let probe = &settings.probe;
     Limits {
         per_host: probe.per_host,
         per_address: probe.per_address,
         per_network: probe.per_network,
+        per_provider: probe.per_provider,
         in_flight: probe.max_in_flight,
     }
 }

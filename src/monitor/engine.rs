@@ -15,13 +15,14 @@ use self::{
     reporting::{Desk, Sources},
 };
 use super::{
-    DnsCounters, Edges, EdgesError, Eyes, Intake, ProbeKind, Snapshot, Telemetry,
+    DnsCounters, Edges, EdgesError, Eyes, Intake, ProbeKind, Renderer, Snapshot, Telemetry,
+    edges::limits,
     fleet::{Due, Fleet, SURVEY_INTERVAL, SURVEY_RETRY, Target, Wanted},
     intake::{Around, IntakeNews, Started},
     looking::{Known, Seen, look},
     once::Strangers,
     prompt::{InForce, Order, Prompter},
-    schedule::{Schedule, first_delay, jittered},
+    schedule::{Answer, Doors, Next, Schedule, Turn, Urgency},
     scribe::{Kept, Outcome, Place, Scribe, SharedStore},
     sharding::Sharing,
 };
@@ -36,17 +37,15 @@ pub use self::reconfiguring::{ReconfigureError, Reconfigurer};
 
 /// What is seen within this time is judged and shown together: a round over many addresses of one host is one new snapshot.
 const PUBLISH_AFTER: Duration = Duration::from_millis(250);
-/// How many probes are started for each one that may connect. Those beyond the limit wait for a polite moment; whatever waits
-/// for one busy provider must not fill the list, and a list without an end would fill the memory.
-const STARTED_PER_CONNECTION: usize = 16;
+/// How many probes are started for each one that may connect: they ask the DNS before, and are judged after. Who would only stand at
+/// the door of a busy provider is not among them.
+const STARTED_PER_CONNECTION: usize = 4;
 /// How long probes may go on when the monitor is told to stop: enough for most to say QUIT, short for whoever waits.
 pub(super) const GRACE: Duration = Duration::from_secs(2);
 /// Results that wait for the keeper. A full list makes probes wait, not grow.
 const RESULTS: usize = 1024;
 /// Wishes for a look that wait for the keeper. Each takes it microseconds; who waits longer waits in line.
 const ORDERS: usize = 64;
-/// How many overdue targets are counted: beyond it the exact number says no more.
-const MOST_OVERDUE: usize = 100_000;
 
 /// The running monitor.
 #[derive(Debug)]
@@ -75,7 +74,7 @@ pub enum StartError {
 
 impl Monitor {
     /// Starts the monitor. The first snapshot is there at once, with every configured domain and what the state folder has of
-    /// it. Without a folder nothing is kept.
+    /// it. Without a folder nothing is kept. `renderer`: what makes of each state what scrapes show of it.
     ///
     /// # Errors
     /// [`StartError`] where the edges cannot be set up, or the folder must not be used.
@@ -83,8 +82,9 @@ impl Monitor {
         settings: Arc<Settings>,
         telemetry: Telemetry,
         state: Option<&Path>,
+        renderer: Arc<dyn Renderer>,
     ) -> Result<Self, StartError> {
-        Self::watch(settings, telemetry, state.map(Place::folder), None).await
+        Self::watch(settings, telemetry, state.map(Place::folder), renderer, None).await
     }
 
     /// The same where several instances share a store. The folder holds what is of this one alone: reports that wait, and those
@@ -97,8 +97,10 @@ impl Monitor {
         telemetry: Telemetry,
         folder: &Path,
         sharing: Sharing,
+        renderer: Arc<dyn Renderer>,
     ) -> Result<Self, StartError> {
-        Self::watch(settings, telemetry, Some(Place { folder: folder.to_owned(), sharing: Some(sharing) }), None).await
+        let place = Place { folder: folder.to_owned(), sharing: Some(sharing) };
+        Self::watch(settings, telemetry, Some(place), renderer, None).await
     }
 
     /// The same, but whoever is on the schedule is looked at by other eyes than the edges: for measurements, with peers that are
@@ -110,15 +112,17 @@ impl Monitor {
         settings: Arc<Settings>,
         telemetry: Telemetry,
         state: Option<&Path>,
+        renderer: Arc<dyn Renderer>,
         eyes: Arc<dyn Eyes>,
     ) -> Result<Self, StartError> {
-        Self::watch(settings, telemetry, state.map(Place::folder), Some(eyes)).await
+        Self::watch(settings, telemetry, state.map(Place::folder), renderer, Some(eyes)).await
     }
 
     async fn watch(
         settings: Arc<Settings>,
         telemetry: Telemetry,
         place: Option<Place>,
+        renderer: Arc<dyn Renderer>,
         eyes: Option<Arc<dyn Eyes>>,
     ) -> Result<Self, StartError> {
         // The folder first: one that is in use shows at once.
@@ -139,7 +143,7 @@ impl Monitor {
         let (results_in, results) = mpsc::channel(RESULTS);
         let (unsaved, waits) = watch::channel(false);
         let stop = CancellationToken::new();
-        let mut fleet = Fleet::new(Arc::clone(&settings), edges.resolver.dnssec_sight());
+        let mut fleet = Fleet::new(Arc::clone(&settings), edges.resolver.dnssec_sight()).render_with(renderer);
         let due = fleet.restore(kept.domains, kept.hosts);
         fleet.restore_reports(kept.reports.domains.clone(), kept.reports.intake.clone(), now());
         let first = fleet.refresh(now()).unwrap_or_default();
@@ -163,7 +167,7 @@ impl Monitor {
         let prompter = Prompter::new(orders_in, in_force, snapshots.clone(), strangers);
         let mut keeper = Keeper {
             fleet,
-            schedule: Schedule::default(),
+            schedule: Schedule::new(limits(&settings)),
             prompts: Prompts::default(),
             force,
             started: 0,
@@ -230,6 +234,8 @@ struct Done {
     target: Target,
     due: Timestamp,
     began: Instant,
+    /// Through which doors it went.
+    doors: Doors,
     /// Nothing that was known from before was used.
     anew: bool,
     seen: Seen,
@@ -268,7 +274,7 @@ impl Keeper {
         // Longer than any probe: the loop then looks again, and nothing is lost.
         const IDLE: Duration = Duration::from_secs(60);
         loop {
-            let room = self.started < self.settings.probe.max_in_flight.saturating_mul(STARTED_PER_CONNECTION);
+            let room = self.started < self.room();
             let idle = Instant::now() + IDLE;
             let due = self.schedule.next().filter(|_| room).unwrap_or(idle);
             let publish = self.publish_at.unwrap_or(idle);
@@ -321,18 +327,45 @@ impl Keeper {
         }
     }
 
+    /// How many probes may be started at a time.
+    fn room(&self) -> usize {
+        self.settings.probe.max_in_flight.saturating_mul(STARTED_PER_CONNECTION)
+    }
+
     fn set(&mut self, target: Target, delay: Duration) {
-        if let Target::Domain(domain) = &target {
-            self.fleet.set_due(domain, now() + delay);
+        self.tell_due(&target, Instant::now() + delay);
+        let first = self.first(&target);
+        self.schedule.set(target, Instant::now() + delay, first);
+    }
+
+    /// What is known of a target that was not looked at yet.
+    fn first(&self, target: &Target) -> Next {
+        let doors = match target {
+            Target::Address(host, address) | Target::Survey(host, address) => Doors::of_host(host.as_str(), *address),
+            Target::Domain(_) | Target::Host(_) | Target::Canary(_) => Doors::default(),
+        };
+        Next { again: self.interval(target), urgency: Urgency::Routine, doors }
+    }
+
+    /// Notes for the page when a domain is due.
+    fn tell_due(&mut self, target: &Target, at: Instant) {
+        if let Target::Domain(domain) = target {
+            self.fleet.set_due(domain, now() + at.saturating_duration_since(Instant::now()));
         }
-        self.schedule.set(target, Instant::now() + delay);
+    }
+
+    /// Tells the schedule how much of the room was in use until now.
+    fn note_room(&mut self) {
+        let [started, room] = [self.started, self.room()].map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+        self.schedule.note_room(f64::from(started) / f64::from(room.max(1)), Instant::now());
     }
 
     fn begin_due(&mut self) {
         let time = Instant::now();
-        let most = self.settings.probe.max_in_flight.saturating_mul(STARTED_PER_CONNECTION);
-        while self.started < most
-            && let Some((target, due)) = self.schedule.pop(time)
+        let room = self.room();
+        self.note_room();
+        while self.started < room
+            && let Some(Turn { key: target, due, doors }) = self.schedule.pop(time)
         {
             let due = now() - time.saturating_duration_since(due);
             let anew = self.is_wanted_anew(&target);
@@ -341,7 +374,11 @@ impl Keeper {
                 Target::Domain(domain) => Known::Policy(self.fleet.kept_policy(domain, now()).map(Box::new)),
                 Target::Survey(host, address) => match self.fleet.survey_due(host, *address) {
                     Some(base) => Known::Base(base),
-                    None => continue,
+                    None => {
+                        self.schedule.end(doors, Answer::None, time);
+                        self.schedule.let_go(&target);
+                        continue;
+                    }
                 },
                 _ => Known::Nothing,
             };
@@ -351,7 +388,7 @@ impl Keeper {
             let task = async move {
                 let (began, seen) = look(eyes.as_ref(), &telemetry, &target, known).await;
                 // The keeper stops listening only when it stops.
-                let _ = results.send(Done { target, due, began, anew, seen }).await;
+                let _ = results.send(Done { target, due, began, doors, anew, seen }).await;
             };
             let stop = self.stop.clone();
             // A probe that is cut off in the middle of a dialogue would leave without a QUIT, so the token is looked at only
@@ -373,8 +410,13 @@ impl Keeper {
         }
     }
 
-    fn take(&mut self, Done { target, due, began, anew, seen }: Done) {
+    fn take(&mut self, Done { target, due, began, doors, anew, seen }: Done) {
+        self.note_room();
         self.started = self.started.saturating_sub(1);
+        if self.schedule.end(doors, seen.answer(), Instant::now()) {
+            self.telemetry.slowed();
+        }
+        let (urgency, doors) = (seen.urgency(), seen.doors());
         let begins = match &seen {
             Seen::Domain(seen) => Some(seen.0.started_at),
             Seen::Address(seen) => Some(seen.at - seen.duration),
@@ -389,15 +431,21 @@ impl Keeper {
             let again = if let Target::Survey(..) = target { SURVEY_RETRY } else { self.settings.probe.interval };
             Wanted { again: Some(again), ..Wanted::default() }
         });
-        self.follow(&target, wanted);
+        self.follow(&target, wanted, urgency, doors);
         self.note_look(target, began, anew, brought);
         self.publish_soon();
         self.hurry();
     }
 
-    fn follow(&mut self, target: &Target, wanted: Wanted) {
-        if let Some(again) = wanted.again {
-            self.set(target.clone(), jittered(again, rand::random()));
+    /// `doors`: where the next look at the target goes in, where the last one told.
+    fn follow(&mut self, target: &Target, wanted: Wanted, urgency: Urgency, doors: Option<Doors>) {
+        match wanted.again {
+            Some(again) => {
+                let doors = doors.unwrap_or_else(|| self.first(target).doors);
+                let at = self.schedule.again(target, Next { again, urgency, doors }, Instant::now(), rand::random);
+                self.tell_due(target, at);
+            }
+            None => self.schedule.let_go(target),
         }
         for target in wanted.never {
             self.schedule.remove(&target);
@@ -425,7 +473,8 @@ impl Keeper {
         self.telemetry.set_targets(ProbeKind::Survey, surveyed);
         self.telemetry.set_targets(ProbeKind::Canary, self.settings.probe.canaries.len());
         self.fleet.set_dnssec(self.edges.resolver.dnssec_sight());
-        self.telemetry.set_overdue(self.schedule.overdue(Instant::now(), MOST_OVERDUE));
+        self.telemetry.set_overdue(self.schedule.overdue(Instant::now()));
+        self.telemetry.set_stretch(self.schedule.stretch());
         if let Some(snapshot) = self.fleet.refresh(now()) {
             self.publisher.send_replace(snapshot);
         }

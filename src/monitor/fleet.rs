@@ -13,7 +13,7 @@ pub(super) use self::keeping::Due;
 pub(super) use self::surveys::{SURVEY_INTERVAL, SURVEY_RETRY, Spread};
 use self::{keeping::Unsaved, reporting::Reporting, surveys::Surveys};
 use super::{
-    Snapshot,
+    KnownHost, Renderer, Snapshot, Unrendered,
     schedule::backed_off,
     vantage::{Attempts, Doubt, NETWORKS_TO_BLAME},
 };
@@ -123,6 +123,7 @@ pub(crate) struct Fleet {
     /// What the intake of reports counted; nothing where no report source is configured.
     intake: Option<Arc<IntakeCounters>>,
     snapshot: Arc<Snapshot>,
+    renderer: Arc<dyn Renderer>,
     reporting: Reporting,
     unsaved: Unsaved,
 }
@@ -146,11 +147,18 @@ impl Fleet {
             changes: Vec::new(),
             intake: None,
             snapshot: Arc::default(),
+            renderer: Arc::new(Unrendered),
             reporting: Reporting::default(),
             unsaved: Unsaved::default(),
         };
         fleet.configure(settings, dnssec);
         fleet
+    }
+
+    /// What makes of each state what scrapes show of it. To be told before anything is judged.
+    pub(crate) fn render_with(mut self, renderer: Arc<dyn Renderer>) -> Self {
+        self.renderer = renderer;
+        self
     }
 
     /// Takes new settings: domains come and go, and those that stay keep all that is known of them. Returns what to probe
@@ -367,6 +375,9 @@ impl Fleet {
         if let Some(entry) = self.domains.get_mut(domain) {
             entry.due_at = Some(at);
         }
+        if let Some(known) = self.snapshot.domains.get(domain.as_str()) {
+            known.due_at.set(at);
+        }
     }
 
     /// The interval in force for a domain.
@@ -390,31 +401,49 @@ impl Fleet {
             true => self.look_once_around(),
             false => self.look_around(now),
         }
-        let mut domains = self.snapshot.domains.clone();
-        domains.retain(|domain, _| self.domains.contains_key(domain));
+        let gone: Vec<String> = self
+            .snapshot
+            .domains
+            .iter()
+            .filter(|known| !self.domains.contains_key(known.domain()))
+            .map(|known| known.domain().to_string())
+            .collect();
+        let mut put = Vec::new();
         for domain in std::mem::take(&mut self.changed_domains) {
             let Some(entry) = self.domains.get(&domain) else { continue };
             self.changed_hosts.extend(entry.hosts.iter().cloned());
             let state = self.domain_state(entry, now);
             if let (Some(assessment), Some(entry)) = (&state.assessment, self.domains.get_mut(&domain)) {
                 self.changes.extend(entry.history.judged(assessment, now));
-                let before = self.snapshot.domains.get(&domain).and_then(|before| before.assessment.as_deref());
-                if before.is_some_and(|before| !keeping::same_findings(before, assessment)) {
+                let before = self.snapshot.state(&domain).and_then(|before| before.assessment.clone());
+                if before.is_some_and(|before| !keeping::same_findings(&before, assessment)) {
                     self.note_domain(&domain, true);
                 }
             }
-            domains.insert(domain, Arc::new(state));
+            if let Some(entry) = self.domains.get(&domain) {
+                put.push(Arc::new(self.known_domain(entry, state, now)));
+            }
         }
-        let mut hosts = self.snapshot.hosts.clone();
-        hosts.retain(|host, _| self.hosts.contains_key(host));
+        let domains = self.snapshot.domains.with(put, gone.iter().map(String::as_str));
+        let hosts = self.snapshot.hosts.iter().map(|known| &known.state.host);
+        let gone: Vec<String> = hosts.filter(|host| !self.hosts.contains_key(*host)).map(ToString::to_string).collect();
+        let mut put = Vec::new();
         for name in std::mem::take(&mut self.changed_hosts) {
             let Some(host) = self.hosts.get(&name) else { continue };
-            hosts.insert(name.clone(), Arc::new(self.host_state(name, host, &domains, now)));
+            let state = Arc::new(self.host_state(name, host, &domains, now));
+            put.push(Arc::new(KnownHost { rendered: self.renderer.host(&state, &self.vantage), state }));
         }
-        let canaries = self.canaries.iter().map(|(name, canary)| (name.clone(), canary.reached)).collect();
-        let (vantage, intake) = (Arc::clone(&self.vantage), self.intake.clone());
-        let number = self.snapshot.number + 1;
-        self.snapshot = Arc::new(Snapshot { number, domains, hosts, vantage, canaries, intake });
+        let hosts = self.snapshot.hosts.with(put, gone.iter().map(String::as_str));
+        self.snapshot = Arc::new(Snapshot {
+            number: self.snapshot.number + 1,
+            at: now,
+            domains,
+            hosts,
+            vantage: Arc::clone(&self.vantage),
+            canaries: self.canaries.iter().map(|(name, canary)| (name.clone(), canary.reached)).collect(),
+            intake: self.intake.clone(),
+            settings: Arc::clone(&self.settings),
+        });
         Some(Arc::clone(&self.snapshot))
     }
 

@@ -1,6 +1,6 @@
 //! One look at one target: what it needs to know, what it brings back, and what follows from it.
 
-use std::panic::AssertUnwindSafe;
+use std::{panic::AssertUnwindSafe, time::Duration};
 
 use futures_util::FutureExt;
 use tokio::time::Instant;
@@ -8,16 +8,21 @@ use tokio::time::Instant;
 use super::{
     Eyes, ProbeKind, Telemetry,
     fleet::{Fleet, Target, Wanted},
+    schedule::{Answer, Doors, Urgency},
 };
 use crate::{
     facts::{
         AddressObservation, ConnectFailure, DomainObservation, Handshake, HostObservation, PolicyHostObservation,
-        SmtpOutcome, TlsSurvey,
+        ProtocolFault, SmtpOutcome, TlsFacts, TlsSurvey,
     },
     net::now,
-    terms::MxHost,
+    terms::{MxHost, Timestamp},
     verdict::discovered_policy,
 };
+
+/// A certificate with less than this left comes before others when much is due: its renewal is to be seen as it happens, or missed in
+/// time. Whoever renews automatically does so weeks before.
+const NEAR_END: Duration = Duration::from_secs(3 * 24 * 3600);
 
 /// What a look brought back.
 pub(super) enum Seen {
@@ -52,6 +57,50 @@ impl Seen {
             Self::Nothing => None,
         }
     }
+
+    /// How soon the target is to be looked at again among others that are due.
+    pub(super) fn urgency(&self) -> Urgency {
+        let pressing = match self {
+            Self::Domain(seen) => {
+                let fetches = &seen.0.policy.fetches;
+                domain_failure(&seen.0).is_some() || fetches.iter().any(|fetch| near_end(fetch.tls.as_ref(), fetch.at))
+            }
+            Self::Host(seen) => !seen.0.addresses.answered(),
+            Self::Address(seen) => seen.outcome != SmtpOutcome::Done || near_end(seen.tls.as_ref(), seen.at),
+            // They look once a day at what seldom changes.
+            Self::Survey(_) | Self::Nothing => false,
+            Self::Canary(_, seen) => !seen.iter().any(AddressObservation::connected),
+        };
+        if pressing { Urgency::Pressing } else { Urgency::Routine }
+    }
+
+    /// Where the next look goes in, as far as this one tells.
+    pub(super) fn doors(&self) -> Option<Doors> {
+        match self {
+            Self::Domain(seen) => Some(Doors::of_policy_host(&seen.0.policy)),
+            _ => None,
+        }
+    }
+
+    /// Whether the peer asked for patience.
+    pub(super) fn answer(&self) -> Answer {
+        let Self::Address(seen) = self else { return Answer::None };
+        // RFC 5321 §4.2.1: 4xx is for now, 5xx for good.
+        match &seen.outcome {
+            SmtpOutcome::Rejected { code, .. }
+            | SmtpOutcome::StarttlsRefused { code, .. }
+            | SmtpOutcome::ProtocolError { fault: ProtocolFault::UnexpectedCode(code), .. } => match code {
+                400..=499 => Answer::NotNow,
+                _ => Answer::None,
+            },
+            SmtpOutcome::ConnectFailed(_) | SmtpOutcome::Timeout(_) | SmtpOutcome::ProtocolError { .. } => Answer::None,
+            SmtpOutcome::Done | SmtpOutcome::StarttlsNotOffered | SmtpOutcome::HandshakeFailed(_) => Answer::Served,
+        }
+    }
+}
+
+fn near_end(tls: Option<&TlsFacts>, at: Timestamp) -> bool {
+    tls.is_some_and(|tls| tls.chain.leaf.not_after.since(at) < NEAR_END)
 }
 
 /// One look, with the moment at which it began: for an address, that at which its turn came. A panic in it is caught and

@@ -18,7 +18,8 @@ use crate::{
 pub fn snapshot_of(looked: &[Looked], settings: &Settings, domains: &[DomainSettings]) -> Snapshot {
     let known: BTreeMap<&PolicyDomain, &DomainSettings> =
         domains.iter().map(|domain| (&domain.domain, domain)).collect();
-    let mut snapshot = Snapshot { vantage: vantage(looked), ..Snapshot::default() };
+    let mut snapshot =
+        Snapshot { vantage: vantage(looked), settings: Arc::new(settings.clone()), ..Snapshot::default() };
     for Looked { assessment, observation, .. } in looked {
         let domain = &assessment.domain;
         let entry = known.get(domain);
@@ -34,7 +35,7 @@ pub fn snapshot_of(looked: &[Looked], settings: &Settings, domains: &[DomainSett
             reports: None,
             shown: BTreeMap::new(),
         };
-        snapshot.domains.insert(domain.clone(), Arc::new(state));
+        snapshot.put(Arc::new(state));
     }
     let mut hosts: BTreeMap<MxHost, HostState> = BTreeMap::new();
     for Looked { assessment, .. } in looked {
@@ -45,7 +46,7 @@ pub fn snapshot_of(looked: &[Looked], settings: &Settings, domains: &[DomainSett
             count(state, assessment);
         }
     }
-    snapshot.hosts = hosts.into_iter().map(|(host, state)| (host, Arc::new(state))).collect();
+    hosts.into_values().for_each(|state| snapshot.put_host(Arc::new(state)));
     snapshot
 }
 

@@ -15,11 +15,14 @@ mod past;
 mod politeness;
 mod probe;
 mod prompt;
+mod rendered;
+mod roll;
 mod rua;
 mod schedule;
 mod scribe;
 mod sharding;
 mod snapshot;
+mod summary;
 mod telemetry;
 mod vantage;
 
@@ -33,10 +36,13 @@ pub use inventory::{Inventory, InventorySource, PreparedInventory};
 pub use looks::snapshot_of;
 pub use past::{Past, Sight};
 pub use prompt::{Awaited, PromptError, Prompted, Prompter, REST, WAITING_MOST};
+pub use rendered::{Rendered, Renderer, Unrendered};
+pub use roll::{Keyed, Roll, Shelf};
 pub use scribe::{Kept, SharedStore};
 pub use sharding::{
     Allotment, INDEX_VARIABLE, Opener, Peer, Rights, Seat, SeatError, ShardError, Sharder, Shards, SharedState,
     Sharing, Surroundings,
 };
-pub use snapshot::{DomainState, HostState, Snapshot};
+pub use snapshot::{DomainState, HostState, KnownDomain, KnownHost, Snapshot};
+pub use summary::{ActiveFinding, Summary};
 pub use telemetry::{DnsCounters, DnsSource, ProbeGuard, ProbeKind, RESULT_TYPES, Telemetry, TelemetryError};

@@ -1,4 +1,4 @@
-//! How hard others are asked: connections at a time to one host name, one address, one network, and in all.
+//! How hard others are asked: connections at a time to one host name, one address, one network, one operator, and in all.
 
 use std::{
     collections::HashMap,
@@ -9,7 +9,7 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The limits (`probe.per_host`, `per_address`, `per_network`, `max_in_flight`).
+/// The limits (`probe.per_host`, `per_address`, `per_network`, `per_provider`, `max_in_flight`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
     /// Connections at a time to one host name.
@@ -18,24 +18,27 @@ pub(crate) struct Limits {
     pub(crate) per_address: usize,
     /// … to one /24 or /48.
     pub(crate) per_network: usize,
+    /// … to the hosts of one operator.
+    pub(crate) per_provider: usize,
     /// … in all.
     pub(crate) in_flight: usize,
 }
 
-/// Hands out the right to connect. First come, first served, for each host, address and network.
+/// Hands out the right to connect. First come, first served, for each host, address, network and operator.
 #[derive(Debug)]
 pub(crate) struct Politeness {
     limits: Limits,
     hosts: Gates<Box<str>>,
     addresses: Gates<IpAddr>,
     networks: Gates<IpAddr>,
+    providers: Gates<Box<str>>,
     in_flight: Arc<Semaphore>,
 }
 
 /// The right to have one connection; ends when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Permit {
-    _held: [Option<OwnedSemaphorePermit>; 4],
+    _held: [Option<OwnedSemaphorePermit>; 5],
 }
 
 impl Politeness {
@@ -46,6 +49,7 @@ impl Politeness {
             hosts: Gates::default(),
             addresses: Gates::default(),
             networks: Gates::default(),
+            providers: Gates::default(),
             in_flight: Arc::new(Semaphore::new(limits.in_flight.max(1))),
         }
     }
@@ -55,17 +59,23 @@ impl Politeness {
         self.limits == limits
     }
 
-    /// Waits for the right to connect to an address of a host.
+    /// Waits for the right to connect to an address of a host, which is its operator's by its name.
+    pub(crate) async fn permit(&self, host: &str, address: IpAddr) -> Permit {
+        self.permit_at(operator_of(host), host, address).await
+    }
+
+    /// Waits for the right to connect to an address of a host of an operator.
     ///
     /// The gates are passed from the narrow to the wide, always in this order, so that nobody waits in a circle: whoever
     /// waits for a busy host or address holds no place in its network, and so keeps no neighbour waiting.
-    pub(crate) async fn permit(&self, host: &str, address: IpAddr) -> Permit {
+    pub(crate) async fn permit_at(&self, operator: &str, host: &str, address: IpAddr) -> Permit {
         let network = network_of(address);
         let host = self.hosts.pass(host.into(), self.limits.per_host).await;
         let address = self.addresses.pass(address, self.limits.per_address).await;
         let network = self.networks.pass(network, self.limits.per_network).await;
+        let provider = self.providers.pass(operator.into(), self.limits.per_provider).await;
         let in_flight = Arc::clone(&self.in_flight).acquire_owned().await.ok();
-        Permit { _held: [host, address, network, in_flight] }
+        Permit { _held: [host, address, network, provider, in_flight] }
     }
 }
 
@@ -99,6 +109,11 @@ impl<K: Eq + Hash + Clone> Gates<K> {
     }
 }
 
+/// Who runs a host, as far as its name tells: the domain that was registered. Large providers have mail hosts in many networks.
+pub(crate) fn operator_of(host: &str) -> &str {
+    psl::domain_str(host).unwrap_or(host)
+}
+
 /// The /24 or /48 of an address, by its first address.
 pub(crate) fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
@@ -122,7 +137,7 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: Limits = Limits { per_host: 1, per_address: 1, per_network: 2, in_flight: 3 };
+    const LIMITS: Limits = Limits { per_host: 1, per_address: 1, per_network: 2, per_provider: 3, in_flight: 4 };
 
     #[test]
     fn networks_are_24_and_48() {
@@ -164,6 +179,8 @@ mod tests {
         assert_eq!(most_at_once(one_address).await, LIMITS.per_address);
         let one_network = (1..9).map(|n| (format!("mx{n}"), address(n))).collect();
         assert_eq!(most_at_once(one_network).await, LIMITS.per_network);
+        let one_operator = (1..9).map(|n| (format!("mx{n}.provider.example"), far(n))).collect();
+        assert_eq!(most_at_once(one_operator).await, LIMITS.per_provider);
         let anywhere = (1..9).map(|n| (format!("mx{n}"), far(n))).collect();
         assert_eq!(most_at_once(anywhere).await, LIMITS.in_flight);
     }

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, time::Instant};
 
-use super::{Edges, rua};
+use super::{Edges, politeness::operator_of, rua};
 use crate::{
     facts::{
         AddressLookup, AddressObservation, DnssecSight, DomainObservation, HostObservation, Lookup, LookupOutcome,
@@ -90,7 +90,10 @@ async fn policy_host(
     } else {
         resolver.addresses(&host, edges.families).await
     };
-    let gate = |address| edges.politeness.permit(&host, address);
+    // An alias shows who runs it: the name is the customer's own.
+    let alias = addresses.cname().last().cloned();
+    let operator = operator_of(alias.as_deref().unwrap_or(&host));
+    let gate = |address| edges.politeness.permit_at(operator, &host, address);
     edges.policy.fetch(&host, addresses, started.elapsed(), gate).await
 }
 

@@ -2,11 +2,16 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
+use super::{Keyed, Rendered, Roll, Summary};
 use crate::{
+    config::{DomainOptions, DomainSettings, Settings},
     facts::{DomainObservation, HostObservation, Vantage},
     store::IntakeCounters,
     terms::{MxHost, PolicyDomain, Timestamp},
@@ -15,41 +20,180 @@ use crate::{
 
 /// What is known of every domain and every mail host.
 ///
-/// States that did not change are shared with the snapshot before: a reader may compare them by pointer.
+/// What did not change is shared with the snapshot before: a reader may compare subjects and whole shelves by pointer.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// Rises with every publication: of two snapshots of one monitor the one with the larger number is the later.
     pub number: u64,
-    /// By name.
-    pub domains: BTreeMap<PolicyDomain, Arc<DomainState>>,
-    /// By name. A host is here while a configured domain uses it.
-    pub hosts: BTreeMap<MxHost, Arc<HostState>>,
+    /// When it was published: what is opened of it is judged as of this moment.
+    pub at: Timestamp,
+    /// The configured domains.
+    pub domains: Roll<KnownDomain>,
+    /// The mail hosts. One is here while a configured domain uses it.
+    pub hosts: Roll<KnownHost>,
     /// What this side can see.
     pub vantage: Arc<Vantage>,
     /// The configured canaries, with whether the last probe of each reached it.
     pub canaries: Vec<(MxHost, Option<bool>)>,
     /// What the intake of reports counted; nothing where no report source is configured.
     pub intake: Option<Arc<IntakeCounters>>,
+    /// The settings that all of it was judged by.
+    pub settings: Arc<Settings>,
 }
 
+/// A configured domain, as small as it can lie.
+#[derive(Clone, Debug)]
+pub struct KnownDomain {
+    /// What is configured for it.
+    pub settings: DomainSettings,
+    /// What is known at a glance; nothing before the first judgement.
+    pub summary: Option<Summary>,
+    /// What scrapes show of it.
+    pub rendered: Rendered,
+    /// What reports say; nothing where no report source is configured.
+    pub reports: Option<Arc<DomainReports>>,
+    pub(super) due_at: Moment,
+    pub(super) state: Arc<DomainState>,
+}
+
+/// A mail host. Few are shared by many, so all of it lies open.
+#[derive(Clone, Debug)]
+pub struct KnownHost {
+    /// What is known.
+    pub state: Arc<HostState>,
+    /// What scrapes show of it.
+    pub rendered: Rendered,
+}
+
+/// A time that is noted while readers look: it is a plan, or for the housekeeping, and nothing follows from it.
+#[derive(Debug, Default)]
+pub(super) struct Moment(AtomicI64);
+
 impl Snapshot {
+    /// All that is known of a domain, judged as of this snapshot; nothing where it is not configured.
+    pub fn state(&self, domain: &PolicyDomain) -> Option<Arc<DomainState>> {
+        self.domains.get(domain.as_str()).map(|known| self.open(known))
+    }
+
+    /// All that is known of every domain, in the order of the names. What that takes grows with the fleet: lists read
+    /// [`KnownDomain::summary`].
+    pub fn states(&self) -> Vec<Arc<DomainState>> {
+        self.domains.sorted().into_iter().map(|known| self.open(known)).collect()
+    }
+
+    /// All that is known of a domain of this snapshot.
+    pub fn open(&self, known: &KnownDomain) -> Arc<DomainState> {
+        Arc::clone(&known.state)
+    }
+
+    /// A mail host.
+    pub fn host(&self, host: &MxHost) -> Option<&Arc<HostState>> {
+        self.hosts.get(host.as_str()).map(|known| &known.state)
+    }
+
+    /// Every mail host, in the order of the names.
+    pub fn host_states(&self) -> Vec<&Arc<HostState>> {
+        self.hosts.sorted().into_iter().map(|known| &known.state).collect()
+    }
+
     /// What of it is about one domain: the domain and its mail hosts, as this side sees them. Without the domain nothing.
     #[must_use]
     pub fn part(&self, domain: &PolicyDomain) -> Self {
-        let state = self.domains.get_key_value(domain);
-        let seen = state.and_then(|(_, state)| state.assessment.as_deref());
-        let names = seen.iter().flat_map(|seen| &seen.mx).filter_map(|mx| mx.host.as_ref());
-        let hosts = names.filter_map(|name| self.hosts.get_key_value(name));
+        let known = self.domains.get(domain.as_str());
+        let names = known.and_then(|known| known.summary.as_ref()).map_or(&[][..], |summary| &summary.hosts);
+        let hosts = names.iter().filter_map(|name| self.hosts.get(name.as_str()));
         Self {
-            number: self.number,
-            domains: state.into_iter().map(|(name, state)| (name.clone(), Arc::clone(state))).collect(),
-            hosts: hosts.map(|(name, host)| (name.clone(), Arc::clone(host))).collect(),
-            vantage: Arc::clone(&self.vantage),
-            ..Self::default()
+            domains: known.cloned().into_iter().collect(),
+            hosts: hosts.cloned().collect(),
+            canaries: Vec::new(),
+            intake: None,
+            ..self.clone()
+        }
+    }
+
+    /// Adds a domain of which all is known already, as a single look or a test has it.
+    pub fn put(&mut self, state: Arc<DomainState>) {
+        self.domains = self.domains.with([Arc::new(KnownDomain::opened(state))], []);
+    }
+
+    /// Adds a mail host, likewise.
+    pub fn put_host(&mut self, state: Arc<HostState>) {
+        self.hosts = self.hosts.with([Arc::new(KnownHost { state, rendered: Rendered::default() })], []);
+    }
+}
+
+impl KnownDomain {
+    /// Which.
+    pub const fn domain(&self) -> &PolicyDomain {
+        &self.settings.domain
+    }
+
+    /// The configured group, empty if none.
+    pub fn group(&self) -> &str {
+        self.settings.options.group.as_deref().unwrap_or_default()
+    }
+
+    /// When the next probe is due, as it is planned now; nothing where it is not on the schedule.
+    pub fn due_at(&self) -> Option<Timestamp> {
+        self.due_at.get()
+    }
+
+    /// Whether the domain has the host among its mail hosts, as last seen.
+    pub fn uses(&self, host: &MxHost) -> bool {
+        self.summary.as_ref().is_some_and(|summary| summary.hosts.contains(host))
+    }
+
+    /// A domain that lies open.
+    fn opened(state: Arc<DomainState>) -> Self {
+        let group = Some(state.group.clone()).filter(|group| !group.is_empty());
+        let options = DomainOptions { group, interval: Some(state.interval), ..DomainOptions::default() };
+        let summary = state.assessment.as_deref();
+        Self {
+            settings: DomainSettings::with(state.domain.clone(), options),
+            summary: summary.map(|seen| Summary::of(seen, state.last_success_at, false)),
+            rendered: Rendered::default(),
+            reports: state.reports.clone(),
+            due_at: Moment::new(state.due_at),
+            state,
         }
     }
 }
 
+impl Keyed for KnownDomain {
+    fn key(&self) -> &str {
+        self.settings.domain.as_str()
+    }
+}
+
+impl Keyed for KnownHost {
+    fn key(&self) -> &str {
+        self.state.host.as_str()
+    }
+}
+
+impl Moment {
+    /// No time that a clock shows.
+    const NONE: i64 = i64::MIN;
+
+    pub(super) fn new(at: Option<Timestamp>) -> Self {
+        Self(AtomicI64::new(at.map_or(Self::NONE, Timestamp::unix_milliseconds)))
+    }
+
+    pub(super) fn get(&self) -> Option<Timestamp> {
+        let at = self.0.load(Ordering::Relaxed);
+        (at != Self::NONE).then(|| Timestamp::from_unix_milliseconds(at))
+    }
+
+    pub(super) fn set(&self, at: Timestamp) {
+        self.0.store(at.unix_milliseconds(), Ordering::Relaxed);
+    }
+}
+
+impl Clone for Moment {
+    fn clone(&self) -> Self {
+        Self(AtomicI64::new(self.0.load(Ordering::Relaxed)))
+    }
+}
 /// What is known of one configured domain.
 #[derive(Clone, Debug)]
 pub struct DomainState {

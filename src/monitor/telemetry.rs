@@ -77,8 +77,8 @@ const OTHER: &str = "other";
 
 /// Seconds. From a policy host next door to the deadline of a whole probe.
 const PROBE_BUCKETS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
-/// Seconds. A schedule in good order starts within one of them; minutes mean that too much is due at once.
-const LAG_BUCKETS: [f64; 9] = [0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0];
+/// Seconds. A schedule in good order starts within one of them, hence the many below it; minutes mean that too much is due at once.
+const LAG_BUCKETS: [f64; 14] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 10.0, 60.0, 300.0, 900.0, 3600.0];
 
 /// The numbers of the resolver, as it stands at one moment. They only rise.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -113,6 +113,8 @@ struct Inner {
     targets: IntGaugeVec,
     lag: Histogram,
     overdue: IntGauge,
+    stretch: Gauge,
+    slowed: IntCounter,
     panics: IntCounter,
     reload_successful: IntGauge,
     reload_success_at: Gauge,
@@ -156,6 +158,8 @@ impl Telemetry {
             targets: register(&registry, IntGaugeVec::new(opts("smtptls_targets"), &["kind"])?)?,
             lag: register(&registry, Histogram::with_opts(histogram("smtptls_schedule_lag_seconds", &LAG_BUCKETS))?)?,
             overdue: register(&registry, IntGauge::with_opts(opts("smtptls_schedule_overdue"))?)?,
+            stretch: register(&registry, Gauge::with_opts(opts("smtptls_schedule_stretch_ratio"))?)?,
+            slowed: register(&registry, IntCounter::with_opts(opts("smtptls_politeness_slowed_total"))?)?,
             panics: register(&registry, IntCounter::with_opts(opts("smtptls_task_panics_total"))?)?,
             reload_successful: register(
                 &registry,
@@ -177,6 +181,7 @@ impl Telemetry {
             dns: RwLock::new(None),
             registry,
         };
+        inner.stretch.set(1.0);
         for kind in ProbeKind::ALL {
             let kind = kind.as_str();
             inner.probes.get_metric_with_label_values(&[kind])?;
@@ -205,6 +210,16 @@ impl Telemetry {
     /// How many probes are due and have not begun.
     pub fn set_overdue(&self, probes: usize) {
         self.0.overdue.set(clamp(probes));
+    }
+
+    /// By how much all intervals are longer than configured: 1 where all is done in time.
+    pub fn set_stretch(&self, ratio: f64) {
+        self.0.stretch.set(ratio);
+    }
+
+    /// A mail host said 4xx, and its probes are further apart for it.
+    pub fn slowed(&self) {
+        self.0.slowed.inc();
     }
 
     /// The configured interval of one kind of probe.

@@ -45,20 +45,18 @@ impl Answer {
 ///
 /// 404: the domain is not configured. 503: it was not probed yet.
 pub(super) fn judgement(name: &str, snapshot: &Snapshot) -> Answer {
-    match domain(name, snapshot) {
+    match domain(name, snapshot).map(|state| state.assessment.clone()) {
         Err(unknown) => unknown,
-        Ok(DomainState { assessment: None, .. }) => Answer::unavailable("the domain was not probed yet"),
-        Ok(DomainState { assessment: Some(seen), .. }) => {
-            Answer::found(json::to_text(&json::assessment(seen)).map(|text| text + "\n"))
-        }
+        Ok(None) => Answer::unavailable("the domain was not probed yet"),
+        Ok(Some(seen)) => Answer::found(json::to_text(&json::assessment(&seen)).map(|text| text + "\n")),
     }
 }
 
 /// The configured domain of a name in a path, or that there is none.
-pub(super) fn domain<'a>(name: &str, snapshot: &'a Snapshot) -> Result<&'a DomainState, Answer> {
+pub(super) fn domain(name: &str, snapshot: &Snapshot) -> Result<Arc<DomainState>, Answer> {
     let known = decoded(name).and_then(|name| PolicyDomain::parse(&name).ok());
-    let state = known.and_then(|name| snapshot.domains.get(&name));
-    state.map(AsRef::as_ref).ok_or_else(|| Answer::error(StatusCode::NOT_FOUND, "no such domain is configured"))
+    let state = known.and_then(|name| snapshot.state(&name));
+    state.ok_or_else(|| Answer::error(StatusCode::NOT_FOUND, "no such domain is configured"))
 }
 
 /// The store, or why there is none at present.

@@ -323,7 +323,7 @@ impl App {
     async fn page_of_host(self: Arc<Self>, asked: Asked<'_>) -> Response<Pieces> {
         let name = decoded(asked.name).unwrap_or_default();
         let snapshot = self.snapshot.load_full();
-        let known = MxHost::parse(&name).ok().filter(|host| snapshot.hosts.contains_key(host));
+        let known = MxHost::parse(&name).ok().filter(|host| snapshot.hosts.contains(host.as_str()));
         let Some(host) = known else {
             let page = pages::host::unknown(&name, self.links(), now());
             return with_status(html(page.into_string()), StatusCode::NOT_FOUND);
@@ -371,7 +371,7 @@ impl App {
             return Ok(plain(StatusCode::SERVICE_UNAVAILABLE, "Not ready: the domains are being set up.\n"));
         };
         let name = decoded(name).unwrap_or_default();
-        let known = PolicyDomain::parse(&name).ok().and_then(|name| snapshot.domains.get(&name).cloned());
+        let known = PolicyDomain::parse(&name).ok().and_then(|name| snapshot.state(&name));
         let Some(state) = known else {
             // To find the name that was meant, every other one is compared.
             let elsewhere = PolicyDomain::parse(&name).ok().and_then(|domain| self.shards()?.elsewhere(&domain));

@@ -31,15 +31,15 @@ pub(super) fn answer(snapshot: &Snapshot, shards: Option<&Shards>) -> Answer {
 
 fn groups<'a>(snapshot: &'a Snapshot, shard: Option<&'a str>) -> Vec<TargetGroup<'a>> {
     let mut groups = BTreeMap::<&str, TargetGroup<'_>>::new();
-    for state in snapshot.domains.values() {
-        let group = groups.entry(&state.group).or_default();
-        group.targets.push(state.domain.as_str());
+    for known in snapshot.domains.sorted() {
+        let group = groups.entry(known.group()).or_default();
+        group.targets.push(known.domain().as_str());
         if let Some(shard) = shard {
             group.labels.insert(SHARD, shard);
         }
         // A label that is empty is none.
-        if !state.group.is_empty() {
-            group.labels.insert("group", &state.group);
+        if !known.group().is_empty() {
+            group.labels.insert("group", known.group());
         }
     }
     groups.into_values().collect()
@@ -59,7 +59,7 @@ mod tests {
         for (name, group) in [("b.example", "ours"), ("a.example", "ours"), ("c.example", ""), ("d.example", "q\"\n")] {
             let state = fixture::domain_state(name, None);
             let state = DomainState { group: group.to_owned(), ..DomainState::clone(&state) };
-            snapshot.domains.insert(state.domain.clone(), Arc::new(state));
+            snapshot.put(Arc::new(state));
         }
         let told: serde_json::Value = serde_json::from_str(&answer(&snapshot, None).body).unwrap();
         assert_eq!(
@@ -75,8 +75,7 @@ mod tests {
     #[test]
     fn one_of_several_instances_says_which_it_is() {
         let mut snapshot = Snapshot::default();
-        let state = fixture::domain_state("a.example", None);
-        snapshot.domains.insert(state.domain.clone(), state);
+        snapshot.put(fixture::domain_state("a.example", None));
         let told = |total| {
             let shards = Shards::alone(Seat { index: 0, total });
             serde_json::from_str::<serde_json::Value>(&answer(&snapshot, Some(&shards)).body).unwrap()

@@ -50,7 +50,8 @@ pub(super) fn answer(query: &str, snapshot: &Snapshot, now: Timestamp) -> Answer
         Ok(wanted) => wanted,
         Err(wrong) => return Answer::error(StatusCode::BAD_REQUEST, &wrong),
     };
-    let Rows { rows, total, by_state, groups, findings } = selection.rows(snapshot);
+    let states = snapshot.states();
+    let Rows { rows, total, by_state, groups, findings } = selection.rows(&states, snapshot);
     let rest = match &after {
         Some(place) => selection.behind(place, &rows, snapshot),
         None => &rows,

@@ -1,6 +1,6 @@
 //! `GET /api/v1/findings`: the active findings of all domains, the worst first.
 
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::{fmt, net::IpAddr, str::FromStr, sync::Arc};
 
 use http::StatusCode;
 
@@ -83,10 +83,11 @@ pub(super) fn answer(query: &str, snapshot: &Snapshot) -> Answer {
         Ok(wanted) => wanted,
         Err(wrong) => return Answer::error(StatusCode::BAD_REQUEST, &wrong),
     };
-    if wanted.domain.as_ref().is_some_and(|domain| !snapshot.domains.contains_key(domain)) {
+    if wanted.domain.as_ref().is_some_and(|domain| !snapshot.domains.contains(domain.as_str())) {
         return Answer::error(StatusCode::NOT_FOUND, "no such domain is configured");
     }
-    let entries = entries(&wanted, snapshot);
+    let states = snapshot.states();
+    let entries = entries(&wanted, &states);
     let before = wanted.after.as_ref().map_or(0, |place| entries.partition_point(|entry| entry.place <= *place));
     let rest = entries.get(before..).unwrap_or_default();
     let page = rest.get(..wanted.most).unwrap_or(rest);
@@ -99,9 +100,9 @@ pub(super) fn answer(query: &str, snapshot: &Snapshot) -> Answer {
 }
 
 /// What fits, in order.
-fn entries<'a>(wanted: &Wanted, snapshot: &'a Snapshot) -> Vec<Entry<'a>> {
+fn entries<'a>(wanted: &Wanted, states: &'a [Arc<DomainState>]) -> Vec<Entry<'a>> {
     let mut entries: Vec<Entry<'a>> = Vec::new();
-    for state in snapshot.domains.values() {
+    for state in states {
         if wanted.domain.as_ref().is_some_and(|domain| *domain != state.domain)
             || wanted.group.as_ref().is_some_and(|group| *group != state.group)
         {
@@ -193,8 +194,6 @@ impl FromStr for Place {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
@@ -229,8 +228,8 @@ mod tests {
         }
         assert!(findings.iter().all(|finding| finding["accepted"] == false));
         let count: usize = fixture::snapshot()
-            .domains
-            .values()
+            .states()
+            .iter()
             .map(|state| state.assessment.iter().flat_map(|seen| seen.active()).count())
             .sum();
         assert_eq!(findings.len(), count, "each that counts, once");
@@ -281,7 +280,7 @@ mod tests {
         ];
         let seen = Assessment { findings, ..fixture::dark("a.example") };
         let mut world = fixture::snapshot();
-        world.domains.insert(fixture::domain("a.example"), Arc::clone(&fixture::domain_state("a.example", Some(seen))));
+        world.put(fixture::domain_state("a.example", Some(seen)));
         let all = of("", &world).1["findings"].clone();
         let (mut paged, mut query) = (Vec::new(), "limit=1".to_owned());
         loop {

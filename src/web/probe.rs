@@ -115,8 +115,8 @@ fn made(
 /// What a person reads of a look.
 fn told(domain: &PolicyDomain, Prompted { snapshot, missing, .. }: &Prompted) -> String {
     let look = Look { colour: false, unicode: true, verbose: true };
-    let state = snapshot.domains.get(domain);
-    let seen = state.and_then(|state| Some((state.assessment.as_deref()?, state.observation.as_deref())));
+    let state = snapshot.state(domain);
+    let seen = state.as_ref().and_then(|state| Some((state.assessment.as_deref()?, state.observation.as_deref())));
     let nothing = || "nothing yet\n".to_owned();
     let mut told = seen.map_or_else(nothing, |(seen, observation)| {
         human::domain_in_part(seen, observation, SECTIONS_MOST, now(), look)

@@ -90,7 +90,8 @@ async fn caught_up(mut shown: watch::Receiver<u64>, prompted: &Prompted) {
 }
 
 fn told(domain: &PolicyDomain, Prompted { snapshot, missing, .. }: &Prompted) -> Answer {
-    let seen = snapshot.domains.get(domain).and_then(|state| state.assessment.as_deref());
+    let state = snapshot.state(domain);
+    let seen = state.as_deref().and_then(|state| state.assessment.as_deref());
     match seen {
         Some(seen) if missing.is_empty() => {
             Answer::found(view::to_text(&view::assessment(seen)).map(|text| text + "\n"))

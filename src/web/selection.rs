@@ -286,8 +286,8 @@ impl Selection {
         query
     }
 
-    /// What fits, in order.
-    pub(super) fn rows<'a>(&self, snapshot: &'a Snapshot) -> Rows<'a> {
+    /// What fits, in order. `states`: all of the snapshot, in the order of their names.
+    pub(super) fn rows<'a>(&self, states: &'a [Arc<DomainState>], snapshot: &Snapshot) -> Rows<'a> {
         let mut found = Rows {
             rows: Vec::new(),
             total: snapshot.domains.len(),
@@ -295,7 +295,7 @@ impl Selection {
             groups: BTreeMap::new(),
             findings: BTreeMap::new(),
         };
-        for state in snapshot.domains.values() {
+        for state in states {
             self.count(state, &mut found);
         }
         self.arrange(&mut found.rows, snapshot);
@@ -363,7 +363,7 @@ impl Selection {
     fn groups<'a>(&self, snapshot: &'a Snapshot) -> BTreeMap<&'a str, usize> {
         let mut groups = BTreeMap::new();
         if self.sort == Sort::Group {
-            let named = snapshot.domains.values().map(|state| state.group.as_str()).filter(|group| !group.is_empty());
+            let named = snapshot.domains.iter().map(|known| known.group()).filter(|group| !group.is_empty());
             groups = named.map(|group| (group, 0)).collect();
             for (place, number) in groups.values_mut().enumerate() {
                 *number = place;

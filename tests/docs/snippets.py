@@ -61,11 +61,17 @@ class Snippets:
         return next(filter(None, map(self.json, text.splitlines())), None)
 
     def yaml(self, text: str) -> str | None:
-        """By its keys: a configuration of this program, of Prometheus, of Alertmanager, rules, or manifests of Kubernetes."""
+        """By its keys: a configuration or a list of domains of this program, a configuration of Prometheus, of Alertmanager, rules, or manifests of Kubernetes."""
         try:
             documents = [document for document in yaml.safe_load_all(text) if document is not None]
         except yaml.YAMLError as error:
             return f"no YAML: {error}"
+        if documents and all(isinstance(document, list) for document in documents):
+            self.count("lists of domains")
+            lists = self.folder / "lists"
+            lists.mkdir(exist_ok=True)
+            (lists / "list.yml").write_text(text)
+            return self.ask([self.binary, "config", "check"], "domain_files: [lists/list.yml]\n", "smtptls-exporter.yml")
         if not documents or not all(isinstance(document, dict) for document in documents):
             return "no map"
         keys = set().union(*documents)
@@ -74,6 +80,9 @@ class Snippets:
             return None if all(isinstance(document.get("metadata"), dict) for document in documents) else "a manifest without metadata"
         if keys <= OWN:
             self.count("configurations")
+            # A folder that is away is a mistake.
+            for pattern in set().union(*(document.get("domain_files") or [] for document in documents)):
+                (self.folder / pattern).parent.mkdir(parents=True, exist_ok=True)
             # A part of a file is shown often; a file needs domains.
             whole = text if "domains" in keys else f"domains: [example.com]\n{text}"
             return self.ask([self.binary, "config", "check"], whole, "smtptls-exporter.yml")

@@ -14,7 +14,7 @@ use serde_json::Value;
 use smtptls_exporter::{
     config::{self, Settings},
     demo::{self, Claim, Demo, DemoError},
-    monitor::{DomainState, Monitor, Snapshot, Telemetry},
+    monitor::{DomainState, Monitor, Snapshot, Telemetry, Unrendered},
     terms::{Octets, PolicyDomain},
     verdict::{Code, State},
 };
@@ -34,16 +34,18 @@ fn settings(demo: &Demo) -> Settings {
 }
 
 async fn monitor(demo: &Demo, settings: Settings) -> Monitor {
-    Monitor::start(Arc::new(settings), Telemetry::new().unwrap(), Some(&demo.state_dir())).await.unwrap()
+    Monitor::start(Arc::new(settings), Telemetry::new().unwrap(), Some(&demo.state_dir()), Arc::new(Unrendered))
+        .await
+        .unwrap()
 }
 
-fn state<'a>(snapshot: &'a Snapshot, domain: &str) -> Option<&'a DomainState> {
-    snapshot.domains.get(&PolicyDomain::parse(domain).unwrap()).map(Arc::as_ref)
+fn state(snapshot: &Snapshot, domain: &str) -> Option<Arc<DomainState>> {
+    snapshot.state(&PolicyDomain::parse(domain).unwrap())
 }
 
 /// What was found of a domain, in the words of its claim.
 fn found(snapshot: &Snapshot, claim: &Claim) -> Option<Claim> {
-    let assessment = state(snapshot, claim.domain)?.assessment.as_ref()?;
+    let assessment = state(snapshot, claim.domain)?.assessment.clone()?;
     let findings: BTreeSet<Code> = assessment.findings.iter().map(|finding| finding.code).collect();
     assert_eq!(findings.len(), assessment.findings.len(), "no finding twice in {}", claim.domain);
     Some(Claim { delivery: assessment.delivery, findings, ..claim.clone() })
@@ -117,7 +119,7 @@ fn hostile_texts_arrive(snapshot: &Snapshot) {
     let bodies = observation.policy.fetches.iter().filter_map(|fetch| fetch.response.as_ref());
     assert!(seen(&bodies.map(|response| response.body.as_bytes()).collect::<Vec<_>>()), "policy");
     assert!(format!("{:?}", observation.mx).contains(SCRIPT), "MX");
-    let host = snapshot.hosts.values().find(|host| host.host.as_str() == "mx.hostile.test").unwrap();
+    let host = snapshot.hosts.get("mx.hostile.test").unwrap();
     let text = format!("{host:?}");
     assert!(text.matches(SCRIPT).count() >= 2, "banner and certificate: {text}");
     assert!(text.contains("onerror"), "EHLO and certificate");

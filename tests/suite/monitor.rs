@@ -8,7 +8,7 @@ use std::{
 use smtptls_exporter::{
     config::Settings,
     facts::{Handshake, Offer},
-    monitor::{DomainState, HostState, Monitor, Snapshot, Telemetry},
+    monitor::{DomainState, HostState, Monitor, Snapshot, Telemetry, Unrendered},
     terms::{MxHost, PolicyDomain, PolicyId},
     verdict::{Assessment, Code, PathAssessment, Reach, State},
 };
@@ -36,7 +36,7 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) async fn start(settings: Settings) -> Self {
         let telemetry = Telemetry::new().unwrap();
-        let monitor = Monitor::start(Arc::new(settings), telemetry.clone(), None).await.unwrap();
+        let monitor = Monitor::start(Arc::new(settings), telemetry.clone(), None, Arc::new(Unrendered)).await.unwrap();
         let snapshots = monitor.snapshots();
         Self { monitor, telemetry, snapshots }
     }
@@ -55,10 +55,7 @@ impl Running {
 
     pub(crate) async fn until_all_are(&mut self, state: State) -> Arc<Snapshot> {
         let all = |snapshot: &Snapshot| {
-            snapshot
-                .domains
-                .values()
-                .all(|domain| domain.assessment.as_ref().is_some_and(|seen| seen.delivery == state))
+            snapshot.domains.iter().all(|known| known.summary.as_ref().is_some_and(|seen| seen.delivery == state))
         };
         self.until(state.as_str(), all).await
     }
@@ -86,20 +83,24 @@ pub(crate) async fn eventually(what: &str, so: impl Fn() -> bool) {
     }
 }
 
-fn domain<'a>(snapshot: &'a Snapshot, name: &str) -> &'a DomainState {
-    &snapshot.domains[&PolicyDomain::parse(name).unwrap()]
+fn domain(snapshot: &Snapshot, name: &str) -> Arc<DomainState> {
+    snapshot.state(&PolicyDomain::parse(name).unwrap()).unwrap()
 }
 
-pub(crate) fn assessment<'a>(snapshot: &'a Snapshot, name: &str) -> &'a Assessment {
-    domain(snapshot, name).assessment.as_ref().unwrap()
+pub(crate) fn assessment(snapshot: &Snapshot, name: &str) -> Arc<Assessment> {
+    domain(snapshot, name).assessment.clone().unwrap()
 }
 
 fn host<'a>(snapshot: &'a Snapshot, name: &str) -> Option<&'a Arc<HostState>> {
-    snapshot.hosts.get(&MxHost::parse(name).unwrap())
+    snapshot.host(&MxHost::parse(name).unwrap())
+}
+
+fn names(snapshot: &Snapshot) -> Vec<String> {
+    snapshot.domains.sorted().into_iter().map(|known| known.domain().to_string()).collect()
 }
 
 fn only_path(snapshot: &Snapshot) -> Option<&PathAssessment> {
-    snapshot.hosts.values().next()?.paths.first().map(|path| &**path)
+    snapshot.host_states().first()?.paths.first().map(|path| &**path)
 }
 
 /// Everything once, and then not before the test is over.
@@ -182,8 +183,8 @@ async fn a_policy_that_fails_is_fetched_again_no_sooner_than_senders_may() {
     let mut running = Running::start(settings).await;
     let failed = |snapshot: &Snapshot| {
         snapshot
-            .domains
-            .values()
+            .states()
+            .iter()
             .all(|domain| domain.assessment.as_ref().is_some_and(|seen| seen.policy.fetch_success == Some(false)))
     };
     running.until("the policy fails", failed).await;
@@ -316,8 +317,8 @@ async fn mail_hosts_and_addresses_come_and_go() {
     let replaced = world.good_smtp("mx.example.com", second).await;
     world.dns.a("mx.example.com", &[&second.to_string()]);
     let addresses = |snapshot: &Snapshot| -> Vec<String> {
-        let mx = assessment(snapshot, "example.com").mx.iter();
-        mx.flat_map(|mx| &mx.addresses).map(|address| address.path.address.to_string()).collect()
+        let seen = assessment(snapshot, "example.com");
+        seen.mx.iter().flat_map(|mx| &mx.addresses).map(|address| address.path.address.to_string()).collect()
     };
     let listed = vec![second.to_string()];
     let snapshot = running
@@ -379,7 +380,7 @@ async fn arrivals(
     let mut running = Running::start(settings).await;
     let all = mx.len();
     let probed = |snapshot: &Snapshot| {
-        let paths = snapshot.hosts.values().flat_map(|host| &host.paths);
+        let paths = snapshot.hosts.iter().flat_map(|host| &host.state.paths);
         paths.filter(|path| path.latest.is_some()).count() == all
     };
     running.until("every address is probed", probed).await;
@@ -505,12 +506,12 @@ async fn a_reload_changes_only_what_changed() {
     broken.probe.ca_file = Some(world.file("nowhere.pem"));
     let refused = running.apply(broken).await.unwrap_err();
     assert!(refused.contains("nowhere.pem"), "{refused}");
-    assert_eq!(running.now().domains.keys().map(PolicyDomain::as_str).collect::<Vec<_>>(), [goes.name, stays.name]);
+    assert_eq!(names(&running.now()), [goes.name, stays.name]);
 
     let change = running.apply(once(&world, &["stays.example", "comes.example"])).await.unwrap();
     assert_eq!((change.added.len(), change.removed.len()), (1, 1));
     let shown = running.now();
-    assert_eq!(shown.domains.keys().map(PolicyDomain::as_str).collect::<Vec<_>>(), [comes.name, stays.name]);
+    assert_eq!(names(&shown), [comes.name, stays.name]);
     assert!(domain(&shown, "comes.example").assessment.is_none());
     assert!(host(&shown, "mx.goes.example").is_none());
     let after = running.until_all_are(State::Protected).await;
@@ -544,10 +545,10 @@ async fn an_outage_of_the_resolver_is_told_and_blamed_on_nobody() {
         world.dns.outage(Some(outage));
         let failing = |snapshot: &Snapshot| {
             let nothing = |domain: &Arc<DomainState>| !domain.assessment.as_ref().unwrap().lookups_answered();
-            snapshot.vantage.resolver_failing && snapshot.domains.values().all(nothing)
+            snapshot.vantage.resolver_failing && snapshot.states().iter().all(nothing)
         };
         let snapshot = running.until("the outage is told", failing).await;
-        for state in snapshot.domains.values() {
+        for state in snapshot.states() {
             let seen = state.assessment.as_ref().unwrap();
             assert_eq!(seen.delivery, State::Protected, "{outage:?}: the last known answers stand");
             let blamed: Vec<_> = seen.findings.iter().filter(|finding| finding.code != Code::VantageLimited).collect();
@@ -555,14 +556,14 @@ async fn an_outage_of_the_resolver_is_told_and_blamed_on_nobody() {
             assert_eq!((seen.mx_records, seen.sts_record.present), (Some(1), Some(true)));
         }
         assert_eq!(snapshot.hosts.len(), before.hosts.len());
-        for state in snapshot.hosts.values() {
+        for state in snapshot.host_states() {
             assert!(state.findings.is_empty(), "{outage:?}: {:?}", state.findings);
             assert_eq!(state.paths.len(), 1);
         }
         world.dns.outage(None);
         let well = |snapshot: &Snapshot| {
             let all = |domain: &Arc<DomainState>| domain.assessment.as_ref().unwrap().lookups_answered();
-            !snapshot.vantage.resolver_failing && snapshot.domains.values().all(all)
+            !snapshot.vantage.resolver_failing && snapshot.states().iter().all(all)
         };
         running.until("it is over", well).await;
     }

@@ -13,7 +13,7 @@ const BROKEN: &[(&str, &str)] = &[
     (
         "probe:\n  intervall: 10m\n  colour: blue\n",
         "2:3 error: unknown key \"intervall\" in `probe` | did you mean `interval`?\n\
-         3:3 error: unknown key \"colour\" in `probe` | known keys: interval, mx_interval, retry_interval, policy_retry_interval, timeout, helo_name, contact, families, max_in_flight, per_host, per_address, per_network, max_mx, max_addresses, ca_file, roots, smtp_port, https_port, legacy_tls, allow_private_addresses, allow_any_target, opt_out, canaries\n",
+         3:3 error: unknown key \"colour\" in `probe` | known keys: interval, mx_interval, retry_interval, policy_retry_interval, timeout, helo_name, contact, families, max_in_flight, per_host, per_address, per_network, per_provider, max_mx, max_addresses, ca_file, roots, smtp_port, https_port, legacy_tls, allow_private_addresses, allow_any_target, opt_out, canaries\n",
     ),
     (
         "probes: {}\nInterval: 10m",

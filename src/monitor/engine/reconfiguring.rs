@@ -7,7 +7,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{Keeper, Target, Wanted, first_delay};
+use super::{Keeper, Target, Wanted, limits};
 use crate::{
     config::{Change, DomainList, Settings},
     monitor::{Edges, EdgesError, Kept, SharedStore, Snapshot, prompt::InForce},
@@ -96,7 +96,7 @@ impl Reconfigurer {
             return Kept::default();
         };
         let snapshot = Arc::clone(&self.snapshots.borrow());
-        let added = domains.iter().filter(|one| !snapshot.domains.contains_key(&one.domain));
+        let added = domains.iter().filter(|one| !snapshot.domains.contains(one.domain.as_str()));
         let added: Vec<PolicyDomain> = added.map(|one| one.domain.clone()).collect();
         Kept::load(store.as_ref(), &added).await.unwrap_or_else(|error| {
             tracing::error!(%error, "what was kept of the new domains cannot be read; they begin anew");
@@ -126,6 +126,7 @@ impl Keeper {
             false => self.configure_attribution(),
         }
         let wanted = self.fleet.configure(settings, self.edges.resolver.dnssec_sight());
+        self.schedule.limit(limits(&self.settings));
         self.watch_resolver();
         self.tell_intervals();
         let due = self.fleet.restore(kept.domains, kept.hosts);
@@ -145,27 +146,20 @@ impl Keeper {
         for target in wanted.never {
             self.schedule.remove(&target);
         }
-        let of = wanted.now.len();
-        for (place, target) in wanted.now.into_iter().enumerate() {
-            self.set(target, first_delay(place, of, self.settings.probe.interval));
-        }
+        self.begin_spread(wanted.now);
         let time = Instant::now();
-        if !change.probing_changed {
-            for domain in change.changed.iter().filter_map(|name| self.settings.domains.named(name.as_str())) {
-                let latest = time + self.settings.interval(domain);
-                self.schedule.no_later_than(&Target::Domain(domain.domain.clone()), latest);
+        let targets: Vec<Target> = match change.probing_changed {
+            true => {
+                let domains = self.settings.domains.iter().map(|one| Target::Domain(one.domain.clone()));
+                domains.chain(self.schedule.keys().filter(|key| !matches!(key, Target::Domain(_))).cloned()).collect()
             }
-            return;
-        }
-        for domain in &self.settings.domains {
-            let latest = time + self.settings.interval(domain);
-            self.schedule.no_later_than(&Target::Domain(domain.domain.clone()), latest);
-        }
-        let others: Vec<Target> =
-            self.schedule.keys().filter(|key| !matches!(key, Target::Domain(_))).cloned().collect();
-        for target in others {
+            false => change.changed.iter().cloned().map(Target::Domain).collect(),
+        };
+        for target in targets {
             let interval = self.interval(&target);
-            self.schedule.no_later_than(&target, time + interval);
+            if let Some(at) = self.schedule.within(&target, interval, time, rand::random) {
+                self.tell_due(&target, at);
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::{Keeper, Target, first_delay};
+use super::{Keeper, Target};
 use crate::{
     monitor::{
         fleet::{Due, SURVEY_INTERVAL},
@@ -26,14 +26,26 @@ impl Keeper {
     pub(super) fn begin(&mut self, mut targets: Vec<Due>, time: Timestamp) {
         // The order of those without a time stays: it is that of the configuration.
         targets.sort_by_key(|(_, due)| due.unwrap_or_default());
-        let late = targets.partition_point(|(_, due)| due.unwrap_or_default() <= time);
-        for (place, (target, due)) in targets.into_iter().enumerate() {
-            let interval = self.interval(&target);
-            let delay = match due {
-                Some(due) if place >= late => due.since(time).min(interval),
-                _ => first_delay(place, late, interval),
-            };
-            self.set(target, delay);
+        let timely = targets.split_off(targets.partition_point(|(_, due)| due.unwrap_or_default() <= time));
+        let start = Instant::now();
+        for (target, due) in timely {
+            let first = self.first(&target);
+            let at = start + due.unwrap_or_default().since(time).min(first.again);
+            self.tell_due(&target, at);
+            self.schedule.resume(target, at, first);
+        }
+        self.begin_spread(targets.into_iter().map(|(target, _)| target).collect());
+    }
+
+    /// Puts targets on the schedule that are to begin as soon as that makes no burst.
+    pub(super) fn begin_spread(&mut self, targets: Vec<Target>) {
+        let start = Instant::now();
+        let intervals: Vec<Duration> = targets.iter().map(|target| self.interval(target)).collect();
+        let mut ramp = self.schedule.ramp(intervals.into_iter(), start);
+        for target in targets {
+            let first = self.first(&target);
+            let at = self.schedule.begin(target.clone(), first, &mut ramp, start);
+            self.tell_due(&target, at);
         }
     }
 

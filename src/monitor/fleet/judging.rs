@@ -9,9 +9,10 @@ use std::{
 use super::{Address, Domain, Fleet, Host};
 use crate::{
     facts::{DomainObservation, MxFacts, Observation},
-    monitor::{DomainState, HostState},
-    protocol::mta_sts::Mode,
-    terms::{MxHost, PolicyDomain, Timestamp},
+    monitor::{
+        ActiveFinding, DomainState, HostState, KnownDomain, Roll, Summary, snapshot::Moment, summary::enforces_below,
+    },
+    terms::{MxHost, Timestamp},
     verdict::{Assessment, Code, Context, History, HostDane, PathContext, TlsaStatus, assess_path, judge},
 };
 
@@ -28,6 +29,21 @@ impl Fleet {
             reports: entry.reports.clone(),
             observation: entry.observation.clone(),
             assessment,
+        }
+    }
+
+    pub(super) fn known_domain(&self, entry: &Domain, state: DomainState, now: Timestamp) -> KnownDomain {
+        let summary = state
+            .assessment
+            .as_deref()
+            .map(|assessment| Summary::of(assessment, entry.last_success_at, enforces_below(&entry.history, now)));
+        KnownDomain {
+            settings: entry.settings.clone(),
+            summary,
+            rendered: self.renderer.domain(&state, &self.vantage),
+            reports: entry.reports.clone(),
+            due_at: Moment::new(entry.due_at),
+            state: Arc::new(state),
         }
     }
 
@@ -53,9 +69,7 @@ impl Fleet {
         let observation = Observation { domain: Arc::clone(seen), hosts, skipped_hosts: entry.skipped_hosts };
         let enforcing = |parent: &str| {
             let (name, entry) = self.domains.get_key_value(parent)?;
-            let ledger = &entry.history.ledger;
-            let held = ledger.alive(now).find(|version| version.is_announced())?;
-            (held.policy.mode == Mode::Enforce).then_some(name)
+            enforces_below(&entry.history, now).then_some(name)
         };
         let context = Context {
             enforcing_parent: entry.settings.domain.parents().find_map(enforcing),
@@ -77,20 +91,14 @@ impl Fleet {
         &self,
         name: MxHost,
         host: &Host,
-        domains: &BTreeMap<PolicyDomain, Arc<DomainState>>,
+        domains: &Roll<KnownDomain>,
         now: Timestamp,
     ) -> HostState {
-        let users: Vec<&Arc<Assessment>> =
-            host.users.iter().filter_map(|user| domains.get(user)?.assessment.as_ref()).collect();
-        let findings: BTreeSet<Code> = users
-            .iter()
-            .flat_map(|assessment| assessment.active())
-            .filter(|finding| finding.subject.mx() == Some(name.as_str()))
-            .map(|finding| finding.code)
-            .collect();
-        let enforces = |assessment: &&&Arc<Assessment>| {
-            assessment.policy.in_force.as_ref().is_some_and(|policy| policy.mode == Mode::Enforce)
-        };
+        let users: Vec<&Summary> =
+            host.users.iter().filter_map(|user| domains.get(user.as_str())?.summary.as_ref()).collect();
+        let about = |finding: &&ActiveFinding| finding.host.as_ref() == Some(&name);
+        let findings: BTreeSet<Code> =
+            users.iter().flat_map(|summary| summary.active.iter().filter(about)).map(|finding| finding.code).collect();
         let dane = HostDane::new(host.observation.as_ref(), Some(&host.history), self.once);
         let context = PathContext {
             dane: &dane,
@@ -107,7 +115,7 @@ impl Fleet {
             domains: host.users.len(),
             domains_enforcing: match dane.status {
                 TlsaStatus::Usable => host.users.len(),
-                _ => users.iter().filter(enforces).count(),
+                _ => users.iter().filter(|summary| summary.enforces()).count(),
             },
             findings,
             lookup: host.observation.clone(),

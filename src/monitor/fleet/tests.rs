@@ -126,13 +126,14 @@ fn a_shared_host_is_wanted_once_and_goes_with_its_last_domain() {
     assert_eq!(look(&mut fleet, "a.example", &["mx.p.example"]).now, [Target::Host(host("mx.p.example"))]);
     assert_eq!(look(&mut fleet, "b.example", &["mx.p.example"]).now, []);
     look_up(&mut fleet, "mx.p.example", &["192.0.2.1"], NOW);
-    let shared = &fleet.refresh(NOW).unwrap().hosts[&host("mx.p.example")];
+    let snapshot = fleet.refresh(NOW).unwrap();
+    let shared = snapshot.host(&host("mx.p.example")).unwrap();
     assert_eq!((shared.domains, shared.paths.len()), (2, 1));
 
     assert_eq!(look(&mut fleet, "a.example", &["mx.a.example"]).never, []);
     let gone = look(&mut fleet, "b.example", &["mx.a.example"]).never;
     assert_eq!(gone, [Target::Address(host("mx.p.example"), ip("192.0.2.1")), Target::Host(host("mx.p.example"))]);
-    assert!(!fleet.refresh(NOW).unwrap().hosts.contains_key(&host("mx.p.example")));
+    assert!(!fleet.refresh(NOW).unwrap().hosts.contains("mx.p.example"));
 }
 
 #[test]
@@ -153,8 +154,8 @@ fn a_list_that_could_not_be_looked_up_stays() {
     let wanted = fleet.domain_seen(failed, (vec![], 0));
     assert_eq!(wanted.never, []);
     let snapshot = fleet.refresh(NOW).unwrap();
-    assert!(snapshot.hosts.contains_key(&host("mx.p.example")));
-    let assessment = snapshot.domains[&domain("a.example")].assessment.clone().unwrap();
+    assert!(snapshot.hosts.contains("mx.p.example"));
+    let assessment = snapshot.state(&domain("a.example")).unwrap().assessment.clone().unwrap();
     assert!(!assessment.mx_lookup_success && assessment.mx.len() == 1);
 }
 
@@ -222,11 +223,11 @@ fn an_address_that_worked_stays_a_day_and_one_that_failed_goes_at_once() {
     assert_eq!(wanted.never.len(), 2, "neither is probed any more");
     let shown = |fleet: &mut Fleet, now| -> Vec<IpAddr> {
         let snapshot = fleet.refresh(now).unwrap();
-        snapshot.hosts[&host("mx.p.example")].paths.iter().map(|path| path.address).collect()
+        snapshot.host(&host("mx.p.example")).unwrap().paths.iter().map(|path| path.address).collect()
     };
     assert_eq!(shown(&mut fleet, NOW), [ip("192.0.2.1"), ip("192.0.2.3")]);
     // It is no path of the domain meanwhile.
-    let state = Arc::clone(&fleet.snapshot.domains[&domain("a.example")]);
+    let state = fleet.snapshot.state(&domain("a.example")).unwrap();
     assert_eq!(state.assessment.as_ref().unwrap().mx[0].addresses.len(), 1);
 
     look_up(&mut fleet, "mx.p.example", &["192.0.2.3"], NOW + UNLISTED_KEPT);
@@ -243,8 +244,8 @@ fn new_settings_touch_only_what_changed() {
     assert_eq!(wanted.now, [Target::Domain(domain("c.example"))]);
     assert_eq!(wanted.never, [Target::Host(host("mx.b.example")), Target::Domain(domain("b.example"))]);
     let snapshot = fleet.refresh(NOW).unwrap();
-    assert!(snapshot.domains[&domain("a.example")].assessment.is_some());
-    assert!(snapshot.domains[&domain("c.example")].assessment.is_none());
+    assert!(snapshot.state(&domain("a.example")).unwrap().assessment.is_some());
+    assert!(snapshot.state(&domain("c.example")).unwrap().assessment.is_none());
     assert_eq!(snapshot.domains.len(), 2);
     assert!(fleet.refresh(NOW).is_none(), "nothing changed since");
 }
@@ -257,7 +258,7 @@ fn states_that_did_not_change_are_shared_between_snapshots() {
     let before = fleet.refresh(NOW).unwrap();
     look(&mut fleet, "a.example", &["mx.a.example"]);
     let after = fleet.refresh(NOW).unwrap();
-    let same = |name: &str| Arc::ptr_eq(&before.domains[&domain(name)], &after.domains[&domain(name)]);
+    let same = |name: &str| Arc::ptr_eq(before.domains.get(name).unwrap(), after.domains.get(name).unwrap());
     assert!(!same("a.example") && same("b.example"));
 }
 
@@ -353,7 +354,7 @@ fn a_resolver_that_answers_nobody_is_this_side() {
     fleet.domain_seen(dead, (vec![], 0));
     let snapshot = fleet.refresh(NOW).unwrap();
     assert!(snapshot.vantage.resolver_failing);
-    let assessment = snapshot.domains[&domain("a.example")].assessment.clone().unwrap();
+    let assessment = snapshot.state(&domain("a.example")).unwrap().assessment.clone().unwrap();
     assert!(assessment.own_side);
     assert_eq!(assessment.findings.iter().map(|found| found.code).collect::<Vec<_>>(), [Code::VantageLimited]);
     look(&mut fleet, "a.example", &["mx.a.example"]);
@@ -382,7 +383,13 @@ fn survey(name: &str, address: &str, offer: Offer) -> TlsSurvey {
 
 fn shown_surveys(fleet: &mut Fleet, name: &str) -> Vec<Offer> {
     let snapshot = fleet.refresh(NOW).unwrap();
-    snapshot.hosts[&host(name)].paths.iter().filter_map(|path| Some(path.survey.as_ref()?.tls10.clone())).collect()
+    snapshot
+        .host(&host(name))
+        .unwrap()
+        .paths
+        .iter()
+        .filter_map(|path| Some(path.survey.as_ref()?.tls10.clone()))
+        .collect()
 }
 
 const DAY: Duration = Duration::from_secs(86_400);

@@ -148,13 +148,12 @@ impl Shared {
 
 /// Who uses which mail host; incomplete while a configured domain was not looked at since it is there.
 fn users_of(configured: &DomainList, snapshot: &Snapshot) -> Users {
-    let assessed = |domain: &PolicyDomain| snapshot.domains.get(domain).is_some_and(|state| state.assessment.is_some());
-    let mut users = Users { complete: configured.iter().map(|one| &one.domain).all(assessed), ..Users::default() };
-    for (domain, state) in &snapshot.domains {
-        for mx in state.assessment.iter().flat_map(|assessment| &assessment.mx) {
-            if let Some(host) = &mx.host {
-                users.hosts.entry(host.clone()).or_default().insert(domain.clone());
-            }
+    let seen =
+        |domain: &PolicyDomain| snapshot.domains.get(domain.as_str()).is_some_and(|known| known.summary.is_some());
+    let mut users = Users { complete: configured.iter().map(|one| &one.domain).all(seen), ..Users::default() };
+    for known in snapshot.domains.iter() {
+        for host in known.summary.iter().flat_map(|summary| &summary.hosts) {
+            users.hosts.entry(host.clone()).or_default().insert(known.domain().clone());
         }
     }
     users

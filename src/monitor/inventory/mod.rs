@@ -22,8 +22,11 @@ use self::{
     lists::Lists,
     urls::{Arrival, UrlWatch},
 };
-use super::{Sharder, Telemetry};
-use crate::{config::Settings, net::now};
+use super::Telemetry;
+use crate::{
+    config::{Change, DomainList, Settings},
+    net::now,
+};
 
 /// Between two looks at the files. Their metadata are asked, nothing is read, and it works where the system tells nobody of a
 /// change: on network shares, bind mounts and the links that Kubernetes swaps.
@@ -66,12 +69,18 @@ impl Inventory {
         PreparedInventory { guard, lists, telemetry: self.telemetry.clone() }
     }
 
-    /// Follows the sources until it is stopped.
-    pub async fn follow(self, monitor: Sharder, stop: CancellationToken) {
+    /// Follows the sources until it is stopped. `put` puts other domains in force; where it fails it is asked again at the next
+    /// look.
+    pub async fn follow<F, W>(self, stop: CancellationToken, put: F)
+    where
+        F: Fn(DomainList) -> W + Send + Sync,
+        W: Future<Output = Result<Change, String>> + Send,
+    {
         let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (arrivals_in, mut arrivals) = mpsc::channel(ARRIVALS);
         let mut watched = HashMap::new();
+        let mut pending = false;
         loop {
             let arrival = tokio::select! {
                 () = stop.cancelled() => return,
@@ -81,8 +90,10 @@ impl Inventory {
             let mut lists = Arc::clone(&self.lists).lock_owned().await;
             self.watch(&lists, &mut watched, &arrivals_in);
             let (next, changed) = looked(lists.clone(), arrival).await;
-            if changed {
-                match monitor.apply_domains(next.domains().clone()).await {
+            if changed || pending {
+                let outcome = put(next.domains().clone()).await;
+                pending = outcome.is_err();
+                match outcome {
                     Ok(change) if !change.is_empty() => tracing::info!(
                         domains = next.domains().len(),
                         added = change.added.len(),
@@ -91,11 +102,7 @@ impl Inventory {
                         "the lists of domains changed"
                     ),
                     Ok(_) => {}
-                    // It only fails where the monitor stops.
-                    Err(error) => {
-                        tracing::debug!(%error, "the lists of domains are not followed any more");
-                        return;
-                    }
+                    Err(error) => tracing::warn!("other domains could not be put in force: {error}"),
                 }
             }
             *lists = next;

@@ -33,7 +33,7 @@ use crate::{
 /// How many lookups are under way at once. Each holds one socket, and a burst of so many queries still fits into the receive
 /// buffer of a resolver's socket at Linux's default size (208 KiB, of which the kernel books 768 bytes a query): what does
 /// not fit is lost and costs a retry.
-const MAX_IN_FLIGHT: usize = 256;
+pub(super) const MAX_IN_FLIGHT: usize = 256;
 /// RFC 2308 §5 allows hours; a record that was just published should not be missed for long.
 const MAX_NEGATIVE: Duration = Duration::from_secs(300);
 /// A failure is kept for as long as those who share the name come together (RFC 9520 §3.2 asks for at least a second).
@@ -199,7 +199,8 @@ impl Resolver {
             .answer
             .get_or_init(|| async {
                 asked = true;
-                self.shared.resolve(kind, &name, self.since).await
+                // On the heap: it is some kilobytes, which every future around it would move along, asked or not.
+                Box::pin(self.shared.resolve(kind, &name, self.since)).await
             })
             .await;
         if !asked {
@@ -358,9 +359,8 @@ impl Shared {
             Known { value: link.map(Arc::new), until: Instant::now() + kept.min(self.max_cache) }
         });
         // Who asks is bounded by the deadline of his own lookup, and others wait no longer than theirs.
-        let known = match timeout_at(deadline, asking).await {
-            Ok(known) => known,
-            Err(_) => return Err(NoAnswer::because(LookupFailure::Timeout)),
+        let Ok(known) = timeout_at(deadline, asking).await else {
+            return Err(NoAnswer::because(LookupFailure::Timeout));
         };
         let (value, until) = (known.value.clone(), known.until);
         if !asked {

@@ -9,9 +9,11 @@ use std::{
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 
-/// How many sockets wait for the next question at most: as many as a steady round has under way. What a burst needs beyond
-/// that is opened for it and closed again.
-const MAX_IDLE: usize = 32;
+use super::lookup::MAX_IN_FLIGHT;
+
+/// How many sockets wait for the next question at most: as many as a burst has under way, so that the next one opens none. It
+/// never takes more descriptors than the burst took.
+const MAX_IDLE: usize = MAX_IN_FLIGHT;
 /// How many questions go over one socket. Then it has paid for itself a hundred times, and nothing lives for ever.
 const MAX_QUESTIONS: u32 = 256;
 

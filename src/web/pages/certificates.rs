@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    sync::Arc,
     time::Duration,
 };
 
@@ -15,7 +16,7 @@ use super::{
     table::{Column, Order, choice, grouped, heads, kept, notes, pages, search},
 };
 use crate::{
-    monitor::Snapshot,
+    monitor::{DomainState, Snapshot},
     present::{certificate_faults, words},
     terms::{MxHost, PolicyDomain, Timestamp},
     verdict::CertificateAssessment,
@@ -111,7 +112,8 @@ pub(in crate::web) fn render(snapshot: &Snapshot, text: &str, links: &Links, now
     let at = query.choose("at", |text| At::ALL.into_iter().find(|(_, word, _)| *word == text).map(|(at, ..)| at));
     let within = query.choose("within", |text| text.parse::<u32>().ok().filter(|days| *days <= MOST_DAYS));
     let needle = query.get("q").to_lowercase();
-    let all = collect(snapshot, at);
+    let states = snapshot.states();
+    let all = collect(snapshot, &states, at);
     let horizon = horizon(&all, now);
     let total = all.len();
     let mut rows: Vec<Entry<'_>> = all
@@ -170,7 +172,7 @@ fn ends() -> Vec<(String, String)> {
 }
 
 /// Every certificate once, by its end and then by its name.
-fn collect(snapshot: &Snapshot, at: Option<At>) -> Vec<Entry<'_>> {
+fn collect<'a>(snapshot: &'a Snapshot, states: &'a [Arc<DomainState>], at: Option<At>) -> Vec<Entry<'a>> {
     let mut all: HashMap<&str, Entry<'_>> = HashMap::new();
     fn entry<'m, 'a>(
         all: &'m mut HashMap<&'a str, Entry<'a>>,
@@ -187,14 +189,14 @@ fn collect(snapshot: &Snapshot, at: Option<At>) -> Vec<Entry<'_>> {
         entry
     }
     if at != Some(At::PolicyHosts) {
-        for state in snapshot.hosts.values() {
+        for state in snapshot.host_states() {
             for certificate in state.paths.iter().filter_map(|path| path.certificate.as_ref()) {
                 entry(&mut all, certificate).hosts.insert(&state.host);
             }
         }
     }
     if at != Some(At::MailHosts) {
-        for state in snapshot.domains.values() {
+        for state in states {
             let certificate = state.assessment.as_deref().and_then(|seen| seen.policy.certificate.as_ref());
             if let Some(certificate) = certificate {
                 entry(&mut all, certificate).policies.push(&state.domain);
@@ -280,8 +282,6 @@ fn places(entry: &Entry<'_>, links: &Links) -> Markup {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::metrics::fixture::{self, NOW};
 
@@ -293,28 +293,29 @@ mod tests {
     fn world() -> Snapshot {
         let mut snapshot = fixture::snapshot();
         let expired = fixture::host("mx.broken.example");
-        let mut state = (*snapshot.hosts[&expired]).clone();
+        let mut state = (**snapshot.host(&expired).unwrap()).clone();
         for path in &mut state.paths {
             let path = Arc::make_mut(path);
             if let Some(certificate) = &mut path.certificate {
                 Arc::make_mut(&mut certificate.chain).leaf.fingerprint_sha256 = "ee".repeat(32);
             }
         }
-        snapshot.hosts.insert(expired, Arc::new(state));
+        snapshot.put_host(Arc::new(state));
         snapshot
     }
 
     #[test]
     fn what_is_shared_stands_there_once_with_its_places() {
         let snapshot = world();
-        let all = collect(&snapshot, None);
+        let states = snapshot.states();
+        let all = collect(&snapshot, &states, None);
         assert_eq!(all.len(), 2);
         let [expired, good] = all.as_slice() else { panic!() };
         assert!(expired.end < NOW && good.end > NOW, "what ends first stands first");
         assert_eq!(expired.hosts.len(), 1);
         // The fixture's mail host and the policy hosts of three domains present the same.
         assert_eq!((good.hosts.len(), good.policies.len()), (1, 3));
-        assert_eq!(collect(&snapshot, Some(At::PolicyHosts)).len(), 1);
+        assert_eq!(collect(&snapshot, &snapshot.states(), Some(At::PolicyHosts)).len(), 1);
         let html = at(&snapshot, "");
         assert!(html.contains("expired 3 days ago") && html.contains("60 days (22 Jan 2027)"), "{html}");
         assert!(html.contains("mta-sts.example.com"));
@@ -323,7 +324,8 @@ mod tests {
     #[test]
     fn every_certificate_is_counted_in_one_bar() {
         let snapshot = world();
-        let all = collect(&snapshot, None);
+        let states = snapshot.states();
+        let all = collect(&snapshot, &states, None);
         let counted = |now: Timestamp| {
             let bars = horizon(&all, now);
             assert_eq!(bars.iter().map(|bar| bar.value).sum::<u64>(), 2);

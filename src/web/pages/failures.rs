@@ -1,6 +1,9 @@
 //! `/failures`: what TLS reports say fails, over all domains, with what this monitor sees beside it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use maud::{Markup, html};
 
@@ -56,6 +59,7 @@ struct Row<'a> {
 
 /// The page.
 pub(in crate::web) fn render(snapshot: &Snapshot, text: &str, links: &Links, now: Timestamp) -> Markup {
+    let states = snapshot.states();
     let content = html! {
         h1 { "Reported failures" }
         p {
@@ -63,36 +67,35 @@ pub(in crate::web) fn render(snapshot: &Snapshot, text: &str, links: &Links, now
              tries to deliver."
         }
         @match () {
-            () if snapshot.intake.is_none() => (no_source(snapshot)),
-            () if !reported(snapshot).any(|(_, reports)| reports.last_arrived_at.is_some()) => (nothing_yet(snapshot)),
-            () => (failures(snapshot, text, links, now)),
+            () if snapshot.intake.is_none() => (no_source(&states)),
+            () if !reported(&states).any(|(_, reports)| reports.last_arrived_at.is_some()) => (nothing_yet(&states)),
+            () => (failures(snapshot, &states, text, links, now)),
         }
     };
     page("Reported failures", links, now, Nav::Failures, &content)
 }
 
 /// The domains with what reports say of them.
-fn reported(snapshot: &Snapshot) -> impl Iterator<Item = (&DomainState, &ReportsAssessment)> {
-    snapshot.domains.values().filter_map(|state| {
+fn reported(states: &[Arc<DomainState>]) -> impl Iterator<Item = (&DomainState, &ReportsAssessment)> {
+    states.iter().filter_map(|state| {
         let seen = state.assessment.as_deref()?;
         Some((state.as_ref(), seen.reports.as_ref()?))
     })
 }
 
 /// How many domains ask senders for reports.
-fn asking(snapshot: &Snapshot) -> usize {
-    let asks = |state: &&std::sync::Arc<DomainState>| {
-        state.assessment.as_deref().is_some_and(|seen| seen.tlsrpt.usable == Some(true))
-    };
-    snapshot.domains.values().filter(asks).count()
+fn asking(states: &[Arc<DomainState>]) -> usize {
+    let asks =
+        |state: &&Arc<DomainState>| state.assessment.as_deref().is_some_and(|seen| seen.tlsrpt.usable == Some(true));
+    states.iter().filter(asks).count()
 }
 
-fn no_source(snapshot: &Snapshot) -> Markup {
+fn no_source(states: &[Arc<DomainState>]) -> Markup {
     html! {
         div.banner.plain {
             p { strong { "No source of reports is configured" } ", so nothing is known of what senders met." }
             p {
-                (grouped(asking(snapshot))) " of " (grouped(snapshot.domains.len()))
+                (grouped(asking(states))) " of " (grouped(states.len()))
                 " configured domains ask for reports in their _smtp._tls record. Tell this monitor where they arrive, for example:"
             }
             (record("reports: {maildir: [/var/mail/tlsrpt]}"))
@@ -101,26 +104,26 @@ fn no_source(snapshot: &Snapshot) -> Markup {
     }
 }
 
-fn nothing_yet(snapshot: &Snapshot) -> Markup {
+fn nothing_yet(states: &[Arc<DomainState>]) -> Markup {
     html! {
         div.banner.plain {
             p { strong { "No report has come in yet." } " Large senders send one a day, and only to domains that they mailed." }
             p {
-                (grouped(asking(snapshot))) " of " (grouped(snapshot.domains.len()))
+                (grouped(asking(states))) " of " (grouped(states.len()))
                 " configured domains ask for reports in their _smtp._tls record."
             }
         }
     }
 }
 
-fn failures(snapshot: &Snapshot, text: &str, links: &Links, now: Timestamp) -> Markup {
+fn failures(snapshot: &Snapshot, states: &[Arc<DomainState>], text: &str, links: &Links, now: Timestamp) -> Markup {
     let mut query = Query::read(text, NAMES);
     let order = query.choose("sort", |text| Order::read(text, &COLUMNS));
     let result_type = query.choose("type", |text| ResultType::ALL.into_iter().find(|known| known.as_str() == text));
     let own = query.choose("own", |text| OWN.into_iter().find(|(own, _)| own.as_str() == text).map(|(own, _)| own));
     let needle = query.get("q").to_lowercase();
     let reporter = query.get("reporter").to_owned();
-    let all: Vec<Row<'_>> = reported(snapshot)
+    let all: Vec<Row<'_>> = reported(states)
         .flat_map(|(state, reports)| reports.failures.iter().map(move |failure| Row { state, failure }))
         .collect();
     let mut rows: Vec<Row<'_>> = all
@@ -137,7 +140,7 @@ fn failures(snapshot: &Snapshot, text: &str, links: &Links, now: Timestamp) -> M
     sort(&mut rows, order);
     let cut = query.cut(rows.len());
     let path = links.to("/failures");
-    let speaking = reported(snapshot).filter(|(_, reports)| reports.complete_days > 0).count();
+    let speaking = reported(states).filter(|(_, reports)| reports.complete_days > 0).count();
     let failing: BTreeSet<_> = all.iter().map(|row| &row.state.domain).collect();
     html! {
         p {
@@ -170,7 +173,7 @@ fn failures(snapshot: &Snapshot, text: &str, links: &Links, now: Timestamp) -> M
             }
             (by_host(&all, snapshot, links))
         }
-        (by_reporter(snapshot, now))
+        (by_reporter(states, now))
     }
 }
 
@@ -280,8 +283,8 @@ fn by_host(all: &[Row<'_>], snapshot: &Snapshot, links: &Links) -> Markup {
                             tr {
                                 th scope="row" {
                                     // A reporter may name any host, also one that no domain of ours uses.
-                                    @match snapshot.hosts.get(*name) {
-                                        Some(known) => a href=(links.host(&known.host)) { (name) },
+                                    @match snapshot.hosts.get(name) {
+                                        Some(known) => a href=(links.host(&known.state.host)) { (name) },
                                         None => { (name) " " span.quiet { "(no mail host of ours now)" } },
                                     }
                                 }
@@ -298,7 +301,7 @@ fn by_host(all: &[Row<'_>], snapshot: &Snapshot, links: &Links) -> Markup {
 }
 
 /// Who reports, over all domains.
-fn by_reporter(snapshot: &Snapshot, now: Timestamp) -> Markup {
+fn by_reporter(states: &[Arc<DomainState>], now: Timestamp) -> Markup {
     #[derive(Default)]
     struct Reporter {
         verified: bool,
@@ -309,7 +312,7 @@ fn by_reporter(snapshot: &Snapshot, now: Timestamp) -> Markup {
         last_day: Option<i64>,
     }
     let mut reporters: BTreeMap<&str, Reporter> = BTreeMap::new();
-    for standing in reported(snapshot).flat_map(|(_, reports)| &reports.reporters) {
+    for standing in reported(states).flat_map(|(_, reports)| &reports.reporters) {
         let reporter = reporters.entry(&standing.name).or_default();
         reporter.verified |= standing.verified;
         reporter.domains += 1;
@@ -356,8 +359,6 @@ fn by_reporter(snapshot: &Snapshot, now: Timestamp) -> Markup {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::{
         metrics::fixture::{self, NOW},
@@ -411,7 +412,7 @@ mod tests {
         };
         let mut snapshot = fixture::snapshot();
         let seen = Assessment { reports: Some(reports), ..fixture::healthy() };
-        snapshot.domains.insert(fixture::domain("example.com"), fixture::domain_state("example.com", Some(seen)));
+        snapshot.put(fixture::domain_state("example.com", Some(seen)));
         snapshot
     }
 
@@ -454,7 +455,8 @@ mod tests {
             failure(ResultType::CertificateExpired, policy_type, None, sessions, OwnView::Agrees)
         };
         let snapshot = world(vec![one(PolicyType::Sts, 40), one(PolicyType::Tlsa, 30)]);
-        let rows: Vec<Row<'_>> = reported(&snapshot)
+        let states = snapshot.states();
+        let rows: Vec<Row<'_>> = reported(&states)
             .flat_map(|(state, reports)| reports.failures.iter().map(move |failure| Row { state, failure }))
             .collect();
         assert_eq!(by_type(&rows).iter().map(|bar| bar.value).collect::<Vec<_>>(), [40]);

@@ -1,6 +1,6 @@
 //! `/hosts/NAME`: one mail host, apart from any domain: its addresses, what they present, and who depends on it.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use maud::{Markup, html};
 
@@ -28,9 +28,9 @@ const NAMES_SHOWN: usize = 20;
 
 /// The page; the one of an unknown host where no configured domain uses it.
 pub(in crate::web) fn render(snapshot: &Snapshot, host: &MxHost, links: &Links, now: Timestamp) -> Markup {
-    let Some(state) = snapshot.hosts.get(host) else { return unknown(host.as_str(), links, now) };
-    let users: Vec<&DomainState> =
-        snapshot.domains.values().map(AsRef::as_ref).filter(|domain| domain.uses(host)).collect();
+    let Some(state) = snapshot.host(host) else { return unknown(host.as_str(), links, now) };
+    let states = users_of(host, snapshot);
+    let users: Vec<&DomainState> = states.iter().map(AsRef::as_ref).collect();
     let content = html! {
         p { a href=(links.to("/hosts")) { "Mail hosts" } }
         h1 { (host) }
@@ -42,6 +42,12 @@ pub(in crate::web) fn render(snapshot: &Snapshot, host: &MxHost, links: &Links, 
         (domains(host, &users, links))
     };
     page(host.as_str(), links, now, Nav::Hosts, &content)
+}
+
+/// The domains that use the host, in the order of their names.
+fn users_of(host: &MxHost, snapshot: &Snapshot) -> Vec<Arc<DomainState>> {
+    let users = snapshot.domains.sorted().into_iter().filter(|known| known.uses(host));
+    users.map(|known| snapshot.open(known)).collect()
 }
 
 /// The page for a name that no configured domain has as its mail host.
@@ -431,8 +437,6 @@ fn domains(host: &MxHost, users: &[&DomainState], links: &Links) -> Markup {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::{
         metrics::fixture::{self, NOW},
@@ -472,7 +476,9 @@ mod tests {
     fn changed(change: impl FnOnce(&mut HostState)) -> String {
         let mut snapshot = fixture::snapshot();
         let name = fixture::host("mx1.example.com");
-        change(Arc::make_mut(snapshot.hosts.get_mut(&name).unwrap()));
+        let mut state = snapshot.host(&name).unwrap().clone();
+        change(Arc::make_mut(&mut state));
+        snapshot.put_host(state);
         of(&snapshot, name.as_str())
     }
 
@@ -516,11 +522,11 @@ mod tests {
                     finding.accepted = Some("known".to_owned());
                 }
             }
-            snapshot.domains.insert(fixture::domain(name), fixture::domain_state(name, Some(seen)));
+            snapshot.put(fixture::domain_state(name, Some(seen)));
         }
         let host = fixture::host("mx.broken.example");
-        let users: Vec<&DomainState> =
-            snapshot.domains.values().map(AsRef::as_ref).filter(|state| state.uses(&host)).collect();
+        let states = users_of(&host, &snapshot);
+        let users: Vec<&DomainState> = states.iter().map(AsRef::as_ref).collect();
         let all = shared(&host, &users);
         let counts: Vec<_> = all.iter().map(|one| (one.finding.code, one.domains, one.accepted)).collect();
         assert_eq!(counts, [(Code::StarttlsNotOffered, 4, 1)]);
@@ -531,7 +537,7 @@ mod tests {
     fn hostile_text_stays_text() {
         let mut snapshot = fixture::snapshot();
         let name = fixture::host("mx1.example.com");
-        let mut state = (*snapshot.hosts[&name]).clone();
+        let mut state = (**snapshot.host(&name).unwrap()).clone();
         let mut path = (*state.paths[0]).clone();
         let mut seen = (**path.latest.as_ref().unwrap()).clone();
         let hostile = "</script><img src=x onerror=alert(1)>\"'&\u{202e}";
@@ -545,7 +551,7 @@ mod tests {
         chain.leaf.issuer = hostile.to_owned();
         path.certificate = Some(certificate);
         state.paths[0] = Arc::new(path);
-        snapshot.hosts.insert(name, Arc::new(state));
+        snapshot.put_host(Arc::new(state));
         let html = of(&snapshot, "mx1.example.com");
         assert!(html.contains("&lt;/script&gt;&lt;img src=x"), "{html}");
         assert!(!html.contains("<img") && !html.contains("<script") && !html.contains("</script"), "{html}");

@@ -1,6 +1,6 @@
 //! `/hosts`: every mail host once, with the domains that use it.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use maud::{Markup, html};
 
@@ -11,7 +11,7 @@ use super::{
     table::{Column, Order, grouped, heads, kept, notes, pages, search},
 };
 use crate::{
-    monitor::{HostState, Snapshot},
+    monitor::{DomainState, HostState, Snapshot},
     terms::{MxHost, Timestamp},
     verdict::{Assessment, Finding, Reach, Severity},
     web::{links::Links, parameters::encoded},
@@ -57,10 +57,11 @@ pub(in crate::web) fn render(snapshot: &Snapshot, text: &str, links: &Links, now
     let order = query.choose("sort", |text| Order::read(text, &COLUMNS));
     let least = query.choose("severity", |text| text.parse::<Severity>().ok());
     let needle = query.get("q").to_lowercase();
-    let worst = worst_of_hosts(snapshot);
+    let states = snapshot.states();
+    let worst = worst_of_hosts(&states);
     let mut rows: Vec<Row<'_>> = snapshot
-        .hosts
-        .values()
+        .host_states()
+        .into_iter()
         .filter(|state| state.host.as_str().contains(&needle))
         .map(|state| Row::new(state, worst.get(state.host.as_str()).copied()))
         .filter(|row| least.is_none_or(|least| row.worst.is_some_and(|worst| worst.severity >= least)))
@@ -99,9 +100,9 @@ pub(in crate::web) fn render(snapshot: &Snapshot, text: &str, links: &Links, now
 }
 
 /// The worst active finding on each host, over all domains that use it.
-pub(super) fn worst_of_hosts(snapshot: &Snapshot) -> HashMap<&str, &Finding> {
+pub(super) fn worst_of_hosts(states: &[Arc<DomainState>]) -> HashMap<&str, &Finding> {
     let mut worst: HashMap<&str, &Finding> = HashMap::new();
-    let assessments = snapshot.domains.values().filter_map(|state| state.assessment.as_deref());
+    let assessments = states.iter().filter_map(|state| state.assessment.as_deref());
     for finding in assessments.flat_map(Assessment::active) {
         let Some(host) = finding.subject.mx() else { continue };
         let known = worst.entry(host).or_insert(finding);
@@ -208,7 +209,7 @@ fn empty(snapshot: &Snapshot, query: &Query, path: &str) -> Markup {
         div.banner.plain {
             @if query.has(&["q", "severity"]) {
                 p { "No host fits. " a href=(path) { "Show all hosts" } }
-            } @else if snapshot.domains.values().any(|state| state.assessment.is_none()) {
+            } @else if snapshot.domains.iter().any(|known| known.summary.is_none()) {
                 p { "No host is known yet: the first probes are on their way. Load the page again in a minute." }
             } @else {
                 p { "None of the configured domains names a mail host." }
@@ -264,12 +265,8 @@ mod tests {
 
     #[test]
     fn nothing_known_yet_is_not_nothing_there() {
-        let new = Snapshot {
-            domains: [("new.example", None)]
-                .map(|(name, seen)| (fixture::domain(name), fixture::domain_state(name, seen)))
-                .into(),
-            ..Snapshot::default()
-        };
+        let mut new = Snapshot::default();
+        new.put(fixture::domain_state("new.example", None));
         assert!(render(&new, "", &Links::default(), NOW).into_string().contains("No host is known yet"));
         let none = render(&Snapshot::default(), "", &Links::default(), NOW).into_string();
         assert!(none.contains("None of the configured domains"), "{none}");

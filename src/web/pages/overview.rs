@@ -57,7 +57,8 @@ pub(in crate::web) fn render(
     for name in FILTERS.iter().chain(&["sort"]) {
         query.choose(name, |value| selection.take(name, value).ok());
     }
-    let found = selection.rows(snapshot);
+    let all = snapshot.states();
+    let found = selection.rows(&all, snapshot);
     let column = COLUMNS.into_iter().find(|column| column.key == selection.sort);
     let order = column.map(|column| Order { column, turned: selection.reversed });
     let cut = query.cut(found.rows.len());
@@ -366,7 +367,7 @@ mod tests {
         seen.findings = vec![fixture::finding(Code::MxInvalidTarget, Severity::Error, Subject::Mx(hostile.to_owned()))];
         let mut state = (*fixture::domain_state("broken.example", Some(seen))).clone();
         state.group = hostile.to_owned();
-        snapshot.domains.insert(state.domain.clone(), Arc::new(state));
+        snapshot.put(Arc::new(state));
         let html = at(&snapshot, "q=%3Cscript%3E");
         assert!(html.contains("value=\"&lt;script&gt;\""), "{html}");
         for html in [html, at(&snapshot, "")] {
@@ -393,7 +394,7 @@ mod tests {
         for number in 0..10_000 {
             let mut state = (*fixture::domain_state(&format!("d{number:05}.example"), None)).clone();
             state.assessment = Some(Arc::clone(&seen));
-            snapshot.domains.insert(state.domain.clone(), Arc::new(state));
+            snapshot.put(Arc::new(state));
         }
         let html = at(&snapshot, "");
         assert_eq!(listed(&html).len(), 100);

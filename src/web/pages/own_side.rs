@@ -73,9 +73,9 @@ fn troubles(snapshot: &Snapshot, now: Timestamp) -> Vec<(String, String)> {
                 .to_owned(),
         );
     }
-    let stale = snapshot.domains.values().filter(|state| {
-        let checked = state.assessment.as_deref().map(|seen| seen.checked_at);
-        checked.is_some_and(|checked| now.since(checked) > state.interval * STALE_INTERVALS)
+    let stale = snapshot.domains.iter().filter(|known| {
+        let interval = snapshot.settings.interval(&known.settings);
+        known.summary.as_ref().is_some_and(|seen| now.since(seen.checked_at) > interval * STALE_INTERVALS)
     });
     let stale = stale.count();
     if stale > 0 {

@@ -37,7 +37,7 @@ async fn a_fault_that_was_mended_is_seen_at_once() {
     let mut running = Running::start(once(&world, &["example.com"])).await;
     let broken = running
         .until("the faults are seen", |snapshot| {
-            let seen = snapshot.domains.values().next().and_then(|state| state.assessment.as_deref());
+            let seen = snapshot.states().first().and_then(|state| state.assessment.clone());
             seen.is_some_and(|seen| {
                 seen.policy.fetch_success == Some(false)
                     && seen.tlsrpt.present == Some(false)
@@ -57,7 +57,7 @@ async fn a_fault_that_was_mended_is_seen_at_once() {
     let seen = assessment(&prompted.snapshot, "example.com");
     assert_eq!(seen.delivery, State::Protected, "{:#?}", seen.findings);
     assert_eq!((seen.policy.fetch_success, seen.tlsrpt.present), (Some(true), Some(true)));
-    assert!(!has(seen, Code::TlsRptRecordMissing));
+    assert!(!has(&seen, Code::TlsRptRecordMissing));
     assert_eq!(domain.smtp.commands().last().map(String::as_str), Some("QUIT"), "leave is taken");
     assert_eq!(domain.smtp.connections(), 2);
     running.monitor.stop().await;
@@ -94,7 +94,7 @@ async fn a_program_that_asks_again_and_again_leaves_a_broken_policy_host_in_peac
     domain.https.at_accept(AtAccept::Close);
     let mut running = Running::start(once(&world, &["example.com"])).await;
     let failed = |snapshot: &smtptls_exporter::monitor::Snapshot| {
-        let seen = snapshot.domains.values().next().and_then(|state| state.assessment.as_deref());
+        let seen = snapshot.states().first().and_then(|state| state.assessment.clone());
         seen.is_some_and(|seen| seen.policy.fetch_success == Some(false))
     };
     running.until("the policy fails", failed).await;
@@ -121,8 +121,8 @@ async fn a_place_for_reports_that_was_mended_is_seen_at_once() {
     world.dns.remove("reports.test");
     let mut running = Running::start(once(&world, &["example.com"])).await;
     let unreachable = |snapshot: &smtptls_exporter::monitor::Snapshot| {
-        let seen = snapshot.domains.values().next().and_then(|state| state.assessment.as_deref());
-        seen.is_some_and(|seen| has(seen, Code::TlsRptRuaUnreachable))
+        let seen = snapshot.states().first().and_then(|state| state.assessment.clone());
+        seen.is_some_and(|seen| has(&seen, Code::TlsRptRuaUnreachable))
     };
     running.until("nobody takes the reports", unreachable).await;
     world.dns.mx("reports.test", &[(10, "mx.reports.test")]);
@@ -167,7 +167,7 @@ async fn hosts_that_turn_up_on_the_way_are_waited_for() {
     let prompted = running.monitor.prompter().probe(&name("example.com"), PATIENCE).await.unwrap();
     assert_eq!(prompted.missing, []);
     let seen = assessment(&prompted.snapshot, "example.com");
-    assert!(has(seen, Code::MxNotInPolicy), "{:#?}", seen.findings);
+    assert!(has(&seen, Code::MxNotInPolicy), "{:#?}", seen.findings);
     assert!(seen.mx.iter().flat_map(|mx| &mx.addresses).all(|one| one.path.latest.is_some()));
     assert_eq!((seen.mx.len(), peer.connections(), domain.smtp.connections()), (2, 1, 2));
     running.monitor.stop().await;

@@ -50,7 +50,7 @@ async fn it_says_what_check_would_and_nothing_is_kept() {
         of.findings.iter().map(|one| (one.code, one.severity, one.subject.clone(), one.detail.clone())).collect()
     };
     assert_eq!((seen.delivery, seen.senders), (checked.delivery, checked.senders));
-    assert_eq!(findings(seen), findings(checked));
+    assert_eq!(findings(&seen), findings(checked));
     running.monitor.stop().await;
 }
 
@@ -130,7 +130,7 @@ async fn a_stranger_has_no_server_asked_for_reports() {
     let running = Running::start(once(&world, &["known.example"])).await;
     let looked = running.monitor.prompter().look_once(&name("stranger.example"), PATIENCE).await.unwrap();
     assert_eq!((looked.missing, victim.connections()), (vec![], 0));
-    let state = looked.snapshot.domains.values().next().unwrap();
+    let state = looked.snapshot.states().remove(0);
     let outcomes: Vec<_> = state.observation.iter().flat_map(|seen| &seen.rua).map(|seen| &seen.outcome).collect();
     assert!(matches!(outcomes[..], [RuaOutcome::CouldNotLook(_), RuaOutcome::HasMx]), "{outcomes:?}");
     running.monitor.stop().await;

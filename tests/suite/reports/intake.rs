@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use smtptls_exporter::{
     config::{DnssecMode, ReportAuthentication, ServerSetting, Settings},
     facts::{Authentication, Transport},
-    monitor::{Intake, Monitor, RawReport, Receipt, Telemetry},
+    monitor::{Intake, Monitor, RawReport, Receipt, Telemetry, Unrendered},
     net::now,
     protocol::tls_rpt::{PolicyType, RefusalReason, ResultType},
     store::{Filed, IntakeCounters, ReportsWanted, Store, StoredReport},
@@ -42,7 +42,9 @@ impl Bench {
 
     pub(crate) async fn start_in(dns: DnsPeer, state: TempDir, settings: Settings) -> Self {
         let telemetry = Telemetry::new().unwrap();
-        let monitor = Monitor::start(Arc::new(settings.clone()), telemetry, Some(state.path())).await.unwrap();
+        let monitor = Monitor::start(Arc::new(settings.clone()), telemetry, Some(state.path()), Arc::new(Unrendered))
+            .await
+            .unwrap();
         Self { monitor, dns, state, settings }
     }
 
@@ -182,12 +184,12 @@ async fn what_was_filed_is_shown_and_outlives_the_monitor() {
     .await;
     let snapshot = Arc::clone(&bench.monitor.snapshots().borrow());
     assert!(
-        snapshot.intake.is_some() && snapshot.domains.values().all(|state| state.reports.is_some()),
+        snapshot.intake.is_some() && snapshot.domains.iter().all(|known| known.reports.is_some()),
         "a way in is configured"
     );
     taken(&bench.submit(Transport::Https, fresh(REPORT)).await, &[Filed::New]);
     let so = |snapshot: &Arc<smtptls_exporter::monitor::Snapshot>| {
-        let reports = snapshot.domains[&domain("example.com")].reports.clone().unwrap();
+        let reports = snapshot.domains.get("example.com").unwrap().reports.clone().unwrap();
         let sessions = reports.counters.get(&CounterKey::Sessions(PolicyType::Sts)).map(|counter| counter.value);
         sessions == Some(8)
             && reports.days.len() == 1
@@ -205,7 +207,7 @@ async fn without_a_way_in_nothing_is_shown_until_a_report_was_handed_in() {
     let bench = Bench::start(|_| {}).await;
     let watches = |bench: &Bench| {
         let snapshot = Arc::clone(&bench.monitor.snapshots().borrow());
-        let all = snapshot.domains.values().all(|state| state.reports.is_some());
+        let all = snapshot.domains.iter().all(|known| known.reports.is_some());
         assert_eq!(all, snapshot.intake.is_some());
         all
     };
@@ -427,7 +429,8 @@ async fn an_mbox_is_taken_mail_by_mail() {
 #[tokio::test]
 async fn without_a_store_everything_has_to_wait() {
     let settings = Settings::for_domains(vec![domain("example.com")]);
-    let monitor = Monitor::start(Arc::new(settings), Telemetry::new().unwrap(), None).await.unwrap();
+    let monitor =
+        Monitor::start(Arc::new(settings), Telemetry::new().unwrap(), None, Arc::new(Unrendered)).await.unwrap();
     let receipt = monitor.intake().submit(raw(Transport::Https, fresh(REPORT))).await;
     assert!(matches!(receipt, Receipt::Later(_)), "{receipt:?}");
     let intake = monitor.intake();

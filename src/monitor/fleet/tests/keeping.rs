@@ -112,7 +112,7 @@ fn a_domain_that_is_taken_out_leaves_what_is_known() {
     let due = fleet.restore(batch.domains, batch.hosts);
     let interval = Settings::default().probe.interval;
     assert_eq!(due[0], (Target::Domain(domain("a.example")), Some(NOW + interval)));
-    assert!(fleet.refresh(NOW).unwrap().domains[&domain("a.example")].assessment.is_some());
+    assert!(fleet.refresh(NOW).unwrap().state(&domain("a.example")).unwrap().assessment.is_some());
 }
 
 #[test]
@@ -125,10 +125,11 @@ fn a_restart_shows_what_was_known_and_keeps_the_pace() {
     let mut after = fleet("domains: [a.example, new.example]");
     let due = after.restore(batch.domains, batch.hosts);
     let again = after.refresh(NOW).unwrap();
-    let text =
-        |snapshot: &Snapshot| format!("{:?} {:?}", snapshot.domains[&domain("a.example")].assessment, snapshot.hosts);
+    let text = |snapshot: &Snapshot| {
+        format!("{:?} {:?}", snapshot.state(&domain("a.example")).unwrap().assessment, snapshot.hosts)
+    };
     assert_eq!(text(&again), text(&shown));
-    assert!(again.domains[&domain("new.example")].assessment.is_none());
+    assert!(again.state(&domain("new.example")).unwrap().assessment.is_none());
     let probe = Settings::default().probe;
     assert_eq!(
         due,

@@ -38,8 +38,8 @@ pub(in crate::web) fn unknown(
 }
 
 fn hints(domain: &PolicyDomain, snapshot: &Snapshot, links: &Links) -> Markup {
-    let host = MxHost::parse(domain.as_str()).ok().filter(|host| snapshot.hosts.contains_key(host));
-    let meant = nearest(domain.as_str(), snapshot.domains.keys().map(PolicyDomain::as_str));
+    let host = MxHost::parse(domain.as_str()).ok().filter(|host| snapshot.hosts.contains(host.as_str()));
+    let meant = nearest(domain.as_str(), snapshot.domains.sorted().into_iter().map(|known| known.domain().as_str()));
     let meant = meant.and_then(|name| PolicyDomain::parse(name).ok());
     html! {
         p { strong { (domain) } " is not among the domains that this monitor watches." }

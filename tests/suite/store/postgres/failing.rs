@@ -1,6 +1,12 @@
 //! What cannot be used is told and left alone; what goes away is missed and found again.
 
 use smtptls_exporter::store::Bounds;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, UnixStream},
+    sync::watch,
+    time::Instant,
+};
 
 use super::{
     reports::{EXAMPLE, Sent, counted, file, verified},
@@ -102,4 +108,65 @@ async fn a_server_that_goes_is_missed_and_one_that_comes_back_is_found() {
     store.file_reports(sent, NOW).await.unwrap();
     assert_eq!(counted(&*store, EXAMPLE).await, [10, 0]);
     assert_eq!(leases.renew(&instance, &[lease], Duration::from_secs(600)).await.unwrap().held, [lease]);
+}
+
+/// Hands on what comes from either side while the network is there, and holds it while it is not: no connection is closed, and no answer
+/// comes. Returns the port.
+async fn network(server: &server::Server, there: watch::Receiver<bool>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (port, socket) = (listener.local_addr().unwrap().port(), server.socket());
+    tokio::spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            let far = UnixStream::connect(&socket).await.unwrap();
+            let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
+            tokio::spawn(hand_on(near_in, far_out, there.clone()));
+            tokio::spawn(hand_on(far_in, near_out, there.clone()));
+        }
+    });
+    port
+}
+
+async fn hand_on(
+    mut from: impl AsyncReadExt + Unpin,
+    mut to: impl AsyncWriteExt + Unpin,
+    mut there: watch::Receiver<bool>,
+) {
+    let mut bytes = [0; 4096];
+    while let Ok(read @ 1..) = from.read(&mut bytes).await {
+        if there.wait_for(|there| *there).await.is_err() || to.write_all(&bytes[..read]).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// What is worse than a server that is gone: one that says nothing any more.
+#[tokio::test]
+async fn a_server_that_falls_silent_is_given_up_in_time_and_costs_no_connection() {
+    let Some(server) = server::shared() else { return };
+    let url = server.schema().await;
+    let (network_is, there) = watch::channel(true);
+    let port = network(server, there).await;
+    let (_, schema) = url.split_once('?').unwrap();
+    let url = format!("postgres://tester@127.0.0.1:{port}/postgres?sslmode=disable&{schema}");
+    let Shared { store, leases } = open_shared(&url).await.unwrap();
+    let instance = Instance { holder: Holder::new("h", 1, 1), home: 0, total: 1, address: None };
+    let lease = leases.take(&instance, 0, Duration::ZERO, Duration::from_secs(600)).await.unwrap().unwrap();
+    let one = || batch(vec![stored_domain("a.example", 1)], vec![], vec![]);
+    store.write(one(), NOW).await.unwrap();
+
+    network_is.send(false).unwrap();
+    let began = Instant::now();
+    let held = [lease];
+    let writes = futures_util::future::join_all((0..6).map(|_| store.write(one(), NOW)));
+    let (renewed, written) = tokio::join!(leases.renew(&instance, &held, Duration::from_secs(600)), writes);
+    assert!(renewed.unwrap_err().passes());
+    assert!(written.iter().all(|written| written.as_ref().is_err_and(StoreError::passes)), "{written:?}");
+    assert!(began.elapsed() < Duration::from_secs(25), "{:?}", began.elapsed());
+
+    network_is.send(true).unwrap();
+    let began = Instant::now();
+    let written = futures_util::future::join_all((0..6).map(|_| store.write(one(), NOW))).await;
+    assert!(written.iter().all(Result::is_ok), "{written:?}");
+    assert_eq!(leases.renew(&instance, &held, Duration::from_secs(600)).await.unwrap().held, held);
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }
