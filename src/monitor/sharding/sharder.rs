@@ -29,6 +29,10 @@ use crate::{
 /// by then is what was seen last.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long a start waits for the database at the most: a database that restarts is back by then, and a fleet that is restarted while
+/// its database is down must not stay blind.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+
 /// Why new settings are not in force.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -86,8 +90,8 @@ impl Allotment {
         Ok(Self { surroundings, whole, shards, post: None })
     }
 
-    /// What the leases in a shared database say. Where it is not reached within the time of a lease, the own domains are looked at
-    /// without it: while it is down for all, an instance that starts must see something too. `address`: where the pages of
+    /// What the leases in a shared database say. Where it is not reached within the time of a lease, thirty seconds at the most, the
+    /// own domains are looked at without it: while it is down for all, an instance that starts must see something too. `address`: where the pages of
     /// this instance are.
     ///
     /// # Errors
@@ -119,19 +123,18 @@ impl Allotment {
         let began = Instant::now();
         loop {
             // What does not pass by waiting, such as a database of another program, is told at once.
-            match post.state.open().await {
+            let why = match post.state.open().await {
                 Err(error) if !error.passes() => return Err(error.into()),
-                Err(error) => {
-                    post.failed(&error.to_string());
-                    if began.elapsed() >= pace.lease {
-                        post.provisional = true;
-                        break;
-                    }
-                }
+                Err(error) => error.to_string(),
                 Ok(_) => match post.tenure.turn(Instant::now()).await {
-                    Turn { failed: Some(why), .. } => post.failed(&why),
+                    Turn { failed: Some(why), .. } => why,
                     _ => break,
                 },
+            };
+            post.failed(&why);
+            if began.elapsed() >= pace.lease.min(START_PATIENCE) {
+                post.provisional = true;
+                break;
             }
             sleep(pace.turn().min(Duration::from_secs(1))).await;
         }
@@ -141,6 +144,10 @@ impl Allotment {
                  not known",
                 seat.index
             );
+        }
+        if post.failing_since.is_some() && !post.provisional {
+            post.failing_since = None;
+            tracing::info!("the shared database answers");
         }
         let shards = post.shards(seat, &BTreeSet::new());
         post.tell_rights(seat, &BTreeSet::new());
