@@ -5,9 +5,9 @@ use std::{
     sync::Arc,
 };
 
-use super::Seat;
+use super::{Seat, tenure::Pace};
 use crate::{
-    store::{Batch, Fence, Holder, Lease},
+    store::{Batch, Fence, Holder, Instance, Lease},
     terms::PolicyDomain,
     verdict::ChangeSubject,
 };
@@ -18,11 +18,24 @@ pub struct Rights {
     seat: Seat,
     holder: Holder,
     leases: BTreeMap<u32, Lease>,
+    pace: Pace,
 }
 
 impl Rights {
-    pub(super) const fn new(seat: Seat, holder: Holder, leases: BTreeMap<u32, Lease>) -> Self {
-        Self { seat, holder, leases }
+    pub(super) const fn new(seat: Seat, holder: Holder, leases: BTreeMap<u32, Lease>, pace: Pace) -> Self {
+        Self { seat, holder, leases, pace }
+    }
+
+    /// Who holds them, and what he holds.
+    pub(super) fn instance(&self, address: Option<String>) -> (Instance, Vec<Lease>) {
+        let Seat { index, total } = self.seat;
+        let instance = Instance { holder: self.holder.clone(), home: index, total, address };
+        (instance, self.leases.values().copied().collect())
+    }
+
+    /// How long the leases hold.
+    pub(super) const fn pace(&self) -> Pace {
+        self.pace
     }
 
     /// Leaves in a batch only what this instance may write, and says by which leases. What it knows of a domain that left is no better
@@ -51,6 +64,8 @@ impl Rights {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::{
         terms::{MxHost, Timestamp},
@@ -69,7 +84,7 @@ mod tests {
         let host = change(ChangeSubject::Host(MxHost::parse("mx.example").unwrap()));
         let mut batch = Batch { changes: names.iter().map(domain).chain([host]).collect(), ..Batch::default() };
         let leases = slots.iter().map(|slot| (*slot, Lease { slot: *slot, epoch: 7 })).collect();
-        Rights::new(SEAT, Holder::new("here", 1, 1), leases).admit(&mut batch);
+        Rights::new(SEAT, Holder::new("here", 1, 1), leases, Pace { lease: Duration::from_secs(30) }).admit(&mut batch);
         let named = batch.changes.iter().map(|change| match &change.subject {
             ChangeSubject::Domain(domain) => domain.to_string(),
             ChangeSubject::Host(host) | ChangeSubject::Address(host, _) => host.to_string(),

@@ -9,7 +9,7 @@ use std::{
 use tokio::{
     sync::{Mutex, watch},
     task::JoinHandle,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +22,7 @@ use crate::{
     config::{Change, DomainList, Settings},
     monitor::{ReconfigureError, Reconfigurer, Telemetry},
     net::now,
-    store::{Holder, Instance, StoreError},
+    store::{Holder, Instance, Leases, StoreError},
 };
 
 /// How long it is waited until what is known of domains that leave is written. The new holder waits meanwhile; what is not written
@@ -173,14 +173,14 @@ impl Allotment {
             telemetry.lease_renewed(now());
         }
         let seat = shards.seat;
+        let heart = post.as_ref().map(|post| Heart {
+            state: post.state.clone(),
+            rights: post.rights.subscribe(),
+            address: post.tenure.instance().address.clone(),
+        });
         let desk = Mutex::new(Desk { whole, seat, post });
-        Sharder(Arc::new(Office {
-            surroundings,
-            monitor,
-            telemetry,
-            desk,
-            shown: watch::Sender::new(Arc::new(shards)),
-        }))
+        let shown = watch::Sender::new(Arc::new(shards));
+        Sharder(Arc::new(Office { surroundings, monitor, telemetry, desk, heart, shown }))
     }
 }
 
@@ -195,7 +195,17 @@ struct Office {
     telemetry: Telemetry,
     /// One change after the other: whoever makes one has the desk.
     desk: Mutex<Desk>,
+    heart: Option<Heart>,
     shown: watch::Sender<Arc<Shards>>,
+}
+
+/// Renews the leases while somebody has the desk: to put a million domains in force, and to write what is known of those that leave,
+/// may take longer than a lease holds.
+#[derive(Debug)]
+struct Heart {
+    state: SharedState,
+    rights: watch::Receiver<Arc<Rights>>,
+    address: Option<String>,
 }
 
 #[derive(Debug)]
@@ -222,7 +232,7 @@ impl Sharder {
             // The slots that there are no more are given back at the next turn.
             Some(post) => Shards { seat, ..post.shards(seat, &BTreeSet::new()) },
         };
-        let part = apart(shards.clone(), Arc::clone(&whole), |shards, whole| shards.part(whole)).await;
+        let part = apart(shards.clone(), Arc::clone(&whole), Shards::part).await;
         let change = office.monitor.apply(part).await?;
         if seat.total != desk.seat.total && desk.post.is_some() {
             // By the slots of before: what leaves is written by the lease under which it was seen.
@@ -260,13 +270,22 @@ impl Sharder {
     pub fn keep(&self, stop: CancellationToken) -> JoinHandle<()> {
         let sharder = self.clone();
         tokio::spawn(async move {
+            let Some(heart) = &sharder.0.heart else { return };
             loop {
-                let next = Instant::now() + sharder.turn_after().await;
+                let every = heart.turn();
                 tokio::select! {
                     () = stop.cancelled() => return,
-                    () = sleep_until(next) => {}
+                    () = sleep(every) => {}
                 }
-                sharder.turn().await;
+                let turn = sharder.turn();
+                tokio::pin!(turn);
+                loop {
+                    tokio::select! {
+                        () = &mut turn => break,
+                        // It waits for the desk, or has much to do.
+                        () = sleep(every) => heart.beat().await,
+                    }
+                }
             }
         })
     }
@@ -279,14 +298,6 @@ impl Sharder {
                 post.tenure.leave().await;
             }
             post.state.close().await;
-        }
-    }
-
-    async fn turn_after(&self) -> Duration {
-        const FOR_EVER: Duration = Duration::from_secs(365 * 86_400);
-        match &self.0.desk.lock().await.post {
-            Some(post) => post.tenure.pace().turn(),
-            None => FOR_EVER,
         }
     }
 
@@ -321,6 +332,24 @@ impl Sharder {
             office.monitor.written(WRITTEN_WITHIN).await;
             post.tell_rights(*seat, &turn.leaving);
             post.tenure.give(&turn.leaving).await;
+        }
+    }
+}
+
+impl Heart {
+    fn turn(&self) -> Duration {
+        self.rights.borrow().pace().turn()
+    }
+
+    /// Renews what is held and looks at nothing else; what came of it the next turn sees.
+    async fn beat(&self) {
+        let rights = Arc::clone(&self.rights.borrow());
+        let (instance, held) = rights.instance(self.address.clone());
+        let renewed = self.state.renew(&instance, &held, rights.pace().lease);
+        match timeout(rights.pace().turn(), renewed).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "the leases were not renewed between two turns"),
+            Err(_) => tracing::debug!("the leases were not renewed in time between two turns"),
         }
     }
 }
@@ -396,7 +425,7 @@ impl Post {
 
 fn rights_of(seat: Seat, tenure: &Tenure, without: &BTreeSet<u32>) -> Rights {
     let leases = tenure.held().iter().filter(|(slot, _)| !without.contains(slot)).map(|(slot, lease)| (*slot, *lease));
-    Rights::new(seat, tenure.instance().holder.clone(), leases.collect::<BTreeMap<_, _>>())
+    Rights::new(seat, tenure.instance().holder.clone(), leases.collect::<BTreeMap<_, _>>(), tenure.pace())
 }
 
 fn tell(Turn { lost, leaving, taken, .. }: &Turn) {

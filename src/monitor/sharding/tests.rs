@@ -233,7 +233,7 @@ impl World {
     fn shown(&self, total: u32) -> Vec<usize> {
         let shown =
             |slot| self.players.values().filter(|player| !player.paused && player.shows.contains(&slot)).count();
-        (0..total).map(|slot| shown(slot)).collect()
+        (0..total).map(shown).collect()
     }
 
     /// Lets a second pass for everybody; whoever has a turn takes it, and whoever shows a slot writes of it.
