@@ -72,7 +72,7 @@ impl Blackbox {
     /// monitor does.
     fn probe(&self, number: usize) {
         let Doors { dns, smtp_port, https_port } = &self.town;
-        let (policy_host, mail_host) = (town::policy_host(number), town::mail_host(number));
+        let policy_host = town::policy_host(number);
         let (policy_address, mail_address) = (town::policy_address(number), town::mail_address(number));
         let url = format!("https://{policy_address}:{https_port}/.well-known/mta-sts.txt");
         for query in [
@@ -80,7 +80,7 @@ impl Blackbox {
             format!("module=tlsrpt-{number}&target={dns}"),
             format!("module=mx-{number}&target={dns}"),
             format!("module=policy&target={url}&hostname={policy_host}"),
-            format!("module=starttls&target={mail_address}:{smtp_port}&hostname={mail_host}"),
+            format!("module=starttls-{number}&target={mail_address}:{smtp_port}"),
         ] {
             let metrics = self.running.get(&format!("/probe?{query}"));
             assert!(metrics.contains("\nprobe_success 1\n"), "{query}: {metrics}");
@@ -88,7 +88,7 @@ impl Blackbox {
     }
 }
 
-/// A question of its own for each name: the module holds it, not the request.
+/// Modules of its own for each domain: they hold the question and the name of the mail host, not the request.
 fn write_modules(folder: &Path, town: &Town, domains: usize) -> PathBuf {
     let (config, root) = (folder.join("blackbox.yml"), folder.join("root.pem"));
     fs::write(&root, &town.root_pem).expect("the root is written");
@@ -101,10 +101,15 @@ fn write_modules(folder: &Path, town: &Town, domains: usize) -> PathBuf {
       valid_status_codes: [200]
       fail_if_body_not_matches_regexp: ["mode: enforce"]
       tls_config: {{ca_file: {root}}}
-  starttls:
+"#
+    );
+    for number in 0..domains {
+        let (domain, mail_host) = (town::domain(number), town::mail_host(number));
+        let dialogue = format!(
+            r#"  starttls-{number}:
     prober: tcp
     tcp:
-      tls_config: {{ca_file: {root}}}
+      tls_config: {{ca_file: {root}, server_name: {mail_host}}}
       query_response:
         - expect: "^220 "
         - send: "EHLO bench.example\r"
@@ -118,9 +123,8 @@ fn write_modules(folder: &Path, town: &Town, domains: usize) -> PathBuf {
         - send: "QUIT\r"
         - expect: "^221"
 "#
-    );
-    for number in 0..domains {
-        let domain = town::domain(number);
+        );
+        text += &dialogue;
         for (module, name, kind) in [
             ("sts", format!("_mta-sts.{domain}"), "TXT"),
             ("tlsrpt", format!("_smtp._tls.{domain}"), "TXT"),

@@ -49,7 +49,8 @@ pub struct Diagnostic {
     pub file: String,
     /// Where; `None` where it concerns the file as a whole.
     pub location: Option<Location>,
-    line_text: String,
+    /// Nothing where the lines of the file are not at hand.
+    line_text: Option<String>,
     /// Whether `line_text` begins within the line.
     cut: bool,
     /// Bytes of `line_text`.
@@ -121,7 +122,7 @@ impl Diagnostic {
             hint: None,
             file: printable(file.to_owned()),
             location: None,
-            line_text: String::new(),
+            line_text: None,
             cut: false,
             marked: (0, 0),
         }
@@ -129,6 +130,8 @@ impl Diagnostic {
 
     fn place(&mut self, source: Source<'_>, mark: Mark) {
         self.location = Some(Location { line: mark.line, column: mark.column });
+        // Behind the last line there is none.
+        self.line_text = Some(String::new());
         // YAML 1.2 §5.4: a bare CR ends a line too.
         let mut lines = source.text.lines().flat_map(|line| line.split('\r'));
         let Some(line) = lines.nth(mark.line - 1) else { return };
@@ -154,7 +157,7 @@ impl Diagnostic {
         let part = |from, to| visible(shown.get(from..to).unwrap_or_default());
         let (before, marked, after) = (part(from, start), part(start, end), part(end, to));
         self.marked = (before.len(), before.len() + marked.len());
-        self.line_text = before + &marked + &after;
+        self.line_text = Some(before + &marked + &after);
     }
 
     pub(super) fn expecting(mut self, expected: impl Into<String>) -> Self {
@@ -184,13 +187,13 @@ impl Diagnostic {
             Some(rule) => title.id(rule),
             None => title,
         });
-        if let Some(location) = self.location.filter(|_| !self.line_text.is_empty()) {
+        if let Some((location, line)) = self.location.zip(self.line_text.as_deref()) {
             let (start, end) = self.marked;
             let mut mark = AnnotationKind::Primary.span(start..end);
             if let Some(expected) = &self.expected {
                 mark = mark.label(format!("expected {expected}"));
             }
-            let mut snippet = Snippet::source(&*self.line_text).line_start(location.line).annotation(mark);
+            let mut snippet = Snippet::source(line).line_start(location.line).annotation(mark);
             if self.cut {
                 // The snippet cannot count the columns of a line whose beginning it lacks.
                 group = group.element(Origin::path(&*self.file).line(location.line).char_column(location.column));

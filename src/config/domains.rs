@@ -255,16 +255,34 @@ pub(super) enum Pair<'a> {
 
 /// Walks two lists side by side, by name. No name is copied.
 pub(super) struct Pairs<'a> {
-    old: Peekable<Box<dyn Iterator<Item = &'a DomainSettings> + 'a>>,
-    new: Peekable<Box<dyn Iterator<Item = (usize, &'a DomainSettings)> + 'a>>,
+    old: Peekable<Placed<'a>>,
+    new: Peekable<Placed<'a>>,
+}
+
+/// The entries of a list in the order of their names, with their places.
+struct Placed<'a> {
+    entries: &'a [DomainSettings],
+    by_name: slice::Iter<'a, u32>,
+}
+
+impl<'a> Placed<'a> {
+    fn of(list: &'a DomainList) -> Peekable<Self> {
+        Self { entries: &list.0.entries, by_name: list.0.by_name.iter() }.peekable()
+    }
+}
+
+impl<'a> Iterator for Placed<'a> {
+    type Item = (usize, &'a DomainSettings);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let place = usize::try_from(*self.by_name.next()?).ok()?;
+        Some((place, self.entries.get(place)?))
+    }
 }
 
 impl<'a> Pairs<'a> {
     pub(super) fn of(old: &'a DomainList, new: &'a DomainList) -> Self {
-        let placed = |place: &'a u32| Some((usize::try_from(*place).ok()?, new.at(*place)?));
-        let old: Box<dyn Iterator<Item = _>> = Box::new(old.sorted());
-        let new: Box<dyn Iterator<Item = _>> = Box::new(new.0.by_name.iter().filter_map(placed));
-        Self { old: old.peekable(), new: new.peekable() }
+        Self { old: Placed::of(old), new: Placed::of(new) }
     }
 }
 
@@ -277,7 +295,7 @@ impl<'a> Iterator for Pairs<'a> {
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
             // Lists that share their names are told apart without a look at the texts.
-            (Some(old), Some((_, new))) => match old.domain.as_str().as_ptr() == new.domain.as_str().as_ptr() {
+            (Some((_, old)), Some((_, new))) => match old.domain.as_str().as_ptr() == new.domain.as_str().as_ptr() {
                 true => Ordering::Equal,
                 false => old.domain.cmp(&new.domain),
             },
@@ -286,7 +304,7 @@ impl<'a> Iterator for Pairs<'a> {
             Ordering::Less => self.old.next().map(|_| Pair::Old),
             Ordering::Greater => self.new.next().map(|(place, _)| Pair::New { place }),
             Ordering::Equal => {
-                let (old, (place, new)) = (self.old.next()?, self.new.next()?);
+                let ((_, old), (place, new)) = (self.old.next()?, self.new.next()?);
                 Some(Pair::Both { old, new, place })
             }
         }

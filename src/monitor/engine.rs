@@ -56,6 +56,7 @@ pub struct Monitor {
     unsaved: watch::Receiver<bool>,
     intake: Intake,
     prompter: Prompter,
+    in_force: watch::Receiver<InForce>,
     stop: CancellationToken,
     keeper: JoinHandle<()>,
 }
@@ -164,7 +165,7 @@ impl Monitor {
         let (force, in_force) = watch::channel(in_force);
         let probes = TaskTracker::new();
         let strangers = Strangers::new(telemetry.clone(), probes.clone(), stop.clone());
-        let prompter = Prompter::new(orders_in, in_force, snapshots.clone(), strangers);
+        let prompter = Prompter::new(orders_in, in_force.clone(), snapshots.clone(), strangers);
         let mut keeper = Keeper {
             fleet,
             schedule: Schedule::new(limits(&settings)),
@@ -188,7 +189,7 @@ impl Monitor {
         keeper.tell_intervals();
         keeper.begin_all(due);
         let keeper = tokio::spawn(keeper.run(inbox, orders, results));
-        Ok(Self { commands, snapshots, store, unsaved: waits, intake, prompter, stop, keeper })
+        Ok(Self { commands, snapshots, store, unsaved: waits, intake, prompter, in_force, stop, keeper })
     }
 
     /// The snapshots as they are published.
@@ -200,7 +201,7 @@ impl Monitor {
     pub fn reconfigurer(&self) -> Reconfigurer {
         Reconfigurer {
             commands: self.commands.clone(),
-            snapshots: self.snapshots.clone(),
+            in_force: self.in_force.clone(),
             store: self.store.clone(),
             unsaved: self.unsaved.clone(),
         }
@@ -454,7 +455,9 @@ impl Keeper {
             self.set(target, Duration::ZERO);
         }
         for spread in wanted.spread {
-            self.set(spread.target, spread.after + spread.within.mul_f64(rand::random()));
+            let at = Instant::now() + spread.after + spread.within.mul_f64(rand::random());
+            let first = self.first(&spread.target);
+            self.schedule.resume(spread.target, at, first);
         }
     }
 

@@ -18,7 +18,7 @@ use super::{
     vantage::{Attempts, Doubt, NETWORKS_TO_BLAME},
 };
 use crate::{
-    config::{DomainSettings, ProbeSettings, Settings},
+    config::{self, DomainSettings, ProbeSettings, Settings},
     facts::{
         AddressLookup, AddressObservation, DnssecSight, DomainObservation, HostObservation, PolicyHostObservation,
         SmtpOutcome, Vantage,
@@ -132,7 +132,7 @@ impl Fleet {
     /// Nothing is known yet.
     pub(crate) fn new(settings: Arc<Settings>, dnssec: DnssecSight) -> Self {
         let mut fleet = Self {
-            settings: Arc::clone(&settings),
+            settings: Arc::default(),
             domains: BTreeMap::new(),
             hosts: BTreeMap::new(),
             canaries: BTreeMap::new(),
@@ -164,25 +164,33 @@ impl Fleet {
     /// Takes new settings: domains come and go, and those that stay keep all that is known of them. Returns what to probe
     /// now, in the order of the configuration, and what no longer.
     pub(crate) fn configure(&mut self, settings: Arc<Settings>, dnssec: DnssecSight) -> Wanted {
+        let change = config::Change::between(&self.settings, &settings);
+        self.follow(settings, dnssec, &change)
+    }
+
+    /// The same, where it is known what leads from the settings before to these. Domains that stay as they are are not walked.
+    pub(crate) fn follow(&mut self, settings: Arc<Settings>, dnssec: DnssecSight, change: &config::Change) -> Wanted {
         let mut wanted = Wanted::default();
-        let configured: BTreeSet<&PolicyDomain> = settings.domains.iter().map(|one| &one.domain).collect();
-        let removed: Vec<PolicyDomain> =
-            self.domains.keys().filter(|domain| !configured.contains(domain)).cloned().collect();
-        for domain in removed {
-            if let Some(entry) = self.domains.remove(&domain) {
+        for domain in &change.removed {
+            if let Some(entry) = self.domains.remove(domain) {
                 self.part_from_domain(&entry);
-                self.leave_hosts(&domain, &entry.hosts, &mut wanted);
+                self.leave_hosts(domain, &entry.hosts, &mut wanted);
             }
-            wanted.never.push(Target::Domain(domain));
+            wanted.never.push(Target::Domain(domain.clone()));
         }
-        for one in &settings.domains {
-            match self.domains.get_mut(&one.domain) {
-                Some(entry) => entry.settings = one.clone(),
-                None => {
-                    self.domains.insert(one.domain.clone(), Domain::new(one.clone()));
-                    wanted.now.push(Target::Domain(one.domain.clone()));
-                }
+        for one in change.changed.iter().filter_map(|domain| settings.domains.named(domain.as_str())) {
+            if let Some(entry) = self.domains.get_mut(&one.domain) {
+                entry.settings = one.clone();
+                self.changed_domains.insert(one.domain.clone());
             }
+        }
+        let watches = self.watches_reports();
+        for one in change.added.iter().filter_map(|domain| settings.domains.named(domain.as_str())) {
+            let mut entry = Domain::new(one.clone());
+            entry.reports = watches.then(Arc::default);
+            self.domains.insert(one.domain.clone(), entry);
+            self.changed_domains.insert(one.domain.clone());
+            wanted.now.push(Target::Domain(one.domain.clone()));
         }
         let canaries: BTreeSet<&MxHost> = settings.probe.canaries.iter().collect();
         self.canaries.retain(|canary, _| {
@@ -201,12 +209,18 @@ impl Fleet {
         if self.settings.probe.legacy_tls && !settings.probe.legacy_tls {
             self.forget_surveys(&mut wanted);
         }
+        let sees_otherwise = self.dnssec != dnssec;
         self.settings = settings;
         self.dnssec = dnssec;
-        self.configure_reports();
-        // Thresholds, severities and what is accepted may have changed: everything is judged again.
-        self.changed_domains.extend(self.domains.keys().cloned());
-        self.changed_hosts.extend(self.hosts.keys().cloned());
+        if change.others_changed {
+            self.configure_reports();
+        }
+        // Thresholds, severities and what is accepted: the same facts, another judgement. Intervals bound how old a fact may be, and
+        // what is shown of a judgement may be other things.
+        if change.judging_changed || change.probing_changed || change.others_changed || sees_otherwise {
+            self.changed_domains.extend(self.domains.keys().cloned());
+            self.changed_hosts.extend(self.hosts.keys().cloned());
+        }
         self.changed = true;
         wanted
     }

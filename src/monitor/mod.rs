@@ -44,5 +44,5 @@ pub use sharding::{
     Sharing, Surroundings,
 };
 pub use snapshot::{DomainState, HostState, KnownDomain, KnownHost, Snapshot};
-pub use summary::{ActiveFinding, Summary};
+pub use summary::{ActiveFinding, PolicyCertificate, Reported, Shared, Summary, print};
 pub use telemetry::{DnsCounters, DnsSource, ProbeGuard, ProbeKind, RESULT_TYPES, Telemetry, TelemetryError};

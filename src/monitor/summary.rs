@@ -1,11 +1,16 @@
 //! The little of a judgement that lists, mail hosts and other domains need, so that the rest can lie packed.
 
-use serde::{Deserialize, Serialize};
+use std::{
+    collections::HashSet,
+    sync::{Arc, LazyLock, Mutex, PoisonError},
+};
+
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
     protocol::mta_sts::Mode,
     terms::{MxHost, Timestamp},
-    verdict::{Assessment, Code, DomainHistory, Severity, State},
+    verdict::{Assessment, CertificateAssessment, Code, DaneReach, DomainHistory, Severity, State},
 };
 
 /// What is known of a domain at a glance, as of its last judgement.
@@ -25,8 +30,16 @@ pub struct Summary {
     pub active: Box<[ActiveFinding]>,
     /// The mail hosts, in the order in which senders try them.
     pub hosts: Box<[MxHost]>,
-    /// When the first certificate ends, of the policy host and of all mail hosts; nothing where none was seen.
+    /// When the first certificate ends, or its chain, of the policy host and of all mail hosts; nothing where none was seen.
     pub certificate_ends_at: Option<Timestamp>,
+    /// What the policy host presents; nothing where no certificate was seen.
+    pub policy_certificate: Option<Box<PolicyCertificate>>,
+    /// How far DANE goes; nothing where it cannot be told.
+    pub dane: Option<DaneReach>,
+    /// Its record asks senders for reports, in a form that they can use.
+    pub asks_for_reports: bool,
+    /// What came of that.
+    pub reported: Reported,
     /// The last probe in which every lookup was answered.
     pub last_success_at: Option<Timestamp>,
 }
@@ -42,6 +55,88 @@ pub struct ActiveFinding {
     pub host: Option<MxHost>,
 }
 
+/// The certificate of a policy host, as far as a list of certificates sorts by it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyCertificate {
+    /// The end of its validity, or that of its chain where that comes before.
+    pub ends_at: Timestamp,
+    /// The first eight bytes of its SHA-256 fingerprint: the same certificate elsewhere is known by it.
+    pub print: u64,
+    /// Chain, name and dates are good.
+    pub verified: bool,
+    /// Its first name, else its subject, where that is another one than the policy host's.
+    pub name: Option<Box<str>>,
+    /// The common name of its issuer.
+    pub issuer: Shared,
+    /// Its key: algorithm and bits.
+    pub key: Shared,
+}
+
+/// What reports say of a domain, at a glance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reported {
+    /// One came in.
+    pub arrived: bool,
+    /// They speak of complete days of the last week.
+    pub speaking: bool,
+    /// They tell of failures.
+    pub failing: bool,
+}
+
+/// A text that many have in common, in memory once.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Shared(Arc<str>);
+
+/// How many texts are shared at most: there are a few hundred CAs, and whoever makes up others must not fill the memory.
+const SHARED_MOST: usize = 10_000;
+
+impl Shared {
+    /// The text, in common with all that have the same.
+    pub fn new(text: &str) -> Self {
+        static KNOWN: LazyLock<Mutex<HashSet<Arc<str>>>> = LazyLock::new(Mutex::default);
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shared) = known.get(text) {
+            return Self(Arc::clone(shared));
+        }
+        let shared: Arc<str> = text.into();
+        if known.len() < SHARED_MOST {
+            known.insert(Arc::clone(&shared));
+        }
+        Self(shared)
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Shared {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self::new(&text))
+    }
+}
+
+impl PolicyCertificate {
+    fn of(certificate: &CertificateAssessment, host: &str) -> Self {
+        let leaf = &certificate.chain.leaf;
+        let name = leaf.names.first().unwrap_or(&leaf.subject);
+        Self {
+            ends_at: certificate.chain.ends(),
+            print: print(&leaf.fingerprint_sha256),
+            verified: certificate.verified(),
+            name: (name != host).then(|| name.as_str().into()),
+            issuer: Shared::new(&leaf.issuer_cn),
+            key: Shared::new(&leaf.key.to_string()),
+        }
+    }
+}
+
+/// The first eight bytes of a fingerprint in hexadecimal.
+pub fn print(fingerprint: &str) -> u64 {
+    fingerprint.get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or_default()
+}
+
 impl Summary {
     /// The summary of a judgement.
     pub fn of(assessment: &Assessment, last_success_at: Option<Timestamp>, enforces_below: bool) -> Self {
@@ -53,7 +148,8 @@ impl Summary {
         }
         let of_hosts =
             assessment.mx.iter().flat_map(|mx| &mx.addresses).filter_map(|one| one.path.certificate.as_ref());
-        let certificates = assessment.policy.certificate.iter().chain(of_hosts);
+        let of_policy = assessment.policy.host.as_deref().zip(assessment.policy.certificate.as_ref());
+        let certificates = of_policy.iter().map(|(_, certificate)| *certificate).chain(of_hosts);
         let active = assessment.active().map(|finding| {
             let name = finding.subject.mx();
             // A target that is no host name is no host of any list.
@@ -67,7 +163,15 @@ impl Summary {
             mode: assessment.policy.in_force.as_ref().map(|policy| policy.mode),
             enforces_below,
             active: active.collect(),
-            certificate_ends_at: certificates.map(|one| one.chain.leaf.not_after).min(),
+            certificate_ends_at: certificates.map(|one| one.chain.ends()).min(),
+            policy_certificate: of_policy.map(|(host, one)| Box::new(PolicyCertificate::of(one, &host.host))),
+            dane: DaneReach::of(assessment),
+            asks_for_reports: assessment.tlsrpt.usable == Some(true),
+            reported: assessment.reports.as_ref().map_or_else(Reported::default, |reports| Reported {
+                arrived: reports.last_arrived_at.is_some(),
+                speaking: reports.complete_days > 0,
+                failing: !reports.failures.is_empty(),
+            }),
             hosts: hosts.into(),
             last_success_at,
         }
@@ -88,4 +192,40 @@ impl Summary {
 pub(super) fn enforces_below(history: &DomainHistory, now: Timestamp) -> bool {
     let held = history.ledger.alive(now).find(|version| version.is_announced());
     held.is_some_and(|version| version.policy.mode == Mode::Enforce)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{metrics::fixture, present::row::FirstEnd};
+
+    #[test]
+    fn it_says_at_a_glance_what_the_judgement_says() {
+        for seen in [fixture::healthy(), fixture::broken(), fixture::dark("dark.example")] {
+            let summary = Summary::of(&seen, None, false);
+            assert_eq!((summary.checked_at, summary.delivery), (seen.checked_at, seen.delivery));
+            let active: Vec<_> = seen.active().map(|finding| (finding.code, finding.severity)).collect();
+            let told: Vec<_> = summary.active.iter().map(|finding| (finding.code, finding.severity)).collect();
+            assert_eq!(told, active);
+            assert_eq!(summary.certificate_ends_at, FirstEnd::of(&seen).map(|first| first.ends_at));
+            assert_eq!(summary.dane, DaneReach::of(&seen));
+            let packed = postcard::to_stdvec(&summary).unwrap();
+            assert_eq!(postcard::from_bytes::<Summary>(&packed).unwrap(), summary);
+        }
+    }
+
+    #[test]
+    fn a_text_in_common_is_there_once() {
+        let (one, other) = (Shared::new("Some CA"), Shared::new("Some CA"));
+        assert!(Arc::ptr_eq(&one.0, &other.0));
+        let read: Shared = postcard::from_bytes(&postcard::to_stdvec(&one).unwrap()).unwrap();
+        assert!(Arc::ptr_eq(&one.0, &read.0));
+        assert_ne!(one, Shared::new("Another CA"));
+    }
+
+    #[test]
+    fn a_certificate_is_known_by_its_print() {
+        assert_eq!(print(&"0123456789abcdef".repeat(4)), 0x0123_4567_89ab_cdef);
+        assert_eq!((print(""), print(&"é".repeat(16))), (0, 0));
+    }
 }

@@ -3,12 +3,12 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+pub use crate::verdict::DaneReach;
 use crate::{
-    facts::PathToRoot,
     monitor::DomainState,
     protocol::mta_sts::Mode,
     terms::{PolicyDomain, Timestamp},
-    verdict::{Assessment, CertificateAssessment, DaneWord, Finding, Severity, State},
+    verdict::{Assessment, Finding, Severity, State},
 };
 
 /// A domain in one line.
@@ -70,20 +70,6 @@ pub struct FirstEnd<'a> {
     pub ends_at: Timestamp,
 }
 
-/// How far DANE goes with the addresses of a domain's mail hosts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum DaneReach {
-    /// An address fails its TLSA records: senders that apply DANE do not deliver to it.
-    Broken,
-    /// Some addresses match their records, others have none that authenticate.
-    Some,
-    /// Every address matches.
-    Every,
-    /// No host asks for it.
-    None,
-}
-
 impl<'a> Row<'a> {
     /// The line of a domain.
     pub fn of(state: &'a DomainState) -> Self {
@@ -123,12 +109,7 @@ impl ShownMode {
 
     /// The mode that senders may hold.
     pub fn of(assessment: &Assessment) -> Self {
-        match assessment.policy.in_force.as_ref().map(|policy| policy.mode) {
-            Some(Mode::Enforce) => Self::Enforce,
-            Some(Mode::Testing) => Self::Testing,
-            Some(Mode::None) => Self::None,
-            None => Self::Missing,
-        }
+        assessment.policy.in_force.as_ref().map(|policy| policy.mode).into()
     }
 
     /// The word of JSON.
@@ -142,6 +123,18 @@ impl ShownMode {
     }
 }
 
+/// From the mode of the policy in force.
+impl From<Option<Mode>> for ShownMode {
+    fn from(mode: Option<Mode>) -> Self {
+        match mode {
+            Some(Mode::Enforce) => Self::Enforce,
+            Some(Mode::Testing) => Self::Testing,
+            Some(Mode::None) => Self::None,
+            None => Self::Missing,
+        }
+    }
+}
+
 impl<'a> FirstEnd<'a> {
     /// Of every certificate that was seen, whether or not it verifies.
     pub fn of(assessment: &'a Assessment) -> Option<Self> {
@@ -151,51 +144,8 @@ impl<'a> FirstEnd<'a> {
             let name = mx.host.as_ref().map_or(mx.target.as_str(), |host| host.as_str());
             mx.addresses.iter().filter_map(move |address| Some((name, address.path.certificate.as_ref()?)))
         });
-        let ends = mail.chain(policy).map(|(host, certificate)| Self { host, ends_at: end(certificate) });
+        let ends = mail.chain(policy).map(|(host, certificate)| Self { host, ends_at: certificate.chain.ends() });
         ends.min_by_key(|end| end.ends_at)
-    }
-}
-
-/// From then on senders that check it take the certificate for expired.
-fn end(certificate: &CertificateAssessment) -> Timestamp {
-    let leaf = certificate.chain.leaf.not_after;
-    match certificate.chain.path {
-        PathToRoot::Trusted { not_after } => not_after.min(leaf),
-        _ => leaf,
-    }
-}
-
-impl DaneReach {
-    /// All, in the order of lists.
-    pub const ALL: [Self; 4] = [Self::Broken, Self::Some, Self::Every, Self::None];
-
-    /// Over the addresses of which it can be told.
-    pub fn of(assessment: &Assessment) -> Option<Self> {
-        let addresses = assessment.mx.iter().flat_map(|mx| &mx.addresses);
-        let (mut matches, mut others) = (false, false);
-        for word in addresses.filter_map(|address| address.dane_word) {
-            match word {
-                DaneWord::Mismatch | DaneWord::Failed => return Some(Self::Broken),
-                DaneWord::Match => matches = true,
-                DaneWord::EncryptOnly | DaneWord::NotApplicable => others = true,
-            }
-        }
-        match (matches, others) {
-            (true, true) => Some(Self::Some),
-            (true, false) => Some(Self::Every),
-            (false, true) => Some(Self::None),
-            (false, false) => None,
-        }
-    }
-
-    /// The word of JSON.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Broken => "broken",
-            Self::Some => "some",
-            Self::Every => "every",
-            Self::None => "none",
-        }
     }
 }
 
@@ -204,7 +154,11 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::metrics::fixture;
+    use crate::{
+        facts::PathToRoot,
+        metrics::fixture,
+        verdict::{CertificateAssessment, DaneWord},
+    };
 
     #[test]
     fn a_domain_that_was_not_probed_has_no_more_than_its_name() {

@@ -19,9 +19,9 @@ pub struct Holder(String);
 
 impl Holder {
     /// Of the host's name and the number of the process, for people, and of `random`, which tells it from all others.
-    pub fn new(host: &str, process: u32, random: u64) -> Self {
+    pub fn new(host: &str, pid: u32, random: u64) -> Self {
         let host: String = host.chars().filter(|letter| !letter.is_control()).take(HOST_MOST).collect();
-        Self(format!("{host}/{process}/{random:016x}"))
+        Self(format!("{host}/{pid}/{random:016x}"))
     }
 
     /// The name.

@@ -16,7 +16,7 @@ mod trimming;
 use std::{
     collections::BTreeSet,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -24,7 +24,7 @@ use std::{
 
 use futures_util::{FutureExt, future::BoxFuture};
 use sqlx::{Connection, PgConnection};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use self::{
     connection::{Lent, READ, Server, WRITE},
@@ -47,6 +47,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The same for what reads or trims all of a large fleet.
 const LONG_PATIENCE: Duration = Duration::from_secs(900);
 
+/// How often it is looked how much room all of it takes.
+const MEASURED_EVERY: Duration = Duration::from_secs(600);
+
 /// The store in a database of PostgreSQL.
 #[derive(Debug)]
 pub(super) struct PostgresStore {
@@ -54,6 +57,8 @@ pub(super) struct PostgresStore {
     locks: Locks,
     /// As it was when it was looked at last.
     size: AtomicU64,
+    /// When that was.
+    measured: Mutex<Instant>,
 }
 
 impl PostgresStore {
@@ -64,7 +69,7 @@ impl PostgresStore {
         let mut lent = server.lend().await?;
         let prepared = timeout(LONG_PATIENCE, schema::prepare(&mut lent, server.address(), schema::STEPS)).await;
         let locks = server.settle(lent, prepared)?;
-        let store = Self { server, locks, size: AtomicU64::new(0) };
+        let store = Self { server, locks, size: AtomicU64::new(0), measured: Mutex::new(Instant::now()) };
         store.measure().await?;
         let leases = leases::PostgresLeases::new(&options);
         Ok(Shared { store: Arc::new(store), leases: Arc::new(leases) })
@@ -87,6 +92,20 @@ impl PostgresStore {
         let size: i64 = self.server.read(reader, measured)?;
         self.size.store(u64::try_from(size).unwrap_or(0), Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Does so where the last time was long ago. What was written is written, whether its size can be told or not.
+    async fn measure_at_times(&self) {
+        {
+            let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+            if measured.elapsed() < MEASURED_EVERY {
+                return;
+            }
+            *measured = Instant::now();
+        }
+        if let Err(error) = self.measure().await {
+            tracing::debug!(%error, "the size of the state is not known");
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod change;
 mod check;
 mod code;
 mod dane;
+mod dane_reach;
 mod delivery;
 mod expectation;
 mod finding;
@@ -33,6 +34,7 @@ pub use change::{Change, ChangeKind, ChangeSubject};
 pub use check::{Check, SubjectKind};
 pub use code::known_codes;
 pub use dane::{DaneWord, HostDane};
+pub use dane_reach::DaneReach;
 pub use delivery::{Enforcement, Kinds, Outcome, PathCounts, Reason, SenderState, State};
 pub use expectation::{
     Acceptance, CertificateThreshold, EnforceThresholds, Expectation, ExpectedMode, Share, Thresholds,

@@ -1,5 +1,7 @@
 //! `GET /api/v1/domains`: the domains in a line each, filtered, sorted and in pages.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 
 use super::{
@@ -8,7 +10,7 @@ use super::{
     selection::{self, Place, Rows, Selection},
 };
 use crate::{
-    monitor::Snapshot,
+    monitor::{DomainState, Snapshot},
     present::json::{
         lists::{DomainsView, domain_row},
         one_line,
@@ -50,16 +52,16 @@ pub(super) fn answer(query: &str, snapshot: &Snapshot, now: Timestamp) -> Answer
         Ok(wanted) => wanted,
         Err(wrong) => return Answer::error(StatusCode::BAD_REQUEST, &wrong),
     };
-    let states = snapshot.states();
-    let Rows { rows, total, by_state, groups, findings } = selection.rows(&states, snapshot);
+    let Rows { rows, total, by_state, groups, findings } = selection.rows(snapshot);
     let rest = match &after {
         Some(place) => selection.behind(place, &rows, snapshot),
         None => &rows,
     };
     let page = rest.get(..most).unwrap_or(rest);
     let next = page.last().filter(|_| rest.len() > most).map(|last| selection.place(last, snapshot).to_string());
+    let shown: Vec<Arc<DomainState>> = page.iter().map(|known| snapshot.open(known)).collect();
     let view = DomainsView {
-        domains: page.iter().map(|state| domain_row(state, now)).collect(),
+        domains: shown.iter().map(|state| domain_row(state, now)).collect(),
         matching: rows.len(),
         configured: total,
         states: by_state.into_iter().map(|(state, count)| (state.as_str(), count)).collect(),

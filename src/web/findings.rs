@@ -9,7 +9,7 @@ use super::{
     parameters::{self, Kind, PLACE, Parameter, one_of},
 };
 use crate::{
-    monitor::{DomainState, Snapshot},
+    monitor::{ActiveFinding, DomainState, KnownDomain, Snapshot},
     present::json::{
         lists::{FindingsView, finding_of_domain},
         one_line,
@@ -55,13 +55,6 @@ struct Wanted {
     after: Option<Place>,
 }
 
-/// A finding in the list.
-struct Entry<'a> {
-    state: &'a DomainState,
-    finding: &'a Finding,
-    place: Place,
-}
-
 /// The place of a finding: what it is sorted by, so that going on behind it neither skips nor repeats a finding that stays as it was.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
@@ -86,46 +79,99 @@ pub(super) fn answer(query: &str, snapshot: &Snapshot) -> Answer {
     if wanted.domain.as_ref().is_some_and(|domain| !snapshot.domains.contains(domain.as_str())) {
         return Answer::error(StatusCode::NOT_FOUND, "no such domain is configured");
     }
-    let states = snapshot.states();
-    let entries = entries(&wanted, &states);
-    let before = wanted.after.as_ref().map_or(0, |place| entries.partition_point(|entry| entry.place <= *place));
-    let rest = entries.get(before..).unwrap_or_default();
-    let page = rest.get(..wanted.most).unwrap_or(rest);
+    let found = found(&wanted, snapshot);
+    let matching = found.iter().map(|domain| domain.findings).sum();
+    // Where the last answer ended: what lies before that domain need not be opened.
+    let from = wanted.after.as_ref().map_or(0, |place| {
+        found.partition_point(|one| (one.badness, one.known.domain()) < (place.badness, &place.domain))
+    });
+    let mut shown: Vec<(Arc<DomainState>, Vec<(Place, usize)>)> = Vec::new();
+    let (mut count, mut more) = (0, false);
+    for one in found.get(from..).unwrap_or_default() {
+        if count >= wanted.most {
+            more = true;
+            break;
+        }
+        let state = snapshot.open(one.known);
+        let mut places = places(&wanted, &state, one.badness);
+        if let Some(after) = &wanted.after {
+            places.retain(|(place, _)| place > after);
+        }
+        more = places.len() > wanted.most - count;
+        places.truncate(wanted.most - count);
+        count += places.len();
+        shown.push((state, places));
+        if more {
+            break;
+        }
+    }
+    let findings = shown.iter().flat_map(|(state, places)| {
+        let all = state.assessment.iter().flat_map(|seen| seen.active()).collect::<Vec<_>>();
+        places.iter().filter_map(move |(_, at)| Some(finding_of_domain(state, all.get(*at)?)))
+    });
+    let last = shown.iter().rev().find_map(|(_, places)| places.last());
     let view = FindingsView {
-        findings: page.iter().map(|entry| finding_of_domain(entry.state, entry.finding)).collect(),
-        matching: entries.len(),
-        next: page.last().filter(|_| rest.len() > page.len()).map(|last| last.place.to_string()),
+        findings: findings.collect(),
+        matching,
+        next: last.filter(|_| more).map(|(place, _)| place.to_string()),
     };
     Answer::found(one_line(&view))
 }
 
-/// What fits, in order.
-fn entries<'a>(wanted: &Wanted, states: &'a [Arc<DomainState>]) -> Vec<Entry<'a>> {
-    let mut entries: Vec<Entry<'a>> = Vec::new();
-    for state in states {
-        if wanted.domain.as_ref().is_some_and(|domain| *domain != state.domain)
-            || wanted.group.as_ref().is_some_and(|group| *group != state.group)
+/// A domain with findings that fit, of one severity.
+struct Found<'a> {
+    badness: usize,
+    known: &'a Arc<KnownDomain>,
+    /// How many.
+    findings: usize,
+}
+
+/// Which domains have findings that fit, in the order of the list: told by what lies open of each.
+fn found<'a>(wanted: &Wanted, snapshot: &'a Snapshot) -> Vec<Found<'a>> {
+    let mut found = Vec::new();
+    for known in snapshot.domains.iter() {
+        if wanted.domain.as_ref().is_some_and(|domain| domain != known.domain())
+            || wanted.group.as_ref().is_some_and(|group| group != known.group())
         {
             continue;
         }
-        for finding in state.assessment.iter().flat_map(|seen| seen.active()) {
-            if wanted.code.is_none_or(|code| code == finding.code)
-                && wanted.severity.is_none_or(|severity| severity == finding.severity)
-            {
-                entries.push(Entry { state, finding, place: Place::of(state, finding) });
+        let active = known.summary.as_ref().map_or(&[][..], |seen| &seen.active);
+        for severity in Severity::ALL.into_iter().filter(|one| wanted.severity.is_none_or(|wanted| wanted == *one)) {
+            let fits =
+                |one: &&ActiveFinding| one.severity == severity && wanted.code.is_none_or(|code| code == one.code);
+            let findings = active.iter().filter(fits).count();
+            if findings > 0 {
+                found.push(Found { badness: badness(severity), known, findings });
             }
         }
     }
-    entries.sort_by(|one, other| one.place.cmp(&other.place));
-    let mut number = 0;
-    for at in 1..entries.len() {
-        if let Some([before, entry]) = entries.get_mut(at - 1..=at) {
-            let same = Place { number: 0, ..before.place.clone() } == entry.place;
-            number = if same { number + 1 } else { 0 };
-            entry.place.number = number;
+    found.sort_unstable_by(|one, other| (one.badness, one.known.domain()).cmp(&(other.badness, other.known.domain())));
+    found
+}
+
+/// The places of the findings of a domain that fit, of one severity, in order; each with its number among those that count.
+fn places(wanted: &Wanted, state: &DomainState, badness: usize) -> Vec<(Place, usize)> {
+    let mut places: Vec<(Place, usize)> = Vec::new();
+    for (at, finding) in state.assessment.iter().flat_map(|seen| seen.active()).enumerate() {
+        if wanted.code.is_none_or(|code| code == finding.code) && self::badness(finding.severity) == badness {
+            places.push((Place::of(state, finding), at));
         }
     }
-    entries
+    places.sort();
+    let mut number = 0;
+    for at in 1..places.len() {
+        if let Some([(before, _), (place, _)]) = places.get_mut(at - 1..=at) {
+            let same = Place { number: 0, ..before.clone() } == *place;
+            number = if same { number + 1 } else { 0 };
+            place.number = number;
+        }
+    }
+    places
+}
+
+/// 0 is an error.
+fn badness(severity: Severity) -> usize {
+    Severity::ALL.iter().position(|known| *known == severity).unwrap_or(Severity::ALL.len())
 }
 
 /// Reads the parameters; what is wrong, and what was expected, for the one who asked.
@@ -148,7 +194,7 @@ fn wanted(query: &str) -> Result<Wanted, String> {
 impl Place {
     fn of(state: &DomainState, finding: &Finding) -> Self {
         Self {
-            badness: Severity::ALL.iter().position(|known| *known == finding.severity).unwrap_or(Severity::ALL.len()),
+            badness: badness(finding.severity),
             domain: state.domain.clone(),
             code: finding.code.as_str().to_owned(),
             address: finding.subject.address(),

@@ -5,10 +5,10 @@ use std::{cmp::Ordering, collections::BTreeMap, sync::Arc};
 
 use super::parameters::{Kind, PLACE, Parameter, encoded, one_of};
 use crate::{
-    monitor::{DomainState, Snapshot},
-    present::row::{DaneReach, FirstEnd, ShownMode},
-    terms::{MxHost, PolicyDomain},
-    verdict::{Assessment, Code, Finding, Severity, State, known_codes},
+    monitor::{ActiveFinding, KnownDomain, Snapshot, Summary},
+    present::row::{DaneReach, ShownMode},
+    terms::{MxHost, PolicyDomain, Timestamp},
+    verdict::{Code, Severity, State, known_codes},
 };
 
 /// Which domains, and in which order.
@@ -62,7 +62,7 @@ pub(super) enum Sort {
 #[derive(Clone, Debug)]
 pub(super) struct Rows<'a> {
     /// The domains that fit, in order.
-    pub(super) rows: Vec<&'a Arc<DomainState>>,
+    pub(super) rows: Vec<&'a Arc<KnownDomain>>,
     /// How many are configured.
     pub(super) total: usize,
     /// How many are in each state, the worst first, of those that fit but for their state: where the same list would lead with
@@ -95,8 +95,8 @@ impl ShownState {
     ];
 
     /// That of a domain.
-    pub(super) fn of(state: &DomainState) -> Self {
-        Self(state.assessment.as_deref().map(|seen| seen.delivery))
+    pub(super) fn of(known: &KnownDomain) -> Self {
+        Self(known.summary.as_ref().map(|seen| seen.delivery))
     }
 
     /// The word of the parameter.
@@ -146,9 +146,9 @@ impl Sort {
     }
 
     /// The value that a domain is sorted by; nothing where it has none.
-    fn value(self, state: &DomainState, groups: &BTreeMap<&str, usize>) -> Option<i64> {
-        let seen = state.assessment.as_deref();
-        let worst = || seen.and_then(|seen| seen.active().next());
+    fn value(self, known: &KnownDomain, groups: &BTreeMap<&str, usize>) -> Option<i64> {
+        let seen = known.summary.as_ref();
+        let worst = || seen.and_then(|seen| seen.active.first());
         let index = |place: Option<usize>| place.and_then(|place| i64::try_from(place).ok());
         match self {
             Self::Domain => Some(0),
@@ -156,9 +156,9 @@ impl Sort {
                 let rank = index(Some(seen?.delivery.rank()))?;
                 Some(rank * 4 + worst().map_or(3, |finding| badness(finding.severity)))
             }
-            Self::Group => index(groups.get(state.group.as_str()).copied()),
+            Self::Group => index(groups.get(known.group()).copied()),
             Self::Mode => {
-                let mode = ShownMode::of(seen?);
+                let mode = ShownMode::from(seen?.mode);
                 index(ShownMode::ALL.iter().position(|known| *known == mode))
             }
             Self::Finding => {
@@ -166,9 +166,9 @@ impl Sort {
                 let codes = i64::try_from(Code::ALL.len()).ok()?;
                 Some(badness(finding.severity) * codes + index(Some(finding.code as usize))?)
             }
-            Self::Certificate => FirstEnd::of(seen?).map(|first| first.ends_at.unix_milliseconds()),
+            Self::Certificate => seen?.certificate_ends_at.map(Timestamp::unix_milliseconds),
             Self::Dane => {
-                let reach = DaneReach::of(seen?)?;
+                let reach = seen?.dane?;
                 index(DaneReach::ALL.iter().position(|known| *known == reach))
             }
             Self::Checked => seen.map(|seen| seen.checked_at.unix_milliseconds()),
@@ -286,8 +286,8 @@ impl Selection {
         query
     }
 
-    /// What fits, in order. `states`: all of the snapshot, in the order of their names.
-    pub(super) fn rows<'a>(&self, states: &'a [Arc<DomainState>], snapshot: &Snapshot) -> Rows<'a> {
+    /// What fits, in order.
+    pub(super) fn rows<'a>(&self, snapshot: &'a Snapshot) -> Rows<'a> {
         let mut found = Rows {
             rows: Vec::new(),
             total: snapshot.domains.len(),
@@ -295,31 +295,36 @@ impl Selection {
             groups: BTreeMap::new(),
             findings: BTreeMap::new(),
         };
-        for state in states {
-            self.count(state, &mut found);
+        for known in snapshot.domains.iter() {
+            self.count(known, &mut found);
         }
+        found.rows.sort_unstable_by(|one, other| one.domain().cmp(other.domain()));
         self.arrange(&mut found.rows, snapshot);
         found
     }
 
     /// Adds a domain where it belongs.
-    fn count<'a>(&self, state: &'a Arc<DomainState>, found: &mut Rows<'a>) {
-        let seen = state.assessment.as_deref();
-        if !self.text.is_empty() && !state.domain.as_str().contains(&self.text) {
+    fn count<'a>(&self, known: &'a Arc<KnownDomain>, found: &mut Rows<'a>) {
+        let seen = known.summary.as_ref();
+        if !self.text.is_empty() && !known.domain().as_str().contains(&self.text) {
             return;
         }
-        if self.mx.as_ref().is_some_and(|host| !state.uses(host)) {
+        if self.mx.as_ref().is_some_and(|host| !known.uses(host)) {
             return;
         }
-        if self.mode.is_some_and(|mode| seen.map(ShownMode::of) != Some(mode)) {
+        if self.mode.is_some_and(|mode| seen.map(|seen| seen.mode.into()) != Some(mode)) {
             return;
         }
-        let shown = ShownState::of(state);
+        let shown = ShownState::of(known);
         let fits_state = self.state.is_none_or(|wanted| wanted == shown);
-        let fits_group = self.group.as_ref().is_none_or(|group| *group == state.group);
-        let of_severity = |finding: &&Finding| self.severity.is_none_or(|severity| finding.severity == severity);
-        let mut codes: Vec<Code> =
-            seen.into_iter().flat_map(Assessment::active).filter(of_severity).map(|finding| finding.code).collect();
+        let fits_group = self.group.as_ref().is_none_or(|group| group == known.group());
+        let of_severity = |finding: &&ActiveFinding| self.severity.is_none_or(|severity| finding.severity == severity);
+        let mut codes: Vec<Code> = seen
+            .into_iter()
+            .flat_map(|seen: &Summary| seen.active.iter())
+            .filter(of_severity)
+            .map(|finding| finding.code)
+            .collect();
         let fits_finding = match self.finding {
             Some(code) => codes.contains(&code),
             None => self.severity.is_none() || !codes.is_empty(),
@@ -329,8 +334,8 @@ impl Selection {
                 *count += usize::from(*state == shown);
             }
         }
-        if fits_state && fits_finding && !state.group.is_empty() {
-            *found.groups.entry(&state.group).or_default() += 1;
+        if fits_state && fits_finding && !known.group().is_empty() {
+            *found.groups.entry(known.group()).or_default() += 1;
         }
         if fits_state && fits_group {
             codes.sort_unstable();
@@ -340,12 +345,12 @@ impl Selection {
             }
         }
         if fits_state && fits_group && fits_finding {
-            found.rows.push(state);
+            found.rows.push(known);
         }
     }
 
     /// Sorts rows that stand in the order of their names.
-    fn arrange(&self, rows: &mut Vec<&Arc<DomainState>>, snapshot: &Snapshot) {
+    fn arrange(&self, rows: &mut Vec<&Arc<KnownDomain>>, snapshot: &Snapshot) {
         if self.sort == Sort::Domain {
             if self.reversed {
                 rows.reverse();
@@ -353,10 +358,10 @@ impl Selection {
             return;
         }
         let groups = self.groups(snapshot);
-        let mut keyed: Vec<_> = rows.drain(..).map(|state| (self.key(state, &groups), state)).collect();
+        let mut keyed: Vec<_> = rows.drain(..).map(|known| (self.key(known, &groups), known)).collect();
         // Equals stay in the order of their names.
         keyed.sort_by_key(|(value, _)| *value);
-        rows.extend(keyed.into_iter().map(|(_, state)| state));
+        rows.extend(keyed.into_iter().map(|(_, known)| known));
     }
 
     /// The groups with their place in the alphabet, where it matters.
@@ -373,8 +378,8 @@ impl Selection {
     }
 
     /// What the list is sorted by, so that the smaller comes first.
-    fn key(&self, state: &DomainState, groups: &BTreeMap<&str, usize>) -> i64 {
-        match self.sort.value(state, groups) {
+    fn key(&self, known: &KnownDomain, groups: &BTreeMap<&str, usize>) -> i64 {
+        match self.sort.value(known, groups) {
             Some(value) if self.reversed => value.saturating_neg(),
             Some(value) => value,
             None => i64::MAX,
@@ -382,24 +387,24 @@ impl Selection {
     }
 
     /// The place behind a domain of the list.
-    pub(super) fn place(&self, state: &DomainState, snapshot: &Snapshot) -> Place {
-        Place { value: self.key(state, &self.groups(snapshot)), domain: state.domain.clone() }
+    pub(super) fn place(&self, known: &KnownDomain, snapshot: &Snapshot) -> Place {
+        Place { value: self.key(known, &self.groups(snapshot)), domain: known.domain().clone() }
     }
 
     /// The rows behind a place.
     pub(super) fn behind<'a, 'b>(
         &self,
         place: &Place,
-        rows: &'b [&'a Arc<DomainState>],
+        rows: &'b [&'a Arc<KnownDomain>],
         snapshot: &Snapshot,
-    ) -> &'b [&'a Arc<DomainState>] {
+    ) -> &'b [&'a Arc<KnownDomain>] {
         let groups = self.groups(snapshot);
-        let before = rows.partition_point(|state| {
+        let before = rows.partition_point(|known| {
             let names = match self.sort == Sort::Domain && self.reversed {
-                true => place.domain.cmp(&state.domain),
-                false => state.domain.cmp(&place.domain),
+                true => place.domain.cmp(known.domain()),
+                false => known.domain().cmp(&place.domain),
             };
-            self.key(state, &groups).cmp(&place.value).then(names) != Ordering::Greater
+            self.key(known, &groups).cmp(&place.value).then(names) != Ordering::Greater
         });
         rows.get(before..).unwrap_or_default()
     }

@@ -35,6 +35,7 @@ mod resolver;
 mod resolver_dnssec;
 mod serve;
 mod sharding;
+mod shared_hosts;
 mod smtp_probe;
 mod store;
 mod tls_survey;

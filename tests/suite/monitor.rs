@@ -65,11 +65,17 @@ impl Running {
     }
 
     /// How many probes of this kind have ended.
-    fn probes(&self, kind: &str) -> f64 {
+    pub(crate) fn probes(&self, kind: &str) -> f64 {
+        self.counted("smtptls_probes_total", kind)
+    }
+
+    /// What a family says of the sample with this label value.
+    pub(crate) fn counted(&self, name: &str, kind: &str) -> f64 {
         let families = self.telemetry.gather();
-        let family = families.iter().find(|family| family.name() == "smtptls_probes_total").unwrap();
-        let of_kind =
-            |metric: &&prometheus::proto::Metric| metric.get_label().iter().any(|label| label.value() == kind);
+        let family = families.iter().find(|family| family.name() == name).unwrap();
+        let of_kind = |metric: &&prometheus::proto::Metric| {
+            kind.is_empty() || metric.get_label().iter().any(|label| label.value() == kind)
+        };
         family.get_metric().iter().find(of_kind).unwrap().get_counter().get_value()
     }
 }

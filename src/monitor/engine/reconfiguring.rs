@@ -4,13 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot, watch},
+    task::spawn_blocking,
     time::{Instant, timeout},
 };
 
 use super::{Keeper, Target, Wanted, limits};
 use crate::{
     config::{Change, DomainList, Settings},
-    monitor::{Edges, EdgesError, Kept, SharedStore, Snapshot, prompt::InForce},
+    monitor::{Edges, EdgesError, Kept, SharedStore, prompt::InForce},
     net::now,
     terms::PolicyDomain,
 };
@@ -19,26 +20,23 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Reconfigurer {
     pub(super) commands: mpsc::Sender<Reconfigure>,
-    pub(super) snapshots: watch::Receiver<Arc<Snapshot>>,
+    pub(super) in_force: watch::Receiver<InForce>,
     pub(super) store: Option<SharedStore>,
     pub(super) unsaved: watch::Receiver<bool>,
 }
 
 #[derive(Debug)]
 pub(super) struct Reconfigure {
-    wanted: New,
+    settings: Arc<Settings>,
+    /// Nothing where only the domains are other ones: then all that is open stays open.
+    edges: Option<Box<Edges>>,
+    /// What leads to the settings from those that were in force when this was asked for. To find it a million domains are compared;
+    /// the keeper has no time for that.
+    change: Change,
+    before: Arc<Settings>,
     /// What was kept of the domains that are new.
     kept: Kept,
     done: oneshot::Sender<Change>,
-}
-
-/// What is new.
-#[derive(Debug)]
-enum New {
-    /// Any key may be another, and the files behind the settings too.
-    Settings(Arc<Settings>, Box<Edges>),
-    /// Nothing but the domains.
-    Domains(DomainList),
 }
 
 /// Why new settings are not in force.
@@ -62,8 +60,7 @@ impl Reconfigurer {
         // The files behind the settings (roots, resolv.conf) may have changed with none of them changed: the edges are always
         // set up anew. Here, because that may wait for a resolver, and the keeper must not.
         let edges = Edges::open(&settings).await?;
-        let kept = self.kept(&settings.domains).await;
-        self.hand(New::Settings(settings, Box::new(edges)), kept).await
+        self.hand(settings, Some(Box::new(edges))).await
     }
 
     /// Puts other domains in force and leaves every other setting as it is. Nothing is opened anew for it.
@@ -71,8 +68,8 @@ impl Reconfigurer {
     /// # Errors
     /// [`ReconfigureError::Stopping`].
     pub async fn apply_domains(&self, domains: DomainList) -> Result<Change, ReconfigureError> {
-        let kept = self.kept(&domains).await;
-        self.hand(New::Domains(domains), kept).await
+        let before = Arc::clone(&self.in_force.borrow().settings);
+        self.hand(Arc::new(Settings { domains, ..Settings::clone(&before) }), None).await
     }
 
     /// Waits until what is new is written, of domains that left too; no longer than this.
@@ -83,22 +80,29 @@ impl Reconfigurer {
         }
     }
 
-    async fn hand(&self, wanted: New, kept: Kept) -> Result<Change, ReconfigureError> {
+    async fn hand(&self, settings: Arc<Settings>, edges: Option<Box<Edges>>) -> Result<Change, ReconfigureError> {
+        let before = Arc::clone(&self.in_force.borrow().settings);
+        let (old, new) = (Arc::clone(&before), Arc::clone(&settings));
+        let change = spawn_blocking(move || Change::between(&old, &new)).await;
+        // A fault of this program, or the end of it.
+        let change = change.map_err(|_| ReconfigureError::Stopping)?;
+        let kept = self.kept(&change.added).await;
         let (done, outcome) = oneshot::channel();
-        let command = Reconfigure { wanted, kept, done };
+        // The last to let go of a million domains has to take them apart: held until then, that is not the keeper.
+        let held = Arc::clone(&before);
+        let command = Reconfigure { settings, edges, change, before, kept, done };
         self.commands.send(command).await.map_err(|_| ReconfigureError::Stopping)?;
-        outcome.await.map_err(|_| ReconfigureError::Stopping)
+        let outcome = outcome.await.map_err(|_| ReconfigureError::Stopping);
+        drop(spawn_blocking(move || drop(held)));
+        outcome
     }
 
     /// What was kept of the domains that are new. Without it they begin anew.
-    async fn kept(&self, domains: &DomainList) -> Kept {
+    async fn kept(&self, added: &[PolicyDomain]) -> Kept {
         let Some(store) = self.store.as_ref().and_then(|shared| shared.borrow().clone()) else {
             return Kept::default();
         };
-        let snapshot = Arc::clone(&self.snapshots.borrow());
-        let added = domains.iter().filter(|one| !snapshot.domains.contains(one.domain.as_str()));
-        let added: Vec<PolicyDomain> = added.map(|one| one.domain.clone()).collect();
-        Kept::load(store.as_ref(), &added).await.unwrap_or_else(|error| {
+        Kept::load(store.as_ref(), added).await.unwrap_or_else(|error| {
             tracing::error!(%error, "what was kept of the new domains cannot be read; they begin anew");
             Kept::default()
         })
@@ -106,26 +110,27 @@ impl Reconfigurer {
 }
 
 impl Keeper {
-    pub(super) fn reconfigure(&mut self, Reconfigure { wanted, kept, done }: Reconfigure) {
-        let anew = matches!(wanted, New::Settings(..));
-        let (settings, edges) = match wanted {
-            New::Settings(settings, mut edges) => {
-                edges.succeed(&self.edges, &settings);
-                (settings, Arc::from(edges))
+    pub(super) fn reconfigure(&mut self, command: Reconfigure) {
+        let Reconfigure { mut settings, edges, mut change, before, kept, done } = command;
+        if !Arc::ptr_eq(&before, &self.settings) {
+            // Others came first.
+            if edges.is_none() {
+                settings = Arc::new(Settings { domains: settings.domains.clone(), ..Settings::clone(&self.settings) });
             }
-            New::Domains(domains) => {
-                (Arc::new(Settings { domains, ..Settings::clone(&self.settings) }), Arc::clone(&self.edges))
-            }
-        };
-        let change = Change::between(&self.settings, &settings);
-        self.edges = edges;
+            change = Change::between(&self.settings, &settings);
+        }
+        let anew = edges.is_some();
+        if let Some(mut edges) = edges {
+            edges.succeed(&self.edges, &settings);
+            self.edges = Arc::from(edges);
+        }
         self.force.send_replace(InForce { settings: Arc::clone(&settings), edges: Arc::clone(&self.edges) });
         let before = std::mem::replace(&mut self.settings, Arc::clone(&settings));
         match anew {
             true => self.configure_intake(&before),
             false => self.configure_attribution(),
         }
-        let wanted = self.fleet.configure(settings, self.edges.resolver.dnssec_sight());
+        let wanted = self.fleet.follow(settings, self.edges.resolver.dnssec_sight(), &change);
         self.schedule.limit(limits(&self.settings));
         self.watch_resolver();
         self.tell_intervals();

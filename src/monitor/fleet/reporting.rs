@@ -27,7 +27,7 @@ pub(super) struct Reporting {
 
 impl Fleet {
     /// Whether reports are watched at all: there is a way in, or one was handed in some time.
-    fn watches_reports(&self) -> bool {
+    pub(super) fn watches_reports(&self) -> bool {
         let Reporting { sources, counted, .. } = &self.reporting;
         *sources || counted.reports.values().any(|count| *count > 0)
     }

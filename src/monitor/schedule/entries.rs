@@ -2,8 +2,10 @@
 
 use std::hash::{BuildHasher, Hash, RandomState};
 
-use super::{Urgency, turns::Doors};
-use crate::monitor::schedule::turns::Door;
+use super::{
+    queue::Urgency,
+    turns::{Door, Doors},
+};
 
 /// No entry.
 const NONE: u32 = u32::MAX;
@@ -12,6 +14,11 @@ const NONE: u32 = u32::MAX;
 const GROWTH: usize = 8;
 /// … and by no fewer than so many entries.
 const LEAST_GROWTH: usize = 64;
+
+/// Its second look has no time of its own: it is spread with those that were found at the same time.
+pub(super) const FRESH: u32 = u32::MAX;
+/// It had its second look.
+pub(super) const SETTLED: u32 = 0;
 
 /// Where an entry stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +43,7 @@ pub(super) struct Entry<K> {
     pub(super) due: u64,
     /// Milliseconds between two looks, as wanted; 0 where it is not known.
     pub(super) pace: u32,
-    /// Milliseconds from its first look to the second; see [`FRESH`](super::FRESH) and [`SETTLED`](super::SETTLED).
+    /// Milliseconds from its first look to the second; see [`FRESH`] and [`SETTLED`].
     pub(super) second: u32,
     pub(super) doors: Doors,
     pub(super) place: Place,
@@ -182,7 +189,7 @@ impl<K: Eq + Hash> Entries<K> {
             key,
             due: 0,
             pace: 0,
-            second: super::FRESH,
+            second: FRESH,
             doors: Doors::default(),
             place: Place::Away,
             urgency: Urgency::Routine,

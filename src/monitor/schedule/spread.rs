@@ -8,6 +8,8 @@ use super::wheel::Load;
 const STARTS_PER_SECOND: f64 = 50.0;
 /// Beside what is due by itself, what is overdue may make a moment so much fuller than the mean.
 const FULLER: f64 = 0.2;
+/// The second look comes no sooner than after this part of the interval.
+const SECOND_LEAST: f64 = 0.1;
 const MOMENT: Duration = Duration::from_nanos(Load::MOMENT);
 
 /// An interval with up to a twentieth more or less, so that what began together drifts apart. `random`: 0 to 1.
@@ -73,12 +75,14 @@ impl Ramp {
     /// The place of the next target with this interval.
     pub(super) fn next(&mut self, interval: Duration) -> Start {
         let class = self.classes.entry(interval.max(Duration::from_millis(1))).or_default();
-        let place = f64::from(class.placed) / f64::from(class.of.max(1));
+        let of = f64::from(class.of.max(1));
+        let place = (f64::from(class.placed) / of).min(1.0);
         class.placed += 1;
-        let place = place.min(1.0);
+        // A single one has its whole interval.
+        let rest = (f64::from(class.placed) / of).min(1.0);
         Start {
             delay: interval.mul_f64(self.share * place),
-            second: interval.mul_f64(self.share * (1.0 - place) + place),
+            second: interval.mul_f64(self.share.max(SECOND_LEAST) * (1.0 - rest) + rest),
             from: class.latest,
         }
     }
@@ -118,8 +122,16 @@ mod tests {
         // A million in ten minutes: closer together instead of the last one being late.
         let many = delays(1_000_000);
         assert!(many[999_999].delay <= interval && many[500_000].delay == interval / 2);
-        for start in delays(1000).into_iter().chain(many) {
+        for start in delays(1).into_iter().chain(delays(1000)).chain(many) {
             assert!(start.second <= interval, "nobody waits longer than the interval");
+            assert!(start.second >= interval / 10, "nobody is looked at twice at once");
+        }
+        assert_eq!(delays(1)[0].second, interval);
+        // The second round of a fleet that is known soon is spread over the interval.
+        let seconds: Vec<u64> = delays(1000).iter().map(|start| (start.delay + start.second).as_secs() / 60).collect();
+        for minute in 2..10 {
+            let many = seconds.iter().filter(|of| **of == minute).count();
+            assert!((90..=130).contains(&many), "{many} in minute {minute}");
         }
     }
 

@@ -1,9 +1,14 @@
 use std::{
     collections::{BTreeMap, HashMap},
+    hash::Hash,
     net::{IpAddr, Ipv4Addr},
+    time::Duration,
 };
 
+use tokio::time::Instant;
+
 use super::{entries::Entry, *};
+use crate::monitor::politeness::Limits;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);

@@ -66,7 +66,9 @@ impl PostgresStore {
     pub(super) async fn write_all(&self, batch: Arc<Batch>, now: Timestamp) -> Result<(), StoreError> {
         let mut writer = self.writer().await?;
         let written = timeout(PATIENCE, write(&mut writer, &batch, now, self.locks.changes)).await;
-        self.server.settle(writer, written)
+        self.server.settle(writer, written)?;
+        self.measure_at_times().await;
+        Ok(())
     }
 }
 

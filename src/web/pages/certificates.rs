@@ -1,6 +1,7 @@
 //! `/certificates`: every certificate of mail hosts and policy hosts once, by the time that is left.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
@@ -16,9 +17,9 @@ use super::{
     table::{Column, Order, choice, grouped, heads, kept, notes, pages, search},
 };
 use crate::{
-    monitor::{DomainState, Snapshot},
+    monitor::{KnownDomain, PolicyCertificate, Snapshot, print},
     present::{certificate_faults, words},
-    terms::{MxHost, PolicyDomain, Timestamp},
+    terms::{MxHost, Timestamp},
     verdict::CertificateAssessment,
     web::links::Links,
 };
@@ -69,40 +70,90 @@ impl At {
         [(Self::MailHosts, "mail", "mail hosts"), (Self::PolicyHosts, "policy", "policy hosts")];
 }
 
-/// A certificate and its places.
+/// A certificate and its places. A large fleet has as many certificates as domains: of those of policy hosts only what lies open of
+/// a domain is looked at, and the rest is opened for the lines that are shown.
 struct Entry<'a> {
+    end: Timestamp,
+    /// What mail hosts present, with those that do.
+    mail: Option<Mail<'a>>,
+    /// The domains whose policy hosts present it, by name.
+    policies: Vec<(&'a Arc<KnownDomain>, &'a PolicyCertificate)>,
+}
+
+struct Mail<'a> {
     /// As one place judges it: one where something is wrong, if there is any.
     certificate: &'a CertificateAssessment,
-    end: Timestamp,
     hosts: BTreeSet<&'a MxHost>,
-    /// The domains whose policy hosts present it.
-    policies: Vec<&'a PolicyDomain>,
 }
 
 impl<'a> Entry<'a> {
-    fn add(&mut self, certificate: &'a CertificateAssessment) {
-        if self.certificate.verified() && !certificate.verified() {
-            self.certificate = certificate;
-        }
+    fn hosts(&self) -> impl Iterator<Item = &'a MxHost> + '_ {
+        self.mail.iter().flat_map(|mail| mail.hosts.iter().copied())
     }
 
     fn places(&self) -> usize {
-        self.hosts.len() + self.policies.len()
+        self.hosts().count() + self.policies.len()
     }
 
     /// What names it: the first name, else the subject.
-    fn name(&self) -> &str {
-        let leaf = &self.certificate.chain.leaf;
-        leaf.names.first().unwrap_or(&leaf.subject)
+    fn name(&self) -> Cow<'a, str> {
+        let first = self.policies.first();
+        match (&self.mail, first) {
+            (Some(mail), _) => Cow::Borrowed(name(mail.certificate)),
+            (None, Some((_, PolicyCertificate { name: Some(name), .. }))) => Cow::Borrowed(name),
+            (None, Some((known, _))) => Cow::Owned(known.domain().policy_host()),
+            (None, None) => Cow::Borrowed(""),
+        }
+    }
+
+    fn issuer(&self) -> &str {
+        let policy = || self.policies.first().map(|(_, policy)| policy.issuer.as_str());
+        let mail = self.mail.as_ref().map(|mail| mail.certificate.chain.leaf.issuer_cn.as_str());
+        mail.or_else(policy).unwrap_or_default()
+    }
+
+    fn key(&self) -> Cow<'_, str> {
+        match (&self.mail, self.policies.first()) {
+            (Some(mail), _) => Cow::Owned(mail.certificate.chain.leaf.key.to_string()),
+            (None, Some((_, policy))) => Cow::Borrowed(policy.key.as_str()),
+            (None, None) => Cow::Borrowed(""),
+        }
     }
 
     fn contains(&self, needle: &str) -> bool {
-        let leaf = &self.certificate.chain.leaf;
-        let texts = leaf.names.iter().chain([&leaf.subject, &leaf.issuer, &leaf.fingerprint_sha256]);
-        texts.into_iter().any(|text| text.to_lowercase().contains(needle))
-            || self.hosts.iter().any(|host| host.as_str().contains(needle))
-            || self.policies.iter().any(|domain| domain.as_str().contains(needle))
+        let of_mail = |mail: &Mail<'_>| {
+            let leaf = &mail.certificate.chain.leaf;
+            let mut texts = leaf.names.iter().chain([&leaf.subject, &leaf.issuer, &leaf.fingerprint_sha256]);
+            texts.any(|text| text.to_lowercase().contains(needle))
+        };
+        self.mail.as_ref().is_some_and(of_mail)
+            || self.hosts().any(|host| host.as_str().contains(needle))
+            || self.policies.iter().any(|(known, policy)| {
+                known.domain().policy_host().contains(needle)
+                    || policy.name.as_ref().is_some_and(|name| name.to_lowercase().contains(needle))
+                    || policy.issuer.as_str().to_lowercase().contains(needle)
+                    || format!("{:016x}", policy.print).contains(needle)
+            })
     }
+
+    /// The certificate itself, as one place judges it: one where something is wrong, if there is any.
+    fn certificate(&self, snapshot: &Snapshot) -> Option<CertificateAssessment> {
+        let faulty = self.policies.iter().find(|(_, policy)| !policy.verified);
+        let mail = self.mail.as_ref().map(|mail| mail.certificate);
+        match (mail, faulty.or(self.policies.first())) {
+            (Some(certificate), _) if !certificate.verified() || faulty.is_none() => Some(certificate.clone()),
+            (mail, Some((known, _))) => {
+                let opened = snapshot.open(known).assessment.as_ref().and_then(|seen| seen.policy.certificate.clone());
+                opened.or_else(|| mail.cloned())
+            }
+            (mail, None) => mail.cloned(),
+        }
+    }
+}
+
+fn name(certificate: &CertificateAssessment) -> &str {
+    let leaf = &certificate.chain.leaf;
+    leaf.names.first().unwrap_or(&leaf.subject)
 }
 
 /// The page.
@@ -112,8 +163,7 @@ pub(in crate::web) fn render(snapshot: &Snapshot, text: &str, links: &Links, now
     let at = query.choose("at", |text| At::ALL.into_iter().find(|(_, word, _)| *word == text).map(|(at, ..)| at));
     let within = query.choose("within", |text| text.parse::<u32>().ok().filter(|days| *days <= MOST_DAYS));
     let needle = query.get("q").to_lowercase();
-    let states = snapshot.states();
-    let all = collect(snapshot, &states, at);
+    let all = collect(snapshot, at);
     let horizon = horizon(&all, now);
     let total = all.len();
     let mut rows: Vec<Entry<'_>> = all
@@ -153,7 +203,7 @@ pub(in crate::web) fn render(snapshot: &Snapshot, text: &str, links: &Links, now
                 table.rows {
                     caption { (grouped(rows.len())) @if rows.len() == 1 { " certificate" } @else { " certificates" } }
                     (heads(&path, &query, &COLUMNS, order))
-                    tbody { @for entry in cut.of(&rows) { (line(entry, links, now)) } }
+                    tbody { @for entry in cut.of(&rows) { (line(entry, snapshot, links, now)) } }
                 }
             }))
             (pages(&path, &query, cut))
@@ -172,57 +222,59 @@ fn ends() -> Vec<(String, String)> {
 }
 
 /// Every certificate once, by its end and then by its name.
-fn collect<'a>(snapshot: &'a Snapshot, states: &'a [Arc<DomainState>], at: Option<At>) -> Vec<Entry<'a>> {
-    let mut all: HashMap<&str, Entry<'_>> = HashMap::new();
-    fn entry<'m, 'a>(
-        all: &'m mut HashMap<&'a str, Entry<'a>>,
-        certificate: &'a CertificateAssessment,
-    ) -> &'m mut Entry<'a> {
-        let entry = all.entry(&certificate.chain.leaf.fingerprint_sha256).or_insert_with(|| Entry {
-            certificate,
-            end: certificate.chain.ends(),
-            hosts: BTreeSet::new(),
-            policies: Vec::new(),
-        });
-        entry.end = entry.end.min(certificate.chain.ends());
-        entry.add(certificate);
-        entry
-    }
+fn collect(snapshot: &Snapshot, at: Option<At>) -> Vec<Entry<'_>> {
+    let mut all: HashMap<u64, Entry<'_>> = HashMap::new();
     if at != Some(At::PolicyHosts) {
         for state in snapshot.host_states() {
             for certificate in state.paths.iter().filter_map(|path| path.certificate.as_ref()) {
-                entry(&mut all, certificate).hosts.insert(&state.host);
+                let end = certificate.chain.ends();
+                let entry = all.entry(print(&certificate.chain.leaf.fingerprint_sha256)).or_insert_with(|| Entry {
+                    end,
+                    mail: None,
+                    policies: Vec::new(),
+                });
+                entry.end = entry.end.min(end);
+                let mail = entry.mail.get_or_insert_with(|| Mail { certificate, hosts: BTreeSet::new() });
+                mail.hosts.insert(&state.host);
+                if mail.certificate.verified() && !certificate.verified() {
+                    mail.certificate = certificate;
+                }
             }
         }
     }
     if at != Some(At::MailHosts) {
-        for state in states {
-            let certificate = state.assessment.as_deref().and_then(|seen| seen.policy.certificate.as_ref());
-            if let Some(certificate) = certificate {
-                entry(&mut all, certificate).policies.push(&state.domain);
-            }
+        for known in snapshot.domains.iter() {
+            let Some(policy) = known.summary.as_ref().and_then(|seen| seen.policy_certificate.as_deref()) else {
+                continue;
+            };
+            let entry = all.entry(policy.print).or_insert_with(|| Entry {
+                end: policy.ends_at,
+                mail: None,
+                policies: Vec::new(),
+            });
+            entry.end = entry.end.min(policy.ends_at);
+            entry.policies.push((known, policy));
         }
     }
-    let mut all: Vec<Entry<'_>> = all.into_values().collect();
-    all.sort_by(|one, other| {
-        one.end.cmp(&other.end).then_with(|| one.name().cmp(other.name())).then_with(|| {
-            let print = |entry: &Entry<'_>| entry.certificate.chain.leaf.fingerprint_sha256.clone();
-            print(one).cmp(&print(other))
-        })
+    let mut all: Vec<(u64, Entry<'_>)> = all.into_iter().collect();
+    for (_, entry) in &mut all {
+        entry.policies.sort_unstable_by(|(one, _), (other, _)| one.domain().cmp(other.domain()));
+    }
+    all.sort_by(|(one_print, one), (other_print, other)| {
+        one.end.cmp(&other.end).then_with(|| one.name().cmp(&other.name())).then(one_print.cmp(other_print))
     });
-    all
+    all.into_iter().map(|(_, entry)| entry).collect()
 }
 
 fn sort(rows: &mut [Entry<'_>], order: Option<Order<Key>>) {
     let Some(order) = order else { return };
     rows.sort_by(|one, other| {
-        let leaf = |entry: &Entry<'_>| entry.certificate.chain.clone();
         order.of(match order.column.key {
             Key::End => one.end.cmp(&other.end),
-            Key::Subject => one.name().cmp(other.name()),
-            Key::Issuer => leaf(one).leaf.issuer_cn.cmp(&leaf(other).leaf.issuer_cn),
+            Key::Subject => one.name().cmp(&other.name()),
+            Key::Issuer => one.issuer().cmp(other.issuer()),
             Key::Places => one.places().cmp(&other.places()),
-            Key::Algorithm => leaf(one).leaf.key.to_string().cmp(&leaf(other).leaf.key.to_string()),
+            Key::Algorithm => one.key().cmp(&other.key()),
         })
     });
 }
@@ -244,10 +296,11 @@ fn horizon(all: &[Entry<'_>], now: Timestamp) -> Vec<Bar> {
     bars
 }
 
-fn line(entry: &Entry<'_>, links: &Links, now: Timestamp) -> Markup {
-    let certificate = entry.certificate;
+fn line(entry: &Entry<'_>, snapshot: &Snapshot, links: &Links, now: Timestamp) -> Markup {
+    // A domain that shows another certificate by now has none of this line.
+    let Some(certificate) = entry.certificate(snapshot) else { return Markup::default() };
     let leaf = &certificate.chain.leaf;
-    let faults = certificate_faults(certificate, now);
+    let faults = certificate_faults(&certificate, now);
     html! {
         tr {
             td.nowrap data-label="Time left" {
@@ -258,7 +311,7 @@ fn line(entry: &Entry<'_>, links: &Links, now: Timestamp) -> Markup {
                 }
             }
             th scope="row" {
-                (entry.name())
+                (name(&certificate))
                 @if leaf.names.len() > 1 { span.quiet { " and " (leaf.names.len() - 1) " more" } }
                 @if !faults.is_empty() { br; span.trouble { (faults.join(", ")) } }
             }
@@ -271,10 +324,11 @@ fn line(entry: &Entry<'_>, links: &Links, now: Timestamp) -> Markup {
 
 fn places(entry: &Entry<'_>, links: &Links) -> Markup {
     let more = |all: usize| all.saturating_sub(PLACES);
+    let hosts = entry.hosts().count();
     html! {
-        @for host in entry.hosts.iter().take(PLACES) { a href=(links.host(host)) { (host) } " " }
-        @if more(entry.hosts.len()) > 0 { "and " (grouped(more(entry.hosts.len()))) " more mail hosts " }
-        @for domain in entry.policies.iter().take(PLACES) { a href=(links.domain(domain)) { "mta-sts." (domain) } " " }
+        @for host in entry.hosts().take(PLACES) { a href=(links.host(host)) { (host) } " " }
+        @if more(hosts) > 0 { "and " (grouped(more(hosts))) " more mail hosts " }
+        @for (known, _) in entry.policies.iter().take(PLACES) { a href=(links.domain(known.domain())) { (known.domain().policy_host()) } " " }
         @if more(entry.policies.len()) > 0 { "and " (grouped(more(entry.policies.len()))) " more policy hosts" }
         @if entry.places() == 0 { (cells::nothing("nowhere")) }
     }
@@ -307,15 +361,14 @@ mod tests {
     #[test]
     fn what_is_shared_stands_there_once_with_its_places() {
         let snapshot = world();
-        let states = snapshot.states();
-        let all = collect(&snapshot, &states, None);
+        let all = collect(&snapshot, None);
         assert_eq!(all.len(), 2);
         let [expired, good] = all.as_slice() else { panic!() };
         assert!(expired.end < NOW && good.end > NOW, "what ends first stands first");
-        assert_eq!(expired.hosts.len(), 1);
+        assert_eq!(expired.hosts().count(), 1);
         // The fixture's mail host and the policy hosts of three domains present the same.
-        assert_eq!((good.hosts.len(), good.policies.len()), (1, 3));
-        assert_eq!(collect(&snapshot, &snapshot.states(), Some(At::PolicyHosts)).len(), 1);
+        assert_eq!((good.hosts().count(), good.policies.len()), (1, 3));
+        assert_eq!(collect(&snapshot, Some(At::PolicyHosts)).len(), 1);
         let html = at(&snapshot, "");
         assert!(html.contains("expired 3 days ago") && html.contains("60 days (22 Jan 2027)"), "{html}");
         assert!(html.contains("mta-sts.example.com"));
@@ -324,8 +377,7 @@ mod tests {
     #[test]
     fn every_certificate_is_counted_in_one_bar() {
         let snapshot = world();
-        let states = snapshot.states();
-        let all = collect(&snapshot, &states, None);
+        let all = collect(&snapshot, None);
         let counted = |now: Timestamp| {
             let bars = horizon(&all, now);
             assert_eq!(bars.iter().map(|bar| bar.value).sum::<u64>(), 2);

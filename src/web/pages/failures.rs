@@ -15,7 +15,7 @@ use super::{
     table::{Column, Order, choice, grouped, heads, kept, notes, pages, search},
 };
 use crate::{
-    monitor::{DomainState, Snapshot},
+    monitor::{DomainState, Snapshot, Summary},
     present::words,
     protocol::tls_rpt::ResultType,
     terms::Timestamp,
@@ -59,7 +59,7 @@ struct Row<'a> {
 
 /// The page.
 pub(in crate::web) fn render(snapshot: &Snapshot, text: &str, links: &Links, now: Timestamp) -> Markup {
-    let states = snapshot.states();
+    let states = opened(snapshot);
     let content = html! {
         h1 { "Reported failures" }
         p {
@@ -67,8 +67,8 @@ pub(in crate::web) fn render(snapshot: &Snapshot, text: &str, links: &Links, now
              tries to deliver."
         }
         @match () {
-            () if snapshot.intake.is_none() => (no_source(&states)),
-            () if !reported(&states).any(|(_, reports)| reports.last_arrived_at.is_some()) => (nothing_yet(&states)),
+            () if snapshot.intake.is_none() => (no_source(snapshot)),
+            () if states.is_empty() => (nothing_yet(snapshot)),
             () => (failures(snapshot, &states, text, links, now)),
         }
     };
@@ -83,19 +83,38 @@ fn reported(states: &[Arc<DomainState>]) -> impl Iterator<Item = (&DomainState, 
     })
 }
 
-/// How many domains ask senders for reports.
-fn asking(states: &[Arc<DomainState>]) -> usize {
-    let asks =
-        |state: &&Arc<DomainState>| state.assessment.as_deref().is_some_and(|seen| seen.tlsrpt.usable == Some(true));
-    states.iter().filter(asks).count()
+/// So many domains are opened and judged anew for the page, those with failures first: about a second's work. Each has had reports, and
+/// most domains of a large fleet never do.
+const OPENED_MOST: usize = 5_000;
+
+/// The domains that had reports, by name.
+fn opened(snapshot: &Snapshot) -> Vec<Arc<DomainState>> {
+    let seen = snapshot.domains.iter().filter_map(|known| Some((known.summary.as_ref()?.reported, known)));
+    let mut all: Vec<_> = seen.filter(|(reported, _)| reported.arrived).collect();
+    all.sort_unstable_by(|(one, known), (other, beside)| {
+        other.failing.cmp(&one.failing).then_with(|| known.domain().cmp(beside.domain()))
+    });
+    all.truncate(OPENED_MOST);
+    all.sort_unstable_by(|(_, known), (_, beside)| known.domain().cmp(beside.domain()));
+    all.into_iter().map(|(_, known)| snapshot.open(known)).collect()
 }
 
-fn no_source(states: &[Arc<DomainState>]) -> Markup {
+/// How many domains are such by what lies open of them.
+fn count(snapshot: &Snapshot, fits: impl Fn(&Summary) -> bool) -> usize {
+    snapshot.domains.iter().filter_map(|known| known.summary.as_ref()).filter(|seen| fits(seen)).count()
+}
+
+/// How many domains ask senders for reports.
+fn asking(snapshot: &Snapshot) -> usize {
+    count(snapshot, |seen| seen.asks_for_reports)
+}
+
+fn no_source(snapshot: &Snapshot) -> Markup {
     html! {
         div.banner.plain {
             p { strong { "No source of reports is configured" } ", so nothing is known of what senders met." }
             p {
-                (grouped(asking(states))) " of " (grouped(states.len()))
+                (grouped(asking(snapshot))) " of " (grouped(snapshot.domains.len()))
                 " configured domains ask for reports in their _smtp._tls record. Tell this monitor where they arrive, for example:"
             }
             (record("reports: {maildir: [/var/mail/tlsrpt]}"))
@@ -104,12 +123,12 @@ fn no_source(states: &[Arc<DomainState>]) -> Markup {
     }
 }
 
-fn nothing_yet(states: &[Arc<DomainState>]) -> Markup {
+fn nothing_yet(snapshot: &Snapshot) -> Markup {
     html! {
         div.banner.plain {
             p { strong { "No report has come in yet." } " Large senders send one a day, and only to domains that they mailed." }
             p {
-                (grouped(asking(states))) " of " (grouped(states.len()))
+                (grouped(asking(snapshot))) " of " (grouped(snapshot.domains.len()))
                 " configured domains ask for reports in their _smtp._tls record."
             }
         }
@@ -140,12 +159,16 @@ fn failures(snapshot: &Snapshot, states: &[Arc<DomainState>], text: &str, links:
     sort(&mut rows, order);
     let cut = query.cut(rows.len());
     let path = links.to("/failures");
-    let speaking = reported(states).filter(|(_, reports)| reports.complete_days > 0).count();
-    let failing: BTreeSet<_> = all.iter().map(|row| &row.state.domain).collect();
+    let speaking = count(snapshot, |seen| seen.reported.speaking);
+    let failing = count(snapshot, |seen| seen.reported.failing);
+    let arrived = count(snapshot, |seen| seen.reported.arrived);
     html! {
         p {
             "Reports speak of " (grouped(speaking)) " of " (grouped(snapshot.domains.len())) " domains; "
-            @if failing.is_empty() { "none of them tells of a failure." } @else { (grouped(failing.len())) " of them have failures." }
+            @if failing == 0 { "none of them tells of a failure." } @else { (grouped(failing)) " of them have failures." }
+        }
+        @if states.len() < arrived {
+            p.quiet { "Below stand " (grouped(states.len())) " of the " (grouped(arrived)) " domains that had reports, those with failures first." }
         }
         (notes(&query))
         @if !all.is_empty() {
@@ -455,7 +478,7 @@ mod tests {
             failure(ResultType::CertificateExpired, policy_type, None, sessions, OwnView::Agrees)
         };
         let snapshot = world(vec![one(PolicyType::Sts, 40), one(PolicyType::Tlsa, 30)]);
-        let states = snapshot.states();
+        let states = opened(&snapshot);
         let rows: Vec<Row<'_>> = reported(&states)
             .flat_map(|(state, reports)| reports.failures.iter().map(move |failure| Row { state, failure }))
             .collect();

@@ -1,6 +1,6 @@
 //! `/hosts/NAME`: one mail host, apart from any domain: its addresses, what they present, and who depends on it.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{cmp::Reverse, collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use maud::{Markup, html};
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     facts::{AddressObservation, Handshake, LookupOutcome, Offer, SmtpOutcome, TlsSurvey},
-    monitor::{DomainState, HostState, Snapshot},
+    monitor::{DomainState, HostState, KnownDomain, Snapshot},
     present::{certificate_faults, split_fix, words},
     terms::{MxHost, Timestamp},
     verdict::{
@@ -23,31 +23,38 @@ use crate::{
 
 /// So many of the domains that use the host are named here; all of them stand in the list of domains.
 const DOMAINS_SHOWN: usize = 100;
+
+/// For so many domains that use the host all is opened and judged anew to tell what they share: of a host that a hundred thousand use, the
+/// others show nothing else, and the page would take seconds.
+const OPENED_MOST: usize = 200;
 /// So many names of a certificate are shown.
 const NAMES_SHOWN: usize = 20;
 
 /// The page; the one of an unknown host where no configured domain uses it.
 pub(in crate::web) fn render(snapshot: &Snapshot, host: &MxHost, links: &Links, now: Timestamp) -> Markup {
     let Some(state) = snapshot.host(host) else { return unknown(host.as_str(), links, now) };
-    let states = users_of(host, snapshot);
+    let known = users_of(host, snapshot);
+    let states: Vec<Arc<DomainState>> = known.iter().take(OPENED_MOST).map(|known| snapshot.open(known)).collect();
     let users: Vec<&DomainState> = states.iter().map(AsRef::as_ref).collect();
     let content = html! {
         p { a href=(links.to("/hosts")) { "Mail hosts" } }
         h1 { (host) }
-        (summary(state, &users, links, now))
-        (findings(state, &users, now))
+        (summary(state, &known, links, now))
+        (findings(state, &users, &known, now))
         (addresses(state, now))
         (certificates(state, now))
         (surveys(state, now))
-        (domains(host, &users, links))
+        (domains(host, &users, known.len(), links))
     };
     page(host.as_str(), links, now, Nav::Hosts, &content)
 }
 
-/// The domains that use the host, in the order of their names.
-fn users_of(host: &MxHost, snapshot: &Snapshot) -> Vec<Arc<DomainState>> {
-    let users = snapshot.domains.sorted().into_iter().filter(|known| known.uses(host));
-    users.map(|known| snapshot.open(known)).collect()
+/// The domains that use the host, those that are worst off first, then by name.
+fn users_of<'a>(host: &MxHost, snapshot: &'a Snapshot) -> Vec<&'a Arc<KnownDomain>> {
+    let mut users: Vec<&Arc<KnownDomain>> = snapshot.domains.iter().filter(|known| known.uses(host)).collect();
+    let rank = |known: &KnownDomain| known.summary.as_ref().map(|seen| (seen.delivery.rank(), Reverse(seen.worst())));
+    users.sort_by(|one, other| rank(one).cmp(&rank(other)).then_with(|| one.domain().cmp(other.domain())));
+    users
 }
 
 /// The page for a name that no configured domain has as its mail host.
@@ -60,7 +67,7 @@ pub(in crate::web) fn unknown(name: &str, links: &Links, now: Timestamp) -> Mark
     page("No such mail host", links, now, Nav::Hosts, &content)
 }
 
-fn summary(state: &HostState, users: &[&DomainState], links: &Links, now: Timestamp) -> Markup {
+fn summary(state: &HostState, users: &[&Arc<KnownDomain>], links: &Links, now: Timestamp) -> Markup {
     let records = state.dane.records();
     html! {
         dl.facts {
@@ -92,13 +99,13 @@ fn summary(state: &HostState, users: &[&DomainState], links: &Links, now: Timest
 }
 
 /// The groups of the domains, the largest first.
-fn groups(users: &[&DomainState]) -> String {
+fn groups(users: &[&Arc<KnownDomain>]) -> String {
     let mut groups: BTreeMap<&str, usize> = BTreeMap::new();
-    for user in users.iter().filter(|user| !user.group.is_empty()) {
-        *groups.entry(&user.group).or_default() += 1;
+    for user in users.iter().filter(|user| !user.group().is_empty()) {
+        *groups.entry(user.group()).or_default() += 1;
     }
     let mut groups: Vec<_> = groups.into_iter().collect();
-    groups.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    groups.sort_by_key(|(_, count)| Reverse(*count));
     let words: Vec<String> = groups.iter().map(|(name, count)| format!("{name}: {count}")).collect();
     words::list(&words)
 }
@@ -166,7 +173,7 @@ fn shared<'a>(host: &MxHost, users: &[&'a DomainState]) -> Vec<Shared<'a>> {
             }
         }
     }
-    all.sort_by_key(|entry| std::cmp::Reverse((entry.finding.is_active(), entry.finding.severity, entry.domains)));
+    all.sort_by_key(|entry| Reverse((entry.finding.is_active(), entry.finding.severity, entry.domains)));
     all
 }
 
@@ -184,10 +191,15 @@ fn no_findings(state: &HostState, users: &[&DomainState]) -> &'static str {
     }
 }
 
-fn findings(state: &HostState, users: &[&DomainState], now: Timestamp) -> Markup {
+fn findings(state: &HostState, users: &[&DomainState], known: &[&Arc<KnownDomain>], now: Timestamp) -> Markup {
     let all = shared(&state.host, users);
     html! {
         h2 #findings { "Findings" }
+        @if known.len() > users.len() {
+            p.quiet {
+                "As they stand for the " (grouped(users.len())) " domains that are worst off, of the " (grouped(known.len())) " that use the host."
+            }
+        }
         @if all.is_empty() { p { (no_findings(state, users)) } }
         @for Shared { finding, addresses, domains, accepted } in &all {
             @let class = if finding.is_active() { finding.severity.as_str() } else { Severity::Info.as_str() };
@@ -392,10 +404,9 @@ fn handshake(handshake: &Handshake) -> Markup {
     }
 }
 
-fn domains(host: &MxHost, users: &[&DomainState], links: &Links) -> Markup {
-    let mut users: Vec<(&DomainState, &Assessment)> =
+fn domains(host: &MxHost, users: &[&DomainState], all: usize, links: &Links) -> Markup {
+    let users: Vec<(&DomainState, &Assessment)> =
         users.iter().filter_map(|user| Some((*user, user.assessment.as_deref()?))).collect();
-    users.sort_by_key(|(_, seen)| seen.delivery.rank());
     html! {
         h2 #domains { "Domains that use it" }
         @if !users.is_empty() {
@@ -429,8 +440,8 @@ fn domains(host: &MxHost, users: &[&DomainState], links: &Links) -> Markup {
                 }
             }))
         }
-        @if users.len() > DOMAINS_SHOWN {
-            p { a href=(domains_of(host, links)) { "All " (grouped(users.len())) " domains" } }
+        @if all > DOMAINS_SHOWN {
+            p { a href=(domains_of(host, links)) { "All " (grouped(all)) " domains" } }
         }
     }
 }
@@ -525,7 +536,7 @@ mod tests {
             snapshot.put(fixture::domain_state(name, Some(seen)));
         }
         let host = fixture::host("mx.broken.example");
-        let states = users_of(&host, &snapshot);
+        let states: Vec<_> = users_of(&host, &snapshot).into_iter().map(|known| snapshot.open(known)).collect();
         let users: Vec<&DomainState> = states.iter().map(AsRef::as_ref).collect();
         let all = shared(&host, &users);
         let counts: Vec<_> = all.iter().map(|one| (one.finding.code, one.domains, one.accepted)).collect();

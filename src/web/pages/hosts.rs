@@ -1,6 +1,6 @@
 //! `/hosts`: every mail host once, with the domains that use it.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use maud::{Markup, html};
 
@@ -11,9 +11,9 @@ use super::{
     table::{Column, Order, grouped, heads, kept, notes, pages, search},
 };
 use crate::{
-    monitor::{DomainState, HostState, Snapshot},
+    monitor::{ActiveFinding, HostState, Snapshot},
     terms::{MxHost, Timestamp},
-    verdict::{Assessment, Finding, Reach, Severity},
+    verdict::{Reach, Severity},
     web::{links::Links, parameters::encoded},
 };
 
@@ -45,7 +45,7 @@ const COLUMNS: [Column<Key>; 8] = [
 
 struct Row<'a> {
     state: &'a HostState,
-    worst: Option<&'a Finding>,
+    worst: Option<&'a ActiveFinding>,
     end: Option<Timestamp>,
     dane: Dane,
     probed: Option<Timestamp>,
@@ -57,8 +57,7 @@ pub(in crate::web) fn render(snapshot: &Snapshot, text: &str, links: &Links, now
     let order = query.choose("sort", |text| Order::read(text, &COLUMNS));
     let least = query.choose("severity", |text| text.parse::<Severity>().ok());
     let needle = query.get("q").to_lowercase();
-    let states = snapshot.states();
-    let worst = worst_of_hosts(&states);
+    let worst = worst_of_hosts(snapshot);
     let mut rows: Vec<Row<'_>> = snapshot
         .host_states()
         .into_iter()
@@ -100,12 +99,11 @@ pub(in crate::web) fn render(snapshot: &Snapshot, text: &str, links: &Links, now
 }
 
 /// The worst active finding on each host, over all domains that use it.
-pub(super) fn worst_of_hosts(states: &[Arc<DomainState>]) -> HashMap<&str, &Finding> {
-    let mut worst: HashMap<&str, &Finding> = HashMap::new();
-    let assessments = states.iter().filter_map(|state| state.assessment.as_deref());
-    for finding in assessments.flat_map(Assessment::active) {
-        let Some(host) = finding.subject.mx() else { continue };
-        let known = worst.entry(host).or_insert(finding);
+pub(super) fn worst_of_hosts(snapshot: &Snapshot) -> HashMap<&str, &ActiveFinding> {
+    let mut worst: HashMap<&str, &ActiveFinding> = HashMap::new();
+    for finding in snapshot.domains.iter().filter_map(|known| known.summary.as_ref()).flat_map(|seen| &seen.active) {
+        let Some(host) = &finding.host else { continue };
+        let known = worst.entry(host.as_str()).or_insert(finding);
         if known.severity < finding.severity {
             *known = finding;
         }
@@ -131,7 +129,7 @@ pub(super) fn domains_of(host: &MxHost, links: &Links) -> String {
 }
 
 impl<'a> Row<'a> {
-    fn new(state: &'a HostState, worst: Option<&'a Finding>) -> Self {
+    fn new(state: &'a HostState, worst: Option<&'a ActiveFinding>) -> Self {
         let certificates = state.paths.iter().filter_map(|path| path.certificate.as_ref());
         Self {
             state,

@@ -57,8 +57,7 @@ pub(in crate::web) fn render(
     for name in FILTERS.iter().chain(&["sort"]) {
         query.choose(name, |value| selection.take(name, value).ok());
     }
-    let all = snapshot.states();
-    let found = selection.rows(&all, snapshot);
+    let found = selection.rows(snapshot);
     let column = COLUMNS.into_iter().find(|column| column.key == selection.sort);
     let order = column.map(|column| Order { column, turned: selection.reversed });
     let cut = query.cut(found.rows.len());
@@ -80,7 +79,7 @@ pub(in crate::web) fn render(
                         @if order.is_some_and(|order| order.column.key == Sort::Delivery && !order.turned) { ", the worst first" }
                     }
                     (heads(&path, &query, &COLUMNS, order))
-                    tbody { @for state in cut.of(&found.rows) { (line(state, links, now)) } }
+                    tbody { @for known in cut.of(&found.rows) { (line(&snapshot.open(known), links, now)) } }
                 }
             }))
             (pages(&path, &query, cut))

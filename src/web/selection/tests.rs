@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     metrics::fixture,
+    monitor::DomainState,
     verdict::{Assessment, Subject},
     web::parameters,
 };
@@ -18,7 +19,7 @@ fn select(query: &str) -> Selection {
 }
 
 fn names(query: &str, snapshot: &Snapshot) -> Vec<String> {
-    select(query).rows(&snapshot.states(), snapshot).rows.iter().map(|state| state.domain.to_string()).collect()
+    select(query).rows(snapshot).rows.iter().map(|known| known.domain().to_string()).collect()
 }
 
 /// A domain whose name begins with these letters, by what it is sorted by.
@@ -118,16 +119,15 @@ fn a_mail_host_selects_the_domains_that_use_it() {
 #[test]
 fn counts_say_where_another_filter_would_lead() {
     let world = four();
-    let states = world.states();
-    let found = select("state=blocked&group=Beta").rows(&states, &world);
+    let found = select("state=blocked&group=Beta").rows(&world);
     assert_eq!((found.rows.len(), found.total), (1, 5));
     let of = |word: &str| found.by_state.iter().find(|(state, _)| state.as_str() == word).unwrap().1;
     assert_eq!([of("blocked"), of("protected"), of("not-probed")], [1, 2, 0], "of the group");
     assert_eq!(found.groups, BTreeMap::from([("Beta", 1)]), "of the state");
     assert_eq!(found.findings, BTreeMap::from([(Code::MxCname, 1)]), "a domain counts once for a code");
-    let found = select("finding=policy-mx-unused").rows(&states, &world);
+    let found = select("finding=policy-mx-unused").rows(&world);
     assert_eq!(found.findings, BTreeMap::from([(Code::MxCname, 2), (Code::PolicyMxUnused, 1)]));
-    let found = select("").rows(&states, &world);
+    let found = select("").rows(&world);
     assert_eq!(found.by_state.iter().map(|(_, count)| count).sum::<usize>(), 5);
     assert_eq!(found.groups, BTreeMap::from([("Alpha", 1), ("Beta", 3)]));
 }
@@ -239,8 +239,7 @@ proptest! {
     fn pages_are_the_list(selection in any_selection(), most in 1usize..4) {
         let selection = Selection { text: String::new(), ..selection };
         for world in [four(), fixture::snapshot()] {
-            let states = world.states();
-            let all = selection.rows(&states, &world).rows;
+            let all = selection.rows(&world).rows;
             let mut paged = Vec::new();
             let mut place: Option<Place> = None;
             loop {
@@ -250,10 +249,10 @@ proptest! {
                 };
                 let page = &rest[..most.min(rest.len())];
                 let Some(last) = page.last() else { break };
-                paged.extend(page.iter().map(|state| state.domain.clone()));
+                paged.extend(page.iter().map(|known| known.domain().clone()));
                 place = Some(selection.place(last, &world).to_string().parse().unwrap());
             }
-            let all: Vec<_> = all.iter().map(|state| state.domain.clone()).collect();
+            let all: Vec<_> = all.iter().map(|known| known.domain().clone()).collect();
             prop_assert_eq!(paged, all);
         }
     }

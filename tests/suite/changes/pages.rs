@@ -112,7 +112,8 @@ async fn a_number_is_never_given_twice_and_another_log_is_told(place: &Place) {
     assert_eq!(numbers(&page), (10..many).collect::<Vec<_>>(), "the bound takes the oldest");
 
     // A cursor of another file: with a number that was never given here, and with one that was given for another change.
-    let store = place.other().await.open().await;
+    let other = place.other().await;
+    let store = other.open().await;
     write(store.as_ref(), vec![of_domain("example.com", 0, NOW + DAY)]).await;
     for after in [page.next, Some(Cursor { id: 1, at: NOW })] {
         let result = store.page(&PageWanted { after, ..wanted(5) }).await;

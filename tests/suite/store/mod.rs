@@ -151,7 +151,7 @@ fn change(number: u32, at: Timestamp) -> Change {
 }
 
 fn batch(domains: Vec<StoredDomain>, hosts: Vec<StoredHost>, changes: Vec<Change>) -> Arc<Batch> {
-    let domains = domains.iter().map(|domain| DomainRow::of(domain).unwrap()).collect();
-    let hosts = hosts.iter().map(|host| HostRow::of(host).unwrap()).collect();
+    let domains = domains.into_iter().map(|domain| DomainRow::of(&domain).unwrap()).collect();
+    let hosts = hosts.into_iter().map(|host| HostRow::of(&host).unwrap()).collect();
     Arc::new(Batch { domains, hosts, changes, fence: None })
 }

@@ -1,6 +1,6 @@
 //! What is kept of reports, read.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use sqlx::{Connection, PgConnection, QueryBuilder, Row, postgres::PgRow};
 use tokio::time::timeout;
@@ -34,6 +34,9 @@ impl PostgresStore {
         since_day: i64,
     ) -> Result<Vec<(PolicyDomain, DomainReports)>, StoreError> {
         let mut found = Vec::new();
+        let known = if names.len() > NAMES_MOST { Some(self.known_domains().await?) } else { None };
+        let is_known = |name: &&PolicyDomain| known.as_ref().is_none_or(|known| known.contains(name.as_str()));
+        let names: Vec<PolicyDomain> = names.iter().filter(is_known).cloned().collect();
         for some in names.chunks(NAMES_MOST) {
             let mut reader = self.reader().await?;
             let read = timeout(LONG_PATIENCE, async {
@@ -46,6 +49,19 @@ impl PostgresStore {
             found.extend(self.server.read(reader, read)?);
         }
         Ok(found)
+    }
+
+    /// Those of which there is any report: in a large fleet most have none.
+    async fn known_domains(&self) -> Result<HashSet<String>, StoreError> {
+        let mut reader = self.reader().await?;
+        let read = timeout(LONG_PATIENCE, async {
+            let mut reading = reader.begin_with(READ_ALL).await?;
+            let known = sqlx::query_scalar("SELECT domain FROM report_domains").fetch_all(&mut *reading).await?;
+            reading.commit().await?;
+            Ok::<_, sqlx::Error>(known.into_iter().collect())
+        });
+        let read = read.await;
+        self.server.read(reader, read)
     }
 
     pub(in crate::store::postgres) async fn intake(&self) -> Result<(IntakeCounters, BTreeSet<String>), StoreError> {

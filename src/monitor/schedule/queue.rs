@@ -1,35 +1,17 @@
-//! When to look at what next.
-//!
-//! Each target has one due time in a wheel of slots, and each operation costs the same whatever their number. What is due waits in a
-//! lane by its urgency, and where a provider is busy, at its door (`turns.rs`). The next due time is chosen where the seconds are
-//! emptiest, so that no bursts arise, and further away where more is wanted than fits (`stretch.rs`).
-
-mod entries;
-mod spread;
-mod stretch;
-mod turns;
-mod wheel;
+//! The queue of what is due: one due time a target, and whose turn it is.
 
 use std::{hash::Hash, time::Duration};
 
 use tokio::time::Instant;
 
-use self::{
-    entries::{Entries, List, Place},
+use super::{
+    entries::{Entries, FRESH, List, Place, SETTLED},
+    spread::Ramp,
     stretch::Stretch,
-    turns::{Door, Turns, nanoseconds},
+    turns::{Answer, Door, Doors, Turns, nanoseconds},
     wheel::{Load, Wheel},
 };
-pub(crate) use self::{
-    spread::{Ramp, backed_off, jittered},
-    turns::{Answer, Doors},
-};
-use super::politeness::Limits;
-
-/// Its second look has no time of its own: it is spread with those that were found at the same time.
-const FRESH: u32 = u32::MAX;
-/// It had its second look.
-const SETTLED: u32 = 0;
+use crate::monitor::politeness::Limits;
 
 /// An interval may be so much shorter or longer, as a part of it: what began together drifts apart.
 const DRIFT: f64 = 0.05;
@@ -540,6 +522,3 @@ impl<K: Clone + Eq + Hash> Schedule<K> {
 fn milliseconds(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }
-
-#[cfg(test)]
-mod tests;
