@@ -10,8 +10,8 @@ use std::{
 
 use smtptls_exporter::{
     config::Settings,
-    metrics::{Exposition, Level},
-    monitor::{Eyes, Monitor, Snapshot, Telemetry, Unrendered},
+    metrics::{Blocks, Exposition, Level, Wanted},
+    monitor::{Eyes, Monitor, Renderer, Snapshot, Telemetry},
 };
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -52,14 +52,14 @@ impl Product {
     ) -> Self {
         let telemetry = Telemetry::new().expect("the counters are sound");
         let settings = Arc::new(settings);
+        let blocks = Blocks::new(level);
+        let renderer = Arc::clone(&blocks) as Arc<dyn Renderer>;
         let monitor = match eyes {
-            Some(eyes) => {
-                Monitor::start_with_eyes(settings, telemetry.clone(), state, Arc::new(Unrendered), eyes).await
-            }
-            None => Monitor::start(settings, telemetry.clone(), state, Arc::new(Unrendered)).await,
+            Some(eyes) => Monitor::start_with_eyes(settings, telemetry.clone(), state, renderer, eyes).await,
+            None => Monitor::start(settings, telemetry.clone(), state, renderer).await,
         };
         let monitor = monitor.expect("the monitor starts");
-        let exposition = Arc::new(Exposition::new(level));
+        let exposition = Arc::new(Exposition::new(blocks));
         let mut snapshots = monitor.snapshots();
         let first = Arc::clone(&snapshots.borrow_and_update());
         show(&exposition, first).await;
@@ -76,10 +76,16 @@ impl Product {
     /// One scrape of all, as the handler does it.
     pub(crate) fn scrape(&self) -> Scrape {
         let began = Instant::now();
-        let page = self.exposition.page(&self.telemetry);
+        let mut bytes = 0;
+        self.exposition.scrape(&self.telemetry, Wanted::default(), |frame| {
+            bytes += frame.len();
+            true
+        });
         let took = began.elapsed();
-        let samples = page.subjects.split(|byte| *byte == b'\n').filter(|line| is_sample(line)).count();
-        Scrape { samples, bytes: page.subjects.len() + page.own.len(), took }
+        // Counted apart: whoever scrapes has other things to do meanwhile.
+        let text = self.exposition.body(&self.telemetry);
+        let samples = text.split(|byte| *byte == b'\n').filter(|line| is_of_a_subject(line)).count();
+        Scrape { samples, bytes, took }
     }
 
     /// Ends it; returns how long that took, and what scrapes of domains and hosts showed at last.
@@ -88,28 +94,29 @@ impl Product {
         self.monitor.stop().await;
         let took = began.elapsed();
         self.follower.await.expect("it showed the last snapshot");
-        (took, digest(&self.exposition.page(&self.telemetry).subjects))
+        (took, digest(&self.exposition.body(&self.telemetry)))
     }
 
     /// What scrapes of domains and hosts show now.
     pub(crate) fn digest(&self) -> Digest {
-        digest(&self.exposition.page(&self.telemetry).subjects)
+        digest(&self.exposition.body(&self.telemetry))
     }
 }
 
 /// Rendering is work for a thread that nobody waits for.
 async fn show(exposition: &Arc<Exposition>, snapshot: Arc<Snapshot>) {
     let exposition = Arc::clone(exposition);
-    spawn_blocking(move || exposition.update(&snapshot)).await.expect("it can be shown");
+    spawn_blocking(move || exposition.update(snapshot)).await.expect("it can be shown");
 }
 
-fn is_sample(line: &[u8]) -> bool {
-    !line.is_empty() && !line.starts_with(b"#")
+fn is_of_a_subject(line: &[u8]) -> bool {
+    let labels = line.iter().position(|byte| *byte == b'{').and_then(|begin| line.get(begin + 1..));
+    labels.is_some_and(|labels| labels.starts_with(b"domain=") || labels.starts_with(b"mx="))
 }
 
 fn digest(text: &[u8]) -> Digest {
     let mut digest = Digest::new();
-    for line in text.split(|byte| *byte == b'\n').filter(|line| is_sample(line)) {
+    for line in text.split(|byte| *byte == b'\n').filter(|line| is_of_a_subject(line)) {
         let end = line.iter().position(|byte| matches!(byte, b'{' | b' ')).unwrap_or(line.len());
         let mut hasher = DefaultHasher::new();
         line.hash(&mut hasher);

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     config::DomainSettings,
-    metrics::{Level, textfile},
+    metrics::textfile,
     monitor::{self, Edges, Kept, Looked},
     net::now,
     present::{
@@ -263,7 +263,7 @@ pub(super) async fn probe(
     .await;
     let mut checked = Checked { remembering: common.state_dir.is_some(), ..Checked::default() };
     if arguments.format == Format::Prometheus {
-        checked.metrics = textfile(&monitor::snapshot_of(&looked, &settings, &domains), Level::default());
+        checked.metrics = textfile(&monitor::snapshot_of(&looked, &settings, &domains), &settings.metrics);
     }
     for Looked { assessment, observation, before, changes, .. } in looked {
         if let Some(since) = before {

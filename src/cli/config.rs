@@ -7,6 +7,7 @@ use std::{
 
 use clap::Subcommand;
 
+use super::settings;
 use crate::{
     config::{self, ConfigErrors, DEFAULT_FILE, Loaded, Settings, inventory::with_files},
     net::now,
@@ -62,7 +63,7 @@ fn execute(
         ConfigCommand::Check { file } => (file.or(config_file), true),
     };
     let loaded = match config::locate(named.as_deref()) {
-        Ok(Some(path)) => config::load(&path).map(|loaded| Some((path, loaded))),
+        Ok(Some(path)) => settings::load(&path).map(|loaded| Some((path, loaded))),
         Ok(None) => Ok(None),
         Err(errors) => Err(errors),
     };

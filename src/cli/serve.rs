@@ -18,10 +18,8 @@ use super::{
 };
 use crate::{
     config::{Change, Diagnostic, Settings},
-    metrics::{Exposition, Level},
-    monitor::{
-        Allotment, INDEX_VARIABLE, Inventory, Monitor, Sharder, SharedState, Surroundings, Telemetry, Unrendered,
-    },
+    metrics::{Blocks, Exposition},
+    monitor::{Allotment, INDEX_VARIABLE, Inventory, Monitor, Renderer, Sharder, SharedState, Surroundings, Telemetry},
     net::{host_name, now},
     store::open_shared,
     web::{App, ExternalUrl, Limits, ListenAddress, Mount, Reload, ReportDoor, ReportEntrance, bind, serve},
@@ -111,7 +109,8 @@ impl Running {
         let settings = Arc::new(settings);
         let domains = settings.domains.len();
         let allotment = allotment(&settings, arguments).await?;
-        let (part, renderer) = (allotment.part(), Arc::new(Unrendered));
+        let blocks = Blocks::new(&settings.metrics);
+        let (part, renderer) = (allotment.part(), Arc::clone(&blocks) as Arc<dyn Renderer>);
         let monitor = match allotment.sharing() {
             Some(sharing) => Monitor::start_sharing(part, telemetry.clone(), folder, sharing, renderer).await,
             None => Monitor::start(part, telemetry.clone(), Some(folder), renderer).await,
@@ -136,12 +135,13 @@ impl Running {
         let reloader = Arc::new(Reloader {
             source,
             sharder,
+            blocks: Arc::clone(&blocks),
             inventory,
             telemetry: telemetry.clone(),
             entrance: Arc::clone(&entrance),
         });
         let app = App::new(
-            Exposition::new(Level::default()),
+            Exposition::new(Arc::clone(&blocks)),
             telemetry,
             arguments.telemetry_path.clone().unwrap_or_default(),
             on_request(Arc::clone(&reloader)),
@@ -242,6 +242,7 @@ async fn show(app: &Arc<App>, snapshot: Arc<crate::monitor::Snapshot>) {
 struct Reloader {
     source: Source,
     sharder: Sharder,
+    blocks: Arc<Blocks>,
     inventory: Inventory,
     telemetry: Telemetry,
     entrance: Arc<ReportEntrance>,
@@ -274,7 +275,12 @@ impl Reloader {
         let settings = inventory.settings();
         // What cannot be opened leaves all as it was.
         let prepared = self.entrance.prepare(&settings).await.map_err(|error| error.to_string())?;
-        let change = self.sharder.apply(Arc::new(settings)).await.map_err(|error| error.to_string())?;
+        // First: what is judged by the new settings is rendered by them.
+        let before = self.blocks.set(&settings.metrics);
+        let change = self.sharder.apply(Arc::new(settings)).await.map_err(|error| {
+            self.blocks.set(before);
+            error.to_string()
+        })?;
         inventory.commit();
         self.entrance.open(prepared).await;
         Ok(change)

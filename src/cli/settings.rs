@@ -2,11 +2,12 @@
 
 use std::{
     io::{self, IsTerminal},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use crate::{
-    config::{self, ConfigErrors, Diagnostic, DomainSettings, Settings, inventory::with_files},
+    config::{self, ConfigErrors, Diagnostic, DomainSettings, Loaded, Settings, inventory::with_files},
+    metrics::{Extent, families},
     net::now,
     terms::PolicyDomain,
 };
@@ -48,7 +49,7 @@ impl Source {
     pub(crate) fn load(&self) -> Result<LoadedSettings, ConfigErrors> {
         let LoadedSettings { mut settings, warnings } = match config::locate(self.file.as_deref())? {
             Some(path) => {
-                let loaded = config::load(&path)?;
+                let loaded = load(&path)?;
                 LoadedSettings { settings: loaded.settings, warnings: loaded.warnings }
             }
             None => LoadedSettings { settings: Settings::default(), warnings: Vec::new() },
@@ -59,6 +60,28 @@ impl Source {
         }
         Ok(LoadedSettings { settings, warnings })
     }
+}
+
+/// Loads a file; the warnings tell as well which names of metrics no family has, which the configuration alone cannot know.
+///
+/// # Errors
+/// As [`config::load`].
+pub(crate) fn load(path: &Path) -> Result<Loaded, ConfigErrors> {
+    let mut loaded = config::load(path)?;
+    let odd = odd_names(&loaded.settings, &path.display().to_string());
+    loaded.warnings.extend(odd);
+    Ok(loaded)
+}
+
+fn odd_names(settings: &Settings, file: &str) -> Vec<Diagnostic> {
+    let odd = Extent::without_family(&settings.metrics).into_iter();
+    odd.map(|(key, pattern)| {
+        let nearest = config::nearest(&pattern.value, families().map(|family| family.name));
+        let hint = nearest.map(|name| format!("did you mean {name}? docs/metrics.md lists them all"));
+        let message = format!("{:?} in `{key}` is the name of no family of metrics", pattern.value);
+        Diagnostic::about_value(&pattern, file, message, hint)
+    })
+    .collect()
 }
 
 /// Whether texts on standard error may be coloured.
@@ -75,4 +98,35 @@ pub(crate) fn refused(errors: &ConfigErrors, colour: bool) -> String {
 pub(crate) fn of_domain(settings: &Settings, domain: PolicyDomain) -> DomainSettings {
     let known = settings.domains.named(domain.as_str());
     known.cloned().unwrap_or_else(|| DomainSettings::new(domain))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_metrics_that_there_are_not_are_told_with_their_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.yml");
+        let text =
+            "domains: [a.example]\nmetrics:\n  allow: [smtptls_finding, smtptls_domain_deliverys]\n  deny: ['go_*']\n";
+        std::fs::write(&path, text).unwrap();
+        let warnings = load(&path).unwrap().warnings;
+        let told: Vec<_> = warnings
+            .iter()
+            .map(|one| (one.location.unwrap().line, one.message.as_str(), one.hint.as_deref()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (
+                    3,
+                    "\"smtptls_domain_deliverys\" in `metrics.allow` is the name of no family of metrics",
+                    Some("did you mean smtptls_domain_delivery? docs/metrics.md lists them all")
+                ),
+                (4, "\"go_*\" in `metrics.deny` is the name of no family of metrics", None),
+            ]
+        );
+        assert!(warnings[0].to_string().contains("c.yml:3:28"), "{}", warnings[0]);
+    }
 }

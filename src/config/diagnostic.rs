@@ -4,6 +4,8 @@ use std::{fmt, ops::Range};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
+use super::At;
+
 /// More mistakes than this help nobody; the rest is counted.
 pub(super) const MAX_DIAGNOSTICS: usize = 100;
 
@@ -98,6 +100,14 @@ impl Diagnostic {
         let mut diagnostic = Self::placeless(file, severity, message.to_owned());
         diagnostic.location = Some(location);
         diagnostic.show(line, marked);
+        diagnostic
+    }
+
+    /// Something odd about a value whose form is right: what other rooms know of it. The line itself is not shown.
+    pub(crate) fn about_value<T>(value: &At<T>, file: &str, message: String, hint: Option<String>) -> Self {
+        let mut diagnostic = Self::placeless(file, DiagnosticSeverity::Warning, message).hinting(hint);
+        let Mark { line, column, .. } = value.mark;
+        diagnostic.location = (line > 0).then_some(Location { line, column });
         diagnostic
     }
 

@@ -19,10 +19,6 @@ use crate::{
     verdict::{CertificateThreshold, ExpectedMode, HostPattern, Severity, Share},
 };
 
-/// Keys that are read and checked, and have no effect in this version. The warnings and the reference read this list.
-pub(super) const NOT_YET: [&str; 5] =
-    ["metrics.level", "metrics.addresses", "metrics.max_series", "metrics.allow", "metrics.deny"];
-
 type Port = Bounded<1, 65_535>;
 
 /// A map of the file: one declaration gives the type, its reading and its schema.
@@ -41,9 +37,9 @@ macro_rules! section {
         impl FromNode for $name {
             fn from_node(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
                 let mut section = Self::default();
-                for (name, key, value) in reader.section(node, Self::KEYS, &[$(stringify!($required)),*])? {
+                for (name, _, value) in reader.section(node, Self::KEYS, &[$(stringify!($required)),*])? {
                     match name {
-                        $( stringify!($key) => section.$key = reader.field(key, name, value), )*
+                        $( stringify!($key) => section.$key = reader.field(name, value), )*
                         _ => {}
                     }
                 }
@@ -345,13 +341,15 @@ section! {
     Metrics {
         /// How many: summary, normal or full.
         level: MetricsLevel,
-        /// Which addresses have their own: auto, all or worst.
+        /// Which addresses of a mail host have series of their own: all, or none, and the worst of them stands for all. auto: the
+        /// worst where a day brings more than twice the addresses of the last answer.
         addresses: AddressMetrics,
-        /// Above it series are dropped, and a metric says so.
+        /// More series of domains and mail hosts are not exported: the mail hosts come first, then the domains in an order that stays,
+        /// and a metric and an alert say what is left out.
         max_series: Bounded<1, 100_000_000>,
-        /// Only these families.
+        /// Families that are exported although they are above the level; * stands for any text.
         allow: Vec<At<String>>,
-        /// All but these families.
+        /// Families that are not exported, whatever else says so; * stands for any text.
         deny: Vec<At<String>>,
     }
 }

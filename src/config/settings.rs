@@ -43,7 +43,7 @@ pub struct Settings {
     pub http_sd: Vec<file::HttpSd>,
     /// Where reports come in.
     pub reports: file::Reports,
-    /// Which metrics are told. Without effect yet.
+    /// Which metrics are told.
     pub metrics: file::Metrics,
     /// Which part of the domains this instance takes.
     pub shard: file::Shard,

@@ -168,7 +168,7 @@ fn show_hides_secrets() {
 }
 
 #[test]
-fn what_is_not_built_yet_is_told_once_and_with_its_place() {
+fn what_has_no_effect_is_told_with_its_place() {
     assert_eq!(
         told(
             "probe:\n  legacy_tls: false\n  allow_any_target: true\nresolver: {dnssec: trust-ad, trust_anchor_file: a}\n\
@@ -181,7 +181,6 @@ fn what_is_not_built_yet_is_told_once_and_with_its_place() {
         .collect::<Vec<_>>(),
         [
             "4:49 warning: the trust anchors have no effect: nothing is validated here",
-            "6:11 warning: `metrics.level` is not built yet and has no effect",
         ]
     );
     assert_eq!(told("domains: [a.example]\nprobe: {interval: 5m}\n"), "");

@@ -1,27 +1,35 @@
-//! The text of all metrics, rendered once for each change.
+//! The text of all metrics.
 //!
-//! Each domain and each mail host has a block of text, cut by family, that is kept while its state is the same `Arc`: a
-//! publication renders what changed. The blocks are joined by family when the first scrape asks for them, once for each
-//! publication; later scrapes share those bytes. Series of what is gone vanish with its block.
+//! What scrapes show of a subject is rendered once for each change of it, into a block (`block.rs`) that the snapshot holds. A
+//! scrape goes through the snapshot family by family and copies, through a frame of a bounded size: nothing of the size of the whole
+//! is ever made, no lock is held, and a snapshot that is published meanwhile changes nothing of it.
 
 use std::{
-    sync::{Arc, Mutex, OnceLock, PoisonError},
-    time::{Duration, Instant},
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use arc_swap::ArcSwapOption;
 use hyper::body::Bytes;
 
 use super::{
-    domain, host, own,
-    registry::{Family, Level, Sight},
-    text,
+    column::{Cell, Kept, Shown},
+    extent::Extent,
+    frames::Frames,
+    negotiation::Encoding,
+    own::{self, Cache, Dropped},
+    part::Part,
+    registry::Subject,
+    renderer::Blocks,
+    shelves::{Cells, Shelves},
+    text::{self, Format},
 };
 use crate::{
     facts::Vantage,
-    monitor::{DomainState, Keyed, KnownDomain, KnownHost, Snapshot, Telemetry},
-    store::IntakeCounters,
-    terms::MxHost,
+    monitor::{DomainState, HostState, Keyed, KnownDomain, KnownHost, Rendered, Snapshot, Telemetry},
 };
 
 /// Of which build the program is.
@@ -50,270 +58,250 @@ impl BuildInfo {
     };
 }
 
-/// The metrics of the latest snapshot as text. One task updates it, any number of scrapes read it.
+/// The metrics of the latest snapshot. One task updates it, any number of scrapes read it.
 #[derive(Debug)]
 pub struct Exposition {
-    level: Level,
+    /// Of what extent blocks are, and scrapes.
+    blocks: Arc<Blocks>,
     build: BuildInfo,
     /// Updates exclude each other; readers never wait for them.
     updating: Mutex<()>,
     published: ArcSwapOption<Published>,
+    domains: Cells<KnownDomain>,
+    hosts: Cells<KnownHost>,
+    kept: Arc<Kept>,
+    /// Series that scrapes left out.
+    too_many: AtomicU64,
+    unreadable: AtomicU64,
 }
 
-/// The text of one scrape, in two parts that are to be sent one after the other.
-#[derive(Clone, Debug)]
-pub struct Page {
-    /// Domains and mail hosts; shared with other scrapes.
-    pub subjects: Bytes,
-    /// The exporter itself.
-    pub own: Bytes,
+/// How a scrape is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The text.
+    pub format: Format,
+    /// The bytes.
+    pub encoding: Encoding,
+    /// Which of the subjects.
+    pub part: Part,
 }
 
-impl Page {
-    /// Its media type.
-    pub const CONTENT_TYPE: &str = text::CONTENT_TYPE;
+impl Default for Wanted {
+    /// Everything, as the plain text of Prometheus.
+    fn default() -> Self {
+        Self { format: Format::default(), encoding: Encoding::default(), part: Part::ALL }
+    }
 }
 
-/// One snapshot, rendered.
+/// One snapshot, and what is exported of it.
 #[derive(Debug)]
 struct Published {
-    sight: Sight,
-    domains: Vec<Arc<Block<KnownDomain>>>,
-    hosts: Vec<Arc<Block<KnownHost>>>,
-    vantage: Arc<Vantage>,
-    canaries: Vec<(MxHost, Option<bool>)>,
-    intake: Option<Arc<IntakeCounters>>,
-    series: usize,
-    update: Duration,
-    joined: OnceLock<Joined>,
+    snapshot: Arc<Snapshot>,
+    domains: Shelves<KnownDomain>,
+    hosts: Shelves<KnownHost>,
 }
 
-#[derive(Debug)]
-struct Joined {
-    text: Bytes,
-    took: Duration,
+impl Shown for KnownDomain {
+    fn rendered(&self) -> &Rendered {
+        &self.rendered
+    }
 }
 
-/// The samples of one subject, cut by family.
-#[derive(Debug)]
-struct Block<S> {
-    /// Of what; held, so that a state at the same address is the same state.
-    state: Arc<S>,
-    text: Vec<u8>,
-    /// Where each family of the table ends in `text`.
-    ends: Vec<usize>,
-    series: usize,
+impl Shown for KnownHost {
+    fn rendered(&self) -> &Rendered {
+        &self.rendered
+    }
 }
 
 impl Exposition {
-    /// Metrics of one level, with no snapshot yet.
-    pub fn new(level: Level) -> Self {
-        Self { level, build: BuildInfo::CURRENT, updating: Mutex::new(()), published: ArcSwapOption::empty() }
-    }
-
-    /// The level.
-    pub(super) const fn level(&self) -> Level {
-        self.level
-    }
-
-    /// Renders what changed since the last update. What did not is recognised by its `Arc`.
-    pub fn update(&self, snapshot: &Snapshot) {
-        let _turn = self.updating.lock().unwrap_or_else(PoisonError::into_inner);
-        let began = Instant::now();
-        let sight = Sight::of(&snapshot.vantage);
-        let before = self.published.load_full();
-        // What this side sees decides about samples of every subject.
-        let kept = before.as_ref().filter(|before| before.sight == sight);
-        let domains = merge(kept.map_or(&[], |kept| &kept.domains), snapshot.domains.sorted().into_iter(), |known| {
-            self.domain_block(known, &snapshot.open(known), sight)
-        });
-        let hosts = merge(kept.map_or(&[], |kept| &kept.hosts), snapshot.hosts.sorted().into_iter(), |known| {
-            self.host_block(known, sight)
-        });
-        let series = domains.iter().map(|block| block.series).sum::<usize>()
-            + hosts.iter().map(|block| block.series).sum::<usize>();
-        self.published.store(Some(Arc::new(Published {
-            sight,
-            domains,
-            hosts,
-            vantage: Arc::clone(&snapshot.vantage),
-            canaries: snapshot.canaries.clone(),
-            intake: snapshot.intake.clone(),
-            series,
-            update: began.elapsed(),
-            joined: OnceLock::new(),
-        })));
-    }
-
-    /// The samples of domains and mail hosts alone.
-    pub(super) fn subjects(&self) -> Bytes {
-        let published = self.published.load_full();
-        published.map_or_else(Bytes::new, |published| {
-            published.joined.get_or_init(|| published.join(self.level)).text.clone()
-        })
-    }
-
-    /// The text of a scrape now. The first call after an update joins the blocks; what the exporter says of itself is
-    /// written at each call, and reads a few files of the process.
-    pub fn page(&self, telemetry: &Telemetry) -> Page {
-        let published = self.published.load_full();
-        let joined = published.as_ref().map(|published| published.joined.get_or_init(|| published.join(self.level)));
-        let gathered = telemetry.gather();
-        let view = own::View {
-            build: &self.build,
-            gathered: &gathered,
-            dns: telemetry.dns().unwrap_or_default(),
-            seen: published.as_ref().zip(joined).map(|(published, joined)| own::Seen {
-                vantage: &published.vantage,
-                canaries: &published.canaries,
-                render: published.update + joined.took,
-                bytes: joined.text.len(),
-                series: published.series,
-                intake: published.intake.as_deref(),
-            }),
-        };
-        let mut own = Vec::new();
-        for row in own::rows().filter(|row| row.family.level <= self.level) {
-            row.write(&view, self.level, &mut own);
+    /// Metrics by the extent of these blocks, with no snapshot yet.
+    pub fn new(blocks: Arc<Blocks>) -> Self {
+        Self {
+            blocks,
+            build: BuildInfo::CURRENT,
+            updating: Mutex::new(()),
+            published: ArcSwapOption::empty(),
+            domains: Cells::default(),
+            hosts: Cells::default(),
+            kept: Kept::new(),
+            too_many: AtomicU64::new(0),
+            unreadable: AtomicU64::new(0),
         }
-        let subjects = joined.map_or_else(Bytes::new, |joined| joined.text.clone());
-        Page { subjects, own: own.into() }
+    }
+
+    /// The extent in force.
+    pub(super) fn extent(&self) -> Arc<Extent> {
+        self.blocks.extent()
+    }
+
+    /// Shows a snapshot from now on. It takes microseconds for each shelf that changed.
+    pub fn update(&self, snapshot: Arc<Snapshot>) {
+        let _turn = self.updating.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.published.load_full();
+        let most = self.extent().most();
+        // The mail hosts first: what is wrong with one of them is wrong for all of its domains.
+        let hosts = Shelves::of(&snapshot.hosts, Subject::Host, most, before.as_ref().map(|before| &before.hosts));
+        let left = most.saturating_sub(hosts.exported().series);
+        let domains =
+            Shelves::of(&snapshot.domains, Subject::Domain, left, before.as_ref().map(|before| &before.domains));
+        self.hosts.retain(&hosts);
+        self.domains.retain(&domains);
+        self.published.store(Some(Arc::new(Published { snapshot, domains, hosts })));
+    }
+
+    /// Hands the bytes of a scrape to `send`, frame by frame, until it returns false: then nobody is there to read them. A frame is
+    /// used again once whoever got it has dropped it.
+    ///
+    /// What the exporter says of itself is taken now, and reads a few files of the process.
+    pub fn scrape(&self, telemetry: &Telemetry, wanted: Wanted, send: impl FnMut(Bytes) -> bool) {
+        let mut frames = Frames::new(wanted.encoding, send);
+        let published = self.published.load_full();
+        if let Some(published) = &published {
+            let extent = self.extent();
+            self.families(&published.domains, &self.domains, &extent, wanted, &mut frames);
+            self.families(&published.hosts, &self.hosts, &extent, wanted, &mut frames);
+        }
+        if wanted.part.has_own() && !frames.is_over() {
+            self.own(published.as_deref(), telemetry, wanted.format, &mut frames);
+        }
+        frames.text(|out| out.extend_from_slice(wanted.format.end()));
+        frames.finish();
     }
 
     /// The text of a scrape in one piece: a copy, for where that is wanted.
     pub fn body(&self, telemetry: &Telemetry) -> Bytes {
-        let page = self.page(telemetry);
-        let mut text = Vec::with_capacity(page.subjects.len() + page.own.len());
-        text.extend_from_slice(&page.subjects);
-        text.extend_from_slice(&page.own);
+        let mut text = Vec::new();
+        self.scrape(telemetry, Wanted::default(), |frame| {
+            text.extend_from_slice(&frame);
+            true
+        });
         text.into()
     }
 
-    fn domain_block(&self, known: &Arc<KnownDomain>, state: &DomainState, sight: Sight) -> Block<KnownDomain> {
-        let mut block = Block::new(known, domain::rows().count());
-        for row in domain::rows() {
-            if row.family.level <= self.level {
-                block.series += row.write(state, sight, self.level, &mut block.text);
+    fn families<V: Shown>(
+        &self,
+        shelves: &Shelves<V>,
+        cells: &Cells<V>,
+        extent: &Extent,
+        wanted: Wanted,
+        frames: &mut Frames<impl FnMut(Bytes) -> bool>,
+    ) {
+        let subject = shelves.subject();
+        let shelves: Vec<_> = shelves
+            .part(wanted.part)
+            .map(|(shelf, subjects)| {
+                let whole = subjects == (0..shelf.entries().len());
+                (cells.of(shelf, subject), subjects, whole)
+            })
+            .collect();
+        let unreadable = shelves.iter().map(|(cell, ..)| cell.unreadable()).sum::<u64>();
+        self.unreadable.fetch_add(unreadable, Ordering::Relaxed);
+        for (index, family) in subject.families().iter().enumerate().filter(|(_, family)| extent.exports(family)) {
+            let mut head = Vec::new();
+            text::before_subject(&mut head, family.name, subject.label());
+            let mut begun = false;
+            for (cell, subjects, whole) in shelves.iter().filter(|(cell, subjects, _)| cell.has(index, subjects)) {
+                if !begun {
+                    begun = true;
+                    frames.text(|out| text::header(out, wanted.format, family.name, family.help, family.kind));
+                }
+                frames.samples(cell, index, &head, subjects, whole.then_some(&self.kept));
+                if frames.is_over() {
+                    return;
+                }
             }
-            block.ends.push(block.text.len());
         }
-        block.text.shrink_to_fit();
-        block
     }
 
-    fn host_block(&self, known: &Arc<KnownHost>, sight: Sight) -> Block<KnownHost> {
-        let state = &*known.state;
-        let mut block = Block::new(known, host::ROWS.len());
-        let addresses: Vec<String> = state.paths.iter().map(|path| path.address.to_string()).collect();
-        for row in host::ROWS {
-            if row.family.level <= self.level {
-                block.series += row.write(state, &addresses, sight, self.level, &mut block.text);
+    fn own(
+        &self,
+        published: Option<&Published>,
+        telemetry: &Telemetry,
+        format: Format,
+        frames: &mut Frames<impl FnMut(Bytes) -> bool>,
+    ) {
+        let dropped = published.map_or(0, |published| published.domains.dropped() + published.hosts.dropped());
+        let gathered = telemetry.gather();
+        let extent = self.extent();
+        let render = frames.spent();
+        let view = own::View {
+            build: &self.build,
+            format,
+            gathered: &gathered,
+            dns: telemetry.dns().unwrap_or_default(),
+            dropped: Dropped {
+                too_many: self.too_many.fetch_add(dropped, Ordering::Relaxed) + dropped,
+                unreadable: self.unreadable.load(Ordering::Relaxed),
+            },
+            cache: Cache { cells: self.domains.bytes() + self.hosts.bytes(), gzip: self.kept.bytes() },
+            seen: published.map(|published| own::Seen {
+                vantage: &published.snapshot.vantage,
+                canaries: &published.snapshot.canaries,
+                render,
+                bytes: published.domains.exported().bytes + published.hosts.exported().bytes,
+                series: published.domains.exported().series + published.hosts.exported().series,
+                intake: published.snapshot.intake.as_deref(),
+            }),
+        };
+        frames.text(|out| {
+            for row in own::rows().filter(|row| extent.exports(&row.family)) {
+                row.write(&view, extent.level(), out);
             }
-            block.ends.push(block.text.len());
+        });
+    }
+}
+
+/// A subject that is shown alone.
+#[derive(Debug)]
+struct Alone {
+    name: String,
+    rendered: Rendered,
+}
+
+impl Keyed for Alone {
+    fn key(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Shown for Alone {
+    fn rendered(&self) -> &Rendered {
+        &self.rendered
+    }
+}
+
+impl Extent {
+    /// The samples of some domains and mail hosts, by name, without what the exporter says of itself.
+    pub(super) fn text<'a>(
+        &self,
+        domains: impl Iterator<Item = &'a DomainState>,
+        hosts: impl Iterator<Item = &'a HostState>,
+        vantage: &Vantage,
+        out: &mut Vec<u8>,
+    ) {
+        let domain = |state: &DomainState| (state.domain.to_string(), self.domain(state, vantage));
+        let host = |state: &HostState| (state.host.to_string(), self.host(state, vantage));
+        alone(domains.map(domain).collect(), Subject::Domain, out);
+        alone(hosts.map(host).collect(), Subject::Host, out);
+    }
+}
+
+/// So many subjects are turned by families at a time, as those of a shelf are.
+const TOGETHER: usize = 256;
+
+fn alone(rendered: BTreeMap<String, Rendered>, subject: Subject, out: &mut Vec<u8>) {
+    let all: Vec<Arc<Alone>> =
+        rendered.into_iter().map(|(name, rendered)| Arc::new(Alone { name, rendered })).collect();
+    let cells: Vec<(Cell, usize)> =
+        all.chunks(TOGETHER).map(|some| (Cell::of(some, subject, None), some.len())).collect();
+    for (index, family) in subject.families().iter().enumerate() {
+        if cells.iter().any(|(cell, subjects)| cell.has(index, &(0..*subjects))) {
+            text::header(out, Format::Prometheus, family.name, family.help, family.kind);
         }
-        block.text.shrink_to_fit();
-        block
-    }
-}
-
-impl<S> Block<S> {
-    fn new(state: &Arc<S>, families: usize) -> Self {
-        Self { state: Arc::clone(state), text: Vec::new(), ends: Vec::with_capacity(families), series: 0 }
-    }
-
-    /// The samples of the family at `row` of the table.
-    fn family(&self, row: usize) -> &[u8] {
-        let start = row.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
-        self.ends.get(row).and_then(|end| self.text.get(start..*end)).unwrap_or(&[])
-    }
-}
-
-/// The blocks of `states`, in their order: those of `before` where the state is the same, else new ones. Both are sorted.
-fn merge<'a, S: Keyed + 'a>(
-    before: &[Arc<Block<S>>],
-    states: impl Iterator<Item = &'a Arc<S>>,
-    render: impl Fn(&Arc<S>) -> Block<S>,
-) -> Vec<Arc<Block<S>>> {
-    let mut before = before.iter().peekable();
-    states
-        .map(|state| {
-            while before.next_if(|block| block.state.key() < state.key()).is_some() {}
-            match before.peek() {
-                Some(block) if Arc::ptr_eq(&block.state, state) => Arc::clone(block),
-                _ => Arc::new(render(state)),
-            }
-        })
-        .collect()
-}
-
-impl Published {
-    fn join(&self, level: Level) -> Joined {
-        let began = Instant::now();
-        let blocks: usize = self.domains.iter().map(|block| block.text.len()).sum::<usize>()
-            + self.hosts.iter().map(|block| block.text.len()).sum::<usize>();
-        let mut text = Vec::with_capacity(blocks + HEADERS);
-        for (index, row) in domain::rows().enumerate() {
-            join_family(&row.family, level, self.domains.iter().map(|block| block.family(index)), &mut text);
+        let mut head = Vec::new();
+        text::before_subject(&mut head, family.name, subject.label());
+        for (cell, subjects) in &cells {
+            cell.write(index, &head, &(0..*subjects), out);
         }
-        for (index, row) in host::ROWS.iter().enumerate() {
-            join_family(&row.family, level, self.hosts.iter().map(|block| block.family(index)), &mut text);
-        }
-        Joined { text: text.into(), took: began.elapsed() }
-    }
-}
-
-/// Bytes kept free for the lines `HELP` and `TYPE` of all families; more is no fault.
-const HEADERS: usize = 32 << 10;
-
-fn join_family<'a>(family: &Family, level: Level, blocks: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
-    if family.level > level {
-        return;
-    }
-    let start = out.len();
-    text::header(out, family.name, family.help, family.kind.as_str());
-    let header = out.len();
-    for block in blocks {
-        out.extend_from_slice(block);
-    }
-    if out.len() == header {
-        out.truncate(start);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::metrics::fixture;
-
-    fn published(exposition: &Exposition) -> Arc<Published> {
-        exposition.published.load_full().unwrap()
-    }
-
-    #[test]
-    fn what_did_not_change_is_not_rendered_again() {
-        let exposition = Exposition::new(Level::Full);
-        let mut snapshot = fixture::snapshot();
-        exposition.update(&snapshot);
-        let before = published(&exposition);
-        let changed = fixture::domain_state("dark.example", Some(fixture::dark("dark.example")));
-        snapshot.put(changed);
-        exposition.update(&snapshot);
-        let after = published(&exposition);
-        for (one, other) in before.domains.iter().zip(&after.domains) {
-            let same = one.state.key() != "dark.example";
-            assert_eq!(Arc::ptr_eq(one, other), same, "{}", one.state.key());
-        }
-        assert!(before.hosts.iter().zip(&after.hosts).all(|(one, other)| Arc::ptr_eq(one, other)));
-    }
-
-    #[test]
-    fn scrapes_of_one_snapshot_share_one_text() {
-        let exposition = Exposition::new(Level::Normal);
-        let telemetry = Telemetry::new().unwrap();
-        exposition.update(&fixture::snapshot());
-        let (one, other) = (exposition.page(&telemetry).subjects, exposition.page(&telemetry).subjects);
-        assert!(!one.is_empty());
-        assert_eq!(one.as_ptr(), other.as_ptr());
-        assert_eq!(exposition.body(&telemetry).get(..one.len()), Some(&*one));
     }
 }

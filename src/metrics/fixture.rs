@@ -9,7 +9,7 @@ use crate::{
         PathToRoot, Phase, PhaseTimes, PolicyFetch, PolicyHostObservation, Security, SignatureFacts, SmtpOutcome,
         TlsFacts, TlsSurvey, TlsVersion, TlsaLookup, TlsaObservation, TlsaRecord, Transport, Vantage,
     },
-    monitor::{DomainState, HostState, Snapshot},
+    monitor::{DomainState, HostState, Renderer, Snapshot},
     protocol::{
         dane::{DaneResult, RecordSight, Verification},
         mta_sts::{Mode, MxPattern, Policy},
@@ -583,6 +583,21 @@ fn intake() -> IntakeCounters {
     }
 }
 
+/// What this side of [`snapshot`] sees.
+pub(crate) fn vantage() -> Vantage {
+    Vantage { dnssec: DnssecSight::Validating, ip6_route: false, ..Vantage::default() }
+}
+
+/// A healthy domain on two hosts that others share, as in a fleet of many thousand.
+pub(crate) fn on_shared_hosts() -> DomainState {
+    let hosts = ["mx1.mail.provider.example", "mx2.mail.provider.example"];
+    let mx = hosts.map(|name| mx(name, 10, &[good_path(name, "192.0.2.1")], Some(true)));
+    let seen =
+        Assessment { domain: domain("customer-000123.example"), mx: mx.into(), mx_records: Some(2), ..healthy() };
+    let state = (*domain_state("customer-000123.example", Some(seen))).clone();
+    DomainState { group: "customers".into(), ..state }
+}
+
 pub(crate) fn snapshot() -> Snapshot {
     let expected = Assessment { expectations: vec![("mode", true), ("issuer", false)], ..healthy() };
     let healthy_state =
@@ -597,8 +612,22 @@ pub(crate) fn snapshot() -> Snapshot {
         Arc::new(tested),
         domain_state("withdrawn.example", Some(withdrawn())),
     ];
+    let mut snapshot = Snapshot {
+        number: 1,
+        vantage: Arc::new(vantage()),
+        canaries: vec![(host("canary.example"), Some(true)), (host("young.example"), None)],
+        intake: Some(Arc::new(intake())),
+        ..Snapshot::default()
+    };
+    domains.into_iter().for_each(|state| snapshot.put(state));
+    hosts().into_iter().for_each(|state| snapshot.put_host(state));
+    snapshot
+}
+
+/// The mail hosts of [`snapshot`].
+pub(crate) fn hosts() -> [Arc<HostState>; 2] {
     let healthy_paths = vec![good_path("mx1.example.com", "192.0.2.1"), good_path("mx1.example.com", "2001:db8::1")];
-    let hosts = [
+    [
         host_state(
             "mx1.example.com",
             signed_host_observation("mx1.example.com", &["192.0.2.1"], &["2001:db8::1"]),
@@ -611,15 +640,20 @@ pub(crate) fn snapshot() -> Snapshot {
             broken_paths(),
             &[Code::StarttlsNotOffered, Code::CertificateExpired],
         ),
-    ];
-    let mut snapshot = Snapshot {
-        number: 1,
-        vantage: Arc::new(Vantage { dnssec: DnssecSight::Validating, ip6_route: false, ..Vantage::default() }),
-        canaries: vec![(host("canary.example"), Some(true)), (host("young.example"), None)],
-        intake: Some(Arc::new(intake())),
-        ..Snapshot::default()
-    };
-    domains.into_iter().for_each(|state| snapshot.put(state));
-    hosts.into_iter().for_each(|state| snapshot.put_host(state));
-    snapshot
+    ]
+}
+
+/// A snapshot with what scrapes show of each subject.
+pub(crate) fn rendered(snapshot: &Snapshot, renderer: &dyn Renderer) -> Snapshot {
+    let domains = snapshot.domains.iter().map(|known| {
+        let mut known = (**known).clone();
+        known.rendered = renderer.domain(&snapshot.open(&known), &snapshot.vantage);
+        Arc::new(known)
+    });
+    let hosts = snapshot.hosts.iter().map(|known| {
+        let mut known = (**known).clone();
+        known.rendered = renderer.host(&known.state, &snapshot.vantage);
+        Arc::new(known)
+    });
+    Snapshot { domains: domains.collect(), hosts: hosts.collect(), ..snapshot.clone() }
 }

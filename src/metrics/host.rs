@@ -3,12 +3,17 @@
 use std::{net::IpAddr, time::Duration};
 
 use super::{
+    block,
     registry::{
         Family, Kind,
         Level::{self, Full, Normal, Summary},
-        Row, Samples, Sight,
+        Row, Samples, Sight, Sink,
     },
     text::Value,
+    worst::{
+        Rule::{self, Each, FirstToEnd, Least, Most},
+        Worst,
+    },
 };
 use crate::{
     facts::Family as AddressFamily,
@@ -23,41 +28,62 @@ use crate::{
 pub(super) enum Source {
     /// The host.
     Host(fn(&HostState, &mut Samples<'_>)),
-    /// Each of its addresses.
-    Path(fn(&PathAssessment, &mut Samples<'_>)),
+    /// Each of its addresses; and how the worst is found where it stands for all.
+    Path(Rule, fn(&PathAssessment, &mut Samples<'_>)),
     /// Each of its addresses, as far as this side can see.
-    InSight(fn(&PathAssessment, Sight, &mut Samples<'_>)),
+    InSight(Rule, fn(&PathAssessment, Sight, &mut Samples<'_>)),
 }
 
 impl Row<Source> {
-    /// Writes the samples of one host, and says how many there were. `addresses` are those of its paths, as text.
+    /// Writes the samples of one host. `addresses` are those of its paths, as text.
     pub(super) fn write(
         &'static self,
         state: &HostState,
         addresses: &[String],
         sight: Sight,
         level: Level,
-        out: &mut Vec<u8>,
-    ) -> usize {
+        block: &mut block::Writer,
+    ) {
         let host = state.host.as_str();
         if let Source::Host(take) = self.samples {
-            let subject = [host];
-            let mut samples = Samples::new(out, &self.family, &subject, level);
-            take(state, &mut samples);
-            return samples.count();
+            take(state, &mut Samples::new(Sink::Block(block), &self.family, &[host], level));
+            return;
         }
-        let mut count = 0;
         for (path, address) in state.paths.iter().zip(addresses) {
             let subject = [host, address.as_str()];
-            let mut samples = Samples::new(out, &self.family, &subject, level);
-            match self.samples {
-                Source::Path(take) => take(path, &mut samples),
-                Source::InSight(take) => take(path, sight, &mut samples),
-                Source::Host(_) => {}
-            }
-            count += samples.count();
+            self.take(path, sight, &mut Samples::new(Sink::Block(block), &self.family, &subject, level));
         }
-        count
+    }
+
+    /// The same with one set of samples for all addresses: the worst of them.
+    pub(super) fn write_worst(&'static self, state: &HostState, sight: Sight, level: Level, block: &mut block::Writer) {
+        let host = state.host.as_str();
+        let rule = match self.samples {
+            Source::Host(take) => {
+                take(state, &mut Samples::new(Sink::Block(block), &self.family, &[host], level));
+                return;
+            }
+            Source::Path(rule, _) | Source::InSight(rule, _) => rule,
+        };
+        let ends = |path: &PathAssessment| path.certificate.as_ref().map(|seen| seen.chain.leaf.not_after);
+        let first_to_end = state.paths.iter().filter_map(|path| ends(path)).min();
+        let mut worst = Worst::new(rule);
+        for path in &state.paths {
+            if rule != FirstToEnd || ends(path) == first_to_end {
+                self.take(path, sight, &mut Samples::new(Sink::Worst(&mut worst), &self.family, &[host], level));
+            }
+        }
+        for (labels, value) in worst.samples() {
+            block.sample(labels.iter().map(String::as_str), value);
+        }
+    }
+
+    fn take(&self, path: &PathAssessment, sight: Sight, samples: &mut Samples<'_>) {
+        match self.samples {
+            Source::Path(_, take) => take(path, samples),
+            Source::InSight(_, take) => take(path, sight, samples),
+            Source::Host(_) => {}
+        }
     }
 }
 
@@ -140,7 +166,7 @@ pub(super) static ROWS: &[Row<Source>] = &[
         PATH,
         "Whether port 25 accepted the last connection, cached.",
         CANNOT_TELL,
-        Seen(|path, sight, out| out.set(connected(path, sight))),
+        Seen(Least, |path, sight, out| out.set(connected(path, sight))),
     ),
     row(
         Normal,
@@ -148,7 +174,7 @@ pub(super) static ROWS: &[Row<Source>] = &[
         PATH,
         "Whether EHLO offered STARTTLS, cached.",
         "where EHLO was not answered",
-        OfPath(|path, out| {
+        OfPath(Least, |path, out| {
             let observation = path.judged.as_ref().or(path.latest.as_ref());
             out.set(observation.and_then(|observation| observation.starttls_offered()));
         }),
@@ -159,7 +185,7 @@ pub(super) static ROWS: &[Row<Source>] = &[
         PATH,
         "Whether a TLS handshake was done after STARTTLS, whatever the certificate; 0 where STARTTLS is missing, refused or fails, or the address is down. Cached.",
         CANNOT_TELL,
-        OfPath(|path, out| out.set(starttls(path))),
+        OfPath(Least, |path, out| out.set(starttls(path))),
     ),
     row(
         Summary,
@@ -167,7 +193,7 @@ pub(super) static ROWS: &[Row<Source>] = &[
         PATH,
         "Whether chain, dates and name of the certificate hold, as MTA-STS asks; 0 where none was presented. Cached.",
         CANNOT_TELL,
-        OfPath(|path, out| {
+        OfPath(Least, |path, out| {
             out.set(starttls(path).map(|done| done && certificate(path, CertificateAssessment::verified)));
         }),
     ),
@@ -177,7 +203,7 @@ pub(super) static ROWS: &[Row<Source>] = &[
         PATH,
         "Whether the chain leads to a trusted root, dates of the leaf and names apart. Cached.",
         NO_CERTIFICATE,
-        OfPath(|path, out| out.set(path.certificate.as_ref().map(|certificate| certificate.chain_valid))),
+        OfPath(Least, |path, out| out.set(path.certificate.as_ref().map(|certificate| certificate.chain_valid))),
     ),
     row(
         Normal,
@@ -185,7 +211,7 @@ pub(super) static ROWS: &[Row<Source>] = &[
         PATH,
         "Whether the certificate names the mail host, cached.",
         NO_CERTIFICATE,
-        OfPath(|path, out| out.set(path.certificate.as_ref().map(|certificate| certificate.name_match))),
+        OfPath(Least, |path, out| out.set(path.certificate.as_ref().map(|certificate| certificate.name_match))),
     ),
     row(
         Summary,
@@ -193,7 +219,7 @@ pub(super) static ROWS: &[Row<Source>] = &[
         PATH,
         "End of validity of the certificate, whether or not it verifies, cached.",
         NO_CERTIFICATE,
-        OfPath(|path, out| out.set(path.certificate.as_ref().map(|c| Value::at(c.chain.leaf.not_after)))),
+        OfPath(Least, |path, out| out.set(path.certificate.as_ref().map(|c| Value::at(c.chain.leaf.not_after)))),
     ),
     row(
         Summary,
@@ -201,7 +227,7 @@ pub(super) static ROWS: &[Row<Source>] = &[
         PATH,
         "Start of validity of the certificate, whether or not it verifies, cached.",
         NO_CERTIFICATE,
-        OfPath(|path, out| out.set(path.certificate.as_ref().map(|c| Value::at(c.chain.leaf.not_before)))),
+        OfPath(FirstToEnd, |path, out| out.set(path.certificate.as_ref().map(|c| Value::at(c.chain.leaf.not_before)))),
     ),
     row(
         Normal,
@@ -209,7 +235,7 @@ pub(super) static ROWS: &[Row<Source>] = &[
         PATH,
         "Earliest end of validity on the verified chain, cached.",
         "where the chain leads to no trusted root",
-        OfPath(|path, out| {
+        OfPath(Least, |path, out| {
             if let Some(PathToRoot::Trusted { not_after }) = path.certificate.as_ref().map(|c| &c.chain.path) {
                 out.put(&[], Value::at(*not_after));
             }
@@ -221,7 +247,7 @@ pub(super) static ROWS: &[Row<Source>] = &[
         &["mx", "address", "issuer_cn", "serial", "fingerprint_sha256", "key"],
         "Constant 1 with facts of the certificate; issuer_cn is cut at 64 characters. Cached.",
         NO_CERTIFICATE,
-        OfPath(|path, out| {
+        OfPath(FirstToEnd, |path, out| {
             if let Some(certificate) = &path.certificate {
                 let leaf = &certificate.chain.leaf;
                 let issuer: String = leaf.issuer_cn.chars().take(ISSUER_CHARACTERS).collect();
@@ -235,7 +261,7 @@ pub(super) static ROWS: &[Row<Source>] = &[
         &["mx", "address", "version", "cipher"],
         "Constant 1 with the negotiated version of TLS and cipher suite, cached.",
         "where no handshake was done",
-        OfPath(|path, out| {
+        OfPath(Each, |path, out| {
             if let Some(tls) = path.judged.as_ref().and_then(|judged| judged.tls.as_ref()) {
                 out.put(&[tls.version.as_str(), &tls.cipher], true);
             }
@@ -247,7 +273,7 @@ pub(super) static ROWS: &[Row<Source>] = &[
         PATH,
         "Whether TLS 1.0 or 1.1 is still negotiated, by the daily look. Cached.",
         "before the first look, where it could not be told, and with probe.legacy_tls off",
-        OfPath(|path, out| out.set(legacy_accepted(path))),
+        OfPath(Most, |path, out| out.set(legacy_accepted(path))),
     ),
     row(
         Normal,
@@ -318,7 +344,7 @@ pub(super) static ROWS: &[Row<Source>] = &[
         PATH,
         "Whether the address presents, after STARTTLS, what the TLSA records of its TLSA base domain ask for. Cached.",
         "where the host has no secure usable record, and where it cannot be told",
-        OfPath(|path, out| out.set(path.dane_valid)),
+        OfPath(Least, |path, out| out.set(path.dane_valid)),
     ),
     row(
         Normal,
@@ -326,7 +352,7 @@ pub(super) static ROWS: &[Row<Source>] = &[
         &["mx", "address", "result_type"],
         "1 while the address fails: the words of RFC 8460 section 4.3, or connect-refused, timeout, smtp-error, dns-error, other. Cached.",
         "while it does not fail",
-        OfPath(|path, out| {
+        OfPath(Each, |path, out| {
             if let Some(word) = path.result_type {
                 out.put(&[word], true);
             }
@@ -338,7 +364,7 @@ pub(super) static ROWS: &[Row<Source>] = &[
         PATH,
         "Number of failed probes in a row.",
         "before the first probe",
-        OfPath(|path, out| out.set(path.latest.as_ref().map(|_| path.consecutive_failures))),
+        OfPath(Most, |path, out| out.set(path.latest.as_ref().map(|_| path.consecutive_failures))),
     ),
     row(
         Full,
@@ -346,7 +372,7 @@ pub(super) static ROWS: &[Row<Source>] = &[
         &["mx", "address", "phase"],
         "Time of each phase of the last probe (connect, banner, ehlo, starttls, tls).",
         "for a phase that was not reached",
-        OfPath(phases),
+        OfPath(Most, phases),
     ),
     row(
         Summary,
@@ -354,7 +380,7 @@ pub(super) static ROWS: &[Row<Source>] = &[
         PATH,
         "When the last probe of the address ended.",
         "before the first probe",
-        OfPath(|path, out| out.set(path.latest.as_ref().map(|latest| Value::at(latest.at)))),
+        OfPath(Least, |path, out| out.set(path.latest.as_ref().map(|latest| Value::at(latest.at)))),
     ),
     row(
         Normal,
@@ -362,7 +388,7 @@ pub(super) static ROWS: &[Row<Source>] = &[
         PATH,
         "When the last probe ended that came all the way to the EHLO inside TLS.",
         "before the first such probe",
-        OfPath(|path, out| out.set(path.last_success_at.map(Value::at))),
+        OfPath(Least, |path, out| out.set(path.last_success_at.map(Value::at))),
     ),
 ];
 

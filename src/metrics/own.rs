@@ -11,9 +11,9 @@ use super::{
         Family,
         Kind::{self, Counter, Gauge, Histogram},
         Level::{self, Normal, Summary},
-        Row, Samples,
+        Row, Samples, Sink,
     },
-    text::{self, Value, float_text},
+    text::{self, Format, Value, float_text},
 };
 use crate::{
     facts::{DnssecSight, Family as AddressFamily, Vantage},
@@ -26,9 +26,12 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct View<'a> {
     pub(super) build: &'a BuildInfo,
+    pub(super) format: Format,
     /// What the monitor and the process count, by name.
     pub(super) gathered: &'a [MetricFamily],
     pub(super) dns: DnsCounters,
+    pub(super) dropped: Dropped,
+    pub(super) cache: Cache,
     /// Nothing before the first snapshot.
     pub(super) seen: Option<Seen<'a>>,
 }
@@ -39,10 +42,28 @@ pub(super) struct Seen<'a> {
     pub(super) vantage: &'a Vantage,
     pub(super) canaries: &'a [(MxHost, Option<bool>)],
     pub(super) render: Duration,
-    pub(super) bytes: usize,
-    pub(super) series: usize,
+    pub(super) bytes: u64,
+    pub(super) series: u64,
     /// Nothing where no report source is configured.
     pub(super) intake: Option<&'a IntakeCounters>,
+}
+
+/// How many series scrapes left out, by reason.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Dropped {
+    /// There would be more than may be.
+    pub(super) too_many: u64,
+    /// Their block could not be read.
+    pub(super) unreadable: u64,
+}
+
+/// Bytes of memory that scrapes have in common.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Cache {
+    /// Samples by family.
+    pub(super) cells: usize,
+    /// Compressed text.
+    pub(super) gzip: usize,
 }
 
 /// Takes the samples of one row.
@@ -52,8 +73,8 @@ impl Row<Source> {
     /// Writes the family with its header, if it has samples.
     pub(super) fn write(&'static self, view: &View<'_>, level: Level, out: &mut Vec<u8>) {
         let start = out.len();
-        text::header(out, self.family.name, self.family.help, self.family.kind.as_str());
-        let mut samples = Samples::new(out, &self.family, &[], level);
+        text::header(out, view.format, self.family.name, self.family.help, self.family.kind);
+        let mut samples = Samples::new(Sink::Text(out), &self.family, &[], level);
         (self.samples)(view, &mut samples);
         if samples.count() == 0 {
             out.truncate(start);
@@ -266,7 +287,7 @@ pub(super) static ROWS: &[Row<Source>] = &[
         Gauge,
         "smtptls_render_duration_seconds",
         &[],
-        "How long the samples of domains and mail hosts took to render: what changed in the last snapshot, and the joined text.",
+        "How long this scrape took to write the samples of domains and mail hosts, without the waiting for its reader. What changes is rendered as it changes, and not then.",
         NO_SNAPSHOT,
         |view, out| out.set(view.seen.map(|seen| seen.render)),
     ),
@@ -275,18 +296,42 @@ pub(super) static ROWS: &[Row<Source>] = &[
         Gauge,
         "smtptls_exposition_bytes",
         &[],
-        "Size of the samples of domains and mail hosts as text.",
+        "Size of the samples of domains and mail hosts as text, those of all parts together.",
         NO_SNAPSHOT,
         |view, out| out.set(view.seen.map(|seen| seen.bytes)),
     ),
     row(
         Normal,
         Gauge,
+        "smtptls_exposition_cache_bytes",
+        KIND,
+        "Memory that scrapes have in common: samples that are ready to be copied (samples), and compressed text (gzip).",
+        NEVER,
+        |view, out| {
+            out.put(&["gzip"], view.cache.gzip);
+            out.put(&["samples"], view.cache.cells);
+        },
+    ),
+    row(
+        Summary,
+        Gauge,
         "smtptls_series",
         &[],
-        "Number of samples of domains and mail hosts.",
+        "Number of samples of domains and mail hosts that are exported, those of all parts together.",
         NO_SNAPSHOT,
         |view, out| out.set(view.seen.map(|seen| seen.series)),
+    ),
+    row(
+        Summary,
+        Counter,
+        "smtptls_series_dropped_total",
+        &["reason"],
+        "Samples that scrapes left out: beyond metrics.max_series (max-series), or of what was stored and could not be read (unreadable). Counted at each scrape of all or of the first part; what could not be read, at each scrape of its part.",
+        NEVER,
+        |view, out| {
+            out.put(&["max-series"], view.dropped.too_many);
+            out.put(&["unreadable"], view.dropped.unreadable);
+        },
     ),
     row(
         Summary,
@@ -413,20 +458,35 @@ pub(super) fn gathered(view: &View<'_>, out: &mut Samples<'_>) {
         match family.get_field_type() {
             MetricType::COUNTER => sample(metric, "", None, metric.get_counter().get_value(), out),
             MetricType::GAUGE => sample(metric, "", None, metric.get_gauge().get_value(), out),
-            MetricType::HISTOGRAM => histogram(metric, out),
+            MetricType::HISTOGRAM => histogram(metric, view.format, out),
             MetricType::SUMMARY | MetricType::UNTYPED => {}
         }
     }
 }
 
-fn histogram(metric: &Metric, out: &mut Samples<'_>) {
+fn histogram(metric: &Metric, format: Format, out: &mut Samples<'_>) {
     let histogram = metric.get_histogram();
     for bucket in histogram.get_bucket().iter().filter(|bucket| bucket.upper_bound().is_finite()) {
-        sample(metric, "_bucket", Some(&float_text(bucket.upper_bound())), integer(bucket.cumulative_count()), out);
+        sample(
+            metric,
+            "_bucket",
+            Some(&bound_text(bucket.upper_bound(), format)),
+            integer(bucket.cumulative_count()),
+            out,
+        );
     }
     sample(metric, "_bucket", Some("+Inf"), integer(histogram.get_sample_count()), out);
     sample(metric, "_sum", None, histogram.get_sample_sum(), out);
     sample(metric, "_count", None, integer(histogram.get_sample_count()), out);
+}
+
+/// OpenMetrics 1.0, "Considerations: Canonical Numbers": a bound is a float, so a whole one has a fraction.
+fn bound_text(bound: f64, format: Format) -> String {
+    let text = float_text(bound);
+    match format {
+        Format::OpenMetrics if !text.contains('.') => text + ".0",
+        _ => text,
+    }
 }
 
 fn sample(metric: &Metric, suffix: &str, bound: Option<&str>, value: impl Into<Value>, out: &mut Samples<'_>) {
@@ -434,7 +494,7 @@ fn sample(metric: &Metric, suffix: &str, bound: Option<&str>, value: impl Into<V
     let values = out.labels().iter().map(|wanted| {
         metric.get_label().iter().find(|label| label.name() == *wanted).map_or("", |label| label.value())
     });
-    out.put_with_suffix(suffix, values, bound, value.into());
+    out.put_with_suffix(suffix, &values.collect::<Vec<_>>(), bound, value.into());
 }
 
 fn integer(count: u64) -> Value {

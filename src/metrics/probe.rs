@@ -10,9 +10,9 @@ use super::{
         Family,
         Kind::Gauge,
         Level::{self, Summary},
-        Row, Samples,
+        Row, Samples, Sink,
     },
-    text,
+    text::{self, Format},
 };
 use crate::{monitor::Snapshot, terms::PolicyDomain, verdict::State};
 
@@ -58,16 +58,18 @@ impl ProbeOutcome {
 }
 
 impl Exposition {
-    /// The text of `/probe`: how the look ended, then the families of the domain and of its mail hosts at the level of this
-    /// exposition. What the exporter says of itself stands at `/metrics` alone.
+    /// The text of `/probe`: how the look ended, then the families of the domain and of its mail hosts that this exposition
+    /// exports. What the exporter says of itself stands at `/metrics` alone.
     pub fn probe_page(&self, snapshot: &Snapshot, domain: &PolicyDomain, outcome: &ProbeOutcome) -> Bytes {
         let mut page = Vec::new();
+        let extent = self.extent();
         for row in ROWS {
-            row.write(outcome, self.level(), &mut page);
+            row.write(outcome, extent.level(), &mut page);
         }
-        let part = Self::new(self.level());
-        part.update(&snapshot.part(domain));
-        page.extend_from_slice(&part.subjects());
+        let part = snapshot.part(domain);
+        let (domains, hosts) = (part.states(), part.host_states());
+        let hosts = hosts.into_iter().map(|state| &**state);
+        extent.text(domains.iter().map(|state| &**state), hosts, &part.vantage, &mut page);
         page.into()
     }
 }
@@ -75,18 +77,18 @@ impl Exposition {
 impl Row<Source> {
     /// Writes the family with its header.
     fn write(&'static self, outcome: &ProbeOutcome, level: Level, out: &mut Vec<u8>) {
-        text::header(out, self.family.name, self.family.help, self.family.kind.as_str());
-        (self.samples)(outcome, &mut Samples::new(out, &self.family, &[], level));
+        text::header(out, Format::Prometheus, self.family.name, self.family.help, self.family.kind);
+        (self.samples)(outcome, &mut Samples::new(Sink::Text(out), &self.family, &[], level));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::fixture;
+    use crate::metrics::{Blocks, fixture};
 
     fn page(domain: &str, complete: bool) -> String {
-        let (exposition, snapshot) = (Exposition::new(Level::Normal), fixture::snapshot());
+        let (exposition, snapshot) = (Exposition::new(Blocks::new(Level::Normal)), fixture::snapshot());
         let domain: PolicyDomain = domain.parse().unwrap();
         let outcome = ProbeOutcome::of(&snapshot, &domain, complete, Duration::from_millis(1500));
         String::from_utf8(exposition.probe_page(&snapshot, &domain, &outcome).to_vec()).unwrap()

@@ -1,10 +1,11 @@
 //! What a row of the table is, how its samples are taken, and the documentation that is made from the rows.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, sync::LazyLock};
 
 use super::{
-    domain, host, intake, own, probe,
+    block, domain, host, intake, own, probe,
     text::{self, Value},
+    worst::Worst,
 };
 use crate::facts::{DnssecSight, Vantage};
 
@@ -73,27 +74,33 @@ impl Sight {
 /// Takes the samples of one family about one subject.
 #[derive(Debug)]
 pub(super) struct Samples<'a> {
-    out: &'a mut Vec<u8>,
+    sink: Sink<'a>,
     family: &'static Family,
     subject: &'a [&'a str],
     level: Level,
     count: usize,
 }
 
+/// Where samples go.
+#[derive(Debug)]
+pub(super) enum Sink<'a> {
+    /// Into a text.
+    Text(&'a mut Vec<u8>),
+    /// Into the block of their subject.
+    Block(&'a mut block::Writer),
+    /// To those of the other addresses of a mail host, which one set is to stand for.
+    Worst(&'a mut Worst),
+}
+
 impl<'a> Samples<'a> {
     /// `subject` holds the values of the first labels of the family, which every sample has in common.
-    pub(super) const fn new(
-        out: &'a mut Vec<u8>,
-        family: &'static Family,
-        subject: &'a [&'a str],
-        level: Level,
-    ) -> Self {
-        Self { out, family, subject, level, count: 0 }
+    pub(super) const fn new(sink: Sink<'a>, family: &'static Family, subject: &'a [&'a str], level: Level) -> Self {
+        Self { sink, family, subject, level, count: 0 }
     }
 
     /// A sample; `others` holds the values of the labels after those of the subject.
     pub(super) fn put(&mut self, others: &[&str], value: impl Into<Value>) {
-        self.put_with_suffix("", others.iter().copied(), None, value.into());
+        self.put_with_suffix("", others, None, value.into());
     }
 
     /// The sample of the subject, where its value is known.
@@ -103,27 +110,24 @@ impl<'a> Samples<'a> {
         }
     }
 
-    /// A sample of a histogram: `suffix` as `_bucket`, `bound` as the label `le`.
-    pub(super) fn put_with_suffix<'b>(
-        &mut self,
-        suffix: &str,
-        others: impl Iterator<Item = &'b str> + Clone,
-        bound: Option<&'b str>,
-        value: Value,
-    ) where
-        'a: 'b,
-    {
-        debug_assert_eq!(
-            self.subject.len() + others.clone().count(),
-            self.family.labels.len(),
-            "labels of {}",
-            self.family.name
-        );
-        let subject: &[&'b str] = self.subject;
-        let values = subject.iter().copied().chain(others);
-        let labels = self.family.labels.iter().copied().zip(values).chain(bound.map(|bound| ("le", bound)));
-        text::sample(self.out, self.family.name, suffix, labels, value);
+    /// A sample of a histogram: `suffix` as `_bucket`, `bound` as the label `le`. The exporter itself alone has them.
+    pub(super) fn put_with_suffix(&mut self, suffix: &str, others: &[&str], bound: Option<&str>, value: Value) {
+        let labels = self.family.labels;
         self.count += 1;
+        match &mut self.sink {
+            Sink::Worst(worst) => worst.take(others, value),
+            Sink::Block(block) => {
+                debug_assert_eq!(self.subject.len() + others.len(), labels.len(), "labels of {}", self.family.name);
+                // Its own name stands before the whole block.
+                block.sample(self.subject.iter().skip(1).chain(others).copied(), value);
+            }
+            Sink::Text(out) => {
+                debug_assert_eq!(self.subject.len() + others.len(), labels.len(), "labels of {}", self.family.name);
+                let values = self.subject.iter().chain(others).copied();
+                let labels = labels.iter().copied().zip(values).chain(bound.map(|bound| ("le", bound)));
+                text::sample(out, self.family.name, suffix, labels, value);
+            }
+        }
     }
 
     pub(super) const fn labels(&self) -> &'static [&'static str] {
@@ -141,6 +145,35 @@ impl<'a> Samples<'a> {
     /// How many samples were taken.
     pub(super) const fn count(&self) -> usize {
         self.count
+    }
+}
+
+/// What samples can be about, other than the exporter itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Subject {
+    Domain,
+    Host,
+}
+
+impl Subject {
+    /// Its families, in the order of the text.
+    pub(super) fn families(self) -> &'static [&'static Family] {
+        static DOMAIN: LazyLock<Vec<&'static Family>> =
+            LazyLock::new(|| domain::rows().map(|row| &row.family).collect());
+        static HOST: LazyLock<Vec<&'static Family>> =
+            LazyLock::new(|| host::ROWS.iter().map(|row| &row.family).collect());
+        match self {
+            Self::Domain => &DOMAIN,
+            Self::Host => &HOST,
+        }
+    }
+
+    /// The label that has its name.
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::Domain => "domain",
+            Self::Host => "mx",
+        }
     }
 }
 
@@ -192,7 +225,9 @@ alone looks when it is asked: [probe.md](probe.md).) Where the meaning says \"ca
 - 0 or 1 means no or yes. A state set exports only the state that holds, with value 1.
 - A series goes when its subject goes.
 - Counters of reports never fall. One that is new is shown at 0 for five minutes before it first rises, so that `increase()` sees the rise.
-- Level S (summary) is what alerts need, N (normal) is the default, F (full) is all. Each holds the ones before it.
+- Level S (summary) is what alerts need, N (normal) is the default, F (full) is all. Each holds the ones before it. `metrics.level`
+  picks; how many series that makes, and what else bounds them: [metrics-size.md](metrics-size.md).
+- Where `metrics.addresses` has one set of samples stand for all addresses of a mail host, they have no label `address`.
 ";
 
 impl Kind {

@@ -1,9 +1,35 @@
-//! The text format of Prometheus, version 0.0.4.
+//! The two text formats that Prometheus reads. Their samples are the same, their headers are not.
 
+use super::registry::Kind;
 use crate::terms::Timestamp;
 
-/// The media type of the format.
-pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// A text format.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// The text format of Prometheus, version 0.0.4.
+    #[default]
+    Prometheus,
+    /// OpenMetrics 1.0.
+    OpenMetrics,
+}
+
+impl Format {
+    /// The media type.
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+
+    /// What stands at the end. OpenMetrics has an end, so that a text that was cut is not taken for a whole one.
+    pub(super) const fn end(self) -> &'static [u8] {
+        match self {
+            Self::Prometheus => b"",
+            Self::OpenMetrics => b"# EOF\n",
+        }
+    }
+}
 
 /// The value of a sample.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,6 +49,17 @@ impl Value {
         } else {
             #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit into 53 bits")]
             Self::Float(milliseconds as f64 / 1000.0)
+        }
+    }
+}
+
+impl Value {
+    /// As a float, to compare.
+    #[expect(clippy::cast_precision_loss, reason = "two numbers that are told apart no more are about as bad")]
+    pub(super) const fn number(self) -> f64 {
+        match self {
+            Self::Integer(integer) => integer as f64,
+            Self::Float(float) => float,
         }
     }
 }
@@ -63,17 +100,60 @@ impl From<std::time::Duration> for Value {
     }
 }
 
-/// Writes the lines `# HELP` and `# TYPE`.
-pub(super) fn header(out: &mut Vec<u8>, name: &str, help: &str, kind: &str) {
-    out.extend_from_slice(b"# HELP ");
+/// Writes the lines before the samples of a family. In OpenMetrics a counter is named without `_total`, which its samples have,
+/// and a name that ends in a unit says so.
+pub(super) fn header(out: &mut Vec<u8>, format: Format, name: &str, help: &str, kind: Kind) {
+    let name = match format {
+        Format::OpenMetrics if kind == Kind::Counter => name.strip_suffix("_total").unwrap_or(name),
+        _ => name,
+    };
+    let mut line = |keyword: &str, text: &dyn Fn(&mut Vec<u8>)| {
+        out.extend_from_slice(keyword.as_bytes());
+        out.extend_from_slice(name.as_bytes());
+        out.push(b' ');
+        text(out);
+        out.push(b'\n');
+    };
+    line("# HELP ", &|out| escaped(out, help, format == Format::OpenMetrics));
+    line("# TYPE ", &|out| out.extend_from_slice(kind.as_str().as_bytes()));
+    if let (Format::OpenMetrics, Some(unit)) = (format, UNITS.into_iter().find(|unit| ends_in(name, unit))) {
+        line("# UNIT ", &|out| out.extend_from_slice(unit.as_bytes()));
+    }
+}
+
+/// The base units that names here end in.
+const UNITS: [&str; 2] = ["seconds", "bytes"];
+
+fn ends_in(name: &str, unit: &str) -> bool {
+    name.strip_suffix(unit).is_some_and(|rest| rest.ends_with('_'))
+}
+
+/// Writes what stands before the name of the subject in each of its samples.
+pub(super) fn before_subject(out: &mut Vec<u8>, name: &str, label: &str) {
     out.extend_from_slice(name.as_bytes());
-    out.push(b' ');
-    escaped(out, help, false);
-    out.extend_from_slice(b"\n# TYPE ");
-    out.extend_from_slice(name.as_bytes());
-    out.push(b' ');
-    out.extend_from_slice(kind.as_bytes());
+    out.push(b'{');
+    out.extend_from_slice(label.as_bytes());
+    out.extend_from_slice(b"=\"");
+}
+
+/// Writes what stands after the name of the subject: the other labels and the value.
+pub(super) fn after_subject<'a>(out: &mut Vec<u8>, labels: impl Iterator<Item = (&'a str, &'a str)>, value: Value) {
+    out.push(b'"');
+    for (label, value) in labels {
+        out.push(b',');
+        out.extend_from_slice(label.as_bytes());
+        out.extend_from_slice(b"=\"");
+        escaped(out, value, true);
+        out.push(b'"');
+    }
+    out.extend_from_slice(b"} ");
+    number(out, value);
     out.push(b'\n');
+}
+
+/// Writes the value of a label, without its quotes.
+pub(super) fn label_value(out: &mut Vec<u8>, value: &str) {
+    escaped(out, value, true);
 }
 
 /// Writes one sample.
@@ -121,7 +201,7 @@ pub(super) fn float_text(value: f64) -> String {
     }
 }
 
-/// A label value escapes backslash, quote and newline, a help text backslash and newline.
+/// A label value escapes backslash, quote and newline, and so does a help text of OpenMetrics; that of Prometheus leaves quotes.
 fn escaped(out: &mut Vec<u8>, text: &str, quoted: bool) {
     if !text.bytes().any(|byte| matches!(byte, b'\\' | b'"' | b'\n')) {
         out.extend_from_slice(text.as_bytes());
@@ -153,8 +233,35 @@ mod tests {
     fn hostile_label_text_stays_inside_its_quotes() {
         assert_eq!(written(&[("a", "q\" b\\ n\n}é")], true), "x{a=\"q\\\" b\\\\ n\\n}é\"} 1\n");
         let mut out = Vec::new();
-        header(&mut out, "x", "a \"b\" \\ c\nd", "gauge");
+        header(&mut out, Format::Prometheus, "x", "a \"b\" \\ c\nd", Kind::Gauge);
         assert_eq!(String::from_utf8(out).unwrap(), "# HELP x a \"b\" \\\\ c\\nd\n# TYPE x gauge\n");
+    }
+
+    /// OpenMetrics 1.0, "Metric Family Name", "Unit", "Counter", and the grammar of `escaped-string`.
+    #[test]
+    fn openmetrics_names_counters_by_their_family_and_tells_units() {
+        let written = |name, kind| {
+            let mut out = Vec::new();
+            header(&mut out, Format::OpenMetrics, name, "The \"x\".", kind);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(written("a_total", Kind::Counter), "# HELP a The \\\"x\\\".\n# TYPE a counter\n");
+        let expected = "# HELP a_seconds The \\\"x\\\".\n# TYPE a_seconds counter\n# UNIT a_seconds seconds\n";
+        assert_eq!(written("a_seconds_total", Kind::Counter), expected);
+        assert!(written("a_bytes", Kind::Gauge).ends_with("# UNIT a_bytes bytes\n"));
+        assert!(!written("milliseconds", Kind::Gauge).contains("UNIT"), "the unit is a word of its own");
+        assert!(!written("a_info", Kind::Gauge).contains("UNIT"));
+    }
+
+    #[test]
+    fn a_sample_is_what_stands_before_its_subject_the_subject_and_what_stands_after() {
+        let (mut whole, mut parts) = (Vec::new(), Vec::new());
+        let labels = [("domain", "a\"b"), ("mx", "c\\d")];
+        sample(&mut whole, "x", "", labels.into_iter(), Value::from(true));
+        before_subject(&mut parts, "x", "domain");
+        label_value(&mut parts, "a\"b");
+        after_subject(&mut parts, labels.into_iter().skip(1), Value::from(true));
+        assert_eq!(String::from_utf8(parts).unwrap(), String::from_utf8(whole).unwrap());
     }
 
     #[test]

@@ -36,13 +36,14 @@ use super::{
     },
     parameters::decoded,
     probe, prompt, reload, reports,
-    response::{html, json, not_allowed, plain, redirect, response, text, with_status},
+    response::{html, json, not_allowed, plain, redirect, text, with_status},
     route::{self, API, Access, Asked, Found, Route},
+    scrape::Scrapes,
     shards,
 };
 use crate::{
     config,
-    metrics::{Exposition, Page},
+    metrics::Exposition,
     monitor::{Prompter, Shards, SharedStore, Snapshot, Telemetry},
     net::now,
     terms::{MxHost, PolicyDomain, Timestamp},
@@ -74,6 +75,7 @@ pub struct App {
     mount: Mount,
     /// Answers of `/probe` that are being made.
     turns: Turns,
+    scrapes: Scrapes,
     ready: AtomicBool,
     /// The number of the snapshot that is shown.
     shown: watch::Sender<u64>,
@@ -103,6 +105,7 @@ impl App {
             metrics_path,
             mount: Mount::default(),
             turns: Turns::default(),
+            scrapes: Scrapes::default(),
             ready: AtomicBool::new(false),
             shown: watch::Sender::new(0),
         }
@@ -138,13 +141,12 @@ impl App {
         Self { mount, ..self }
     }
 
-    /// Shows a snapshot. One task calls this, in the order of the snapshots; it takes a millisecond where little changed, and
-    /// up to a second for the first of many thousand domains.
+    /// Shows a snapshot. One task calls this, in the order of the snapshots; it takes a millisecond where little changed.
     ///
     /// The first one makes the server ready. It holds the configured domains, probed or not: how long a whole round takes
     /// depends on peers, and a service manager must not wait for them.
     pub fn publish(&self, snapshot: Arc<Snapshot>) {
-        self.exposition.update(&snapshot);
+        self.exposition.update(Arc::clone(&snapshot));
         let number = snapshot.number;
         self.snapshot.store(snapshot);
         self.ready.store(true, Ordering::Release);
@@ -220,7 +222,13 @@ impl App {
             return Err(Answer::error(StatusCode::NOT_FOUND, &said));
         }
         Ok(match route {
-            Route::Metrics => self.metrics().await,
+            Route::Metrics => {
+                let app = Arc::clone(&self);
+                let write = move |wanted, send: &mut dyn FnMut(Bytes) -> bool| {
+                    app.exposition.scrape(&app.telemetry, wanted, send);
+                };
+                self.scrapes.answer(asked, write).await
+            }
             Route::Overview => {
                 let metrics_path = self.metrics_path.clone();
                 let render = move |snapshot: &_, query: &_, links: &_, now| {
@@ -389,19 +397,6 @@ impl App {
             domain::render(&state, &past, Site { links: self.links(), metrics_path, prompting }, now()).into_string()
         });
         Ok(html(page.await?))
-    }
-
-    async fn metrics(self: Arc<Self>) -> Response<Pieces> {
-        // The first scrape of a snapshot copies much text, and each one reads files of the process: not for a thread on
-        // which probes run.
-        let page = tokio::task::spawn_blocking(move || self.exposition.page(&self.telemetry)).await;
-        match page {
-            Ok(Page { subjects, own }) => response(StatusCode::OK, Page::CONTENT_TYPE, [subjects, own]),
-            Err(error) => {
-                tracing::error!(%error, "the metrics could not be rendered");
-                plain(StatusCode::INTERNAL_SERVER_ERROR, "The metrics could not be rendered; the log says why.\n")
-            }
-        }
     }
 }
 

@@ -21,6 +21,7 @@ mod reload;
 mod reports;
 mod response;
 mod route;
+mod scrape;
 mod selection;
 mod server;
 mod shards;

@@ -60,7 +60,8 @@ pub(super) fn read(
     Ok(())
 }
 
-fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
+/// The parameters of a query and their values, as they stand there.
+pub(super) fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
     query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 

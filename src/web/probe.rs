@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     config::{DomainSettings, Settings, show_for},
-    metrics::{Page, ProbeOutcome},
+    metrics::{Format, ProbeOutcome},
     monitor::{PromptError, Prompted, Prompter, Snapshot},
     net::now,
     present::{Look, human, transcript::SECTIONS_MOST},
@@ -96,7 +96,7 @@ fn made(
     let outcome = ProbeOutcome::of(snapshot, &wish.target, missing.is_empty(), *took);
     let metrics = metrics(snapshot, &wish.target, &outcome);
     if !wish.debug {
-        return response(StatusCode::OK, Page::CONTENT_TYPE, [metrics]);
+        return response(StatusCode::OK, Format::Prometheus.content_type(), [metrics]);
     }
     let configured = settings.domains.named(wish.target.as_str()).cloned();
     let domain = configured.unwrap_or_else(|| DomainSettings::new(wish.target.clone()));

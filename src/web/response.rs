@@ -5,8 +5,13 @@ use http::{
     header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, X_CONTENT_TYPE_OPTIONS},
 };
 use hyper::body::Bytes;
+use tokio::sync::mpsc::Receiver;
 
-use super::{api::Answer, body::Pieces, pages::layout::POLICY};
+use super::{
+    api::Answer,
+    body::{Pieces, Step},
+    pages::layout::POLICY,
+};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
@@ -18,7 +23,20 @@ pub(super) fn response(
     media_type: &'static str,
     pieces: impl IntoIterator<Item = Bytes>,
 ) -> Response<Pieces> {
-    let mut response = Response::new(Pieces::new(pieces));
+    of(status, media_type, Pieces::new(pieces))
+}
+
+/// A response that goes on with what comes.
+pub(super) fn piecemeal(
+    media_type: &'static str,
+    pieces: impl IntoIterator<Item = Bytes>,
+    rest: Receiver<Step>,
+) -> Response<Pieces> {
+    of(StatusCode::OK, media_type, Pieces::new(pieces).followed_by(rest))
+}
+
+fn of(status: StatusCode, media_type: &'static str, body: Pieces) -> Response<Pieces> {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));

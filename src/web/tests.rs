@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{App, Limits, MetricsPath, Mount, Reload, bind, serve};
 use crate::{
-    metrics::{Exposition, Level, fixture},
+    metrics::{Blocks, Exposition, Level, fixture},
     monitor::{Snapshot, Telemetry},
 };
 
@@ -39,7 +39,7 @@ fn start(reload: Reload, limits: Limits) -> Server {
 
 fn start_at(mount: Mount, reload: Reload, limits: Limits) -> Server {
     let telemetry = Telemetry::new().unwrap();
-    let app = App::new(Exposition::new(Level::Normal), telemetry, MetricsPath::default(), reload);
+    let app = App::new(Exposition::new(Blocks::new(Level::Normal)), telemetry, MetricsPath::default(), reload);
     let app = Arc::new(app.with_mount(mount));
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
@@ -54,8 +54,13 @@ fn no_reload() -> Reload {
 
 fn started() -> Server {
     let server = start(no_reload(), Limits::default());
-    server.app.publish(Arc::new(fixture::snapshot()));
+    server.app.publish(Arc::new(shown()));
     server
+}
+
+/// The small world, as the monitor publishes it.
+fn shown() -> Snapshot {
+    fixture::rendered(&fixture::snapshot(), &*Blocks::new(Level::Normal))
 }
 
 /// Sends bytes and reads all that comes until the server closes.
@@ -133,7 +138,7 @@ async fn below_a_prefix_lies_everything() {
     let mount = Mount::new(Some("https://monitor.example/mail".parse().unwrap()), Some("/inside".parse().unwrap()));
     let server = start_at(mount, no_reload(), Limits::default());
     assert_eq!(ask(&server, "GET", "/inside/api/v1/domains/example.com").await.0, 503, "not ready");
-    server.app.publish(Arc::new(fixture::snapshot()));
+    server.app.publish(Arc::new(shown()));
     for path in
         ["/inside/metrics", "/inside/", "/inside/-/healthy", "/inside/-/ready", "/inside/api/v1/domains/example.com"]
     {

@@ -169,11 +169,8 @@ const BROKEN: &[(&str, &str)] = &[
     ),
     (
         "metrics: {level: everything, addresses: yes, max_series: 0}",
-        "1:11 warning: `metrics.level` is not built yet and has no effect | this version checks its form and does nothing else with it\n\
-         1:18 error: \"everything\" is not known here | one of summary, normal, full\n\
-         1:30 warning: `metrics.addresses` is not built yet and has no effect | this version checks its form and does nothing else with it\n\
+        "1:18 error: \"everything\" is not known here | one of summary, normal, full\n\
          1:41 error: \"yes\" is not known here | one of auto, all, worst\n\
-         1:46 warning: `metrics.max_series` is not built yet and has no effect | this version checks its form and does nothing else with it\n\
          1:58 error: 0 is out of range | a whole number from 1 to 100000000\n",
     ),
     ("shard: {index: 2, total: 2}", "1:16 error: there is no shard 2 of 2 | an index from 0 to total - 1\n"),

@@ -5,10 +5,11 @@ use super::samples::{
 };
 use crate::{
     metrics::{
+        block,
         registry::{
             Family, Kind,
             Level::{self, Full, Normal, Summary},
-            Row, Samples, Sight,
+            Row, Samples, Sight, Sink,
         },
         text::Value,
     },
@@ -29,23 +30,22 @@ pub(in crate::metrics) enum Source {
 }
 
 impl Row<Source> {
-    /// Writes the samples of one domain, and says how many there were.
+    /// Writes the samples of one domain.
     pub(in crate::metrics) fn write(
         &'static self,
         state: &DomainState,
         sight: Sight,
         level: Level,
-        out: &mut Vec<u8>,
-    ) -> usize {
+        block: &mut block::Writer,
+    ) {
         let subject = [state.domain.as_str()];
-        let mut samples = Samples::new(out, &self.family, &subject, level);
+        let mut samples = Samples::new(Sink::Block(block), &self.family, &subject, level);
         match (self.samples, &state.assessment) {
             (Source::State(take), _) => take(state, &mut samples),
             (Source::Assessment(take), Some(assessment)) => take(assessment, &mut samples),
             (Source::InSight(take), Some(assessment)) => take(assessment, sight, &mut samples),
             (Source::Assessment(_) | Source::InSight(_), None) => {}
         }
-        samples.count()
     }
 }
 
@@ -111,11 +111,12 @@ pub(super) static ROWS: &[Row<Source>] = &[
         Summary,
         "smtptls_domain_findings",
         &["domain", "severity"],
-        "Number of active findings, those of the mail hosts among them; severity info only from level N on. Cached.",
+        "Number of active findings, those of the mail hosts among them; severities info and warning only from level N on. Cached.",
         UNPROBED,
         Judged(|seen, out| {
             for severity in Severity::ALL {
-                if severity > Severity::Info || out.level() >= Normal {
+                // With a million domains a series a domain is a million: of these, alerts need that of the errors.
+                if severity == Severity::Error || out.level() >= Normal {
                     out.put(&[severity.as_str()], seen.count(severity));
                 }
             }

@@ -15,6 +15,6 @@ mod wheel;
 
 pub(crate) use self::{
     queue::{Next, Schedule, Turn, Urgency},
-    spread::{Ramp, backed_off, jittered},
+    spread::{backed_off, jittered},
     turns::{Answer, Doors},
 };

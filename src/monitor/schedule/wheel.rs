@@ -2,13 +2,13 @@
 
 use super::entries::{Entries, List, Place};
 
-/// The length of a slot: 2^25 ns, about 34 ms. So much before its time a look may begin; so precise no interval has to be.
-const SLOT_BITS: u32 = 25;
-/// A wheel has 2^8 slots, and a slot of the next one is as long as the whole of it: 8.6 s, then 37 minutes, then 6.5 days.
+/// The length of a slot: 2^22 ns, about 4 ms. So much before its time a look may begin; more precise no interval has to be.
+const SLOT_BITS: u32 = 22;
+/// A wheel has 2^8 slots, and a slot of the next one is as long as the whole of it: 1 s, then 5 minutes, 20 hours, 7 months.
 const WHEEL_BITS: u32 = 8;
 const SLOTS: usize = 1 << WHEEL_BITS;
-/// So many wheels; what is further away waits in one list, which is looked through once in 6.5 days.
-const WHEELS: u32 = 3;
+/// So many wheels; what is further away waits in one list, which is looked through once in 7 months.
+const WHEELS: u32 = 4;
 const WORDS: usize = SLOTS / 64;
 
 /// The number of the slot in which a time lies; times are nanoseconds.

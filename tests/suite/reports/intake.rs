@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use smtptls_exporter::{
     config::{DnssecMode, ReportAuthentication, ServerSetting, Settings},
     facts::{Authentication, Transport},
+    metrics::{Blocks, Level},
     monitor::{Intake, Monitor, RawReport, Receipt, Telemetry, Unrendered},
     net::now,
     protocol::tls_rpt::{PolicyType, RefusalReason, ResultType},
@@ -42,9 +43,9 @@ impl Bench {
 
     pub(crate) async fn start_in(dns: DnsPeer, state: TempDir, settings: Settings) -> Self {
         let telemetry = Telemetry::new().unwrap();
-        let monitor = Monitor::start(Arc::new(settings.clone()), telemetry, Some(state.path()), Arc::new(Unrendered))
-            .await
-            .unwrap();
+        let renderer = Blocks::new(Level::Normal);
+        let monitor =
+            Monitor::start(Arc::new(settings.clone()), telemetry, Some(state.path()), renderer).await.unwrap();
         Self { monitor, dns, state, settings }
     }
 

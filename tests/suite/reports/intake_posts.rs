@@ -6,7 +6,7 @@ use rcgen::{CertificateParams, KeyPair};
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs::default_provider, pki_types::ServerName};
 use smtptls_exporter::{
     config::{ListenAddress, Settings, file},
-    metrics::{Exposition, Level},
+    metrics::{Blocks, Exposition, Level},
     monitor::Telemetry,
     protocol::tls_rpt::RefusalReason,
     web::{App, Limits, MetricsPath, ReportDoor, ReportEntrance, bind, serve},
@@ -62,7 +62,7 @@ impl Posted {
         let prepared = entrance.prepare(&settings(Some(http))).await.unwrap();
         entrance.open(prepared).await;
         let no_reload = Box::new(|| -> futures_util::future::BoxFuture<'static, _> { Box::pin(async { Ok(()) }) });
-        let exposition = Exposition::new(Level::Normal);
+        let exposition = Exposition::new(Blocks::new(Level::Normal));
         let app = App::new(exposition, Telemetry::new().unwrap(), MetricsPath::default(), no_reload);
         let app = Arc::new(app.with_store(bench.monitor.store()).with_reports(door));
         app.publish(Arc::clone(&bench.monitor.snapshots().borrow()));

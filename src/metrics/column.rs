@@ -1,0 +1,477 @@
+//! The blocks of a shelf turned by families: for each family what its samples end in, next to each other in memory.
+//!
+//! A scrape goes through one family after the other. Blocks alone would have it touch every subject once a family, all over the
+//! memory; so the blocks of a shelf are read once for each change of the shelf, and the scrapes after it copy. Most samples of a family
+//! end alike, so such a column takes a byte or two a sample, and a timestamp its digits.
+
+use std::{
+    collections::HashMap,
+    ops::Range,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use super::{block::Tails, gzip::Members, registry::Subject, text};
+use crate::monitor::{Keyed, Rendered};
+
+/// What a scrape shows of a subject.
+pub(super) trait Shown: Keyed {
+    fn rendered(&self) -> &Rendered;
+}
+
+/// The samples of the subjects of one shelf, by family.
+#[derive(Debug)]
+pub(super) struct Cell {
+    /// The names of the subjects, as they stand in a text.
+    names: Arc<Texts>,
+    /// By the places of the families in the table; nothing where there is no sample.
+    columns: Vec<Option<Arc<Column>>>,
+    /// Series of blocks that could not be read.
+    unreadable: u64,
+    bytes: usize,
+}
+
+/// Texts next to each other.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Texts {
+    text: Box<[u8]>,
+    ends: Box<[u32]>,
+}
+
+/// What the samples of one family end in.
+#[derive(Debug)]
+struct Column {
+    samples: Samples,
+    /// Compressed, once it was asked for.
+    member: OnceLock<Option<Member>>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Samples {
+    /// The subject of each sample, by its place on the shelf; nothing where each has exactly one.
+    subjects: Option<Box<[u16]>>,
+    tails: Texts,
+    /// Which of the tails each sample has; nothing where each has its own, or all have the only one.
+    which: Option<Box<[u16]>>,
+    count: usize,
+}
+
+/// Compressed text that is kept.
+#[derive(Debug)]
+struct Member {
+    packed: Box<[u8]>,
+    kept: Arc<Kept>,
+}
+
+/// How many bytes of compressed text are kept, and how many may be.
+#[derive(Debug)]
+pub(super) struct Kept {
+    bytes: AtomicUsize,
+    most: usize,
+}
+
+impl Kept {
+    /// Compressed text of a million domains at level summary is about half of it. What is not kept is compressed again at each scrape.
+    const MOST: usize = 256 << 20;
+
+    pub(super) fn new() -> Arc<Self> {
+        Self::with_room(Self::MOST)
+    }
+
+    pub(super) fn with_room(most: usize) -> Arc<Self> {
+        Arc::new(Self { bytes: AtomicUsize::new(0), most })
+    }
+
+    /// How many bytes are kept.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    fn keep(self: &Arc<Self>, packed: &[u8]) -> Option<Member> {
+        let size = packed.len();
+        let room = |bytes: usize| bytes.checked_add(size).filter(|bytes| *bytes <= self.most);
+        self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).ok()?;
+        Some(Member { packed: packed.into(), kept: Arc::clone(self) })
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.kept.bytes.fetch_sub(self.packed.len(), Ordering::Relaxed);
+    }
+}
+
+impl Texts {
+    fn push(text: &mut Vec<u8>, ends: &mut Vec<u32>, add: &[u8]) {
+        text.extend_from_slice(add);
+        // A shelf whose text is longer than 4 GB does not fit into memory either.
+        ends.push(u32::try_from(text.len()).unwrap_or(u32::MAX));
+    }
+
+    fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn get(&self, index: usize) -> &[u8] {
+        let end_of = |index: usize| self.ends.get(index).map_or(0, |end| *end as usize);
+        let start = index.checked_sub(1).map_or(0, end_of);
+        self.text.get(start..end_of(index)).unwrap_or_default()
+    }
+}
+
+impl Cell {
+    /// The blocks of a shelf. What is as it was `before` is shared with it, and so is its compressed text.
+    pub(super) fn of<V: Shown>(shelf: &[Arc<V>], subject: Subject, before: Option<&Self>) -> Self {
+        let (mut text, mut ends) = (Vec::new(), Vec::with_capacity(shelf.len()));
+        let mut builders: Vec<Option<Builder>> = subject.families().iter().map(|_| None).collect();
+        let mut tails = Tails::default();
+        let mut unreadable = 0;
+        let mut name = Vec::new();
+        for (place, shown) in shelf.iter().enumerate() {
+            // A shelf holds a few hundred.
+            let Ok(place) = u16::try_from(place) else { break };
+            name.clear();
+            text::label_value(&mut name, shown.key());
+            Texts::push(&mut text, &mut ends, &name);
+            let rendered = shown.rendered();
+            if tails.read(rendered, subject, name.len()).is_err() {
+                unreadable += u64::from(rendered.series);
+                continue;
+            }
+            for (family, tail, labelled) in tails.iter() {
+                if let Some(builder) = builders.get_mut(family) {
+                    builder.get_or_insert_default().push(place, tail, labelled);
+                }
+            }
+        }
+        let names = Texts { text: text.into(), ends: ends.into() };
+        let before = before.filter(|before| *before.names == names);
+        let columns: Vec<_> = builders
+            .into_iter()
+            .enumerate()
+            .map(|(family, builder)| {
+                let samples = builder?.finish(names.len());
+                let same = before.and_then(|before| before.columns.get(family)?.as_ref());
+                match same.filter(|same| same.samples == samples) {
+                    Some(same) => Some(Arc::clone(same)),
+                    None => Some(Arc::new(Column { samples, member: OnceLock::new() })),
+                }
+            })
+            .collect();
+        let names = before.map_or_else(|| Arc::new(names), |before| Arc::clone(&before.names));
+        let held = |column: &Arc<Column>| column.samples.bytes();
+        let bytes = names.bytes() + columns.iter().flatten().map(held).sum::<usize>();
+        Self { names, columns, unreadable, bytes }
+    }
+
+    /// Series of blocks that could not be read: they are not in the text.
+    pub(super) const fn unreadable(&self) -> u64 {
+        self.unreadable
+    }
+
+    /// Bytes of memory that it takes, compressed text apart.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether there is a sample of the family of one of these subjects.
+    pub(super) fn has(&self, family: usize, subjects: &Range<usize>) -> bool {
+        self.column(family).is_some_and(|column| match &column.samples.subjects {
+            None => !subjects.is_empty(),
+            // In the order of their places.
+            Some(of) => {
+                let first = of.partition_point(|subject| usize::from(*subject) < subjects.start);
+                of.get(first).is_some_and(|subject| subjects.contains(&usize::from(*subject)))
+            }
+        })
+    }
+
+    /// Writes the samples of a family: those of the subjects at these places of the shelf. `head` stands before each name.
+    pub(super) fn write(&self, family: usize, head: &[u8], subjects: &Range<usize>, out: &mut Vec<u8>) {
+        let Some(column) = self.column(family) else { return };
+        let Samples { subjects: of, tails, which, count } = &column.samples;
+        let whole = *subjects == (0..self.names.len());
+        out.reserve(count * (head.len() + LIKELY));
+        for sample in 0..*count {
+            let subject = of.as_ref().map_or(sample, |of| of.get(sample).map_or(0, |subject| usize::from(*subject)));
+            if !whole && !subjects.contains(&subject) {
+                continue;
+            }
+            let tail = match which {
+                Some(which) => which.get(sample).map_or(0, |tail| usize::from(*tail)),
+                None if tails.len() == 1 => 0,
+                None => sample,
+            };
+            out.extend_from_slice(head);
+            out.extend_from_slice(self.names.get(subject));
+            out.extend_from_slice(tails.get(tail));
+        }
+    }
+
+    /// The compressed text of a family of the whole shelf, if it is kept: made and kept now where there is room, and where it is
+    /// long enough to be a member of its own.
+    pub(super) fn member(&self, family: usize, head: &[u8], members: &mut Members, kept: &Arc<Kept>) -> Option<&[u8]> {
+        let column = self.column(family)?;
+        if column.samples.count * (head.len() + LIKELY) < MEMBER_LEAST {
+            return None;
+        }
+        let make = || {
+            let (mut text, mut packed) = (Vec::new(), Vec::new());
+            self.write(family, head, &(0..self.names.len()), &mut text);
+            members.add(&text, &mut packed);
+            kept.keep(&packed)
+        };
+        column.member.get_or_init(make).as_ref().map(|member| &*member.packed)
+    }
+
+    fn column(&self, family: usize) -> Option<&Column> {
+        self.columns.get(family)?.as_deref()
+    }
+}
+
+/// A name and the end of a sample are about as long: so much is made room for.
+const LIKELY: usize = 40;
+
+/// Shorter texts are compressed together: a member has eighteen bytes of its own, and nothing to repeat yet.
+const MEMBER_LEAST: usize = 4 << 10;
+
+impl Texts {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.text.len() + size_of_val(&*self.ends)
+    }
+}
+
+impl Samples {
+    fn bytes(&self) -> usize {
+        let indices = [&self.subjects, &self.which].into_iter().flatten().map(|all| size_of_val(&**all)).sum::<usize>();
+        size_of::<Column>() + self.tails.bytes() + indices
+    }
+}
+
+/// A column that is being made.
+#[derive(Debug, Default)]
+struct Builder {
+    subjects: Vec<u16>,
+    text: Vec<u8>,
+    ends: Vec<u32>,
+    which: Vec<u16>,
+    /// The tails with labels, by their text: there are few of them, in any order.
+    known: HashMap<Box<[u8]>, u16>,
+    /// More different tails than places for them in `which`: each sample has its own then.
+    own: bool,
+}
+
+/// Tails without labels are numbers: alike in a row, or all different. So many are compared.
+const LOOKED_BACK: usize = 2;
+
+impl Builder {
+    fn push(&mut self, subject: u16, tail: &[u8], labelled: bool) {
+        self.subjects.push(subject);
+        let known = match labelled {
+            true => self.known.get(tail).copied(),
+            false => self.recent(tail),
+        };
+        if let (Some(known), false) = (known, self.own) {
+            self.which.push(known);
+            return;
+        }
+        match u16::try_from(self.ends.len()) {
+            Ok(new) => {
+                self.which.push(new);
+                if labelled {
+                    self.known.insert(tail.into(), new);
+                }
+            }
+            // So many are in no shelf of healthy domains; all before this one get their own as well.
+            Err(_) => self.spread(),
+        }
+        Texts::push(&mut self.text, &mut self.ends, tail);
+    }
+
+    fn recent(&self, tail: &[u8]) -> Option<u16> {
+        let last = self.ends.len();
+        (last.saturating_sub(LOOKED_BACK)..last).rev().find(|index| self.tail(*index) == tail)?.try_into().ok()
+    }
+
+    fn tail(&self, index: usize) -> &[u8] {
+        let end_of = |index: usize| self.ends.get(index).map_or(0, |end| *end as usize);
+        let start = index.checked_sub(1).map_or(0, end_of);
+        self.text.get(start..end_of(index)).unwrap_or_default()
+    }
+
+    fn spread(&mut self) {
+        if self.own {
+            return;
+        }
+        self.own = true;
+        let (mut text, mut ends) = (Vec::new(), Vec::new());
+        for which in &self.which {
+            Texts::push(&mut text, &mut ends, self.tail(usize::from(*which)));
+        }
+        (self.text, self.ends) = (text, ends);
+    }
+
+    fn finish(self, subjects: usize) -> Samples {
+        let count = self.subjects.len();
+        let in_order = count == subjects && self.subjects.iter().enumerate().all(|(at, of)| at == usize::from(*of));
+        // All alike, or each its own: then there is nothing to point at.
+        let pointless = self.own || self.ends.len() == 1 || self.ends.len() == count;
+        Samples {
+            subjects: (!in_order).then(|| self.subjects.into()),
+            tails: Texts { text: self.text.into(), ends: self.ends.into() },
+            which: (!pointless).then(|| self.which.into()),
+            count,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::metrics::{block::Writer, text::Value};
+
+    #[derive(Debug)]
+    struct One(String, Rendered);
+
+    impl Keyed for One {
+        fn key(&self) -> &str {
+            &self.0
+        }
+    }
+
+    impl Shown for One {
+        fn rendered(&self) -> &Rendered {
+            &self.1
+        }
+    }
+
+    /// A subject with samples of the families at these places, each with as many labels as the family has.
+    fn one(name: &str, samples: &[(usize, String, i64)]) -> Arc<One> {
+        let mut block = Writer::new(Subject::Domain, name, false);
+        let mut samples = samples.to_vec();
+        samples.sort();
+        samples.dedup_by_key(|(family, label, _)| (*family, label.clone()));
+        let mut last = None;
+        for (family, label, value) in &samples {
+            if last.replace(*family) != Some(*family) {
+                block.family(*family);
+            }
+            let labels = Subject::Domain.families()[*family].labels.len() - 1;
+            block.sample(std::iter::repeat_n(label.as_str(), labels), Value::Integer(*value));
+        }
+        Arc::new(One(name.to_owned(), block.finish()))
+    }
+
+    fn text(cell: &Cell, subjects: &Range<usize>) -> Vec<String> {
+        let mut out = Vec::new();
+        for (index, family) in Subject::Domain.families().iter().enumerate() {
+            let mut head = Vec::new();
+            text::before_subject(&mut head, family.name, "domain");
+            cell.write(index, &head, subjects, &mut out);
+        }
+        let text = String::from_utf8(out).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// The lines of subjects one by one, by family.
+    fn expected(shelf: &[Arc<One>]) -> Vec<String> {
+        let alone: Vec<Vec<String>> =
+            shelf.iter().map(|one| text(&Cell::of(&[Arc::clone(one)], Subject::Domain, None), &(0..1))).collect();
+        let families = Subject::Domain.families();
+        let of = |line: &&String, name: &str| line.split('{').next() == Some(name);
+        families
+            .iter()
+            .flat_map(|family| alone.iter().flatten().filter(move |line| of(line, family.name)))
+            .cloned()
+            .collect()
+    }
+
+    fn shelf() -> impl Strategy<Value = Vec<Arc<One>>> {
+        let samples = prop::collection::vec((0..6_usize, "[ab]{0,2}", 0..3_i64), 0..8);
+        prop::collection::vec(samples, 1..30)
+            .prop_map(|all| all.iter().enumerate().map(|(n, samples)| one(&format!("d{n}.example"), samples)).collect())
+    }
+
+    proptest! {
+        #[test]
+        fn a_shelf_says_what_its_subjects_say(shelf in shelf()) {
+            let cell = Cell::of(&shelf, Subject::Domain, None);
+            prop_assert_eq!(text(&cell, &(0..shelf.len())), expected(&shelf));
+            let half = shelf.len() / 2;
+            prop_assert_eq!(text(&cell, &(0..half)), expected(&shelf[..half]));
+            prop_assert_eq!(text(&cell, &(half..shelf.len())), expected(&shelf[half..]));
+        }
+
+        #[test]
+        fn a_shelf_after_a_change_is_that_of_a_fresh_start(shelf in shelf(), at: prop::sample::Index) {
+            let before = Cell::of(&shelf, Subject::Domain, None);
+            let mut changed = shelf.clone();
+            let at = at.index(shelf.len());
+            changed[at] = one(&shelf[at].0, &[(1, "new".to_owned(), 7)]);
+            let after = Cell::of(&changed, Subject::Domain, Some(&before));
+            prop_assert_eq!(text(&after, &(0..shelf.len())), expected(&changed));
+        }
+    }
+
+    #[test]
+    fn more_different_ends_than_an_index_holds_are_each_their_own() {
+        let mut block = Writer::new(Subject::Domain, "many.example", false);
+        block.family(0);
+        for number in 0..70_000 {
+            block.sample(std::iter::once(format!("g{number}").as_str()), Value::Integer(1));
+            block.sample(std::iter::once("again"), Value::Integer(1));
+        }
+        let shelf = [Arc::new(One("many.example".to_owned(), block.finish()))];
+        let lines = text(&Cell::of(&shelf, Subject::Domain, None), &(0..1));
+        assert_eq!(lines.len(), 140_000);
+        for number in [0, 1, 65_534, 65_535, 65_536, 69_999] {
+            assert_eq!(
+                lines[2 * number],
+                format!("smtptls_domain_info{{domain=\"many.example\",group=\"g{number}\"}} 1")
+            );
+            assert_eq!(lines[2 * number + 1], "smtptls_domain_info{domain=\"many.example\",group=\"again\"} 1");
+        }
+    }
+
+    #[test]
+    fn a_block_that_cannot_be_read_takes_no_other_with_it() {
+        let mut shelf = vec![one("a.example", &[(0, "x".to_owned(), 1)]), one("b.example", &[(0, "x".to_owned(), 1)])];
+        shelf.push(Arc::new(One("c.example".to_owned(), Rendered { bytes: [9, 9, 9].into(), series: 4 })));
+        let cell = Cell::of(&shelf, Subject::Domain, None);
+        assert_eq!(cell.unreadable(), 4);
+        assert_eq!(text(&cell, &(0..3)), expected(&shelf[..2]));
+    }
+
+    #[test]
+    fn compressed_text_is_kept_while_the_text_is_the_same_and_there_is_room() {
+        let many = |value| -> Vec<Arc<One>> {
+            (0..200)
+                .map(|n| one(&format!("d{n}.example"), &[(1, "up".to_owned(), 1), (5, String::new(), value)]))
+                .collect()
+        };
+        let (kept, mut members) = (Kept::new(), Members::new());
+        let before = Cell::of(&many(1), Subject::Domain, None);
+        let pointer = |cell: &Cell, family, members: &mut Members| {
+            cell.member(family, b"some_name{domain=\"", members, &kept).map(<[u8]>::as_ptr)
+        };
+        let (steady, moving) = (pointer(&before, 1, &mut members), pointer(&before, 5, &mut members));
+        assert!(steady.is_some() && moving.is_some());
+        assert_eq!(pointer(&before, 1, &mut members), steady, "made once");
+        let after = Cell::of(&many(2), Subject::Domain, Some(&before));
+        assert_eq!(pointer(&after, 1, &mut members), steady, "its text did not change");
+        assert_ne!(pointer(&after, 5, &mut members), moving);
+        let held = kept.bytes();
+        drop(before);
+        assert!(held > kept.bytes() && kept.bytes() > 0, "what is gone is not counted");
+        drop(after);
+        assert_eq!(kept.bytes(), 0);
+        let tight = Kept::with_room(10);
+        let cell = Cell::of(&many(1), Subject::Domain, None);
+        assert_eq!(cell.member(1, b"some_name{domain=\"", &mut members, &tight), None);
+        assert_eq!(tight.bytes(), 0);
+    }
+}
