@@ -8,8 +8,7 @@ use std::{
 };
 
 use smtptls_exporter::{
-    config::{DnssecMode, ServerSetting, Settings},
-    metrics::Level,
+    config::{DnssecMode, MetricsLevel, ServerSetting, Settings},
     terms::PolicyDomain,
 };
 use tokio::time::interval;
@@ -68,6 +67,7 @@ fn settings(options: &Options, town: &Town, folder: &Path) -> Settings {
     let mut settings = Settings::for_domains(names.collect());
     settings.resolver.servers = vec![ServerSetting::Address(town.dns.parse().expect("an address"))];
     settings.resolver.dnssec = DnssecMode::Off;
+    settings.metrics.level = Some(MetricsLevel::Summary.into());
     let ca_file = folder.join("root.pem");
     fs::write(&ca_file, &town.root_pem).expect("the root is written");
     let probe = &mut settings.probe;
@@ -92,7 +92,7 @@ async fn measure(
 ) {
     let state = folder.join("state");
     fs::create_dir_all(&state).expect("a folder for the state");
-    let product = Product::start(settings, Level::Summary, Some(&state), None).await;
+    let product = Product::start(settings, Some(&state), None).await;
     let (began, cpu_began) = (Instant::now(), Cpu::beside(town.process()));
     let mut memory: Vec<(Duration, u64)> = Vec::new();
     let mut ticks = interval(Duration::from_secs(1));

@@ -10,7 +10,7 @@ use std::{
 
 use smtptls_exporter::{
     config::Settings,
-    metrics::{Blocks, Exposition, Level, Wanted},
+    metrics::{Blocks, Exposition, Part, Wanted},
     monitor::{Eyes, Monitor, Renderer, Snapshot, Telemetry},
 };
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -23,7 +23,7 @@ pub(crate) struct Product {
     pub(crate) telemetry: Telemetry,
 }
 
-/// What one part of the text cost.
+/// What one scrape cost.
 pub(crate) struct Scrape {
     pub(crate) samples: usize,
     pub(crate) bytes: usize,
@@ -36,6 +36,8 @@ pub(crate) type Digest = BTreeMap<String, (u64, u64)>;
 
 /// Of each domain one sample has the value 1.
 const DELIVERY: &str = "smtptls_domain_delivery";
+/// The first label of samples of domains and hosts; those of the exporter itself have others.
+const SUBJECTS: [&[u8]; 2] = [b"{domain=", b"{mx="];
 
 /// How many domains are in this state, in which senders can be.
 pub(crate) fn deliveries(digest: &Digest, state: &str) -> u64 {
@@ -44,16 +46,11 @@ pub(crate) fn deliveries(digest: &Digest, state: &str) -> u64 {
 
 impl Product {
     /// Starts it, over the edges or with other eyes, and waits until scrapes are answered.
-    pub(crate) async fn start(
-        settings: Settings,
-        level: Level,
-        state: Option<&Path>,
-        eyes: Option<Arc<dyn Eyes>>,
-    ) -> Self {
+    pub(crate) async fn start(settings: Settings, state: Option<&Path>, eyes: Option<Arc<dyn Eyes>>) -> Self {
         let telemetry = Telemetry::new().expect("the counters are sound");
+        let blocks = Blocks::new(&settings.metrics);
+        let renderer: Arc<dyn Renderer> = Arc::<Blocks>::clone(&blocks);
         let settings = Arc::new(settings);
-        let blocks = Blocks::new(level);
-        let renderer = Arc::clone(&blocks) as Arc<dyn Renderer>;
         let monitor = match eyes {
             Some(eyes) => Monitor::start_with_eyes(settings, telemetry.clone(), state, renderer, eyes).await,
             None => Monitor::start(settings, telemetry.clone(), state, renderer).await,
@@ -73,54 +70,77 @@ impl Product {
         Self { monitor, exposition, follower, telemetry }
     }
 
-    /// One scrape of all, as the handler does it.
-    pub(crate) fn scrape(&self) -> Scrape {
-        let began = Instant::now();
+    /// One scrape of the first of so many parts, as the handler does it. What is sent is counted in another scrape, which takes no
+    /// part in the time.
+    pub(crate) fn scrape(&self, parts: u32) -> Scrape {
+        let wanted = Wanted { part: Part::new(1, parts).expect("a part"), ..Wanted::default() };
         let mut bytes = 0;
-        self.exposition.scrape(&self.telemetry, Wanted::default(), |frame| {
+        let began = Instant::now();
+        self.exposition.scrape(&self.telemetry, wanted, |frame| {
             bytes += frame.len();
             true
         });
         let took = began.elapsed();
-        // Counted apart: whoever scrapes has other things to do meanwhile.
-        let text = self.exposition.body(&self.telemetry);
-        let samples = text.split(|byte| *byte == b'\n').filter(|line| is_of_a_subject(line)).count();
+        let mut samples = 0;
+        self.lines(wanted, |_| samples += 1);
         Scrape { samples, bytes, took }
     }
 
     /// Ends it; returns how long that took, and what scrapes of domains and hosts showed at last.
     pub(crate) async fn stop(self) -> (Duration, Digest) {
+        let Self { monitor, exposition, follower, telemetry } = self;
         let began = Instant::now();
-        self.monitor.stop().await;
+        monitor.stop().await;
         let took = began.elapsed();
-        self.follower.await.expect("it showed the last snapshot");
-        (took, digest(&self.exposition.body(&self.telemetry)))
+        follower.await.expect("it showed the last snapshot");
+        (took, digest(&exposition, &telemetry))
     }
 
     /// What scrapes of domains and hosts show now.
     pub(crate) fn digest(&self) -> Digest {
-        digest(&self.exposition.body(&self.telemetry))
+        digest(&self.exposition, &self.telemetry)
+    }
+
+    fn lines(&self, wanted: Wanted, each: impl FnMut(&[u8])) {
+        lines(&self.exposition, &self.telemetry, wanted, each);
     }
 }
 
-/// Rendering is work for a thread that nobody waits for.
+/// Hands over each sample; a frame may end within one.
+fn lines(exposition: &Exposition, telemetry: &Telemetry, wanted: Wanted, mut each: impl FnMut(&[u8])) {
+    let mut begun = Vec::new();
+    exposition.scrape(telemetry, wanted, |frame| {
+        let mut rest = &frame[..];
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+            begun.extend_from_slice(&rest[..end]);
+            if !begun.is_empty() && !begun.starts_with(b"#") {
+                each(&begun);
+            }
+            begun.clear();
+            rest = &rest[end + 1..];
+        }
+        begun.extend_from_slice(rest);
+        true
+    });
+    assert!(begun.is_empty(), "a scrape ends with the end of a line");
+}
+
+/// Putting shelves together is work for a thread that nobody waits for.
 async fn show(exposition: &Arc<Exposition>, snapshot: Arc<Snapshot>) {
     let exposition = Arc::clone(exposition);
     spawn_blocking(move || exposition.update(snapshot)).await.expect("it can be shown");
 }
 
-fn is_of_a_subject(line: &[u8]) -> bool {
-    let labels = line.iter().position(|byte| *byte == b'{').and_then(|begin| line.get(begin + 1..));
-    labels.is_some_and(|labels| labels.starts_with(b"domain=") || labels.starts_with(b"mx="))
-}
-
-fn digest(text: &[u8]) -> Digest {
+fn digest(exposition: &Exposition, telemetry: &Telemetry) -> Digest {
     let mut digest = Digest::new();
-    for line in text.split(|byte| *byte == b'\n').filter(|line| is_of_a_subject(line)) {
+    lines(exposition, telemetry, Wanted::default(), |line| {
         let end = line.iter().position(|byte| matches!(byte, b'{' | b' ')).unwrap_or(line.len());
+        if !SUBJECTS.iter().any(|label| line[end..].starts_with(label)) {
+            return;
+        }
+        let mut family = String::from_utf8_lossy(&line[..end]).into_owned();
         let mut hasher = DefaultHasher::new();
         line.hash(&mut hasher);
-        let mut family = String::from_utf8_lossy(&line[..end]).into_owned();
         if family == DELIVERY {
             let text = String::from_utf8_lossy(line);
             family.extend(text.split('"').nth(3).map(|state| format!(" {state}")));
@@ -128,6 +148,6 @@ fn digest(text: &[u8]) -> Digest {
         let (count, sum) = digest.entry(family).or_default();
         *count += 1;
         *sum = sum.wrapping_add(hasher.finish());
-    }
+    });
     digest
 }

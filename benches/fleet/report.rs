@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use smtptls_exporter::metrics::Level;
+use smtptls_exporter::config::MetricsLevel;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
@@ -21,7 +21,7 @@ pub(crate) enum Detail {
     Full,
 }
 
-impl From<Detail> for Level {
+impl From<Detail> for MetricsLevel {
     fn from(detail: Detail) -> Self {
         match detail {
             Detail::Summary => Self::Summary,

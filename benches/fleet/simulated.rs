@@ -10,7 +10,7 @@ use std::{
 
 use clap::ValueEnum as _;
 use smtptls_exporter::{
-    config::{DnssecMode, Settings},
+    config::{Bounded, DnssecMode, MetricsLevel, Settings},
     monitor::Eyes,
     net::now,
     terms::{PolicyDomain, Timestamp},
@@ -40,6 +40,10 @@ const BYTES_A_DOMAIN: f64 = 1900.0;
 const READY: f64 = 10.0;
 /// Seconds for a scrape of so many samples at most.
 const SCRAPE: (f64, usize) = (0.3, 800_000);
+/// What a domain of the summary level has at most.
+const SERIES_A_DOMAIN: u64 = 15;
+/// The most that the configuration takes: nothing is to be left out.
+const MOST_SERIES: u64 = 100_000_000;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Options {
@@ -82,12 +86,14 @@ pub(crate) struct Restart {
     digest: PathBuf,
 }
 
-fn settings(domains: Vec<PolicyDomain>, interval: Duration) -> Settings {
+fn settings(domains: Vec<PolicyDomain>, interval: Duration, level: Detail) -> Settings {
     let mut settings = Settings::for_domains(domains);
     // Nothing of the edges is used; this way they ask nobody when they are opened.
     settings.resolver.dnssec = DnssecMode::Off;
     settings.probe.interval = interval;
     settings.probe.mx_interval = interval;
+    settings.metrics.level = Some(MetricsLevel::from(level).into());
+    settings.metrics.max_series = Some(Bounded(MOST_SERIES).into());
     settings
 }
 
@@ -125,17 +131,19 @@ async fn measure(
     publications: &Publications,
     bounds: &mut Bounds,
 ) -> Digest {
-    let settings = settings(peers.names().collect(), Duration::from_secs(options.interval));
+    let settings = settings(peers.names().collect(), Duration::from_secs(options.interval), options.level);
     row("RSS with the configuration alone, MB", megabytes(meter::resident().0));
     let eyes: Arc<dyn Eyes> = Arc::<Peers>::clone(peers);
     let (began, cpu_began) = (Instant::now(), Cpu::now(PEERS));
-    let product = Product::start(settings, options.level.into(), Some(state), Some(eyes)).await;
+    let product = Product::start(settings, Some(state), Some(eyes)).await;
     row("first start to the first scrape, s", began.elapsed().as_secs_f64());
 
     let end = began + Duration::from_secs(options.seconds);
     let mut memory: Vec<(Duration, u64)> = Vec::new();
     let mut first_round = None;
     let mut scrapes = Vec::new();
+    // As many parts as a Prometheus would be told to take.
+    let parts = (options.domains * SERIES_A_DOMAIN).div_ceil(SCRAPE.1 as u64) as u32;
     let mut ticks = interval(Duration::from_secs(1));
     // A scrape every quarter of a minute, as a Prometheus would ask.
     const SCRAPE_EVERY: usize = 15;
@@ -150,7 +158,7 @@ async fn measure(
             publications_row("until then", publications.take());
         }
         if tick % SCRAPE_EVERY == 0 {
-            scrapes.push(tokio::task::block_in_place(|| product.scrape()));
+            scrapes.push(tokio::task::block_in_place(|| product.scrape(parts)));
         }
         if Instant::now() >= end {
             break;
@@ -183,7 +191,8 @@ async fn measure(
     bounds.hold("looks that began later than that, share", 1.0 - lag.within(LAG), 0.01);
     if let Some(last) = scrapes.last() {
         let (most, of) = SCRAPE;
-        row("samples of a scrape", last.samples as f64);
+        row("parts of the exposition", f64::from(parts));
+        row("samples of a part", last.samples as f64);
         row("its size, MB", last.bytes as f64 / 1e6);
         let mut times: Vec<f64> = scrapes.iter().map(|scrape| scrape.took.as_secs_f64()).collect();
         row("scrape at its longest, s", meter::quantile(&mut times, 1.0));
@@ -239,11 +248,10 @@ pub(crate) fn restart(options: &Restart) -> ExitCode {
     let world = World { epoch: now(), whole: false };
     let names = Peers::new(options.domains, world, monitor_at.handle().clone()).names().collect();
     monitor_at.block_on(async {
-        let settings = settings(names, Duration::from_secs(options.interval));
+        let settings = settings(names, Duration::from_secs(options.interval), options.level);
         let began = Instant::now();
         // Nobody answers: what is shown is what was kept.
-        let product =
-            Product::start(settings, options.level.into(), Some(&options.state), Some(Arc::new(Asleep))).await;
+        let product = Product::start(settings, Some(&options.state), Some(Arc::new(Asleep))).await;
         let ready = began.elapsed().as_secs_f64();
         let (rss, peak) = meter::resident();
         row("RSS after the restart, MB", megabytes(rss));

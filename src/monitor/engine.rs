@@ -37,6 +37,13 @@ pub use self::reconfiguring::{ReconfigureError, Reconfigurer};
 
 /// What is seen within this time is judged and shown together: a round over many addresses of one host is one new snapshot.
 const PUBLISH_AFTER: Duration = Duration::from_millis(250);
+/// So long domains are judged at a time, and so long the keeper then sees to what else waits: it never stops for long, whatever has to be
+/// judged anew, and at least half of its time is for what was seen.
+const SLICE: Duration = Duration::from_millis(20);
+const BETWEEN_SLICES: Duration = Duration::from_millis(20);
+/// A start judges for so long before it shows what it has: a fleet of thousands is whole in the first snapshot, and a larger one does not
+/// keep scrapes waiting.
+const FIRST_SLICE: Duration = Duration::from_secs(2);
 /// How many probes are started for each one that may connect: they ask the DNS before, and are judged after. Who would only stand at
 /// the door of a busy provider is not among them.
 const STARTED_PER_CONNECTION: usize = 4;
@@ -145,9 +152,10 @@ impl Monitor {
         let (unsaved, waits) = watch::channel(false);
         let stop = CancellationToken::new();
         let mut fleet = Fleet::new(Arc::clone(&settings), edges.resolver.dnssec_sight()).render_with(renderer);
-        let due = fleet.restore(kept.domains, kept.hosts);
         fleet.restore_reports(kept.reports.domains.clone(), kept.reports.intake.clone(), now());
-        let first = fleet.refresh(now()).unwrap_or_default();
+        let due = fleet.restore(kept.domains, kept.hosts, now());
+        let until = Instant::now() + FIRST_SLICE;
+        let first = fleet.refresh_while(now(), || Instant::now() < until).unwrap_or_default();
         let (publisher, snapshots) = watch::channel(first);
         let Started { intake, news, filer } = Intake::start(Around {
             settings: &settings,
@@ -188,6 +196,7 @@ impl Monitor {
         keeper.watch_resolver();
         keeper.tell_intervals();
         keeper.begin_all(due);
+        keeper.publish_rest();
         let keeper = tokio::spawn(keeper.run(inbox, orders, results));
         Ok(Self { commands, snapshots, store, unsaved: waits, intake, prompter, in_force, stop, keeper })
     }
@@ -310,7 +319,7 @@ impl Keeper {
             desk.close().await;
         }
         // What was seen last is judged, so that what follows from it is kept too.
-        self.publish();
+        self.publish_within(GRACE);
         self.drain().await;
     }
 
@@ -466,7 +475,16 @@ impl Keeper {
     }
 
     fn publish(&mut self) {
-        self.publish_at = None;
+        self.publish_within(SLICE);
+    }
+
+    /// What has to be judged yet has its turn after those who wait for the keeper.
+    fn publish_rest(&mut self) {
+        self.publish_at = self.fleet.is_behind().then(|| Instant::now() + BETWEEN_SLICES);
+    }
+
+    /// Judges for so long at most, and publishes.
+    fn publish_within(&mut self, time: Duration) {
         let began = Instant::now();
         let [domains, hosts, addresses] = self.fleet.counts();
         self.telemetry.set_targets(ProbeKind::Domain, domains);
@@ -478,9 +496,14 @@ impl Keeper {
         self.fleet.set_dnssec(self.edges.resolver.dnssec_sight());
         self.telemetry.set_overdue(self.schedule.overdue(Instant::now()));
         self.telemetry.set_stretch(self.schedule.stretch());
-        if let Some(snapshot) = self.fleet.refresh(now()) {
+        for domain in self.prompts.wished() {
+            self.fleet.prefer(domain);
+        }
+        let until = Instant::now() + time;
+        if let Some(snapshot) = self.fleet.refresh_while(now(), || Instant::now() < until) {
             self.publisher.send_replace(snapshot);
         }
+        self.publish_rest();
         self.answer_prompts();
         // The keeper does nothing else meanwhile: how long it stopped is what a large fleet is measured by.
         tracing::trace!(seconds = began.elapsed().as_secs_f64(), "published");

@@ -3,29 +3,29 @@
 //! Nothing here waits or asks the clock. An observation comes in; which further probes are wanted comes out.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     net::IpAddr,
     sync::Arc,
     time::Duration,
 };
 
-pub(super) use self::keeping::Due;
+pub(super) use self::restoring::Due;
 pub(super) use self::surveys::{SURVEY_INTERVAL, SURVEY_RETRY, Spread};
-use self::{keeping::Unsaved, reporting::Reporting, surveys::Surveys};
+use self::{judging::Standing, keeping::Unsaved, reporting::Reporting, surveys::Surveys, sweep::Sweep};
 use super::{
-    KnownHost, Renderer, Snapshot, Unrendered,
+    KnownDomain, Renderer, Roll, Snapshot, Unrendered,
     schedule::backed_off,
     vantage::{Attempts, Doubt, NETWORKS_TO_BLAME},
 };
 use crate::{
-    config::{self, DomainSettings, ProbeSettings, Settings},
+    config::{ProbeSettings, Settings},
     facts::{
-        AddressLookup, AddressObservation, DnssecSight, DomainObservation, HostObservation, PolicyHostObservation,
-        SmtpOutcome, Vantage,
+        AddressObservation, DnssecSight, DomainObservation, HostObservation, PolicyHostObservation, SmtpOutcome,
+        Vantage,
     },
-    store::IntakeCounters,
+    store::{IntakeCounters, StoredDomain},
     terms::{MxHost, PolicyDomain, Timestamp},
-    verdict::{Change, DomainHistory, DomainReports, HostHistory, discovered_policy},
+    verdict::{Change, HostHistory},
 };
 
 /// How long the series of an address that is no longer in the DNS stay, so that rotating pools do not churn.
@@ -62,25 +62,11 @@ pub(crate) struct Wanted {
 }
 
 #[derive(Debug)]
-struct Domain {
-    settings: DomainSettings,
-    observation: Option<Arc<DomainObservation>>,
-    history: DomainHistory,
-    hosts: Vec<MxHost>,
-    skipped_hosts: usize,
-    /// Probes in a row in which a lookup failed.
-    dns_failures: u32,
-    /// … in which an announced policy could not be used.
-    policy_failures: u32,
-    last_success_at: Option<Timestamp>,
-    due_at: Option<Timestamp>,
-    /// What reports say; nothing where no report source is configured.
-    reports: Option<Arc<DomainReports>>,
-}
-
-#[derive(Debug)]
 struct Host {
-    users: BTreeSet<PolicyDomain>,
+    /// How many domains have it among those that are probed.
+    users: usize,
+    /// By what it showed last, as the domains that use it were told.
+    sight: Option<u64>,
     observation: Option<Arc<HostObservation>>,
     history: Arc<HostHistory>,
     addresses: BTreeMap<IpAddr, Address>,
@@ -106,7 +92,18 @@ struct Canary {
 #[derive(Debug)]
 pub(crate) struct Fleet {
     settings: Arc<Settings>,
-    domains: BTreeMap<PolicyDomain, Domain>,
+    /// All domains, as they lie.
+    domains: Roll<KnownDomain>,
+    /// Those that were looked at and are not judged yet, …
+    open: HashMap<PolicyDomain, StoredDomain>,
+    /// … in the order in which they are.
+    turn: VecDeque<PolicyDomain>,
+    /// Domains that are to be judged for another reason, each for itself, …
+    waiting: BTreeSet<PolicyDomain>,
+    /// … and many together.
+    sweep: Sweep,
+    /// What the summaries of domains say about their mail hosts.
+    standing: HashMap<MxHost, Standing>,
     hosts: BTreeMap<MxHost, Host>,
     canaries: BTreeMap<MxHost, Canary>,
     vantage: Arc<Vantage>,
@@ -115,7 +112,6 @@ pub(crate) struct Fleet {
     doubt: Doubt,
     dnssec: DnssecSight,
     resolver_failing: bool,
-    changed_domains: BTreeSet<PolicyDomain>,
     changed_hosts: BTreeSet<MxHost>,
     changed: bool,
     /// What changed since [`Fleet::take_changes`].
@@ -124,6 +120,8 @@ pub(crate) struct Fleet {
     intake: Option<Arc<IntakeCounters>>,
     snapshot: Arc<Snapshot>,
     renderer: Arc<dyn Renderer>,
+    /// What a domain is judged and shown by, beside its own options.
+    stamp: u64,
     reporting: Reporting,
     unsaved: Unsaved,
 }
@@ -133,7 +131,12 @@ impl Fleet {
     pub(crate) fn new(settings: Arc<Settings>, dnssec: DnssecSight) -> Self {
         let mut fleet = Self {
             settings: Arc::default(),
-            domains: BTreeMap::new(),
+            domains: Roll::default(),
+            open: HashMap::new(),
+            turn: VecDeque::new(),
+            waiting: BTreeSet::new(),
+            sweep: Sweep::default(),
+            standing: HashMap::new(),
             hosts: BTreeMap::new(),
             canaries: BTreeMap::new(),
             vantage: Arc::default(),
@@ -141,94 +144,37 @@ impl Fleet {
             doubt: Doubt::default(),
             dnssec,
             resolver_failing: false,
-            changed_domains: BTreeSet::new(),
             changed_hosts: BTreeSet::new(),
             changed: true,
             changes: Vec::new(),
             intake: None,
             snapshot: Arc::default(),
             renderer: Arc::new(Unrendered),
+            stamp: 0,
             reporting: Reporting::default(),
             unsaved: Unsaved::default(),
         };
         fleet.configure(settings, dnssec);
+        // Nothing was judged yet that would have to be judged anew.
+        fleet.sweep = Sweep::default();
         fleet
     }
 
     /// What makes of each state what scrapes show of it. To be told before anything is judged.
     pub(crate) fn render_with(mut self, renderer: Arc<dyn Renderer>) -> Self {
         self.renderer = renderer;
+        self.stamp_anew();
         self
-    }
-
-    /// Takes new settings: domains come and go, and those that stay keep all that is known of them. Returns what to probe
-    /// now, in the order of the configuration, and what no longer.
-    pub(crate) fn configure(&mut self, settings: Arc<Settings>, dnssec: DnssecSight) -> Wanted {
-        let change = config::Change::between(&self.settings, &settings);
-        self.follow(settings, dnssec, &change)
-    }
-
-    /// The same, where it is known what leads from the settings before to these. Domains that stay as they are are not walked.
-    pub(crate) fn follow(&mut self, settings: Arc<Settings>, dnssec: DnssecSight, change: &config::Change) -> Wanted {
-        let mut wanted = Wanted::default();
-        for domain in &change.removed {
-            if let Some(entry) = self.domains.remove(domain) {
-                self.part_from_domain(&entry);
-                self.leave_hosts(domain, &entry.hosts, &mut wanted);
-            }
-            wanted.never.push(Target::Domain(domain.clone()));
-        }
-        for one in change.changed.iter().filter_map(|domain| settings.domains.named(domain.as_str())) {
-            if let Some(entry) = self.domains.get_mut(&one.domain) {
-                entry.settings = one.clone();
-                self.changed_domains.insert(one.domain.clone());
-            }
-        }
-        let watches = self.watches_reports();
-        for one in change.added.iter().filter_map(|domain| settings.domains.named(domain.as_str())) {
-            let mut entry = Domain::new(one.clone());
-            entry.reports = watches.then(Arc::default);
-            self.domains.insert(one.domain.clone(), entry);
-            self.changed_domains.insert(one.domain.clone());
-            wanted.now.push(Target::Domain(one.domain.clone()));
-        }
-        let canaries: BTreeSet<&MxHost> = settings.probe.canaries.iter().collect();
-        self.canaries.retain(|canary, _| {
-            let kept = canaries.contains(canary);
-            if !kept {
-                wanted.never.push(Target::Canary(canary.clone()));
-            }
-            kept
-        });
-        for canary in canaries {
-            if !self.canaries.contains_key(canary) {
-                self.canaries.insert(canary.clone(), Canary::default());
-                wanted.now.push(Target::Canary(canary.clone()));
-            }
-        }
-        if self.settings.probe.legacy_tls && !settings.probe.legacy_tls {
-            self.forget_surveys(&mut wanted);
-        }
-        let sees_otherwise = self.dnssec != dnssec;
-        self.settings = settings;
-        self.dnssec = dnssec;
-        if change.others_changed {
-            self.configure_reports();
-        }
-        // Thresholds, severities and what is accepted: the same facts, another judgement. Intervals bound how old a fact may be, and
-        // what is shown of a judgement may be other things.
-        if change.judging_changed || change.probing_changed || change.others_changed || sees_otherwise {
-            self.changed_domains.extend(self.domains.keys().cloned());
-            self.changed_hosts.extend(self.hosts.keys().cloned());
-        }
-        self.changed = true;
-        wanted
     }
 
     /// The policy host's observation that stands while it is too early to ask the host again: RFC 8461 §3.3 asks senders to
     /// wait five minutes after a fetch that failed.
     pub(crate) fn kept_policy(&self, domain: &PolicyDomain, now: Timestamp) -> Option<PolicyHostObservation> {
-        let entry = self.domains.get(domain)?;
+        let known = self.domains.get(domain.as_str())?;
+        if !self.open.contains_key(domain) && known.summary.as_ref().is_some_and(|seen| seen.policy_failures == 0) {
+            return None;
+        }
+        let entry = self.look_into(known);
         let seen = entry.observation.as_ref()?;
         let last = seen.policy.fetches.iter().map(|fetch| fetch.at).max()?;
         // A little less than the interval, so that the probe that is scheduled for its end does fetch.
@@ -243,36 +189,38 @@ impl Fleet {
         (hosts, skipped_hosts): (Vec<MxHost>, usize),
     ) -> Wanted {
         let mut wanted = Wanted::default();
-        let domain = observation.domain.clone();
-        let Some(entry) = self.domains.get_mut(&domain) else { return wanted };
+        let Some(known) = self.domains.get(observation.domain.as_str()).cloned() else { return wanted };
         self.resolver_failing = !observation.resolver_healthy;
+        let observation = opening::thin(observation);
+        let hosts: Vec<MxHost> = hosts.into_iter().map(|host| self.same_name(host)).collect();
+        let settings = Arc::clone(&self.settings);
+        let entry = self.open(&known);
         let news = keeping::domain_news(entry.observation.as_deref(), &observation);
-        let pace = self.settings.pace(&entry.settings);
-        self.changes.extend(entry.history.observe(&observation, pace));
-        entry.note(&observation);
-        wanted.again = Some(entry.again(&self.settings));
-        let mut before = Vec::new();
+        let changes = entry.history.observe(&observation, settings.pace(&known.settings));
+        opening::note(entry, &observation);
+        wanted.again = Some(opening::again(entry.dns_failures, entry.policy_failures, &known.settings, &settings));
         let implicit = observation.implicit.as_ref();
         // A list that could not be looked up leaves the one that is known.
-        if observation.mx.answered() && implicit.is_none_or(|lookup| lookup.answered() || !hosts.is_empty()) {
-            before = std::mem::replace(&mut entry.hosts, hosts);
-            entry.skipped_hosts = skipped_hosts;
-        }
+        let before =
+            if observation.mx.answered() && implicit.is_none_or(|lookup| lookup.answered() || !hosts.is_empty()) {
+                entry.skipped_hosts = skipped_hosts;
+                std::mem::replace(&mut entry.hosts, hosts)
+            } else {
+                entry.hosts.clone()
+            };
         entry.observation = Some(Arc::new(observation));
         let hosts = entry.hosts.clone();
-        for host in &hosts {
-            let known = self.hosts.entry(host.clone()).or_insert_with(|| {
+        self.changes.extend(changes);
+        for host in opening::only_in(&hosts, &before) {
+            let used = self.hosts.entry(host.clone()).or_insert_with(|| {
                 wanted.now.push(Target::Host(host.clone()));
                 Host::new()
             });
-            if known.users.insert(domain.clone()) {
-                self.changed_hosts.insert(host.clone());
-            }
+            used.users += 1;
+            self.changed_hosts.insert(host.clone());
         }
-        before.retain(|host| !hosts.contains(host));
-        self.leave_hosts(&domain, &before, &mut wanted);
-        self.note_domain(&domain, news);
-        self.changed_domains.insert(domain);
+        self.leave_hosts(&opening::only_in(&before, &hosts), &mut wanted);
+        self.note_domain(&known, news);
         self.changed = true;
         wanted
     }
@@ -386,79 +334,21 @@ impl Fleet {
 
     /// Notes when a domain is due next, for the page.
     pub(crate) fn set_due(&mut self, domain: &PolicyDomain, at: Timestamp) {
-        if let Some(entry) = self.domains.get_mut(domain) {
-            entry.due_at = Some(at);
-        }
-        if let Some(known) = self.snapshot.domains.get(domain.as_str()) {
+        if let Some(known) = self.domains.get(domain.as_str()) {
             known.due_at.set(at);
         }
     }
 
     /// The interval in force for a domain.
     pub(crate) fn interval(&self, domain: &PolicyDomain) -> Duration {
-        let entry = self.domains.get(domain);
-        entry.map_or(self.settings.probe.interval, |entry| self.settings.interval(&entry.settings))
+        let known = self.domains.get(domain.as_str());
+        known.map_or(self.settings.probe.interval, |known| self.settings.interval(&known.settings))
     }
 
     /// How many domains, hosts and addresses there are.
     pub(crate) fn counts(&self) -> [usize; 3] {
         let listed = |host: &Host| host.addresses.values().filter(|address| address.unlisted_since.is_none()).count();
         [self.domains.len(), self.hosts.len(), self.hosts.values().map(listed).sum()]
-    }
-
-    /// Judges what changed and gives the new snapshot; nothing where nothing changed.
-    pub(crate) fn refresh(&mut self, now: Timestamp) -> Option<Arc<Snapshot>> {
-        if !std::mem::take(&mut self.changed) {
-            return None;
-        }
-        match self.once {
-            true => self.look_once_around(),
-            false => self.look_around(now),
-        }
-        let gone: Vec<String> = self
-            .snapshot
-            .domains
-            .iter()
-            .filter(|known| !self.domains.contains_key(known.domain()))
-            .map(|known| known.domain().to_string())
-            .collect();
-        let mut put = Vec::new();
-        for domain in std::mem::take(&mut self.changed_domains) {
-            let Some(entry) = self.domains.get(&domain) else { continue };
-            self.changed_hosts.extend(entry.hosts.iter().cloned());
-            let state = self.domain_state(entry, now);
-            if let (Some(assessment), Some(entry)) = (&state.assessment, self.domains.get_mut(&domain)) {
-                self.changes.extend(entry.history.judged(assessment, now));
-                let before = self.snapshot.state(&domain).and_then(|before| before.assessment.clone());
-                if before.is_some_and(|before| !keeping::same_findings(&before, assessment)) {
-                    self.note_domain(&domain, true);
-                }
-            }
-            if let Some(entry) = self.domains.get(&domain) {
-                put.push(Arc::new(self.known_domain(entry, state, now)));
-            }
-        }
-        let domains = self.snapshot.domains.with(put, gone.iter().map(String::as_str));
-        let hosts = self.snapshot.hosts.iter().map(|known| &known.state.host);
-        let gone: Vec<String> = hosts.filter(|host| !self.hosts.contains_key(*host)).map(ToString::to_string).collect();
-        let mut put = Vec::new();
-        for name in std::mem::take(&mut self.changed_hosts) {
-            let Some(host) = self.hosts.get(&name) else { continue };
-            let state = Arc::new(self.host_state(name, host, &domains, now));
-            put.push(Arc::new(KnownHost { rendered: self.renderer.host(&state, &self.vantage), state }));
-        }
-        let hosts = self.snapshot.hosts.with(put, gone.iter().map(String::as_str));
-        self.snapshot = Arc::new(Snapshot {
-            number: self.snapshot.number + 1,
-            at: now,
-            domains,
-            hosts,
-            vantage: Arc::clone(&self.vantage),
-            canaries: self.canaries.iter().map(|(name, canary)| (name.clone(), canary.reached)).collect(),
-            intake: self.intake.clone(),
-            settings: Arc::clone(&self.settings),
-        });
-        Some(Arc::clone(&self.snapshot))
     }
 
     /// What this side can see, by the probes of the last two rounds.
@@ -480,29 +370,27 @@ impl Fleet {
         vantage.dnssec = self.dnssec;
         if !vantage.sees_alike(&self.vantage) {
             // What was blamed on peers may be this side's trouble, or the other way round.
-            self.changed_domains.extend(self.domains.keys().cloned());
+            self.sweep.all();
             self.changed_hosts.extend(self.hosts.keys().cloned());
         }
         if vantage != *self.vantage {
             self.vantage = Arc::new(vantage);
+            self.stamp_anew();
         }
     }
 
     fn host_changed(&mut self, name: &MxHost) {
-        if let Some(host) = self.hosts.get(name) {
-            self.changed_domains.extend(host.users.iter().cloned());
-        }
         self.changed_hosts.insert(name.clone());
         self.changed = true;
     }
 
     /// A domain no longer uses these hosts; those that nobody uses are forgotten.
-    fn leave_hosts(&mut self, domain: &PolicyDomain, hosts: &[MxHost], wanted: &mut Wanted) {
+    fn leave_hosts(&mut self, hosts: &[MxHost], wanted: &mut Wanted) {
         for name in hosts {
             let Some(host) = self.hosts.get_mut(name) else { continue };
-            host.users.remove(domain);
+            host.users = host.users.saturating_sub(1);
             self.changed_hosts.insert(name.clone());
-            if host.users.is_empty() {
+            if host.users == 0 {
                 for (address, known) in &mut host.addresses {
                     wanted.never.push(Target::Address(name.clone(), *address));
                     known.surveys.cancel(|| Target::Survey(name.clone(), *address), wanted);
@@ -516,56 +404,11 @@ impl Fleet {
     }
 }
 
-impl Domain {
-    fn new(settings: DomainSettings) -> Self {
-        Self {
-            settings,
-            observation: None,
-            history: DomainHistory::default(),
-            hosts: Vec::new(),
-            skipped_hosts: 0,
-            dns_failures: 0,
-            policy_failures: 0,
-            last_success_at: None,
-            due_at: None,
-            reports: None,
-        }
-    }
-
-    fn note(&mut self, observation: &DomainObservation) {
-        let lookups = observation.mx.answered()
-            && observation.sts_record.answered()
-            && observation.tlsrpt_record.answered()
-            && observation.policy.addresses.answered()
-            && observation.implicit.as_ref().is_none_or(AddressLookup::answered);
-        self.dns_failures = if lookups { 0 } else { self.dns_failures.saturating_add(1) };
-        if lookups {
-            self.last_success_at = Some(observation.started_at);
-        }
-        // Only an announced policy is missed.
-        let announced = !observation.sts_record.records().is_empty();
-        let failed = announced && discovered_policy(observation, observation.started_at).is_none();
-        self.policy_failures = if failed { self.policy_failures.saturating_add(1) } else { 0 };
-    }
-
-    fn again(&self, settings: &Settings) -> Duration {
-        let interval = settings.interval(&self.settings);
-        let probe = &settings.probe;
-        let dns = backed_off(probe.retry_interval, self.dns_failures, interval);
-        let policy = backed_off(probe.policy_retry_interval, self.policy_failures, interval);
-        match (self.dns_failures, self.policy_failures) {
-            (0, 0) => interval,
-            (0, _) => policy,
-            (_, 0) => dns,
-            (_, _) => dns.min(policy),
-        }
-    }
-}
-
 impl Host {
     fn new() -> Self {
         Self {
-            users: BTreeSet::new(),
+            users: 0,
+            sight: None,
             observation: None,
             history: Arc::default(),
             addresses: BTreeMap::new(),
@@ -631,10 +474,15 @@ fn address_again(failures: u32, latest: Option<&AddressObservation>, probe: &Pro
     }
 }
 
+mod configuring;
+mod host_sight;
 mod judging;
 mod keeping;
+mod opening;
 mod prompting;
 mod reporting;
+mod restoring;
 mod surveys;
+mod sweep;
 #[cfg(test)]
 mod tests;

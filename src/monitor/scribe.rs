@@ -1,6 +1,7 @@
 //! The one task that writes to the store. The keeper hands it a batch at a time and never waits for it.
 
 use std::{
+    collections::BTreeSet,
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -13,7 +14,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{Rights, SharedState, Sharing, Telemetry, intake::KeptReports, schedule::backed_off};
+use super::{Rights, SharedState, Sharing, Telemetry, face, intake::KeptReports, schedule::backed_off};
 use crate::{
     net::now,
     store::{self, Batch, Bounds, DomainRow, HostRow, PackedError, Store, StoreError, StoredDomain, StoredHost},
@@ -55,10 +56,8 @@ impl Kept {
     pub async fn load(store: &dyn Store, domains: &[PolicyDomain]) -> Result<Self, StoreError> {
         let reports = KeptReports::load(store, domains).await?;
         let mut kept = Self { domains: store.domains(domains).await?, reports, ..Self::default() };
-        let mut hosts: Vec<MxHost> = kept.opened_domains().flat_map(|domain| domain.hosts).collect();
-        hosts.sort();
-        hosts.dedup();
-        kept.hosts = store.hosts(&hosts).await?;
+        let hosts: BTreeSet<MxHost> = kept.domains.iter().flat_map(hosts_of).collect();
+        kept.hosts = store.hosts(&hosts.into_iter().collect::<Vec<_>>()).await?;
         Ok(kept)
     }
 
@@ -71,6 +70,12 @@ impl Kept {
     pub fn opened_hosts(&self) -> impl Iterator<Item = StoredHost> {
         self.hosts.iter().filter_map(|row| readable(&row.host, row.open()))
     }
+}
+
+/// The mail hosts of a domain that was kept: from its face, so that a whole fleet is not opened for them.
+fn hosts_of(row: &DomainRow) -> Vec<MxHost> {
+    let face = face::read(row).map(|face| face.hosts().to_vec());
+    face.or_else(|| Some(readable(&row.domain, row.open())?.hosts)).unwrap_or_default()
 }
 
 /// What was kept, where it can be read: damage takes one subject's past and nothing else.

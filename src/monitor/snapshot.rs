@@ -4,16 +4,20 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
 
-use super::{Keyed, Rendered, Roll, Summary};
+use super::{
+    Keyed, Rendered, Roll, Summary,
+    opened::{HostFacts, Surroundings},
+    scribe::readable,
+};
 use crate::{
     config::{DomainOptions, DomainSettings, Settings},
     facts::{DomainObservation, HostObservation, Vantage},
-    store::IntakeCounters,
+    store::{IntakeCounters, Packed, StoredDomain},
     terms::{MxHost, PolicyDomain, Timestamp},
     verdict::{Assessment, Code, CounterKey, DomainReports, HostDane, PathAssessment},
 };
@@ -39,6 +43,8 @@ pub struct Snapshot {
     pub intake: Option<Arc<IntakeCounters>>,
     /// The settings that all of it was judged by.
     pub settings: Arc<Settings>,
+    /// Of single looks: what was seen counts at once.
+    pub once: bool,
 }
 
 /// A configured domain, as small as it can lie.
@@ -52,8 +58,27 @@ pub struct KnownDomain {
     pub rendered: Rendered,
     /// What reports say; nothing where no report source is configured.
     pub reports: Option<Arc<DomainReports>>,
+    /// The mail hosts that are probed, where they are others than those of the summary: some may lie beyond the cap.
+    pub(super) probed: Option<Box<[MxHost]>>,
+    /// What summary and rendering were made with, beside the state itself: another number, and they would be others.
+    pub(super) stamp: u64,
     pub(super) due_at: Moment,
-    pub(super) state: Arc<DomainState>,
+    /// When it was written to the store last.
+    pub(super) saved_at: Moment,
+    /// It was seen since.
+    pub(super) unsaved: Flag,
+    pub(super) state: AtRest,
+}
+
+/// How the rest of a domain lies.
+#[derive(Clone, Debug)]
+pub(super) enum AtRest {
+    /// It was not looked at yet.
+    Nothing,
+    /// As the store has it, a [`StoredDomain`].
+    Packed(Packed),
+    /// Judged: where there are few, and nothing to judge them with.
+    Open(Arc<DomainState>),
 }
 
 /// A mail host. Few are shared by many, so all of it lies open.
@@ -63,11 +88,17 @@ pub struct KnownHost {
     pub state: Arc<HostState>,
     /// What scrapes show of it.
     pub rendered: Rendered,
+    /// What the judgement of a domain reads of it.
+    pub(super) facts: HostFacts,
 }
 
 /// A time that is noted while readers look: it is a plan, or for the housekeeping, and nothing follows from it.
 #[derive(Debug, Default)]
 pub(super) struct Moment(AtomicI64);
+
+/// The same for what is so or not.
+#[derive(Debug, Default)]
+pub(super) struct Flag(AtomicBool);
 
 impl Snapshot {
     /// All that is known of a domain, judged as of this snapshot; nothing where it is not configured.
@@ -83,7 +114,20 @@ impl Snapshot {
 
     /// All that is known of a domain of this snapshot.
     pub fn open(&self, known: &KnownDomain) -> Arc<DomainState> {
-        Arc::clone(&known.state)
+        if let AtRest::Open(state) = &known.state {
+            return Arc::clone(state);
+        }
+        let around = Surroundings {
+            settings: &self.settings,
+            vantage: &self.vantage,
+            once: self.once,
+            watches: self.intake.is_some(),
+            domains: &self.domains,
+            hosts: &|host| self.hosts.get(host.as_str()).map(|known| known.facts.clone()),
+            now: self.at,
+        };
+        let due_at = known.due_at();
+        Arc::new(around.state(&known.settings, &known.unpacked(), known.reports.as_ref(), due_at))
     }
 
     /// A mail host.
@@ -100,10 +144,13 @@ impl Snapshot {
     #[must_use]
     pub fn part(&self, domain: &PolicyDomain) -> Self {
         let known = self.domains.get(domain.as_str());
+        // Opened here: the parents that its judgement looks at are no part of it.
+        let opened =
+            known.map(|known| KnownDomain { state: AtRest::Open(self.open(known)), ..KnownDomain::clone(known) });
         let names = known.and_then(|known| known.summary.as_ref()).map_or(&[][..], |summary| &summary.hosts);
         let hosts = names.iter().filter_map(|name| self.hosts.get(name.as_str()));
         Self {
-            domains: known.cloned().into_iter().collect(),
+            domains: opened.map(Arc::new).into_iter().collect(),
             hosts: hosts.cloned().collect(),
             canaries: Vec::new(),
             intake: None,
@@ -118,7 +165,8 @@ impl Snapshot {
 
     /// Adds a mail host, likewise.
     pub fn put_host(&mut self, state: Arc<HostState>) {
-        self.hosts = self.hosts.with([Arc::new(KnownHost { state, rendered: Rendered::default() })], []);
+        let known = KnownHost { state, rendered: Rendered::default(), facts: HostFacts::default() };
+        self.hosts = self.hosts.with([Arc::new(known)], []);
     }
 }
 
@@ -143,18 +191,42 @@ impl KnownDomain {
         self.summary.as_ref().is_some_and(|summary| summary.hosts.contains(host))
     }
 
+    /// A domain of which nothing is known yet.
+    pub(super) fn new(settings: DomainSettings) -> Self {
+        Self {
+            settings,
+            summary: None,
+            rendered: Rendered::default(),
+            reports: None,
+            probed: None,
+            stamp: 0,
+            due_at: Moment::new(None),
+            saved_at: Moment::new(None),
+            unsaved: Flag::default(),
+            state: AtRest::Nothing,
+        }
+    }
+
+    /// What the store would have of it; nothing was seen, where that cannot be read: damage takes one domain's past.
+    pub(super) fn unpacked(&self) -> StoredDomain {
+        let packed = match &self.state {
+            AtRest::Packed(packed) => readable(self.domain(), packed.open()),
+            AtRest::Nothing | AtRest::Open(_) => None,
+        };
+        packed.unwrap_or_else(|| StoredDomain::new(self.domain().clone()))
+    }
+
     /// A domain that lies open.
     fn opened(state: Arc<DomainState>) -> Self {
         let group = Some(state.group.clone()).filter(|group| !group.is_empty());
         let options = DomainOptions { group, interval: Some(state.interval), ..DomainOptions::default() };
         let summary = state.assessment.as_deref();
         Self {
-            settings: DomainSettings::with(state.domain.clone(), options),
-            summary: summary.map(|seen| Summary::of(seen, state.last_success_at, false)),
-            rendered: Rendered::default(),
+            summary: summary.map(|seen| Summary::of(seen, state.last_success_at)),
             reports: state.reports.clone(),
             due_at: Moment::new(state.due_at),
-            state,
+            state: AtRest::Open(state.clone()),
+            ..Self::new(DomainSettings::with(state.domain.clone(), options))
         }
     }
 }
@@ -186,6 +258,22 @@ impl Moment {
 
     pub(super) fn set(&self, at: Timestamp) {
         self.0.store(at.unix_milliseconds(), Ordering::Relaxed);
+    }
+}
+
+impl Flag {
+    pub(super) fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set(&self, so: bool) {
+        self.0.store(so, Ordering::Relaxed);
+    }
+}
+
+impl Clone for Flag {
+    fn clone(&self) -> Self {
+        Self(AtomicBool::new(self.get()))
     }
 }
 

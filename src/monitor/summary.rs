@@ -9,8 +9,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
     protocol::mta_sts::Mode,
+    store::StoredDomain,
     terms::{MxHost, Timestamp},
-    verdict::{Assessment, CertificateAssessment, Code, DaneReach, DomainHistory, Severity, State},
+    verdict::{Assessment, CertificateAssessment, Code, DaneReach, Severity, State},
 };
 
 /// What is known of a domain at a glance, as of its last judgement.
@@ -42,6 +43,10 @@ pub struct Summary {
     pub reported: Reported,
     /// The last probe in which every lookup was answered.
     pub last_success_at: Option<Timestamp>,
+    /// Probes in a row in which a lookup failed.
+    pub dns_failures: u32,
+    /// Probes in a row in which an announced policy could not be used.
+    pub policy_failures: u32,
 }
 
 /// A finding that counts.
@@ -138,8 +143,8 @@ pub fn print(fingerprint: &str) -> u64 {
 }
 
 impl Summary {
-    /// The summary of a judgement.
-    pub fn of(assessment: &Assessment, last_success_at: Option<Timestamp>, enforces_below: bool) -> Self {
+    /// The summary of a judgement alone: of what is remembered beside it nothing is known.
+    pub(super) fn of(assessment: &Assessment, last_success_at: Option<Timestamp>) -> Self {
         let mut hosts: Vec<MxHost> = Vec::with_capacity(assessment.mx.len());
         for host in assessment.mx.iter().filter_map(|mx| mx.host.as_ref()) {
             if !hosts.contains(host) {
@@ -161,7 +166,9 @@ impl Summary {
             delivery: assessment.delivery,
             own_side: assessment.own_side,
             mode: assessment.policy.in_force.as_ref().map(|policy| policy.mode),
-            enforces_below,
+            enforces_below: false,
+            dns_failures: 0,
+            policy_failures: 0,
             active: active.collect(),
             certificate_ends_at: certificates.map(|one| one.chain.ends()).min(),
             policy_certificate: of_policy.map(|(host, one)| Box::new(PolicyCertificate::of(one, &host.host))),
@@ -177,6 +184,26 @@ impl Summary {
         }
     }
 
+    /// The summary of a judgement of a domain that is watched. `now`: that of the judgement.
+    pub(super) fn of_kept(assessment: &Assessment, kept: &StoredDomain, now: Timestamp) -> Self {
+        let held = kept.history.ledger.alive(now).find(|version| version.is_announced());
+        Self {
+            enforces_below: held.is_some_and(|version| version.policy.mode == Mode::Enforce),
+            dns_failures: kept.dns_failures,
+            policy_failures: kept.policy_failures,
+            ..Self::of(assessment, kept.last_success_at)
+        }
+    }
+
+    /// The same with these names of the same mail hosts.
+    pub(super) fn with_names(mut self, same: impl Fn(MxHost) -> MxHost) -> Self {
+        self.hosts = self.hosts.into_iter().map(&same).collect();
+        for finding in &mut self.active {
+            finding.host = finding.host.take().map(&same);
+        }
+        self
+    }
+
     /// Whether a policy in enforce is in force.
     pub fn enforces(&self) -> bool {
         self.mode == Some(Mode::Enforce)
@@ -188,12 +215,6 @@ impl Summary {
     }
 }
 
-/// Whether senders hold a policy in enforce that the domain announced.
-pub(super) fn enforces_below(history: &DomainHistory, now: Timestamp) -> bool {
-    let held = history.ledger.alive(now).find(|version| version.is_announced());
-    held.is_some_and(|version| version.policy.mode == Mode::Enforce)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,7 +223,7 @@ mod tests {
     #[test]
     fn it_says_at_a_glance_what_the_judgement_says() {
         for seen in [fixture::healthy(), fixture::broken(), fixture::dark("dark.example")] {
-            let summary = Summary::of(&seen, None, false);
+            let summary = Summary::of(&seen, None);
             assert_eq!((summary.checked_at, summary.delivery), (seen.checked_at, seen.delivery));
             let active: Vec<_> = seen.active().map(|finding| (finding.code, finding.severity)).collect();
             let told: Vec<_> = summary.active.iter().map(|finding| (finding.code, finding.severity)).collect();

@@ -50,6 +50,22 @@ pub struct HostRow {
     pub state: Packed,
 }
 
+impl StoredDomain {
+    /// A domain of which nothing is known yet.
+    pub fn new(domain: PolicyDomain) -> Self {
+        Self {
+            domain,
+            history: DomainHistory::default(),
+            observation: None,
+            hosts: Vec::new(),
+            skipped_hosts: 0,
+            dns_failures: 0,
+            policy_failures: 0,
+            last_success_at: None,
+        }
+    }
+}
+
 impl DomainRow {
     /// The row of a domain, without a face.
     ///

@@ -47,7 +47,7 @@ async fn fifty_domains_on_two_hosts_take_two_connections_a_cycle() {
     assert!((running.probes("survey") - 2.0).abs() < f64::EPSILON, "what else they offer is looked at once a day");
     assert!(running.probes("domain") >= 100.0, "the domains were looked at again meanwhile");
     let all = |snapshot: &smtptls_exporter::monitor::Snapshot| {
-        snapshot.domains.len() == 50 && snapshot.domains.values().all(|domain| domain.assessment.is_some())
+        snapshot.domains.len() == 50 && snapshot.domains.iter().all(|known| known.summary.is_some())
     };
     let snapshot = running.until("all domains are judged by the two", all).await;
     assert_eq!(snapshot.hosts.len(), 2);

@@ -120,34 +120,35 @@ impl FilesState {
 
 impl PatternState {
     fn look(&mut self, probe: &ProbeSettings, now: Timestamp, settle: bool) -> bool {
-        let found = FilePattern::parse(&self.text, Path::new("")).map_err(io::Error::other).and_then(|pattern| {
-            let found = pattern.files()?;
-            match pattern.is_literal() && found.is_empty() {
-                true => Err(io::Error::from(io::ErrorKind::NotFound)),
-                false => Ok(found),
-            }
-        });
+        let pattern = FilePattern::parse(&self.text, Path::new("")).map_err(io::Error::other);
+        let is_literal = pattern.as_ref().is_ok_and(FilePattern::is_literal);
+        let found = pattern.and_then(|pattern| pattern.files());
         let none = match &found {
             Ok(found) => found.is_empty(),
             Err(error) => error.kind() == io::ErrorKind::NotFound,
         };
         let told = |message: String| Some(Arc::new(Diagnostic::about(DiagnosticSeverity::Error, &self.text, message)));
+        let mut changed = false;
         if none && !self.files.is_empty() {
             let since = *self.empty_since.get_or_insert(now);
-            if now.since(since) < EMPTY_KEPT {
+            // Who reloads says that what is there is meant so; a folder that is away says nothing.
+            if now.since(since) < EMPTY_KEPT && (settle || found.is_err()) {
                 let message = "no file is there any more; the domains that were in the files stay for ten minutes";
                 self.error = told(message.to_owned());
                 return false;
             }
-            self.error = found.as_ref().err().and_then(|error| told(format!("it cannot be read: {error}")));
             self.files.clear();
-            return true;
+            changed = true;
         }
         let found = match found {
+            Ok(found) if found.is_empty() && is_literal => {
+                self.error = told("there is no such file".to_owned());
+                return changed;
+            }
             Ok(found) => found,
             Err(error) => {
                 self.error = told(format!("it cannot be read: {error}"));
-                return false;
+                return changed;
             }
         };
         (self.error, self.empty_since) = (None, None);
@@ -157,7 +158,7 @@ impl PatternState {
             file.missed = if there { 0 } else { file.missed.saturating_add(1) };
             there || settle && file.missed < GONE_AFTER
         });
-        let mut changed = self.files.len() != before;
+        changed |= self.files.len() != before;
         for path in found {
             let file = self.files.entry(path.clone()).or_default();
             changed |= file.look(&path, probe, settle);

@@ -84,6 +84,11 @@ impl Prompts {
         last.filter(same).cloned().unwrap_or(new)
     }
 
+    /// The domains that somebody waits for.
+    pub(super) fn wished(&self) -> impl Iterator<Item = &PolicyDomain> {
+        self.open.keys().map(|wish| &wish.domain)
+    }
+
     /// After this everybody is told anew.
     pub(super) fn touch_all(&mut self) {
         for open in self.open.values_mut() {
@@ -179,7 +184,8 @@ impl Keeper {
         let snapshot = Arc::clone(&self.publisher.borrow());
         let fleet = &self.fleet;
         self.prompts.open.retain(|Wish { domain, .. }, open| {
-            if !std::mem::take(&mut open.touched) {
+            // What was looked at and is not judged yet is told with the publication that shows it.
+            if fleet.is_open(domain) || !std::mem::take(&mut open.touched) {
                 return true;
             }
             let Some(targets) = fleet.targets(domain) else {

@@ -134,7 +134,7 @@ impl Keeper {
         self.schedule.limit(limits(&self.settings));
         self.watch_resolver();
         self.tell_intervals();
-        let due = self.fleet.restore(kept.domains, kept.hosts);
+        let due = self.fleet.restore(kept.domains, kept.hosts, now());
         self.fleet.restore_domain_reports(kept.reports.domains, now());
         self.follow_configuration(wanted, &change);
         self.begin(due, now());

@@ -1,104 +1,238 @@
 //! From what was seen and remembered to what the snapshot holds.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
+    mem::take,
     net::IpAddr,
     sync::Arc,
 };
 
-use super::{Address, Domain, Fleet, Host};
+use super::{Address, Fleet, Host, host_sight};
 use crate::{
-    facts::{DomainObservation, MxFacts, Observation},
+    config::DomainSettings,
+    facts::MxFacts,
     monitor::{
-        ActiveFinding, DomainState, HostState, KnownDomain, Roll, Summary, snapshot::Moment, summary::enforces_below,
+        HostState, KnownDomain, KnownHost, Snapshot, Summary,
+        opened::{HostFacts, Surroundings},
+        snapshot::AtRest,
     },
-    terms::{MxHost, Timestamp},
-    verdict::{Assessment, Code, Context, History, HostDane, PathContext, TlsaStatus, assess_path, judge},
+    store::{Packed, StoredDomain},
+    terms::{MxHost, PolicyDomain, Timestamp, place},
+    verdict::{Code, HostDane, PathContext, TlsaStatus, assess_path},
 };
 
+/// So many shelves are looked through at a time for domains that are to be judged anew: some thousand summaries, a fraction of a
+/// millisecond.
+const SHELVES_AT_ONCE: usize = 16;
+
+/// What the summaries of all domains say about one mail host.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// How many domains name it.
+    domains: usize,
+    /// How many of them have a policy in enforce in force.
+    enforcing: usize,
+    /// How many findings of each code are about it.
+    findings: BTreeMap<Code, usize>,
+}
+
 impl Fleet {
-    pub(super) fn domain_state(&self, entry: &Domain, now: Timestamp) -> DomainState {
-        let assessment = entry.observation.as_ref().map(|observation| Arc::new(self.assess(entry, observation, now)));
-        DomainState {
-            domain: entry.settings.domain.clone(),
-            group: entry.settings.options.group.clone().unwrap_or_default(),
-            interval: self.settings.interval(&entry.settings),
-            due_at: entry.due_at,
-            last_success_at: entry.last_success_at,
-            shown: entry.reports.as_deref().map(|reports| reports.shown(now)).unwrap_or_default(),
-            reports: entry.reports.clone(),
-            observation: entry.observation.clone(),
-            assessment,
-        }
+    /// Judges what changed and gives the new snapshot; nothing where nothing changed.
+    pub(crate) fn refresh(&mut self, now: Timestamp) -> Option<Arc<Snapshot>> {
+        self.refresh_while(now, || true)
     }
 
-    pub(super) fn known_domain(&self, entry: &Domain, state: DomainState, now: Timestamp) -> KnownDomain {
-        let summary = state
-            .assessment
-            .as_deref()
-            .map(|assessment| Summary::of(assessment, entry.last_success_at, enforces_below(&entry.history, now)));
-        KnownDomain {
-            settings: entry.settings.clone(),
-            summary,
-            rendered: self.renderer.domain(&state, &self.vantage),
-            reports: entry.reports.clone(),
-            due_at: Moment::new(entry.due_at),
-            state: Arc::new(state),
+    /// The same, but domains are judged only while `go_on` says so, and one at least. What is left has its turn at the next call
+    /// ([`is_behind`](Self::is_behind)); the snapshot shows it as it was.
+    pub(crate) fn refresh_while(&mut self, now: Timestamp, mut go_on: impl FnMut() -> bool) -> Option<Arc<Snapshot>> {
+        if !take(&mut self.changed) && !self.is_behind() {
+            return None;
         }
-    }
-
-    fn assess(&self, entry: &Domain, seen: &Arc<DomainObservation>, now: Timestamp) -> Assessment {
-        let reports = entry.reports.clone();
-        let mut history = History { domain: entry.history.clone(), hosts: BTreeMap::new(), reports };
-        let mut hosts = BTreeMap::new();
-        for name in &entry.hosts {
-            let Some(host) = self.hosts.get(name) else { continue };
-            history.hosts.insert(name.clone(), Arc::clone(&host.history));
-            let Some(lookup) = &host.observation else { continue };
-            let latest = |(address, known): (&IpAddr, &Address)| {
-                known.latest.as_ref().map(|latest| (*address, Arc::clone(latest)))
-            };
-            let facts = MxFacts {
-                host: Arc::clone(lookup),
-                addresses: host.addresses.iter().filter_map(latest).collect(),
-                surveys: host.surveys(),
-                skipped: host.skipped,
-            };
-            hosts.insert(name.clone(), facts);
+        match self.once {
+            true => self.look_once_around(),
+            false => self.look_around(now),
         }
-        let observation = Observation { domain: Arc::clone(seen), hosts, skipped_hosts: entry.skipped_hosts };
-        let enforcing = |parent: &str| {
-            let (name, entry) = self.domains.get_key_value(parent)?;
-            enforces_below(&entry.history, now).then_some(name)
-        };
-        let context = Context {
-            enforcing_parent: entry.settings.domain.parents().find_map(enforcing),
-            vantage: &self.vantage,
-            expectation: entry.settings.options.expect.as_ref(),
-            thresholds: &self.settings.thresholds,
-            severities: &self.settings.severities,
-            accept: &self.settings.accept,
-            own_mx: &self.settings.own_mx,
+        self.notice_hosts(now);
+        let mut judged: HashMap<PolicyDomain, Arc<KnownDomain>> = HashMap::new();
+        loop {
+            let mut shelves = SHELVES_AT_ONCE;
+            // One that was judged a moment ago, for another reason, comes out the same.
+            let next = self.next_to_judge(&mut shelves).filter(|domain| !judged.contains_key(domain));
+            if let Some(known) = next.and_then(|domain| self.judge(&domain, now)) {
+                judged.insert(known.domain().clone(), known);
+            }
+            if !self.is_behind() || !go_on() {
+                break;
+            }
+        }
+        self.domains = self.domains.with(judged.into_values(), []);
+        let hosts = self.snapshot.hosts.iter().map(|known| &known.state.host);
+        let gone: Vec<MxHost> = hosts.filter(|host| !self.hosts.contains_key(*host)).cloned().collect();
+        let changed: Vec<Arc<KnownHost>> =
+            take(&mut self.changed_hosts).iter().filter_map(|name| self.known_host(name, now)).collect();
+        let hosts = self.snapshot.hosts.with(changed, gone.iter().map(MxHost::as_str));
+        self.snapshot = Arc::new(Snapshot {
+            number: self.snapshot.number + 1,
+            at: now,
+            domains: self.domains.clone(),
+            hosts,
+            vantage: Arc::clone(&self.vantage),
+            canaries: self.canaries.iter().map(|(name, canary)| (name.clone(), canary.reached)).collect(),
+            intake: self.intake.clone(),
+            settings: Arc::clone(&self.settings),
             once: self.once,
-            interval: self.settings.interval(&entry.settings),
-            mx_interval: self.settings.probe.mx_interval,
-            planned_mx: &entry.settings.options.planned_mx,
-        };
-        judge(&observation, &history, &context, now)
+        });
+        Some(Arc::clone(&self.snapshot))
     }
 
-    pub(super) fn host_state(
-        &self,
-        name: MxHost,
-        host: &Host,
-        domains: &Roll<KnownDomain>,
-        now: Timestamp,
-    ) -> HostState {
-        let users: Vec<&Summary> =
-            host.users.iter().filter_map(|user| domains.get(user.as_str())?.summary.as_ref()).collect();
-        let about = |finding: &&ActiveFinding| finding.host.as_ref() == Some(&name);
-        let findings: BTreeSet<Code> =
-            users.iter().flat_map(|summary| summary.active.iter().filter(about)).map(|finding| finding.code).collect();
+    /// Whether domains wait to be judged.
+    pub(crate) fn is_behind(&self) -> bool {
+        !self.turn.is_empty() || !self.waiting.is_empty() || self.sweep.is_under_way()
+    }
+
+    /// Whether the domain was looked at and is not judged yet.
+    pub(crate) fn is_open(&self, domain: &PolicyDomain) -> bool {
+        self.open.contains_key(domain)
+    }
+
+    /// Somebody waits for this domain: it is judged before the others.
+    pub(crate) fn prefer(&mut self, domain: &PolicyDomain) {
+        if self.open.contains_key(domain) {
+            self.turn.push_front(domain.clone());
+        }
+    }
+
+    /// Who was looked at comes first, then what concerns one domain, then what concerns many.
+    fn next_to_judge(&mut self, shelves: &mut usize) -> Option<PolicyDomain> {
+        while let Some(domain) = self.turn.pop_front() {
+            // One that was preferred stands in the line twice.
+            if self.open.contains_key(&domain) {
+                return Some(domain);
+            }
+        }
+        self.waiting.pop_first().or_else(|| self.sweep.next(&self.domains, shelves))
+    }
+
+    /// Judges a domain, and packs it.
+    fn judge(&mut self, domain: &PolicyDomain, now: Timestamp) -> Option<Arc<KnownDomain>> {
+        self.waiting.remove(domain);
+        let entry = self.open.remove(domain);
+        let known = Arc::clone(self.domains.get(domain.as_str())?);
+        let mut kept = entry.unwrap_or_else(|| known.unpacked());
+        let state = {
+            let around = Surroundings {
+                settings: &self.settings,
+                vantage: &self.vantage,
+                once: self.once,
+                watches: self.intake.is_some(),
+                domains: &self.domains,
+                hosts: &|host| self.hosts.get(host).map(Host::facts),
+                now,
+            };
+            around.state(&known.settings, &kept, known.reports.as_ref(), known.due_at())
+        };
+        let mut summary = None;
+        if let Some(assessment) = &state.assessment {
+            let before: Vec<String> = standing_findings(&kept).cloned().collect();
+            self.changes.extend(kept.history.judged(assessment, now));
+            if known.summary.is_some() && !standing_findings(&kept).eq(&before) {
+                self.note_domain(&known, true);
+            }
+            let of_kept = Summary::of_kept(assessment, &kept, now);
+            summary = Some(of_kept.with_names(|host| self.same_name(host)));
+        }
+        self.restand(known.summary.as_ref(), summary.as_ref());
+        let probed = summary.as_ref().is_none_or(|summary| *summary.hosts != *kept.hosts);
+        Some(Arc::new(KnownDomain {
+            probed: (probed && kept.observation.is_some()).then(|| kept.hosts.clone().into()),
+            rendered: self.renderer.domain(&state, &self.vantage),
+            stamp: self.stamp_of(&known.settings),
+            state: self.at_rest(&known, &kept),
+            summary,
+            ..KnownDomain::clone(&known)
+        }))
+    }
+
+    /// How the domain lies from now on.
+    fn at_rest(&self, known: &KnownDomain, kept: &StoredDomain) -> AtRest {
+        if kept.observation.is_none() {
+            return AtRest::Nothing;
+        }
+        match Packed::of(kept) {
+            Ok(packed) => AtRest::Packed(packed),
+            Err(error) => {
+                tracing::error!(domain = %known.domain(), %error, "what was seen cannot be packed; what was known before stays");
+                known.state.clone()
+            }
+        }
+    }
+
+    /// Takes what a summary said of mail hosts out of what stands there, and puts what another one says in its place.
+    pub(super) fn restand(&mut self, before: Option<&Summary>, now: Option<&Summary>) {
+        let said = |summary: &Summary| (summary.enforces(), summary.hosts.clone(), summary.active.clone());
+        if before.map(said) == now.map(said) {
+            return;
+        }
+        for (summary, adds) in [(before, false), (now, true)] {
+            for host in summary.iter().flat_map(|summary| &summary.hosts) {
+                let standing = self.standing.entry(host.clone()).or_default();
+                let step = |count: &mut usize| {
+                    *count = if adds { count.saturating_add(1) } else { count.saturating_sub(1) };
+                };
+                step(&mut standing.domains);
+                if summary.is_some_and(Summary::enforces) {
+                    step(&mut standing.enforcing);
+                }
+                let about = summary.iter().flat_map(|summary| &summary.active);
+                for finding in about.filter(|finding| finding.host.as_ref() == Some(host)) {
+                    step(standing.findings.entry(finding.code).or_default());
+                }
+                standing.findings.retain(|_, count| *count > 0);
+                if standing.domains == 0 {
+                    self.standing.remove(host);
+                }
+                self.changed_hosts.insert(host.clone());
+            }
+        }
+    }
+
+    /// Tells the domains of those hosts that show something new.
+    fn notice_hosts(&mut self, now: Timestamp) {
+        for name in &self.changed_hosts {
+            let Some(host) = self.hosts.get(name) else { continue };
+            let sight = Some(host_sight::sight(host, &self.host_state(name, host, now)));
+            if let Some(host) = self.hosts.get_mut(name)
+                && host.sight != sight
+            {
+                host.sight = sight;
+                self.sweep.users_of(name);
+            }
+        }
+    }
+
+    /// What restored hosts show is what their domains were judged by: it is no news.
+    pub(super) fn sight_restored(&mut self, now: Timestamp) {
+        for name in &self.changed_hosts {
+            let Some(host) = self.hosts.get(name).filter(|host| host.sight.is_none() && host.observation.is_some())
+            else {
+                continue;
+            };
+            let sight = host_sight::sight(host, &self.host_state(name, host, now));
+            if let Some(host) = self.hosts.get_mut(name) {
+                host.sight = Some(sight);
+            }
+        }
+    }
+
+    fn known_host(&self, name: &MxHost, now: Timestamp) -> Option<Arc<KnownHost>> {
+        let host = self.hosts.get(name)?;
+        let state = Arc::new(self.host_state(name, host, now));
+        let rendered = self.renderer.host(&state, &self.vantage);
+        Some(Arc::new(KnownHost { state, rendered, facts: host.facts() }))
+    }
+
+    fn host_state(&self, name: &MxHost, host: &Host, now: Timestamp) -> HostState {
+        let standing = self.standing.get(name);
         let dane = HostDane::new(host.observation.as_ref(), Some(&host.history), self.once);
         let context = PathContext {
             dane: &dane,
@@ -112,17 +246,58 @@ impl Fleet {
             Arc::new(assess_path(*address, known.latest.as_ref(), surveys.get(address), history, context, now))
         };
         HostState {
-            domains: host.users.len(),
+            domains: host.users,
             domains_enforcing: match dane.status {
-                TlsaStatus::Usable => host.users.len(),
-                _ => users.iter().filter(|summary| summary.enforces()).count(),
+                TlsaStatus::Usable => host.users,
+                _ => standing.map_or(0, |standing| standing.enforcing),
             },
-            findings,
+            findings: standing.map_or_else(BTreeSet::new, |standing| standing.findings.keys().copied().collect()),
             lookup: host.observation.clone(),
             paths: host.addresses.iter().map(path).collect(),
             skipped: host.skipped,
             dane,
-            host: name,
+            host: name.clone(),
         }
     }
+
+    /// What a domain is judged and shown by has changed.
+    pub(super) fn stamp_anew(&mut self) {
+        let Self { settings, vantage, renderer, intake, .. } = self;
+        let judging = (&settings.thresholds, &settings.severities, &settings.accept, &settings.own_mx);
+        let probing = (settings.probe.interval, settings.probe.mx_interval, settings.probe.legacy_tls);
+        let seen = [vantage.smtp_blocked, vantage.canaries_failing, vantage.resolver_failing];
+        let routes = (vantage.ip4_route, vantage.ip6_route, vantage.dnssec);
+        let beside = (renderer.fingerprint(), intake.is_some(), env!("CARGO_PKG_VERSION"));
+        self.stamp = place(&format!("{judging:?}{probing:?}{seen:?}{routes:?}{beside:?}"));
+    }
+
+    /// The number of all that a domain is judged and shown by, beside its own state.
+    pub(super) fn stamp_of(&self, settings: &DomainSettings) -> u64 {
+        let DomainSettings { options, .. } = settings;
+        let plain = options.group.is_none() && options.interval.is_none() && options.expect.is_none();
+        match plain && options.planned_mx.is_empty() {
+            true => self.stamp,
+            false => self.stamp ^ place(&format!("{options:?}")),
+        }
+    }
+}
+
+impl Host {
+    /// What the judgement of a domain reads of it.
+    pub(super) fn facts(&self) -> HostFacts {
+        let latest =
+            |(address, known): (&IpAddr, &Address)| known.latest.as_ref().map(|latest| (*address, Arc::clone(latest)));
+        let seen = self.observation.as_ref().map(|lookup| MxFacts {
+            host: Arc::clone(lookup),
+            addresses: self.addresses.iter().filter_map(latest).collect(),
+            surveys: self.surveys(),
+            skipped: self.skipped,
+        });
+        HostFacts { seen, history: Arc::clone(&self.history) }
+    }
+}
+
+/// The findings that stand, by what is remembered.
+fn standing_findings(kept: &StoredDomain) -> impl Iterator<Item = &String> {
+    kept.history.findings.iter().filter(|(_, memory)| memory.gone_at.is_none()).map(|(finding, _)| finding)
 }

@@ -1,4 +1,4 @@
-//! What of the fleet is written to the store, and when; and what comes back from it at a start.
+//! What of the fleet is written to the store, and when.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -8,13 +8,13 @@ use std::{
     time::Duration,
 };
 
-use super::{Address, Domain, Fleet, Host, Target};
+use super::{Address, Fleet, Host, Wanted, opening};
 use crate::{
     facts::{AddressObservation, DomainObservation, HostObservation, Lookup, PolicyFetch},
-    monitor::scribe::readable,
-    store::{Batch, DomainRow, FORMER_MOST, HostRow, PackedError, StoredAddress, StoredDomain, StoredHost},
+    monitor::{KnownDomain, Roll, face, snapshot::AtRest},
+    store::{Batch, DomainRow, FORMER_MOST, HostRow, PackedError, StoredAddress, StoredHost},
     terms::{MxHost, PolicyDomain, Timestamp},
-    verdict::{Assessment, Change, Code, Subject},
+    verdict::Change,
 };
 
 /// A subject that shows nothing new is written again after this time, for the sake of "last seen": often enough that a crash
@@ -25,18 +25,27 @@ pub(in crate::monitor) const UNCHANGED_REST: Duration = Duration::from_secs(6 * 
 pub(in crate::monitor) const CHANGES_WAITING: usize = 10_000;
 
 /// How many subjects are written together at most: one transaction is short.
-pub(in crate::monitor) const BATCH: usize = 256;
+pub(in crate::monitor) const BATCH: usize = 1024;
 
 /// What is not written yet. It grows with the number of subjects and not with that of probes: only the latest state of each counts.
 #[derive(Debug, Default)]
 pub(super) struct Unsaved {
-    domains: Waiting<PolicyDomain>,
+    domains: Resting,
     hosts: Waiting<MxHost>,
     changes: VecDeque<Change>,
     /// Subjects that are not in the fleet any more.
     former_domains: Vec<DomainRow>,
     former_hosts: Vec<HostRow>,
     lost: u64,
+}
+
+/// Domains that wait for the store. When each was written, and whether it was seen since, stands with the domain itself.
+#[derive(Debug, Default)]
+struct Resting {
+    /// They show something new.
+    urgent: BTreeSet<PolicyDomain>,
+    /// Those that were never written, and then those that were, by the time at which they were.
+    written: VecDeque<(Option<Timestamp>, PolicyDomain)>,
 }
 
 #[derive(Debug)]
@@ -51,6 +60,47 @@ struct Waiting<K> {
 impl<K> Default for Waiting<K> {
     fn default() -> Self {
         Self { urgent: BTreeSet::new(), seen: BTreeSet::new(), saved_at: BTreeMap::new() }
+    }
+}
+
+impl Resting {
+    /// The next that are to be written: what is new first; `all`: also what need not be written yet.
+    fn take(&mut self, domains: &Roll<KnownDomain>, most: usize, all: bool, now: Timestamp) -> Vec<Arc<KnownDomain>> {
+        let mut taken = Vec::new();
+        while taken.len() < most
+            && let Some(domain) = self.urgent.pop_first()
+        {
+            let Some(known) = domains.get(domain.as_str()) else { continue };
+            if known.saved_at.get().is_none() {
+                self.written.push_back((Some(now), domain));
+            }
+            known.saved_at.set(now);
+            known.unsaved.set(false);
+            taken.push(Arc::clone(known));
+        }
+        let rested = |at: Option<Timestamp>| all || at.is_none_or(|at| now.since(at) >= UNCHANGED_REST);
+        // What goes to the end of the line is not looked at again.
+        for _ in 0..self.written.len() {
+            if taken.len() >= most || !self.written.front().is_some_and(|(at, _)| rested(*at)) {
+                break;
+            }
+            let Some((at, domain)) = self.written.pop_front() else { break };
+            let Some(known) = domains.get(domain.as_str()) else { continue };
+            let saved_at = known.saved_at.get();
+            // One that had news before it was ever written has another place in the line.
+            if at.is_none() && saved_at.is_some() {
+                continue;
+            }
+            // One that was written for its news meanwhile rests from then on, behind the others.
+            let place = if rested(saved_at) { now } else { saved_at.unwrap_or(now) };
+            if known.unsaved.get() && rested(saved_at) {
+                known.unsaved.set(false);
+                taken.push(Arc::clone(known));
+            }
+            known.saved_at.set(place);
+            self.written.push_back((Some(place), domain));
+        }
+        taken
     }
 }
 
@@ -81,9 +131,6 @@ impl<K: Clone + Ord> Waiting<K> {
     }
 }
 
-/// A target with the time at which it is due; as soon as possible, where there is none.
-pub(in crate::monitor) type Due = (Target, Option<Timestamp>);
-
 impl Fleet {
     /// Takes what is to be written next, up to [`BATCH`] subjects; nothing where nothing is. `all`: also what shows nothing new.
     pub(in crate::monitor) fn take_unsaved(&mut self, all: bool, now: Timestamp) -> Option<Batch> {
@@ -96,9 +143,9 @@ impl Fleet {
             changes: take(&mut unsaved.changes).into(),
             fence: None,
         };
-        let domains = unsaved.domains.take(BATCH, all, now);
+        let domains = unsaved.domains.take(&self.domains, BATCH, all, now);
         let hosts = unsaved.hosts.take(BATCH.saturating_sub(domains.len()), all, now);
-        batch.domains.extend(domains.iter().filter_map(|domain| domain_row(self.domains.get(domain)?)));
+        batch.domains.extend(domains.iter().filter_map(|known| self.domain_row(known)));
         batch.hosts.extend(hosts.iter().filter_map(|name| host_row(name, self.hosts.get(name)?)));
         let any = !batch.domains.is_empty() || !batch.hosts.is_empty() || !batch.changes.is_empty();
         any.then_some(batch)
@@ -119,8 +166,8 @@ impl Fleet {
     /// A batch could not be written: it waits again, by what is known by then.
     pub(in crate::monitor) fn give_back(&mut self, batch: &Batch) {
         for domain in &batch.domains {
-            match self.domains.contains_key(&domain.domain) {
-                true => self.unsaved.domains.note(&domain.domain, true),
+            match self.domains.contains(domain.domain.as_str()) {
+                true => drop(self.unsaved.domains.urgent.insert(domain.domain.clone())),
                 false => push_former(&mut self.unsaved.former_domains, domain.clone()),
             }
         }
@@ -136,7 +183,7 @@ impl Fleet {
 
     /// Everything is to be written: what was kept is lost.
     pub(in crate::monitor) fn save_all(&mut self) {
-        self.unsaved.domains.urgent.extend(self.domains.keys().cloned());
+        self.unsaved.domains.urgent.extend(self.domains.iter().map(|known| known.domain().clone()));
         self.unsaved.hosts.urgent.extend(self.hosts.keys().cloned());
     }
 
@@ -145,45 +192,20 @@ impl Fleet {
         take(&mut self.unsaved.lost)
     }
 
-    /// Takes over what was kept of domains and mail hosts; those that are not configured, or that were looked at by now, are passed
-    /// over. Returns when each is due.
-    pub(in crate::monitor) fn restore(&mut self, domains: Vec<DomainRow>, hosts: Vec<HostRow>) -> Vec<Due> {
-        let mut due = Vec::new();
-        let opened = hosts.into_iter().filter_map(|row| readable(&row.host, row.open()));
-        let mut kept: BTreeMap<MxHost, StoredHost> = opened.map(|host| (host.host.clone(), host)).collect();
-        for row in domains {
-            let name = row.domain.clone();
-            let Some(entry) = self.domains.get_mut(&name).filter(|entry| entry.observation.is_none()) else { continue };
-            let Some(stored) = readable(&name, row.open()) else { continue };
-            entry.history = stored.history;
-            entry.observation = stored.observation;
-            entry.hosts = stored.hosts;
-            entry.skipped_hosts = stored.skipped_hosts;
-            entry.dns_failures = stored.dns_failures;
-            entry.policy_failures = stored.policy_failures;
-            entry.last_success_at = stored.last_success_at;
-            let seen = entry.observation.as_ref().map(|seen| seen.started_at + entry.again(&self.settings));
-            due.push((Target::Domain(name.clone()), seen));
-            for host in entry.hosts.clone() {
-                let known = self.hosts.entry(host.clone()).or_insert_with(|| {
-                    let mut known = Host::new();
-                    match kept.remove(&host) {
-                        Some(stored) => known.restore(&host, stored, &self.settings, &mut due),
-                        None => due.push((Target::Host(host.clone()), None)),
-                    }
-                    known
-                });
-                known.users.insert(name.clone());
-                self.changed_hosts.insert(host);
-            }
-            self.changed_domains.insert(name);
+    pub(super) fn note_domain(&mut self, known: &KnownDomain, news: bool) {
+        let resting = &mut self.unsaved.domains;
+        if news {
+            resting.urgent.insert(known.domain().clone());
+        } else if !known.unsaved.get() && known.saved_at.get().is_none() {
+            resting.written.push_front((None, known.domain().clone()));
         }
-        self.changed = true;
-        due
+        known.unsaved.set(true);
     }
 
-    pub(super) fn note_domain(&mut self, name: &PolicyDomain, news: bool) {
-        self.unsaved.domains.note(name, news);
+    /// A domain that was read from the store is written again when it has rested.
+    pub(super) fn note_restored(&mut self, known: &KnownDomain, now: Timestamp) {
+        known.saved_at.set(now);
+        self.unsaved.domains.written.push_back((Some(now), known.domain().clone()));
     }
 
     pub(super) fn note_host(&mut self, name: &MxHost, news: bool) {
@@ -191,11 +213,26 @@ impl Fleet {
     }
 
     /// A domain leaves the fleet: what is known of it stays in the store.
-    pub(super) fn part_from_domain(&mut self, domain: &Domain) {
-        self.unsaved.domains.forget(&domain.settings.domain);
-        if domain.observation.is_some() {
-            domain_row(domain).into_iter().for_each(|row| push_former(&mut self.unsaved.former_domains, row));
+    pub(super) fn part_from_domain(&mut self, domain: &PolicyDomain, wanted: &mut Wanted) {
+        let Some(known) = self.domains.get(domain.as_str()).cloned() else { return };
+        let hosts = self.hosts_of(domain).unwrap_or_default();
+        self.unsaved.domains.urgent.remove(domain);
+        self.waiting.remove(domain);
+        if let Some(row) = self.domain_row(&known) {
+            push_former(&mut self.unsaved.former_domains, row);
         }
+        self.open.remove(domain);
+        self.restand(known.summary.as_ref(), None);
+        self.leave_hosts(&opening::only_in(&hosts, &[]), wanted);
+    }
+
+    /// The row of a domain as it is known now; nothing where it was never looked at.
+    fn domain_row(&self, known: &KnownDomain) -> Option<DomainRow> {
+        if let Some(entry) = self.open.get(known.domain()) {
+            return entry.observation.as_ref().and_then(|_| packed(known.domain(), DomainRow::of(entry)));
+        }
+        let AtRest::Packed(state) = &known.state else { return None };
+        Some(DomainRow { domain: known.domain().clone(), state: state.clone(), face: face::written(known) })
     }
 
     /// A host leaves the fleet, likewise.
@@ -214,32 +251,6 @@ impl Fleet {
     }
 }
 
-impl Host {
-    fn restore(&mut self, name: &MxHost, stored: StoredHost, settings: &crate::config::Settings, due: &mut Vec<Due>) {
-        self.history = stored.history;
-        self.observation = stored.observation;
-        self.skipped = stored.skipped;
-        let at = self.observation.as_ref().map(|seen| seen.at + self.again(settings));
-        due.push((Target::Host(name.clone()), at));
-        for (address, stored) in stored.addresses {
-            let again =
-                self.history.addresses.get(&address).map(|path| {
-                    super::address_again(path.failures_in_a_row, stored.latest.as_deref(), &settings.probe)
-                });
-            if stored.unlisted_since.is_none() {
-                let seen = stored.latest.as_ref().zip(again).map(|(latest, again)| latest.at + again);
-                due.push((Target::Address(name.clone(), address), seen));
-            }
-            let mut known =
-                Address { latest: stored.latest, unlisted_since: stored.unlisted_since, ..Address::default() };
-            if settings.probe.legacy_tls {
-                known.surveys.restore(stored.survey, stored.setbacks);
-            }
-            self.addresses.insert(address, known);
-        }
-    }
-}
-
 /// Beyond as many as the store keeps, the oldest go.
 fn push_former<T>(former: &mut Vec<T>, one: T) {
     if former.len() >= FORMER_MOST {
@@ -253,25 +264,8 @@ fn packed<T>(name: &impl Display, row: Result<T, PackedError>) -> Option<T> {
     row.inspect_err(|error| tracing::error!(%name, %error, "what is known cannot be kept")).ok()
 }
 
-fn domain_row(entry: &Domain) -> Option<DomainRow> {
-    packed(&entry.settings.domain, DomainRow::of(&stored_domain(entry)))
-}
-
 fn host_row(name: &MxHost, host: &Host) -> Option<HostRow> {
     packed(name, HostRow::of(&stored_host(name, host)))
-}
-
-fn stored_domain(entry: &Domain) -> StoredDomain {
-    StoredDomain {
-        domain: entry.settings.domain.clone(),
-        history: entry.history.clone(),
-        observation: entry.observation.clone(),
-        hosts: entry.hosts.clone(),
-        skipped_hosts: entry.skipped_hosts,
-        dns_failures: entry.dns_failures,
-        policy_failures: entry.policy_failures,
-        last_success_at: entry.last_success_at,
-    }
 }
 
 fn stored_host(name: &MxHost, host: &Host) -> StoredHost {
@@ -316,14 +310,6 @@ pub(super) fn address_news(before: Option<&AddressObservation>, now: &AddressObs
     discriminant(&before.outcome) != discriminant(&now.outcome)
         || before.starttls_offered() != now.starttls_offered()
         || presented(before) != presented(now)
-}
-
-/// Whether two judgements of a domain find the same: since when each stands is remembered with the domain.
-pub(super) fn same_findings(before: &Assessment, now: &Assessment) -> bool {
-    let findings = |assessment: &'_ Assessment| -> BTreeSet<(Code, Subject)> {
-        assessment.findings.iter().map(|finding| (finding.code, finding.subject.clone())).collect()
-    };
-    findings(before) == findings(now)
 }
 
 fn presented(seen: &AddressObservation) -> Option<&str> {

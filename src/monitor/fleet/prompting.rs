@@ -28,9 +28,9 @@ impl Fleet {
     /// have in the DNS. Hosts and addresses beyond the caps, and those that opted out, are not among them. Nothing where the domain
     /// is not configured.
     pub(in crate::monitor) fn targets(&self, domain: &PolicyDomain) -> Option<Vec<Target>> {
-        let entry = self.domains.get(domain)?;
+        let hosts = self.hosts_of(domain)?;
         let mut targets = vec![Target::Domain(domain.clone())];
-        for name in &entry.hosts {
+        for name in &hosts {
             targets.push(Target::Host(name.clone()));
             let Some(host) = self.hosts.get(name) else { continue };
             let listed = host.addresses.iter().filter(|(_, address)| address.unlisted_since.is_none());
@@ -52,7 +52,7 @@ impl Fleet {
         match target {
             Target::Domain(one) => one == domain,
             Target::Host(host) | Target::Address(host, _) => {
-                self.domains.get(domain).is_some_and(|entry| entry.hosts.contains(host))
+                self.hosts_of(domain).is_some_and(|hosts| hosts.contains(host))
             }
             Target::Survey(..) | Target::Canary(_) => false,
         }

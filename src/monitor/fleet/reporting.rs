@@ -8,6 +8,7 @@ use std::{
 
 use super::Fleet;
 use crate::{
+    monitor::KnownDomain,
     store::{Filing, IntakeCounters},
     terms::{PolicyDomain, Timestamp},
     verdict::{Counters, DAYS_KEPT, DomainReports, NEWBORN_FOR},
@@ -41,14 +42,12 @@ impl Fleet {
     /// Every domain has reports, if only none so far, or no domain has.
     fn follow_reports(&mut self) {
         let watches = self.watches_reports();
-        self.intake = watches.then(|| Arc::new(self.reporting.counted.clone()));
-        self.changed = true;
-        for (name, entry) in &mut self.domains {
-            if entry.reports.is_some() != watches {
-                entry.reports = watches.then(Arc::default);
-                self.changed_domains.insert(name.clone());
-            }
+        if self.intake.is_some() != watches {
+            self.sweep.all();
         }
+        self.intake = watches.then(|| Arc::new(self.reporting.counted.clone()));
+        self.stamp_anew();
+        self.changed = true;
     }
 
     /// What a store has of reports takes the place of what was known.
@@ -59,10 +58,9 @@ impl Fleet {
         now: Timestamp,
     ) {
         self.reporting.counted = intake;
-        for entry in self.domains.values_mut() {
-            entry.reports = None;
-        }
-        self.changed_domains.extend(self.domains.keys().cloned());
+        let reported = self.domains.iter().filter(|known| known.reports.is_some());
+        let none: Vec<_> = reported.map(|known| (known.domain().clone(), None)).collect();
+        self.put_reports(none);
         self.follow_reports();
         self.restore_domain_reports(kept, now);
     }
@@ -73,14 +71,21 @@ impl Fleet {
         kept: Vec<(PolicyDomain, DomainReports)>,
         now: Timestamp,
     ) {
-        for (name, reports) in kept {
-            self.note_births(&name, &reports.counters, now);
-            let Some(entry) = self.domains.get_mut(&name) else { continue };
-            if let Some(known) = &mut entry.reports {
-                *known = Arc::new(reports);
-                self.changed_domains.insert(name);
-            }
+        for (name, reports) in &kept {
+            self.note_births(name, &reports.counters, now);
         }
+        self.put_reports(kept.into_iter().map(|(name, reports)| (name, Some(Arc::new(reports)))).collect());
+    }
+
+    /// These are the reports of these domains from now on.
+    fn put_reports(&mut self, reports: Vec<(PolicyDomain, Option<Arc<DomainReports>>)>) {
+        let mut put = Vec::new();
+        for (name, reports) in reports {
+            let Some(known) = self.domains.get(name.as_str()) else { continue };
+            put.push(Arc::new(KnownDomain { reports, ..KnownDomain::clone(known) }));
+            self.waiting.insert(name);
+        }
+        self.domains = self.domains.with(put, []);
         self.changed = true;
     }
 
@@ -92,8 +97,9 @@ impl Fleet {
         let mut changed = BTreeMap::<PolicyDomain, DomainReports>::new();
         let domains = &self.domains;
         let mut reports = |name: &PolicyDomain, change: &mut dyn FnMut(&mut DomainReports)| {
-            let Some(known) = domains.get(name).and_then(|entry| entry.reports.as_ref()) else { return };
-            change(changed.entry(name.clone()).or_insert_with(|| DomainReports::clone(known)));
+            let Some(known) = domains.get(name.as_str()) else { return };
+            let before = || known.reports.as_deref().cloned().unwrap_or_default();
+            change(changed.entry(name.clone()).or_insert_with(before));
         };
         for contribution in &contributions {
             reports(&contribution.domain, &mut |known| known.add(contribution));
@@ -109,14 +115,11 @@ impl Fleet {
         for (name, counters) in &counters {
             self.note_births(name, counters, now);
         }
-        for (name, mut reports) in changed {
-            reports.forget_before(now.unix_seconds().div_euclid(86_400) - DAYS_KEPT);
-            if let Some(entry) = self.domains.get_mut(&name) {
-                entry.reports = Some(Arc::new(reports));
-            }
-            self.changed_domains.insert(name);
+        let first_day = now.unix_seconds().div_euclid(86_400) - DAYS_KEPT;
+        for reports in changed.values_mut() {
+            reports.forget_before(first_day);
         }
-        self.changed = true;
+        self.put_reports(changed.into_iter().map(|(name, reports)| (name, Some(Arc::new(reports)))).collect());
     }
 
     fn note_births(&mut self, name: &PolicyDomain, counters: &Counters, now: Timestamp) {
@@ -138,7 +141,7 @@ impl Fleet {
             && *at <= now
         {
             if let Some((_, name)) = self.reporting.newborn.pop_first() {
-                self.changed_domains.insert(name);
+                self.waiting.insert(name);
                 self.changed = true;
             }
         }

@@ -9,6 +9,7 @@ use crate::{
     terms::Octets,
 };
 
+mod at_rest;
 mod keeping;
 
 const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);

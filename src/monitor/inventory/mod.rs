@@ -6,7 +6,12 @@ mod kept;
 mod lists;
 mod urls;
 
-use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     sync::{Mutex, OwnedMutexGuard, mpsc},
@@ -105,7 +110,9 @@ impl Inventory {
                     Err(error) => tracing::warn!("other domains could not be put in force: {error}"),
                 }
             }
-            *lists = next;
+            let before = std::mem::replace(&mut *lists, next);
+            // To let go of a million domains takes a while.
+            drop(spawn_blocking(move || drop(before)));
             lists.tell(&self.telemetry);
         }
     }
@@ -122,10 +129,10 @@ impl Inventory {
         watched.retain(|watch, _| wanted.contains(watch));
         let mut renewed = watched.len() != before;
         for watch in wanted {
-            if !watched.contains_key(&watch) {
+            if let Entry::Vacant(place) = watched.entry(watch) {
                 renewed = true;
-                let task = tokio::spawn(watch.clone().run(self.kept.clone(), arrivals.clone()));
-                watched.insert(watch, AbortOnDropHandle::new(task));
+                let task = tokio::spawn(place.key().clone().run(self.kept.clone(), arrivals.clone()));
+                place.insert(AbortOnDropHandle::new(task));
             }
         }
         if renewed {

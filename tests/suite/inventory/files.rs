@@ -176,6 +176,22 @@ fn files_that_are_all_away_stay_for_ten_minutes() {
 }
 
 #[test]
+fn a_reload_takes_what_is_there_as_it_is_meant() {
+    let mut watched = Watched::new(&["share/*.txt"]);
+    fs::create_dir(watched.path("share")).unwrap();
+    watched.write("share/a.txt", "a.example\n");
+    let reload = |watched: &mut Watched| watched.files.look(&ProbeSettings::default(), watched.now, false);
+    assert!(reload(&mut watched), "nobody waits for a second look");
+    assert_eq!(watched.names(), "a.example");
+    fs::remove_file(watched.path("share/a.txt")).unwrap();
+    fs::remove_dir(watched.path("share")).unwrap();
+    assert!(!reload(&mut watched), "a folder that is away says nothing");
+    fs::create_dir(watched.path("share")).unwrap();
+    assert!(reload(&mut watched));
+    assert_eq!((watched.names().as_str(), watched.wrong()), ("", Vec::new()));
+}
+
+#[test]
 fn the_links_that_kubernetes_swaps_are_followed() {
     use std::os::unix::fs::symlink;
     let mut watched = Watched::new(&["*.txt"]);

@@ -109,7 +109,7 @@ fn a_domain_that_is_taken_out_leaves_what_is_known() {
 
     // It comes back with it, not due before its time.
     fleet.configure(settings("domains: [b.example, a.example]"), DnssecSight::Off);
-    let due = fleet.restore(batch.domains, batch.hosts);
+    let due = fleet.restore(batch.domains, batch.hosts, NOW);
     let interval = Settings::default().probe.interval;
     assert_eq!(due[0], (Target::Domain(domain("a.example")), Some(NOW + interval)));
     assert!(fleet.refresh(NOW).unwrap().state(&domain("a.example")).unwrap().assessment.is_some());
@@ -123,7 +123,7 @@ fn a_restart_shows_what_was_known_and_keeps_the_pace() {
     let batch = before.take_unsaved(true, NOW).unwrap();
 
     let mut after = fleet("domains: [a.example, new.example]");
-    let due = after.restore(batch.domains, batch.hosts);
+    let due = after.restore(batch.domains, batch.hosts, NOW);
     let again = after.refresh(NOW).unwrap();
     let text = |snapshot: &Snapshot| {
         format!("{:?} {:?}", snapshot.state(&domain("a.example")).unwrap().assessment, snapshot.hosts)
@@ -154,6 +154,6 @@ fn a_host_of_which_nothing_was_kept_is_due_at_once() {
     look(&mut before, "a.example", &["mx.a.example"]);
     let batch = before.take_unsaved(true, NOW).unwrap();
     let mut after = fleet("domains: [a.example]");
-    let due = after.restore(batch.domains, Vec::new());
+    let due = after.restore(batch.domains, Vec::new(), NOW);
     assert_eq!(due[1], (Target::Host(host("mx.a.example")), None));
 }

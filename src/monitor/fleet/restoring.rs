@@ -1,0 +1,168 @@
+//! What comes back from the store at a start, and when what was kept is due.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{Address, Fleet, Host, Sweep, Target, opening};
+use crate::{
+    config::Settings,
+    monitor::{
+        KnownDomain,
+        face::{self, Face},
+        scribe::readable,
+        snapshot::AtRest,
+    },
+    store::{DomainRow, HostRow, StoredHost},
+    terms::{MxHost, Timestamp},
+};
+
+/// A target with the time at which it is due; as soon as possible, where there is none.
+pub(in crate::monitor) type Due = (Target, Option<Timestamp>);
+
+/// What a row says of a domain before it is judged.
+struct Brief {
+    hosts: Vec<MxHost>,
+    /// When it was looked at last, and what failed then.
+    seen_at: Option<Timestamp>,
+    failures: (u32, u32),
+    face: Option<Face>,
+}
+
+impl Brief {
+    /// Without opening the row, where it has a face. Nothing where it cannot be read.
+    fn of(row: &DomainRow) -> Option<Self> {
+        if let Some(face) = face::read(row) {
+            let failures = (face.summary.dns_failures, face.summary.policy_failures);
+            return Some(Self {
+                hosts: face.hosts().to_vec(),
+                seen_at: Some(face.summary.checked_at),
+                failures,
+                face: Some(face),
+            });
+        }
+        let kept = readable(&row.domain, row.open())?;
+        Some(Self {
+            hosts: kept.hosts,
+            seen_at: kept.observation.as_ref().map(|seen| seen.started_at),
+            failures: (kept.dns_failures, kept.policy_failures),
+            face: None,
+        })
+    }
+}
+
+impl Fleet {
+    /// Takes over what was kept of domains and mail hosts; those that are not configured, or that were looked at by now, are passed
+    /// over. Returns when each is due.
+    ///
+    /// What lists and scrapes show is taken as it was written, where nothing that it depends on is otherwise now; the rest is judged
+    /// as its turn comes.
+    pub(in crate::monitor) fn restore(
+        &mut self,
+        domains: Vec<DomainRow>,
+        hosts: Vec<HostRow>,
+        now: Timestamp,
+    ) -> Vec<Due> {
+        let mut due = Vec::new();
+        let mut kept: BTreeMap<MxHost, HostRow> = hosts.into_iter().map(|row| (row.host.clone(), row)).collect();
+        let mut restored = Vec::new();
+        for row in domains {
+            let Some(known) = self.domains.get(row.domain.as_str()).cloned() else { continue };
+            if !matches!(known.state, AtRest::Nothing) || self.open.contains_key(&row.domain) {
+                continue;
+            }
+            let Some(Brief { hosts, seen_at, failures: (dns, policy), face }) = Brief::of(&row) else { continue };
+            let again = opening::again(dns, policy, &known.settings, &self.settings);
+            due.push((Target::Domain(known.domain().clone()), seen_at.map(|at| at + again)));
+            for host in opening::only_in(&hosts, &[]) {
+                self.restore_host(&host, &mut kept, &mut due);
+            }
+            let probed = match face {
+                Some(_) => None,
+                None => Some(hosts.into_iter().map(|host| self.same_name(host)).collect()),
+            };
+            restored
+                .push((KnownDomain { state: AtRest::Packed(row.state), probed, ..KnownDomain::clone(&known) }, face));
+        }
+        // What this side sees follows from the hosts: a face that was made with another sight does not fit.
+        match self.once {
+            true => self.look_once_around(),
+            false => self.look_around(now),
+        }
+        if self.snapshot.number == 0 {
+            // Nothing was judged with another sight.
+            self.sweep = Sweep::default();
+        }
+        let known: Vec<Arc<KnownDomain>> =
+            restored.into_iter().map(|(known, face)| Arc::new(self.with_face(known, face, now))).collect();
+        self.domains = self.domains.with(known, []);
+        self.sight_restored(now);
+        self.changed = true;
+        due
+    }
+
+    fn with_face(&mut self, known: KnownDomain, face: Option<Face>, now: Timestamp) -> KnownDomain {
+        let stamp = self.stamp_of(&known.settings);
+        let known = match face {
+            Some(face) => {
+                let summary = face.summary.with_names(|host| self.same_name(host));
+                let probed = face.probed.map(|hosts| hosts.into_iter().map(|host| self.same_name(host)).collect());
+                if face.stamp == stamp {
+                    self.restand(None, Some(&summary));
+                    if known.reports.is_none() {
+                        // What is new waits to be shown; this is.
+                        self.waiting.remove(known.domain());
+                    }
+                    KnownDomain { rendered: face.rendered, summary: Some(summary), stamp, probed, ..known }
+                } else {
+                    KnownDomain { probed: probed.or(Some(summary.hosts)), ..known }
+                }
+            }
+            None => known,
+        };
+        if known.summary.is_none() {
+            self.waiting.insert(known.domain().clone());
+        }
+        self.note_restored(&known, now);
+        known
+    }
+
+    /// A mail host that a restored domain uses, with what was kept of it the first time.
+    fn restore_host(&mut self, host: &MxHost, kept: &mut BTreeMap<MxHost, HostRow>, due: &mut Vec<Due>) {
+        let settings = Arc::clone(&self.settings);
+        let known = self.hosts.entry(host.clone()).or_insert_with(|| {
+            let mut known = Host::new();
+            match kept.remove(host).and_then(|row| readable(host, row.open())) {
+                Some(stored) => known.restore(host, stored, &settings, due),
+                None => due.push((Target::Host(host.clone()), None)),
+            }
+            known
+        });
+        known.users += 1;
+        self.changed_hosts.insert(host.clone());
+    }
+}
+
+impl Host {
+    fn restore(&mut self, name: &MxHost, stored: StoredHost, settings: &Settings, due: &mut Vec<Due>) {
+        self.history = stored.history;
+        self.observation = stored.observation;
+        self.skipped = stored.skipped;
+        let at = self.observation.as_ref().map(|seen| seen.at + self.again(settings));
+        due.push((Target::Host(name.clone()), at));
+        for (address, stored) in stored.addresses {
+            let again =
+                self.history.addresses.get(&address).map(|path| {
+                    super::address_again(path.failures_in_a_row, stored.latest.as_deref(), &settings.probe)
+                });
+            if stored.unlisted_since.is_none() {
+                let seen = stored.latest.as_ref().zip(again).map(|(latest, again)| latest.at + again);
+                due.push((Target::Address(name.clone(), address), seen));
+            }
+            let mut known =
+                Address { latest: stored.latest, unlisted_since: stored.unlisted_since, ..Address::default() };
+            if settings.probe.legacy_tls {
+                known.surveys.restore(stored.survey, stored.setbacks);
+            }
+            self.addresses.insert(address, known);
+        }
+    }
+}
