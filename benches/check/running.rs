@@ -13,8 +13,8 @@ use std::{
 
 use crate::{Cost, Files, TICK, ticks};
 
-/// How long the looks of a run go on: at 200 domains and a look at each every two seconds, a tick of the system's accounting is
-/// a hundredth of what is measured.
+/// How long the looks of a run go on: with some hundred looks a second, a tick of the system's accounting is a five-hundredth of
+/// what is measured.
 const WINDOW: Duration = Duration::from_secs(12);
 /// For what takes a second where all goes well.
 const PATIENCE: Duration = Duration::from_secs(60);
