@@ -146,11 +146,13 @@ impl Shared {
     }
 }
 
-/// Who uses which mail host; incomplete while a configured domain was not looked at since it is there.
+/// Who uses which mail host; incomplete while a configured domain was not looked at since it is there, and where there is none: an
+/// instance that stands by knows nothing of the hosts of any domain.
 fn users_of(configured: &DomainList, snapshot: &Snapshot) -> Users {
     let seen =
         |domain: &PolicyDomain| snapshot.domains.get(domain.as_str()).is_some_and(|known| known.summary.is_some());
-    let mut users = Users { complete: configured.iter().map(|one| &one.domain).all(seen), ..Users::default() };
+    let complete = !configured.is_empty() && configured.iter().map(|one| &one.domain).all(seen);
+    let mut users = Users { complete, ..Users::default() };
     for known in snapshot.domains.iter() {
         for host in known.summary.iter().flat_map(|summary| &summary.hosts) {
             users.hosts.entry(host.clone()).or_default().insert(known.domain().clone());
@@ -181,4 +183,18 @@ pub(super) fn weight(report: &TlsReport) -> usize {
     };
     // Twice the policies: those of the report, and those that each domain gets.
     size_of::<TlsReport>() + 2 * report.policies.iter().map(policy).sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{facts::DnssecSight, monitor::fleet::Fleet, net::now};
+
+    #[test]
+    fn who_looks_at_no_domain_knows_of_no_host_whose_it_is() {
+        let mut fleet = Fleet::new(Arc::new(Settings::for_domains(Vec::new())), DnssecSight::Off);
+        let snapshot = fleet.refresh(now()).unwrap_or_default();
+        let users = users_of(&DomainList::default(), &snapshot);
+        assert!(users.hosts.is_empty() && !users.complete, "it has to wait for an instance that knows");
+    }
 }
