@@ -178,7 +178,7 @@ impl Allotment {
             rights: post.rights.subscribe(),
             address: post.tenure.instance().address.clone(),
         });
-        let desk = Mutex::new(Desk { whole, seat, post });
+        let desk = Mutex::new(Desk { whole, seat, put: shards.held.clone(), post });
         let shown = watch::Sender::new(Arc::new(shards));
         Sharder(Arc::new(Office { surroundings, monitor, telemetry, desk, heart, shown }))
     }
@@ -212,6 +212,8 @@ struct Heart {
 struct Desk {
     whole: Arc<Settings>,
     seat: Seat,
+    /// The slots whose domains are in force: what is held and could not be put in force is tried again at the next turn.
+    put: BTreeSet<u32>,
     post: Option<Post>,
 }
 
@@ -242,7 +244,7 @@ impl Sharder {
             post.tenure.configure(seat.index, seat.total, Pace { lease: whole.shard_lease() });
             post.tell_rights(seat, &BTreeSet::new());
         }
-        (desk.whole, desk.seat) = (whole, seat);
+        (desk.whole, desk.seat, desk.put) = (whole, seat, shards.held.clone());
         office.show(shards);
         Ok(change)
     }
@@ -304,8 +306,7 @@ impl Sharder {
     async fn turn(&self) {
         let office = &*self.0;
         let mut desk = office.desk.lock().await;
-        let Desk { whole, seat, post: Some(post) } = &mut *desk else { return };
-        let before = post.holds();
+        let Desk { whole, seat, put, post: Some(post) } = &mut *desk else { return };
         let turn = post.tenure.turn(Instant::now()).await;
         if let Some(why) = &turn.failed {
             post.failed(why);
@@ -319,15 +320,15 @@ impl Sharder {
         if std::mem::take(&mut post.provisional) {
             // What was seen without the past must not take its place: out with it, unwritten, and in again with what is stored.
             let none = Shards { held: BTreeSet::new(), ..post.shards(*seat, &BTreeSet::new()) };
-            office.put_or_tell(&none, whole).await;
+            office.put_or_tell(&none, whole, put).await;
             office.monitor.written(WRITTEN_WITHIN).await;
         }
         post.tell_rights(*seat, &BTreeSet::new());
         let shards = post.shards(*seat, &turn.leaving);
-        if shards.held != before || !turn.leaving.is_empty() {
-            office.put_or_tell(&shards, whole).await;
+        if shards.held != *put {
+            office.put_or_tell(&shards, whole, put).await;
         }
-        office.show(shards);
+        office.show(Shards { held: put.clone(), ..shards });
         if !turn.leaving.is_empty() {
             office.monitor.written(WRITTEN_WITHIN).await;
             post.tell_rights(*seat, &turn.leaving);
@@ -357,21 +358,30 @@ impl Heart {
 impl Office {
     /// Puts the domains of these shards in force.
     async fn put(&self, shards: &Shards, whole: &Arc<Settings>) -> Result<Change, ReconfigureError> {
-        let domains = apart(shards.clone(), Arc::clone(whole), |shards, whole| shards.domains(whole)).await;
-        self.monitor.apply_domains(domains).await
+        let part = apart(shards.clone(), Arc::clone(whole), Shards::part).await;
+        self.monitor.apply_domains(&part).await
     }
 
-    async fn put_or_tell(&self, shards: &Shards, whole: &Arc<Settings>) {
-        match self.put(shards, whole).await {
+    /// The same, and notes what is in force then. Where the domains that come cannot be read, those that go leave all the same.
+    async fn put_or_tell(&self, shards: &Shards, whole: &Arc<Settings>, put: &mut BTreeSet<u32>) {
+        let mut wanted = shards.clone();
+        let mut done = self.put(&wanted, whole).await;
+        if let Err(ReconfigureError::Unreadable(error)) = &done {
+            tracing::error!(%error, "what is kept of the slots that came cannot be read; they are not taken up, and it is tried again");
+            wanted.held.retain(|slot| put.contains(slot));
+            done = self.put(&wanted, whole).await;
+        }
+        match done {
             Ok(Change { added, removed, .. }) => {
                 tracing::info!(
                     added = added.len(),
                     removed = removed.len(),
                     "this instance has {}",
-                    shards.held_in_words()
+                    wanted.held_in_words()
                 );
+                *put = wanted.held;
             }
-            // It only fails while the monitor stops.
+            // The monitor stops.
             Err(error) => tracing::debug!(%error, "the slots that came or went are not taken up"),
         }
     }
@@ -449,3 +459,6 @@ async fn apart<T: Send + 'static>(shards: Shards, whole: Arc<Settings>, work: fn
         Err(_) => work(&shards, &whole),
     }
 }
+
+#[cfg(test)]
+mod tests;
