@@ -108,7 +108,11 @@ mod tests {
         assert_eq!(admitted(&names, &[0, 1]), (told(&[&zero, &one, "mx.example"]), Some(vec![0, 1])));
         assert_eq!(admitted(&names, &[1]), (told(&[&one, "mx.example"]), Some(vec![1])));
         assert_eq!(admitted(&[&zero], &[0, 1]), (told(&[&zero, "mx.example"]), Some(vec![0])), "only what it needs");
-        assert_eq!(admitted(&[], &[0, 1]), (told(&["mx.example"]), Some(vec![0, 1])), "a host alone, by all that is held");
+        assert_eq!(
+            admitted(&[], &[0, 1]),
+            (told(&["mx.example"]), Some(vec![0, 1])),
+            "a host alone, by all that is held"
+        );
         assert_eq!(admitted(&names, &[]), (vec![], None), "without a lease it knows nothing of what is stored");
     }
 }

@@ -11,7 +11,7 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     Rights, Seat, SeatError, Shards, SharedState, Surroundings,
@@ -23,6 +23,7 @@ use crate::{
     monitor::{ReconfigureError, Reconfigurer, Telemetry},
     net::now,
     store::{Holder, Instance, Leases, StoreError},
+    terms::Timestamp,
 };
 
 /// How long it is waited until what is known of domains that leave is written. The new holder waits meanwhile; what is not written
@@ -65,6 +66,10 @@ pub struct Allotment {
     whole: Arc<Settings>,
     shards: Shards,
     post: Option<Post>,
+    /// Renews the leases until the sharder does: a monitor of a million domains takes longer to start than a lease holds.
+    beating: Option<DropGuard>,
+    /// When it was known which part is whose.
+    at: Timestamp,
 }
 
 /// What an instance does that shares a database.
@@ -87,7 +92,7 @@ impl Allotment {
     /// [`SeatError`] where it cannot be told which instance this is.
     pub fn new(whole: Arc<Settings>, surroundings: Surroundings) -> Result<Self, SeatError> {
         let shards = Shards::alone(Seat::of(&whole, &surroundings)?);
-        Ok(Self { surroundings, whole, shards, post: None })
+        Ok(Self { surroundings, whole, shards, post: None, beating: None, at: now() })
     }
 
     /// What the leases in a shared database say. Where it is not reached within the time of a lease, thirty seconds at the most, the
@@ -151,7 +156,11 @@ impl Allotment {
         }
         let shards = post.shards(seat, &BTreeSet::new());
         post.tell_rights(seat, &BTreeSet::new());
-        Ok(Self { surroundings, whole, shards, post: Some(post) })
+        let stop = CancellationToken::new();
+        if !post.provisional {
+            tokio::spawn(post.heart().go_on(stop.clone()));
+        }
+        Ok(Self { surroundings, whole, shards, post: Some(post), beating: Some(stop.drop_guard()), at: now() })
     }
 
     /// The settings with which the monitor begins.
@@ -165,19 +174,18 @@ impl Allotment {
         Some(Sharing { state: post.state.clone(), rights: post.rights.subscribe() })
     }
 
-    /// Goes on with the monitor that runs by now. Where a database is shared, the leases are renewed from now on.
+    /// Goes on with the monitor that runs by now. Where a database is shared, [`Sharder::keep`] has to follow at once: it renews the
+    /// leases from now on.
     pub fn with(self, monitor: Reconfigurer, telemetry: Telemetry) -> Sharder {
-        let Self { surroundings, whole, shards, post } = self;
+        let Self { surroundings, whole, shards, post, beating, at } = self;
+        drop(beating);
         telemetry.set_shards(&shards);
-        if post.as_ref().is_some_and(|post| post.failing_since.is_none()) {
-            telemetry.lease_renewed(now());
+        if post.is_some() {
+            // Also where the database was not reached: from then on it counts how long that lasts.
+            telemetry.lease_renewed(at);
         }
         let seat = shards.seat;
-        let heart = post.as_ref().map(|post| Heart {
-            state: post.state.clone(),
-            rights: post.rights.subscribe(),
-            address: post.tenure.instance().address.clone(),
-        });
+        let heart = post.as_ref().map(Post::heart);
         let desk = Mutex::new(Desk { whole, seat, put: shards.held.clone(), post });
         let shown = watch::Sender::new(Arc::new(shards));
         Sharder(Arc::new(Office { surroundings, monitor, telemetry, desk, heart, shown }))
@@ -338,6 +346,16 @@ impl Sharder {
 }
 
 impl Heart {
+    /// Renews until it is told to stop.
+    async fn go_on(self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sleep(self.turn()) => self.beat().await,
+            }
+        }
+    }
+
     fn turn(&self) -> Duration {
         self.rights.borrow().pace().turn()
     }
@@ -397,6 +415,14 @@ impl Office {
 }
 
 impl Post {
+    fn heart(&self) -> Heart {
+        Heart {
+            state: self.state.clone(),
+            rights: self.rights.subscribe(),
+            address: self.tenure.instance().address.clone(),
+        }
+    }
+
     /// The slots whose domains are looked at.
     fn holds(&self) -> BTreeSet<u32> {
         match self.provisional {

@@ -62,18 +62,22 @@ fn whole() -> Arc<Settings> {
     Arc::new(settings(&text))
 }
 
-async fn sharder(allotment: Allotment) -> (Sharder, impl Fn() -> Arc<Settings>) {
+async fn sharder(allotment: Allotment) -> (Sharder, Telemetry, impl Fn() -> Arc<Settings>) {
+    let telemetry = Telemetry::new().unwrap();
     let store = allotment.sharing().unwrap().state.store();
     let (reconfigurer, in_force) = alone(Settings::clone(&allotment.part()), Some(store)).await;
-    (allotment.with(reconfigurer, Telemetry::new().unwrap()), in_force)
+    (allotment.with(reconfigurer, telemetry.clone()), telemetry, in_force)
 }
 
 #[tokio::test]
 async fn a_start_without_the_database_has_its_domains_before_and_after_that_answers() {
     let (database, whole) = (Database::new().await, whole());
     database.set_down(true);
-    let (sharder, in_force) = sharder(database.allotment(&whole).await).await;
+    let (sharder, telemetry, in_force) = sharder(database.allotment(&whole).await).await;
     assert_eq!(in_force().domains, whole.domains);
+    let families = telemetry.gather();
+    let renewed = families.iter().find(|family| family.name() == "smtptls_shard_lease_renewal_timestamp_seconds");
+    assert!(renewed.is_some(), "how long it lasts is counted from the start");
     database.set_down(false);
     // It takes its slot in the very turn in which the database answers.
     sharder.turn().await;
@@ -86,7 +90,7 @@ async fn a_start_without_the_database_has_its_domains_before_and_after_that_answ
 async fn a_slot_of_which_nothing_can_be_read_is_tried_again_at_the_next_turn() {
     let (database, whole) = (Database::new().await, whole());
     database.set_down(true);
-    let (sharder, in_force) = sharder(database.allotment(&whole).await).await;
+    let (sharder, _, in_force) = sharder(database.allotment(&whole).await).await;
     database.set_down(false);
     database.shared.store.close().await;
     for _ in 0..2 {
@@ -94,4 +98,23 @@ async fn a_slot_of_which_nothing_can_be_read_is_tried_again_at_the_next_turn() {
         assert_eq!(in_force().domains.len(), 0, "they do not begin anew");
         assert!(sharder.shards().borrow().held.is_empty(), "nor does it say to look at them");
     }
+}
+
+#[tokio::test]
+async fn the_leases_are_renewed_while_the_monitor_starts() {
+    let (database, whole) = (Database::new().await, whole());
+    let allotment = database.allotment(&whole).await;
+    let later = || {
+        let mut tables = database.tables.lock().unwrap();
+        tables.clock += Duration::from_secs(60);
+        tables.holds(0).is_some()
+    };
+    assert!(!later(), "its lease would have ended");
+    let renewed = async {
+        while database.tables.lock().unwrap().holds(0).is_none() {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), renewed).await.unwrap();
+    drop(allotment);
 }
