@@ -401,8 +401,8 @@ pub(super) static ROWS: &[Row<Source>] = &[
         Gauge,
         "smtptls_shard_lease_renewal_timestamp_seconds",
         &[],
-        "When the leases on the slots were last renewed in the shared database.",
-        "where no database is shared, and before the first renewal",
+        "When the leases on the slots were last renewed in the shared database; before the first time, when the instance started.",
+        "where no database is shared",
         gathered,
     ),
     row(

@@ -33,6 +33,8 @@ use crate::{
     terms::{PolicyDomain, Timestamp},
 };
 
+#[cfg(test)]
+pub(super) use self::reconfiguring::tests::{alone, settings};
 pub use self::reconfiguring::{ReconfigureError, Reconfigurer};
 
 /// What is seen within this time is judged and shown together: a round over many addresses of one host is one new snapshot.

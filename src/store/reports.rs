@@ -69,7 +69,7 @@ pub struct Filing {
 }
 
 /// A place in the order in which reports are filed: behind a domain of a filing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NewsCursor {
     /// The number of the filing.
     pub(super) filing: i64,

@@ -20,7 +20,7 @@ use crate::{
         intake::{INCOMING, IntakeNews, MailboxPace, mailboxes, watch_folder, watch_mailbox, watch_own_folder},
     },
     net::{ImapConnector, now},
-    store::Filing,
+    store::{Filing, NewsCursor},
 };
 
 /// The keeper's end of the intake.
@@ -140,9 +140,9 @@ impl Keeper {
         self.publish_soon();
     }
 
-    /// Hands new settings to the intake.
-    pub(super) fn configure_intake(&mut self, before: &Settings) {
-        self.configure_attribution();
+    /// Hands new settings to the intake. The reports of domains that are new were read up to this place.
+    pub(super) fn configure_intake(&mut self, before: &Settings, read_to: Option<NewsCursor>) {
+        self.configure_attribution(read_to);
         let Some(desk) = &mut self.desk else { return };
         if before.reports != self.settings.reports {
             desk.sources.renew_folders(&desk.intake, &self.settings);
@@ -150,10 +150,19 @@ impl Keeper {
         desk.sources.renew_mailboxes(&desk.intake, &self.settings, &self.edges.imap);
     }
 
-    /// Reports are given to the domains that are configured now; the ways in stay as they are.
-    pub(super) fn configure_attribution(&self) {
+    /// Reports are given to the domains that are configured now. Mailboxes go with the domains where one instance fetches for all; the
+    /// other ways in stay as they are.
+    pub(super) fn configure_domains(&mut self, before: &Settings, read_to: Option<NewsCursor>) {
+        self.configure_attribution(read_to);
+        let Some(desk) = &mut self.desk else { return };
+        if before.reports.imap != self.settings.reports.imap {
+            desk.sources.renew_mailboxes(&desk.intake, &self.settings, &self.edges.imap);
+        }
+    }
+
+    fn configure_attribution(&self, read_to: Option<NewsCursor>) {
         if let Some(desk) = &self.desk {
-            desk.intake.configure(&self.settings, self.edges.resolver.clone());
+            desk.intake.configure(&self.settings, self.edges.resolver.clone(), read_to);
         }
     }
 }

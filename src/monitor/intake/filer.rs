@@ -137,6 +137,10 @@ impl Filer {
     /// Tells the fleet what other instances filed about its domains. What this one filed itself is among it, and changes nothing.
     async fn catch_up(&mut self, store: &Arc<dyn Store>) -> Result<(), StoreError> {
         loop {
+            // What others filed of a domain after its reports were read, and before it was in the plan, was passed over as not ours.
+            if let Some(came_at) = self.shared.take_came_at() {
+                self.place = came_at.min(self.place.clone());
+            }
             let news = store.report_news(Some(self.place.clone())).await?;
             if !news.domains.is_empty() {
                 let plan = self.shared.plan();

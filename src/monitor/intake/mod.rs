@@ -43,7 +43,7 @@ use crate::{
     facts::Transport,
     net::resolver::Resolver,
     protocol::tls_rpt::{Refusal, RefusalReason},
-    store::{Filed, Store, StoreError},
+    store::{Filed, NewsCursor, Store, StoreError},
     terms::Timestamp,
 };
 
@@ -169,9 +169,9 @@ impl Intake {
         }
     }
 
-    /// Takes new settings.
-    pub(super) fn configure(&self, settings: &Settings, resolver: Resolver) {
-        self.shared.set_plan(Plan::new(settings, resolver));
+    /// Takes new settings. Where they have new domains: what the store has of their reports was read up to this place.
+    pub(super) fn configure(&self, settings: &Settings, resolver: Resolver, read_to: Option<NewsCursor>) {
+        self.shared.set_plan(Plan::new(settings, resolver), read_to);
     }
 
     /// Takes in what came: reads it, proves its sender, finds the domains that it is about, and stores it. Returns after the

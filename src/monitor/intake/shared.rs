@@ -16,6 +16,7 @@ use crate::{
     monitor::Snapshot,
     net::resolver::Resolver,
     protocol::tls_rpt::{FailureDetail, RefusalReason, ReportReader, ReportedPolicy, TlsReport},
+    store::NewsCursor,
     terms::PolicyDomain,
 };
 
@@ -63,6 +64,8 @@ pub(super) struct Shared {
     /// The users of hosts by the plan and the snapshot of which they were taken.
     users: Mutex<Option<KnownUsers>>,
     refused: Mutex<BTreeMap<RefusalReason, u64>>,
+    /// The earliest place up to which the reports of domains were read that came since the filer looked.
+    came_at: Mutex<Option<NewsCursor>>,
     readers: Mutex<Vec<ReportReader>>,
     pub(super) quarantine: Option<Quarantine>,
     raw: Arc<Semaphore>,
@@ -78,6 +81,7 @@ impl Shared {
             snapshots,
             users: Mutex::default(),
             refused: Mutex::default(),
+            came_at: Mutex::default(),
             readers: Mutex::default(),
             quarantine: state.map(Quarantine::new),
             raw: Arc::new(Semaphore::new(RAW_MOST / KIB)),
@@ -90,8 +94,17 @@ impl Shared {
         self.plan.load_full()
     }
 
-    pub(super) fn set_plan(&self, plan: Plan) {
+    /// A new plan. Where it has new domains: what the store has of their reports was read up to this place.
+    pub(super) fn set_plan(&self, plan: Plan, read_to: Option<NewsCursor>) {
+        // In this order: who takes the place goes by the plan that has the domains.
         self.plan.store(Arc::new(plan));
+        let mut came_at = self.came_at.lock().unwrap_or_else(PoisonError::into_inner);
+        *came_at = came_at.take().into_iter().chain(read_to).min();
+    }
+
+    /// From where news may be missed of domains that came since this was asked last.
+    pub(super) fn take_came_at(&self) -> Option<NewsCursor> {
+        self.came_at.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Room for bytes as they came. What is larger than all room together takes it all.
@@ -146,11 +159,13 @@ impl Shared {
     }
 }
 
-/// Who uses which mail host; incomplete while a configured domain was not looked at since it is there.
+/// Who uses which mail host; incomplete while a configured domain was not looked at since it is there, and where there is none: an
+/// instance that stands by knows nothing of the hosts of any domain.
 fn users_of(configured: &DomainList, snapshot: &Snapshot) -> Users {
     let seen =
         |domain: &PolicyDomain| snapshot.domains.get(domain.as_str()).is_some_and(|known| known.summary.is_some());
-    let mut users = Users { complete: configured.iter().map(|one| &one.domain).all(seen), ..Users::default() };
+    let complete = !configured.is_empty() && configured.iter().map(|one| &one.domain).all(seen);
+    let mut users = Users { complete, ..Users::default() };
     for known in snapshot.domains.iter() {
         for host in known.summary.iter().flat_map(|summary| &summary.hosts) {
             users.hosts.entry(host.clone()).or_default().insert(known.domain().clone());
@@ -181,4 +196,35 @@ pub(super) fn weight(report: &TlsReport) -> usize {
     };
     // Twice the policies: those of the report, and those that each domain gets.
     size_of::<TlsReport>() + 2 * report.policies.iter().map(policy).sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        facts::DnssecSight,
+        monitor::{Edges, engine::settings, fleet::Fleet},
+        net::now,
+    };
+
+    #[tokio::test]
+    async fn a_place_from_which_news_may_be_missed_waits_for_the_filer_whatever_plan_comes_next() {
+        let settings = settings("domains: [a.example]");
+        let edges = Edges::open(&settings).await.unwrap();
+        let plan = || Plan::new(&settings, edges.resolver.clone());
+        let shared = Shared::new(plan(), watch::channel(Arc::default()).1, None);
+        assert_eq!(shared.take_came_at(), None);
+        shared.set_plan(plan(), Some(NewsCursor::default()));
+        shared.set_plan(plan(), None);
+        assert_eq!(shared.take_came_at(), Some(NewsCursor::default()));
+        assert_eq!(shared.take_came_at(), None, "once");
+    }
+
+    #[test]
+    fn who_looks_at_no_domain_knows_of_no_host_whose_it_is() {
+        let mut fleet = Fleet::new(Arc::new(Settings::for_domains(Vec::new())), DnssecSight::Off);
+        let snapshot = fleet.refresh(now()).unwrap_or_default();
+        let users = users_of(&DomainList::default(), &snapshot);
+        assert!(users.hosts.is_empty() && !users.complete, "it has to wait for an instance that knows");
+    }
 }

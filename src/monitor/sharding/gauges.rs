@@ -10,7 +10,7 @@ pub(in crate::monitor) struct Gauges {
     info: IntGaugeVec,
     slots: IntGauge,
     held: IntGaugeVec,
-    /// Without labels; a vector, so that it is not there where no lease is held.
+    /// Without labels; a vector, so that it is not there where no database is shared.
     renewed_at: GaugeVec,
 }
 

@@ -57,7 +57,11 @@ impl Rights {
             // A host belongs to no slot.
             ChangeSubject::Host(_) | ChangeSubject::Address(..) => true,
         });
-        let leases = used.into_iter().copied().collect();
+        // What is of mail hosts alone belongs to no slot, and who was stopped for long knows no better of them than of domains.
+        let leases = match used.is_empty() {
+            true => self.leases.values().copied().collect(),
+            false => used.into_iter().copied().collect(),
+        };
         batch.fence = Some(Arc::new(Fence { holder: self.holder.clone(), leases }));
     }
 }
@@ -104,6 +108,11 @@ mod tests {
         assert_eq!(admitted(&names, &[0, 1]), (told(&[&zero, &one, "mx.example"]), Some(vec![0, 1])));
         assert_eq!(admitted(&names, &[1]), (told(&[&one, "mx.example"]), Some(vec![1])));
         assert_eq!(admitted(&[&zero], &[0, 1]), (told(&[&zero, "mx.example"]), Some(vec![0])), "only what it needs");
+        assert_eq!(
+            admitted(&[], &[0, 1]),
+            (told(&["mx.example"]), Some(vec![0, 1])),
+            "a host alone, by all that is held"
+        );
         assert_eq!(admitted(&names, &[]), (vec![], None), "without a lease it knows nothing of what is stored");
     }
 }

@@ -11,7 +11,7 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     Rights, Seat, SeatError, Shards, SharedState, Surroundings,
@@ -23,6 +23,7 @@ use crate::{
     monitor::{ReconfigureError, Reconfigurer, Telemetry},
     net::now,
     store::{Holder, Instance, Leases, StoreError},
+    terms::Timestamp,
 };
 
 /// How long it is waited until what is known of domains that leave is written. The new holder waits meanwhile; what is not written
@@ -65,6 +66,10 @@ pub struct Allotment {
     whole: Arc<Settings>,
     shards: Shards,
     post: Option<Post>,
+    /// Renews the leases until the sharder does: a monitor of a million domains takes longer to start than a lease holds.
+    beating: Option<DropGuard>,
+    /// When it was known which part is whose.
+    at: Timestamp,
 }
 
 /// What an instance does that shares a database.
@@ -87,7 +92,7 @@ impl Allotment {
     /// [`SeatError`] where it cannot be told which instance this is.
     pub fn new(whole: Arc<Settings>, surroundings: Surroundings) -> Result<Self, SeatError> {
         let shards = Shards::alone(Seat::of(&whole, &surroundings)?);
-        Ok(Self { surroundings, whole, shards, post: None })
+        Ok(Self { surroundings, whole, shards, post: None, beating: None, at: now() })
     }
 
     /// What the leases in a shared database say. Where it is not reached within the time of a lease, thirty seconds at the most, the
@@ -151,7 +156,11 @@ impl Allotment {
         }
         let shards = post.shards(seat, &BTreeSet::new());
         post.tell_rights(seat, &BTreeSet::new());
-        Ok(Self { surroundings, whole, shards, post: Some(post) })
+        let stop = CancellationToken::new();
+        if !post.provisional {
+            tokio::spawn(post.heart().go_on(stop.clone()));
+        }
+        Ok(Self { surroundings, whole, shards, post: Some(post), beating: Some(stop.drop_guard()), at: now() })
     }
 
     /// The settings with which the monitor begins.
@@ -165,20 +174,19 @@ impl Allotment {
         Some(Sharing { state: post.state.clone(), rights: post.rights.subscribe() })
     }
 
-    /// Goes on with the monitor that runs by now. Where a database is shared, the leases are renewed from now on.
+    /// Goes on with the monitor that runs by now. Where a database is shared, [`Sharder::keep`] has to follow at once: it renews the
+    /// leases from now on.
     pub fn with(self, monitor: Reconfigurer, telemetry: Telemetry) -> Sharder {
-        let Self { surroundings, whole, shards, post } = self;
+        let Self { surroundings, whole, shards, post, beating, at } = self;
+        drop(beating);
         telemetry.set_shards(&shards);
-        if post.as_ref().is_some_and(|post| post.failing_since.is_none()) {
-            telemetry.lease_renewed(now());
+        if post.is_some() {
+            // Also where the database was not reached: from then on it counts how long that lasts.
+            telemetry.lease_renewed(at);
         }
         let seat = shards.seat;
-        let heart = post.as_ref().map(|post| Heart {
-            state: post.state.clone(),
-            rights: post.rights.subscribe(),
-            address: post.tenure.instance().address.clone(),
-        });
-        let desk = Mutex::new(Desk { whole, seat, post });
+        let heart = post.as_ref().map(Post::heart);
+        let desk = Mutex::new(Desk { whole, seat, put: shards.held.clone(), post });
         let shown = watch::Sender::new(Arc::new(shards));
         Sharder(Arc::new(Office { surroundings, monitor, telemetry, desk, heart, shown }))
     }
@@ -212,6 +220,8 @@ struct Heart {
 struct Desk {
     whole: Arc<Settings>,
     seat: Seat,
+    /// The slots whose domains are in force: what is held and could not be put in force is tried again at the next turn.
+    put: BTreeSet<u32>,
     post: Option<Post>,
 }
 
@@ -242,7 +252,7 @@ impl Sharder {
             post.tenure.configure(seat.index, seat.total, Pace { lease: whole.shard_lease() });
             post.tell_rights(seat, &BTreeSet::new());
         }
-        (desk.whole, desk.seat) = (whole, seat);
+        (desk.whole, desk.seat, desk.put) = (whole, seat, shards.held.clone());
         office.show(shards);
         Ok(change)
     }
@@ -304,8 +314,7 @@ impl Sharder {
     async fn turn(&self) {
         let office = &*self.0;
         let mut desk = office.desk.lock().await;
-        let Desk { whole, seat, post: Some(post) } = &mut *desk else { return };
-        let before = post.holds();
+        let Desk { whole, seat, put, post: Some(post) } = &mut *desk else { return };
         let turn = post.tenure.turn(Instant::now()).await;
         if let Some(why) = &turn.failed {
             post.failed(why);
@@ -319,15 +328,15 @@ impl Sharder {
         if std::mem::take(&mut post.provisional) {
             // What was seen without the past must not take its place: out with it, unwritten, and in again with what is stored.
             let none = Shards { held: BTreeSet::new(), ..post.shards(*seat, &BTreeSet::new()) };
-            office.put_or_tell(&none, whole).await;
+            office.put_or_tell(&none, whole, put).await;
             office.monitor.written(WRITTEN_WITHIN).await;
         }
         post.tell_rights(*seat, &BTreeSet::new());
         let shards = post.shards(*seat, &turn.leaving);
-        if shards.held != before || !turn.leaving.is_empty() {
-            office.put_or_tell(&shards, whole).await;
+        if shards.held != *put {
+            office.put_or_tell(&shards, whole, put).await;
         }
-        office.show(shards);
+        office.show(Shards { held: put.clone(), ..shards });
         if !turn.leaving.is_empty() {
             office.monitor.written(WRITTEN_WITHIN).await;
             post.tell_rights(*seat, &turn.leaving);
@@ -337,6 +346,16 @@ impl Sharder {
 }
 
 impl Heart {
+    /// Renews until it is told to stop.
+    async fn go_on(self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sleep(self.turn()) => self.beat().await,
+            }
+        }
+    }
+
     fn turn(&self) -> Duration {
         self.rights.borrow().pace().turn()
     }
@@ -357,21 +376,30 @@ impl Heart {
 impl Office {
     /// Puts the domains of these shards in force.
     async fn put(&self, shards: &Shards, whole: &Arc<Settings>) -> Result<Change, ReconfigureError> {
-        let domains = apart(shards.clone(), Arc::clone(whole), |shards, whole| shards.domains(whole)).await;
-        self.monitor.apply_domains(domains).await
+        let part = apart(shards.clone(), Arc::clone(whole), Shards::part).await;
+        self.monitor.apply_domains(&part).await
     }
 
-    async fn put_or_tell(&self, shards: &Shards, whole: &Arc<Settings>) {
-        match self.put(shards, whole).await {
+    /// The same, and notes what is in force then. Where the domains that come cannot be read, those that go leave all the same.
+    async fn put_or_tell(&self, shards: &Shards, whole: &Arc<Settings>, put: &mut BTreeSet<u32>) {
+        let mut wanted = shards.clone();
+        let mut done = self.put(&wanted, whole).await;
+        if let Err(ReconfigureError::Unreadable(error)) = &done {
+            tracing::error!(%error, "what is kept of the slots that came cannot be read; they are not taken up, and it is tried again");
+            wanted.held.retain(|slot| put.contains(slot));
+            done = self.put(&wanted, whole).await;
+        }
+        match done {
             Ok(Change { added, removed, .. }) => {
                 tracing::info!(
                     added = added.len(),
                     removed = removed.len(),
                     "this instance has {}",
-                    shards.held_in_words()
+                    wanted.held_in_words()
                 );
+                *put = wanted.held;
             }
-            // It only fails while the monitor stops.
+            // The monitor stops.
             Err(error) => tracing::debug!(%error, "the slots that came or went are not taken up"),
         }
     }
@@ -387,6 +415,14 @@ impl Office {
 }
 
 impl Post {
+    fn heart(&self) -> Heart {
+        Heart {
+            state: self.state.clone(),
+            rights: self.rights.subscribe(),
+            address: self.tenure.instance().address.clone(),
+        }
+    }
+
     /// The slots whose domains are looked at.
     fn holds(&self) -> BTreeSet<u32> {
         match self.provisional {
@@ -449,3 +485,6 @@ async fn apart<T: Send + 'static>(shards: Shards, whole: Arc<Settings>, work: fn
         Err(_) => work(&shards, &whole),
     }
 }
+
+#[cfg(test)]
+mod tests;

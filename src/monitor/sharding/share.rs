@@ -88,7 +88,7 @@ impl Shards {
     }
 
     /// The domains of this instance.
-    pub(in crate::monitor) fn domains(&self, whole: &Settings) -> DomainList {
+    fn domains(&self, whole: &Settings) -> DomainList {
         if self.has_all() {
             return whole.domains.clone();
         }

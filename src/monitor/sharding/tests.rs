@@ -20,7 +20,7 @@ const STEP: Duration = Duration::from_secs(1);
 
 /// A slot in the database, by its clock.
 #[derive(Clone, Debug, Default)]
-struct Row {
+pub(super) struct Row {
     holder: Option<Holder>,
     epoch: i64,
     /// When the lease ends or ended, or the slot was given back; nothing where nobody ever had it.
@@ -29,8 +29,8 @@ struct Row {
 }
 
 #[derive(Debug, Default)]
-struct Tables {
-    clock: Duration,
+pub(super) struct Tables {
+    pub(super) clock: Duration,
     slots: BTreeMap<u32, Row>,
     heard: BTreeMap<Holder, (Instance, Duration, Duration)>,
 }
@@ -40,7 +40,7 @@ impl Tables {
         self.slots.entry(slot).or_default()
     }
 
-    fn holds(&self, slot: u32) -> Option<&Holder> {
+    pub(super) fn holds(&self, slot: u32) -> Option<&Holder> {
         let row = self.slots.get(&slot)?;
         row.holder.as_ref().filter(|_| row.until.is_some_and(|until| until > self.clock))
     }
@@ -48,9 +48,9 @@ impl Tables {
 
 /// What an instance sees of the database: the same tables as the others, over a line of its own.
 #[derive(Debug)]
-struct Line {
-    tables: Arc<Mutex<Tables>>,
-    down: Arc<Mutex<bool>>,
+pub(super) struct Line {
+    pub(super) tables: Arc<Mutex<Tables>>,
+    pub(super) down: Arc<Mutex<bool>>,
 }
 
 impl Line {

@@ -126,7 +126,7 @@ async fn other_domains_are_put_in_force_without_opening_anything() {
     running.until("the first look", |snapshot| snapshot.number > 0).await;
     let list = |names: &[&str]| -> DomainList { names.iter().map(|name| PolicyDomain::parse(name).unwrap()).collect() };
     let reconfigurer = running.monitor.reconfigurer();
-    let change = reconfigurer.apply_domains(list(&["stays.example", "comes.example"])).await.unwrap();
+    let change = reconfigurer.apply_domains(&once(&world, &["stays.example", "comes.example"])).await.unwrap();
     let names = |domains: &[PolicyDomain]| domains.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(
         (names(&change.added), names(&change.removed)),
@@ -135,7 +135,7 @@ async fn other_domains_are_put_in_force_without_opening_anything() {
     assert!(change.changed.is_empty() && !change.probing_changed && !change.others_changed);
     let settings: std::sync::Arc<Settings> = running.monitor.prompter().settings();
     assert_eq!(settings.domains, list(&["stays.example", "comes.example"]));
-    let change = reconfigurer.apply_domains(settings.domains.clone()).await.unwrap();
+    let change = reconfigurer.apply_domains(&settings).await.unwrap();
     assert!(change.is_empty());
     sleep(Duration::from_millis(10)).await;
     running.monitor.stop().await;
