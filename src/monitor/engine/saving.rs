@@ -138,7 +138,10 @@ impl Keeper {
         let lost = self.fleet.take_lost();
         if lost > 0 {
             self.telemetry.state_write_failed(lost);
-            tracing::error!(lost, "changes were lost: too many waited for the store");
+            tracing::error!(
+                lost,
+                "changes, or what was known of subjects that left, were lost: too many waited for the store"
+            );
         }
     }
 }
