@@ -200,6 +200,11 @@ impl Fleet {
             > 0
     }
 
+    /// Whether something waits of subjects that are not in the fleet any more.
+    pub(in crate::monitor) fn has_former(&self) -> bool {
+        !self.unsaved.former_domains.is_empty() || !self.unsaved.former_hosts.is_empty()
+    }
+
     /// A batch could not be written: it waits again, by what is known by then.
     pub(in crate::monitor) fn give_back(&mut self, batch: &Batch) {
         for domain in &batch.domains {
