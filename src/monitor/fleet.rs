@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+pub(super) use self::keeping::BATCH;
 pub(super) use self::restoring::Due;
 pub(super) use self::surveys::{SURVEY_INTERVAL, SURVEY_RETRY, Spread};
 use self::{judging::Standing, keeping::Unsaved, reporting::Reporting, surveys::Surveys, sweep::Sweep};

@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{Rights, SharedState, Sharing, Telemetry, face, intake::KeptReports, schedule::backed_off};
+use super::{Rights, SharedState, Sharing, Telemetry, face, fleet::BATCH, intake::KeptReports, schedule::backed_off};
 use crate::{
     net::now,
     store::{self, Batch, Bounds, DomainRow, HostRow, PackedError, Store, StoreError, StoredDomain, StoredHost},
@@ -198,9 +198,18 @@ impl Scribe {
         }
     }
 
+    /// What waits is together already.
+    pub(super) fn at_once(&mut self) {
+        if self.failures == 0 {
+            self.next_at = Instant::now();
+        }
+    }
+
     /// Hands over what is to be written; `trim` says how much is to be kept, for when it is time to look at that.
     pub(super) fn hand(&mut self, mut batch: Option<Batch>, trim: Bounds) {
-        self.next_at = Instant::now() + LOOK_EVERY;
+        // Behind a full batch more may wait: a million rows that show nothing new are written again in their six hours.
+        let full = batch.as_ref().is_some_and(|all| all.domains.len() + all.hosts.len() >= BATCH);
+        self.next_at = Instant::now() + if full { NEWS_AFTER } else { LOOK_EVERY };
         if let (Some(rights), Some(all)) = (&self.rights, &mut batch) {
             rights.borrow().admit(all);
             if all.is_empty() {
@@ -364,5 +373,44 @@ impl Desk {
             Err(_) => {}
         }
         result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Packed;
+
+    /// The keeper's end, with nobody at the other.
+    fn scribe() -> Scribe {
+        let (jobs, inbox) = mpsc::channel(1);
+        let (results, outcomes) = mpsc::channel(1);
+        let (_, shared) = watch::channel(None);
+        let task = tokio::spawn(async move {
+            let _held = (inbox, results);
+            std::future::pending::<()>().await;
+        });
+        let telemetry = Telemetry::new().unwrap();
+        let time = Instant::now();
+        let (next_at, trim_at) = (time + LOOK_EVERY, time + TRIM_EVERY);
+        Scribe { jobs, outcomes, task, shared, rights: None, telemetry, busy: false, failures: 0, next_at, trim_at }
+    }
+
+    #[tokio::test]
+    async fn behind_a_full_batch_it_is_looked_again_soon() {
+        for (rows, after) in [(BATCH, NEWS_AFTER), (BATCH - 1, LOOK_EVERY)] {
+            let row = |number| DomainRow {
+                domain: PolicyDomain::parse(&format!("d{number}.example")).unwrap(),
+                state: Packed::from_bytes(vec![0]),
+                face: None,
+            };
+            let mut scribe = scribe();
+            let bounds = Bounds { retention: TRIM_EVERY, domains: rows, hosts: 0 };
+            let handed = Instant::now();
+            scribe.hand(Some(Batch { domains: (0..rows).map(row).collect(), ..Batch::default() }), bounds);
+            assert!(scribe.is_busy());
+            let wait = scribe.next_at - handed;
+            assert!((after..after + NEWS_AFTER * 30).contains(&wait), "{wait:?} behind {rows} rows");
+        }
     }
 }

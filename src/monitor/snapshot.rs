@@ -207,13 +207,22 @@ impl KnownDomain {
         }
     }
 
-    /// What the store would have of it; nothing was seen, where that cannot be read: damage takes one domain's past.
+    /// The mail hosts that are probed, as far as it can be told without what lies packed.
+    pub(super) fn listed(&self) -> Option<&[MxHost]> {
+        self.probed.as_deref().or_else(|| self.summary.as_ref().map(|summary| &*summary.hosts))
+    }
+
+    /// What the store would have of it; nothing was seen, where that cannot be read: damage takes one domain's past. Its mail hosts
+    /// stay those that are probed for it, each counted among their users.
     pub(super) fn unpacked(&self) -> StoredDomain {
         let packed = match &self.state {
             AtRest::Packed(packed) => readable(self.domain(), packed.open()),
             AtRest::Nothing | AtRest::Open(_) => None,
         };
-        packed.unwrap_or_else(|| StoredDomain::new(self.domain().clone()))
+        packed.unwrap_or_else(|| StoredDomain {
+            hosts: self.listed().map(<[MxHost]>::to_vec).unwrap_or_default(),
+            ..StoredDomain::new(self.domain().clone())
+        })
     }
 
     /// A domain that lies open.

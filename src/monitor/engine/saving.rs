@@ -74,8 +74,11 @@ impl Keeper {
     pub(super) fn saved(&mut self, outcome: Outcome) {
         let Some(scribe) = &mut self.scribe else { return };
         let aftermath = scribe.settle(outcome);
-        if let Some(batch) = aftermath.back {
-            self.fleet.give_back(&batch);
+        match aftermath.back {
+            Some(batch) => self.fleet.give_back(&batch),
+            // Another instance may wait for the rest of it.
+            None if self.fleet.has_former() => scribe.at_once(),
+            None => {}
         }
         if aftermath.anew {
             self.fleet.save_all();
@@ -138,7 +141,10 @@ impl Keeper {
         let lost = self.fleet.take_lost();
         if lost > 0 {
             self.telemetry.state_write_failed(lost);
-            tracing::error!(lost, "changes were lost: too many waited for the store");
+            tracing::error!(
+                lost,
+                "changes, or what was known of subjects that left, were lost: too many waited for the store"
+            );
         }
     }
 }

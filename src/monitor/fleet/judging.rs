@@ -144,7 +144,9 @@ impl Fleet {
         self.restand(known.summary.as_ref(), summary.as_ref());
         let probed = summary.as_ref().is_none_or(|summary| *summary.hosts != *kept.hosts);
         let judged = KnownDomain {
-            probed: (probed && kept.observation.is_some()).then(|| kept.hosts.clone().into()),
+            // One whose state cannot be read any more has mail hosts all the same, until it is looked at.
+            probed: (probed && (kept.observation.is_some() || !kept.hosts.is_empty()))
+                .then(|| kept.hosts.clone().into()),
             rendered: self.renderer.domain(&state, &self.vantage),
             stamp: self.stamp_of(&known.settings),
             state: self.at_rest(&known, &kept),

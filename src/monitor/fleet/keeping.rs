@@ -12,7 +12,7 @@ use super::{Address, Fleet, Host, Wanted, opening};
 use crate::{
     facts::{AddressObservation, DomainObservation, HostObservation, Lookup, PolicyFetch},
     monitor::{KnownDomain, Roll, face, snapshot::AtRest},
-    store::{Batch, DomainRow, FORMER_MOST, HostRow, PackedError, StoredAddress, StoredHost},
+    store::{Batch, DomainRow, HostRow, PackedError, StoredAddress, StoredHost},
     terms::{MxHost, PolicyDomain, Timestamp},
     verdict::Change,
 };
@@ -27,15 +27,23 @@ pub(in crate::monitor) const CHANGES_WAITING: usize = 10_000;
 /// How many subjects are written together at most: one transaction is short.
 pub(in crate::monitor) const BATCH: usize = 1024;
 
+/// How many subjects that left wait for the store at most, of domains and of hosts. A whole fleet of the size that this is made for can
+/// leave at once, and a row is not larger than the domain was in the fleet. Beyond it what leaves is lost, and counted.
+pub(in crate::monitor) const FORMER_WAITING: usize = 1_000_000;
+
+/// What each line has of a batch in any case: news of many domains must not keep the hosts that they share from the store, nor the
+/// other way round.
+const SHARE: usize = BATCH / 4;
+
 /// What is not written yet. It grows with the number of subjects and not with that of probes: only the latest state of each counts.
 #[derive(Debug, Default)]
 pub(super) struct Unsaved {
     domains: Resting,
     hosts: Waiting<MxHost>,
     changes: VecDeque<Change>,
-    /// Subjects that are not in the fleet any more.
-    former_domains: Vec<DomainRow>,
-    former_hosts: Vec<HostRow>,
+    /// Subjects that are not in the fleet any more, with what the store has not of them.
+    former_domains: BTreeMap<PolicyDomain, DomainRow>,
+    former_hosts: BTreeMap<MxHost, HostRow>,
     lost: u64,
 }
 
@@ -44,16 +52,16 @@ pub(super) struct Unsaved {
 struct Resting {
     /// They show something new.
     urgent: BTreeSet<PolicyDomain>,
-    /// Those that were never written, and then those that were, by the time at which they were.
-    written: VecDeque<(Option<Timestamp>, PolicyDomain)>,
+    /// Those that were never written, and then those that were, by the time at which they were: each once.
+    written: BTreeSet<(Option<Timestamp>, PolicyDomain)>,
 }
 
 #[derive(Debug)]
 struct Waiting<K> {
     /// They show something new.
     urgent: BTreeSet<K>,
-    /// They were seen again.
-    seen: BTreeSet<K>,
+    /// They were seen again, by the time at which they were written: a look at who has rested stops at the first that has not.
+    seen: BTreeSet<(Option<Timestamp>, K)>,
     saved_at: BTreeMap<K, Timestamp>,
 }
 
@@ -61,6 +69,11 @@ impl<K> Default for Waiting<K> {
     fn default() -> Self {
         Self { urgent: BTreeSet::new(), seen: BTreeSet::new(), saved_at: BTreeMap::new() }
     }
+}
+
+/// Whether what was written then is to be written again, where it was seen since.
+fn rested(at: Option<Timestamp>, now: Timestamp) -> bool {
+    at.is_none_or(|at| now.since(at) >= UNCHANGED_REST)
 }
 
 impl Resting {
@@ -71,61 +84,73 @@ impl Resting {
             && let Some(domain) = self.urgent.pop_first()
         {
             let Some(known) = domains.get(domain.as_str()) else { continue };
-            if known.saved_at.get().is_none() {
-                self.written.push_back((Some(now), domain));
-            }
-            known.saved_at.set(now);
+            self.rest(known, now);
             known.unsaved.set(false);
             taken.push(Arc::clone(known));
         }
-        let rested = |at: Option<Timestamp>| all || at.is_none_or(|at| now.since(at) >= UNCHANGED_REST);
         // What goes to the end of the line is not looked at again.
-        for _ in 0..self.written.len() {
-            if taken.len() >= most || !self.written.front().is_some_and(|(at, _)| rested(*at)) {
-                break;
-            }
-            let Some((at, domain)) = self.written.pop_front() else { break };
+        let mut looked_at = Vec::new();
+        while taken.len() < most
+            && self.written.first().is_some_and(|(at, _)| all || rested(*at, now))
+            && let Some((_, domain)) = self.written.pop_first()
+        {
             let Some(known) = domains.get(domain.as_str()) else { continue };
-            let saved_at = known.saved_at.get();
-            // One that had news before it was ever written has another place in the line.
-            if at.is_none() && saved_at.is_some() {
-                continue;
-            }
-            // One that was written for its news meanwhile rests from then on, behind the others.
-            let place = if rested(saved_at) { now } else { saved_at.unwrap_or(now) };
-            if known.unsaved.get() && rested(saved_at) {
+            if known.unsaved.get() {
                 known.unsaved.set(false);
                 taken.push(Arc::clone(known));
             }
-            known.saved_at.set(place);
-            self.written.push_back((Some(place), domain));
+            known.saved_at.set(now);
+            looked_at.push((Some(now), domain));
         }
+        self.written.extend(looked_at);
         taken
+    }
+
+    /// The domain rests from now on.
+    fn rest(&mut self, known: &KnownDomain, now: Timestamp) {
+        let domain = known.domain().clone();
+        let (_, domain) = self.written.take(&(known.saved_at.get(), domain.clone())).unwrap_or((None, domain));
+        known.saved_at.set(now);
+        self.written.insert((Some(now), domain));
+    }
+
+    /// The domain is not in the fleet any more. Says whether the store has not all of it.
+    fn forget(&mut self, known: &KnownDomain) -> bool {
+        self.written.remove(&(known.saved_at.get(), known.domain().clone()));
+        self.urgent.remove(known.domain()) || known.unsaved.get()
     }
 }
 
 impl<K: Clone + Ord> Waiting<K> {
     fn note(&mut self, key: &K, news: bool) {
-        let waiting = if news { &mut self.urgent } else { &mut self.seen };
-        waiting.insert(key.clone());
+        if news {
+            self.urgent.insert(key.clone());
+        } else {
+            self.seen.insert((self.saved_at.get(key).copied(), key.clone()));
+        }
     }
 
-    fn forget(&mut self, key: &K) {
-        self.urgent.remove(key);
-        self.seen.remove(key);
-        self.saved_at.remove(key);
+    /// It is not in the fleet any more. Says whether the store has not all of it.
+    fn forget(&mut self, key: &K) -> bool {
+        let seen = self.seen.remove(&(self.saved_at.remove(key), key.clone()));
+        self.urgent.remove(key) || seen
     }
 
     /// The next that are to be written: what is new first; `all`: also what need not be written yet.
     fn take(&mut self, most: usize, all: bool, now: Timestamp) -> Vec<K> {
-        let rested = |saved: Option<&Timestamp>| saved.is_none_or(|saved| now.since(*saved) >= UNCHANGED_REST);
-        let due = self.seen.iter().filter(|key| all || rested(self.saved_at.get(*key)));
-        let others = due.filter(|key| !self.urgent.contains(*key));
-        let taken: Vec<K> = self.urgent.iter().chain(others).take(most).cloned().collect();
-        for key in &taken {
-            self.urgent.remove(key);
-            self.seen.remove(key);
+        let mut taken = Vec::new();
+        while taken.len() < most
+            && let Some(key) = self.urgent.pop_first()
+        {
+            self.seen.remove(&(self.saved_at.insert(key.clone(), now), key.clone()));
+            taken.push(key);
+        }
+        while taken.len() < most
+            && self.seen.first().is_some_and(|(at, _)| all || rested(*at, now))
+            && let Some((_, key)) = self.seen.pop_first()
+        {
             self.saved_at.insert(key.clone(), now);
+            taken.push(key);
         }
         taken
     }
@@ -136,17 +161,29 @@ impl Fleet {
     pub(in crate::monitor) fn take_unsaved(&mut self, all: bool, now: Timestamp) -> Option<Batch> {
         let changes = self.take_changes();
         self.add_changes(changes);
-        let unsaved = &mut self.unsaved;
-        let mut batch = Batch {
-            domains: take(&mut unsaved.former_domains),
-            hosts: take(&mut unsaved.former_hosts),
-            changes: take(&mut unsaved.changes).into(),
-            fence: None,
-        };
-        let domains = unsaved.domains.take(&self.domains, BATCH, all, now);
-        let hosts = unsaved.hosts.take(BATCH.saturating_sub(domains.len()), all, now);
-        batch.domains.extend(domains.iter().filter_map(|known| self.domain_row(known)));
-        batch.hosts.extend(hosts.iter().filter_map(|name| host_row(name, self.hosts.get(name)?)));
+        let mut batch = Batch { changes: take(&mut self.unsaved.changes).into(), ..Batch::default() };
+        let (mut domains, mut hosts) = (Vec::new(), Vec::new());
+        let mut room = BATCH;
+        for share in [SHARE, BATCH] {
+            let unsaved = &mut self.unsaved;
+            hosts.extend(taken(&mut room, share, |most| unsaved.hosts.take(most, all, now)));
+            domains.extend(taken(&mut room, share, |most| unsaved.domains.take(&self.domains, most, all, now)));
+            batch.hosts.extend(taken(&mut room, share, |most| next_former(&mut unsaved.former_hosts, most)));
+            batch.domains.extend(taken(&mut room, share, |most| next_former(&mut unsaved.former_domains, most)));
+        }
+        // One that came back may stand in both: what is known of it now goes last, and nothing older after it.
+        for known in domains {
+            if let Some(row) = self.domain_row(&known) {
+                self.unsaved.former_domains.remove(&row.domain);
+                batch.domains.push(row);
+            }
+        }
+        for name in hosts {
+            if let Some(row) = self.hosts.get(&name).and_then(|host| host_row(&name, host)) {
+                self.unsaved.former_hosts.remove(&row.host);
+                batch.hosts.push(row);
+            }
+        }
         let any = !batch.domains.is_empty() || !batch.hosts.is_empty() || !batch.changes.is_empty();
         any.then_some(batch)
     }
@@ -163,18 +200,26 @@ impl Fleet {
             > 0
     }
 
+    /// Whether something waits of subjects that are not in the fleet any more.
+    pub(in crate::monitor) fn has_former(&self) -> bool {
+        !self.unsaved.former_domains.is_empty() || !self.unsaved.former_hosts.is_empty()
+    }
+
     /// A batch could not be written: it waits again, by what is known by then.
     pub(in crate::monitor) fn give_back(&mut self, batch: &Batch) {
         for domain in &batch.domains {
             match self.domains.contains(domain.domain.as_str()) {
                 true => drop(self.unsaved.domains.urgent.insert(domain.domain.clone())),
-                false => push_former(&mut self.unsaved.former_domains, domain.clone()),
+                // One that left meanwhile left with what is newer.
+                false if self.unsaved.former_domains.contains_key(&domain.domain) => {}
+                false => self.keep_former_domain(domain.clone()),
             }
         }
         for host in &batch.hosts {
             match self.hosts.contains_key(&host.host) {
                 true => self.unsaved.hosts.note(&host.host, true),
-                false => push_former(&mut self.unsaved.former_hosts, host.clone()),
+                false if self.unsaved.former_hosts.contains_key(&host.host) => {}
+                false => self.keep_former_host(host.clone()),
             }
         }
         let later = take(&mut self.unsaved.changes);
@@ -187,7 +232,7 @@ impl Fleet {
         self.unsaved.hosts.urgent.extend(self.hosts.keys().cloned());
     }
 
-    /// How many changes were lost since the last time, because too many waited.
+    /// How many changes, and states of subjects that left, were lost since the last time, because too many waited.
     pub(in crate::monitor) fn take_lost(&mut self) -> u64 {
         take(&mut self.unsaved.lost)
     }
@@ -196,30 +241,30 @@ impl Fleet {
         let resting = &mut self.unsaved.domains;
         if news {
             resting.urgent.insert(known.domain().clone());
-        } else if !known.unsaved.get() && known.saved_at.get().is_none() {
-            resting.written.push_front((None, known.domain().clone()));
+        } else if known.saved_at.get().is_none() {
+            resting.written.insert((None, known.domain().clone()));
         }
         known.unsaved.set(true);
     }
 
     /// A domain that was read from the store is written again when it has rested.
     pub(super) fn note_restored(&mut self, known: &KnownDomain, now: Timestamp) {
-        known.saved_at.set(now);
-        self.unsaved.domains.written.push_back((Some(now), known.domain().clone()));
+        self.unsaved.domains.rest(known, now);
     }
 
     pub(super) fn note_host(&mut self, name: &MxHost, news: bool) {
         self.unsaved.hosts.note(name, news);
     }
 
-    /// A domain leaves the fleet: what is known of it stays in the store.
+    /// A domain leaves the fleet: what is known of it stays in the store. What the store has already is not written again, as many may
+    /// leave at once.
     pub(super) fn part_from_domain(&mut self, domain: &PolicyDomain, wanted: &mut Wanted) {
         let Some(known) = self.domains.get(domain.as_str()).cloned() else { return };
         let hosts = self.hosts_of(domain).unwrap_or_default();
-        self.unsaved.domains.urgent.remove(domain);
+        let unsaved = self.unsaved.domains.forget(&known) || self.open.contains_key(domain);
         self.waiting.remove(domain);
-        if let Some(row) = self.domain_row(&known) {
-            push_former(&mut self.unsaved.former_domains, row);
+        if unsaved && let Some(row) = self.domain_row(&known) {
+            self.keep_former_domain(row);
         }
         self.open.remove(domain);
         self.restand(known.summary.as_ref(), None);
@@ -237,10 +282,23 @@ impl Fleet {
 
     /// A host leaves the fleet, likewise.
     pub(super) fn part_from_host(&mut self, name: &MxHost, host: &Host) {
-        self.unsaved.hosts.forget(name);
-        if host.observation.is_some() {
-            host_row(name, host).into_iter().for_each(|row| push_former(&mut self.unsaved.former_hosts, row));
+        let unsaved = self.unsaved.hosts.forget(name);
+        if unsaved
+            && host.observation.is_some()
+            && let Some(row) = host_row(name, host)
+        {
+            self.keep_former_host(row);
         }
+    }
+
+    fn keep_former_domain(&mut self, row: DomainRow) {
+        let Unsaved { former_domains, lost, .. } = &mut self.unsaved;
+        keep_former(former_domains, row.domain.clone(), row, lost);
+    }
+
+    fn keep_former_host(&mut self, row: HostRow) {
+        let Unsaved { former_hosts, lost, .. } = &mut self.unsaved;
+        keep_former(former_hosts, row.host.clone(), row, lost);
     }
 
     fn add_changes(&mut self, changes: Vec<Change>) {
@@ -251,12 +309,24 @@ impl Fleet {
     }
 }
 
-/// Beyond as many as the store keeps, the oldest go.
-fn push_former<T>(former: &mut Vec<T>, one: T) {
-    if former.len() >= FORMER_MOST {
-        former.remove(0);
+/// What is taken of a line, up to its share of the room that is left.
+fn taken<T>(room: &mut usize, share: usize, take: impl FnOnce(usize) -> Vec<T>) -> Vec<T> {
+    let taken = take(share.min(*room));
+    *room = room.saturating_sub(taken.len());
+    taken
+}
+
+fn next_former<K: Ord, T>(former: &mut BTreeMap<K, T>, most: usize) -> Vec<T> {
+    std::iter::from_fn(|| former.pop_first()).take(most).map(|(_, row)| row).collect()
+}
+
+/// The latest state of each; beyond the bound the subject's last look is lost.
+fn keep_former<K: Ord, T>(former: &mut BTreeMap<K, T>, key: K, row: T, lost: &mut u64) {
+    if former.len() < FORMER_WAITING || former.contains_key(&key) {
+        former.insert(key, row);
+    } else {
+        *lost = lost.saturating_add(1);
     }
-    former.push(one);
 }
 
 /// What goes to the store. What cannot be packed is known to this run alone.
@@ -333,4 +403,58 @@ fn served(fetches: &[PolicyFetch]) -> BTreeSet<Served<'_>> {
         (status, body, leaf, fetch.failure.is_some())
     });
     one.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{DomainOptions, DomainSettings};
+
+    const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
+
+    fn known() -> KnownDomain {
+        let domain = PolicyDomain::parse("a.example").unwrap();
+        KnownDomain::new(DomainSettings::with(domain, DomainOptions::default()))
+    }
+
+    #[test]
+    fn who_leaves_and_returns_stands_in_the_line_once() {
+        let mut line = Resting::default();
+        for minute in 0..5 {
+            let (known, now) = (known(), NOW + Duration::from_secs(60 * minute));
+            line.rest(&known, now);
+            // News is written meanwhile.
+            line.rest(&known, now + Duration::from_secs(1));
+            assert_eq!(line.written.len(), 1);
+            assert!(!line.forget(&known));
+        }
+        assert!(line.written.is_empty());
+    }
+
+    #[test]
+    fn the_look_at_hosts_ends_at_the_first_that_has_not_rested() {
+        let mut waiting = Waiting::default();
+        let step = Duration::from_secs(60);
+        for (key, at) in [(3, NOW), (1, NOW + step), (2, NOW + step * 2)] {
+            waiting.note(&key, true);
+            assert_eq!(waiting.take(BATCH, false, at), [key]);
+            waiting.note(&key, false);
+            waiting.note(&key, false);
+        }
+        assert_eq!(waiting.seen.iter().map(|(_, key)| *key).collect::<Vec<_>>(), [3, 1, 2], "by time, each once");
+        assert_eq!(waiting.take(BATCH, false, NOW + UNCHANGED_REST + step), [3, 1]);
+        assert!(waiting.forget(&2), "it was seen since");
+        assert!(!waiting.forget(&3), "it was not");
+        assert_eq!(waiting.take(BATCH, true, NOW + UNCHANGED_REST * 9), [0; 0]);
+    }
+
+    #[test]
+    fn what_left_is_bounded_and_the_lost_are_counted() {
+        let (mut former, mut lost) = (BTreeMap::new(), 0);
+        for key in 0..FORMER_WAITING + 2 {
+            keep_former(&mut former, key, "seen", &mut lost);
+        }
+        keep_former(&mut former, 0, "seen later", &mut lost);
+        assert_eq!((former.len(), lost, former[&0]), (FORMER_WAITING, 2, "seen later"));
+    }
 }

@@ -34,8 +34,7 @@ impl Fleet {
             return Some(entry.hosts.clone());
         }
         let known = self.domains.get(domain.as_str())?;
-        let listed = known.probed.as_deref().or_else(|| known.summary.as_ref().map(|summary| &*summary.hosts));
-        Some(listed.map_or_else(|| known.unpacked().hosts, <[MxHost]>::to_vec))
+        Some(known.listed().map_or_else(|| known.unpacked().hosts, <[MxHost]>::to_vec))
     }
 
     /// The name as the fleet holds it already: a million domains that share a host share its name as well.

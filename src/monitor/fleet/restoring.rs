@@ -66,7 +66,8 @@ impl Fleet {
         let mut restored = Vec::new();
         for row in domains {
             let Some(known) = self.domains.get(row.domain.as_str()).cloned() else { continue };
-            if !matches!(known.state, AtRest::Nothing) || self.open.contains_key(&row.domain) {
+            let looked_at = !matches!(known.state, AtRest::Nothing) || known.probed.is_some();
+            if looked_at || self.open.contains_key(&row.domain) {
                 continue;
             }
             let Some(Brief { hosts, seen_at, failures: (dns, policy), face }) = Brief::of(&row) else { continue };

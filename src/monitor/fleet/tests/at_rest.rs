@@ -179,6 +179,28 @@ fn what_is_opened_is_what_was_judged() {
 }
 
 #[test]
+fn a_state_that_cannot_be_read_behind_a_good_face_counts_its_hosts_once() {
+    let mut before = Bench::settled();
+    let mut batch = before.fleet.take_unsaved(true, NOW).unwrap();
+    for row in &mut batch.domains {
+        row.state = crate::store::Packed::from_bytes(vec![2, 1, 0]);
+    }
+    let lax = "domains: [a.example, b.example]\nseverities: {tlsrpt-record-missing: error}";
+    for (what, text) in [("shown by its face", TWO), ("judged before it is looked at", lax)] {
+        let mut after = Bench::new(text);
+        after.fleet.restore(batch.domains.clone(), batch.hosts.clone(), NOW);
+        after.fleet.refresh(NOW);
+        assert_eq!(after.fleet.hosts[&host(MX)].users, 2, "{what}");
+        look(&mut after.fleet, "a.example", &[MX]);
+        after.fleet.refresh(NOW);
+        assert_eq!(after.fleet.hosts[&host(MX)].users, 2, "{what}");
+        // One was looked at, the other was not: both leave it.
+        after.fleet.configure(settings("domains: [c.example]"), DnssecSight::Off);
+        assert!(after.fleet.hosts.is_empty(), "{what}");
+    }
+}
+
+#[test]
 fn a_restart_takes_what_was_shown_and_judges_nothing() {
     let mut before = Bench::settled();
     let shown = Arc::clone(&before.fleet.snapshot);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    monitor::fleet::keeping::{CHANGES_WAITING, UNCHANGED_REST},
+    monitor::fleet::keeping::{BATCH, CHANGES_WAITING, UNCHANGED_REST},
     store::Batch,
     verdict::{Change, ChangeKind, ChangeSubject},
 };
@@ -102,6 +102,9 @@ fn changes_that_cannot_be_written_are_bounded_and_the_lost_are_counted() {
 fn a_domain_that_is_taken_out_leaves_what_is_known() {
     let mut fleet = known();
     fleet.take_unsaved(true, NOW);
+    // Seen again, and not written since.
+    look(&mut fleet, "a.example", &["mx.a.example"]);
+    look_up(&mut fleet, "mx.a.example", &["192.0.2.1"], NOW);
     fleet.configure(settings("domains: [b.example]"), DnssecSight::Off);
     assert!(fleet.has_news());
     let batch = fleet.take_unsaved(false, NOW).unwrap();
@@ -113,6 +116,64 @@ fn a_domain_that_is_taken_out_leaves_what_is_known() {
     let interval = Settings::default().probe.interval;
     assert_eq!(due[0], (Target::Domain(domain("a.example")), Some(NOW + interval)));
     assert!(fleet.refresh(NOW).unwrap().state(&domain("a.example")).unwrap().assessment.is_some());
+}
+
+fn many(number: usize) -> Fleet {
+    let names: Vec<String> = (0..number).map(|number| format!("d{number}.example")).collect();
+    let mut fleet = fleet(&format!("domains: [{}]", names.join(", ")));
+    for name in &names {
+        look(&mut fleet, name, &["mx.p.example"]);
+    }
+    look_up(&mut fleet, "mx.p.example", &["192.0.2.1"], NOW);
+    fleet
+}
+
+#[test]
+fn many_that_leave_at_once_are_written_in_pieces_and_none_is_lost() {
+    let number = 2 * BATCH + 5;
+    let mut fleet = many(number);
+    fleet.refresh(NOW);
+    fleet.configure(settings("domains: [b.example]"), DnssecSight::Off);
+    let mut written = BTreeSet::new();
+    while let Some(batch) = fleet.take_unsaved(false, NOW) {
+        let [domains, hosts] = [batch.domains.len(), batch.hosts.len()];
+        assert!(domains + hosts <= BATCH, "{domains} and {hosts}");
+        let before = written.len();
+        written.extend(names(Some(batch)));
+        assert_eq!(written.len(), before + domains + hosts, "each once");
+    }
+    assert_eq!(written.len(), number + 1);
+    assert_eq!(fleet.take_lost(), 0);
+}
+
+#[test]
+fn what_is_written_already_leaves_without_a_write() {
+    let mut fleet = known();
+    fleet.refresh(NOW);
+    fleet.take_unsaved(true, NOW);
+    fleet.configure(settings("domains: [b.example]"), DnssecSight::Off);
+    assert_eq!(names(fleet.take_unsaved(true, NOW)), [""; 0]);
+}
+
+#[test]
+fn a_write_that_failed_does_not_bring_back_what_is_older() {
+    let mut fleet = known();
+    let batch = fleet.take_unsaved(true, NOW).unwrap();
+    look(&mut fleet, "a.example", &["mx.a.example", "mx.b.example"]);
+    fleet.configure(settings("domains: [b.example]"), DnssecSight::Off);
+    fleet.give_back(&batch);
+    let batch = fleet.take_unsaved(true, NOW).unwrap();
+    assert_eq!(batch.domains.len(), 1);
+    assert_eq!(batch.domains[0].open().unwrap().hosts, [host("mx.a.example"), host("mx.b.example")]);
+}
+
+#[test]
+fn hosts_are_written_beside_the_news_of_many_domains() {
+    let mut fleet = many(BATCH + 5);
+    let first = fleet.take_unsaved(false, NOW).unwrap();
+    assert_eq!((first.domains.len(), names(Some(first)).contains(&"mx.p.example".to_owned())), (BATCH - 1, true));
+    assert_eq!(fleet.take_unsaved(false, NOW).unwrap().domains.len(), 6);
+    assert!(!fleet.has_news());
 }
 
 #[test]
