@@ -23,7 +23,7 @@ mod politeness;
 mod schedule;
 
 mod monitor {
-    pub(crate) use crate::{politeness, schedule};
+    pub(crate) use crate::politeness;
 }
 
 mod facts {
@@ -82,7 +82,7 @@ fn measure(targets: u64) {
             }
         }
     });
-    let mut any = |seed: &mut u64| key(pick(seed, targets));
+    let any = |seed: &mut u64| key(pick(seed, targets));
     let forward = per_operation(|| {
         for step in 0..OPERATIONS {
             let at = now + INTERVAL.mul_f64(1.0 - f64::from(step) / f64::from(OPERATIONS));
