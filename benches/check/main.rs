@@ -212,7 +212,7 @@ fn peak_kib(process: u32) -> Option<u64> {
 /// The files that `check` and `serve` read.
 struct Files {
     config: PathBuf,
-    /// With the domains, each looked at every second.
+    /// With the domains, each looked at every two seconds: what takes longer than that has failed.
     running: PathBuf,
     list: PathBuf,
     _folder: TempDir,
@@ -239,7 +239,7 @@ impl Files {
         let names: String = (0..domains).map(|number| town::domain(number) + "\n").collect();
         fs::write(&list, &names).expect("the list is written");
         let domains: String = names.lines().map(|name| format!("  - {name}\n")).collect();
-        let text = settings(", interval: 1s, mx_interval: 1s, timeout: 1s") + "domains:\n" + &domains;
+        let text = settings(", interval: 2s, mx_interval: 2s, timeout: 2s") + "domains:\n" + &domains;
         fs::write(&running, text).expect("the configuration is written");
         Self { config, running, list, _folder: folder }
     }

@@ -9,7 +9,7 @@ import sys
 
 HERE = pathlib.Path(__file__).parent
 RULES = HERE.parent.parent / "alerts"
-ORDER = ["thresholds", "records", "mx", "domain", "reports", "exporter", "state"]
+ORDER = ["thresholds", "records", "mx", "domain", "reports", "exporter", "state", "shards"]
 HEAD = """# Made by make-rules.py from alerts/*.rules.yml: change those, not this.
 apiVersion: monitoring.coreos.com/v1
 kind: PrometheusRule

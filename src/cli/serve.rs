@@ -17,11 +17,12 @@ use super::{
     settings::{LoadedSettings, Source, colour, refused},
 };
 use crate::{
-    config::{Change, Diagnostic},
+    config::{Change, Diagnostic, Settings},
     metrics::{Blocks, Exposition},
-    monitor::{Inventory, Monitor, Reconfigurer, Renderer, Telemetry},
-    net::now,
-    web::{App, Limits, ListenAddress, Mount, Reload, ReportDoor, ReportEntrance, bind, serve},
+    monitor::{Allotment, INDEX_VARIABLE, Inventory, Monitor, Renderer, Sharder, SharedState, Surroundings, Telemetry},
+    net::{host_name, now},
+    store::open_shared,
+    web::{App, ExternalUrl, Limits, ListenAddress, Mount, Reload, ReportDoor, ReportEntrance, bind, serve},
 };
 
 /// Runs the monitor; returns when it was told to stop, or could not start.
@@ -87,6 +88,7 @@ pub(super) struct Running {
     stop: CancellationToken,
     entrance: Arc<ReportEntrance>,
     reloader: Arc<Reloader>,
+    keeper: JoinHandle<()>,
     server: JoinHandle<()>,
     publisher: JoinHandle<()>,
     follower: JoinHandle<()>,
@@ -106,14 +108,14 @@ impl Running {
         let (inventory, settings) = Inventory::open(settings, folder, telemetry.clone()).await;
         let settings = Arc::new(settings);
         let domains = settings.domains.len();
+        let allotment = allotment(&settings, arguments).await?;
         let blocks = Blocks::new(&settings.metrics);
-        let monitor = Monitor::start(
-            Arc::clone(&settings),
-            telemetry.clone(),
-            Some(folder),
-            Arc::clone(&blocks) as Arc<dyn Renderer>,
-        );
-        let monitor = monitor.await.map_err(|error| unusable(&error))?;
+        let (part, renderer) = (allotment.part(), Arc::clone(&blocks) as Arc<dyn Renderer>);
+        let monitor = match allotment.sharing() {
+            Some(sharing) => Monitor::start_sharing(part, telemetry.clone(), folder, sharing, renderer).await,
+            None => Monitor::start(part, telemetry.clone(), Some(folder), renderer).await,
+        };
+        let monitor = monitor.map_err(|error| unusable(&error))?;
         telemetry.config_reloaded(true, now());
         tracing::info!(domains, state = %folder.display(), "monitoring");
 
@@ -122,19 +124,22 @@ impl Running {
         let entrance = Arc::new(ReportEntrance::new(Arc::clone(&door), Limits::default(), stop.clone()));
         let prepared = entrance.prepare(&settings).await.map_err(|error| unusable(&error))?;
         entrance.open(prepared).await;
+        let sharder = allotment.with(monitor.reconfigurer(), telemetry.clone());
+        let shards = sharder.shards();
+        let keeper = sharder.keep(stop.clone());
+        let lists = sharder.clone();
+        let follower = tokio::spawn(inventory.clone().follow(stop.clone(), move |domains| {
+            let sharder = lists.clone();
+            async move { sharder.apply_domains(domains).await.map_err(|error| error.to_string()) }
+        }));
         let reloader = Arc::new(Reloader {
             source,
-            monitor: monitor.reconfigurer(),
+            sharder,
             blocks: Arc::clone(&blocks),
-            inventory: inventory.clone(),
+            inventory,
             telemetry: telemetry.clone(),
             entrance: Arc::clone(&entrance),
         });
-        let reconfigurer = monitor.reconfigurer();
-        let follower = tokio::spawn(inventory.follow(stop.clone(), move |domains| {
-            let monitor = reconfigurer.clone();
-            async move { monitor.apply_domains(domains).await.map_err(|error| error.to_string()) }
-        }));
         let app = App::new(
             Exposition::new(Arc::clone(&blocks)),
             telemetry,
@@ -142,7 +147,8 @@ impl Running {
             on_request(Arc::clone(&reloader)),
         );
         let mount = Mount::new(arguments.external_url.clone(), arguments.route_prefix.clone());
-        let app = app.with_store(monitor.store()).with_prompter(monitor.prompter()).with_reports(door);
+        let app =
+            app.with_store(monitor.store()).with_prompter(monitor.prompter()).with_reports(door).with_shards(shards);
         let app = Arc::new(app.with_mount(mount));
         let mut snapshots = monitor.snapshots();
         // Before anybody is answered: the first scrape after a restart shows what was stored.
@@ -150,7 +156,7 @@ impl Running {
         show(&app, stored).await;
         let publisher = tokio::spawn(publish(snapshots, Arc::clone(&app), stop.clone()));
         let server = tokio::spawn(serve(listeners, app, stop.clone(), Limits::default()));
-        Ok(Self { monitor, stop, entrance, reloader, server, publisher, follower })
+        Ok(Self { monitor, stop, entrance, reloader, keeper, server, publisher, follower })
     }
 
     /// Goes on until a signal says to stop.
@@ -167,9 +173,17 @@ impl Running {
         }
         tracing::info!("stopping");
         self.stop.cancel();
-        let ((), (), server, publisher, follower) =
-            tokio::join!(self.monitor.stop(), self.entrance.closed(), self.server, self.publisher, self.follower);
-        server.and(publisher).and(follower).map_err(|error| own_side(&error))
+        let ((), (), keeper, server, publisher, follower) = tokio::join!(
+            self.monitor.stop(),
+            self.entrance.closed(),
+            self.keeper,
+            self.server,
+            self.publisher,
+            self.follower
+        );
+        // After all is written: others take over at once.
+        self.reloader.sharder.leave().await;
+        keeper.and(server).and(publisher).and(follower).map_err(|error| own_side(&error))
     }
 }
 
@@ -227,7 +241,7 @@ async fn show(app: &Arc<App>, snapshot: Arc<crate::monitor::Snapshot>) {
 /// Reads the configuration again and puts it in force.
 struct Reloader {
     source: Source,
-    monitor: Reconfigurer,
+    sharder: Sharder,
     blocks: Arc<Blocks>,
     inventory: Inventory,
     telemetry: Telemetry,
@@ -263,7 +277,7 @@ impl Reloader {
         let prepared = self.entrance.prepare(&settings).await.map_err(|error| error.to_string())?;
         // First: what is judged by the new settings is rendered by them.
         let before = self.blocks.set(&settings.metrics);
-        let change = self.monitor.apply(Arc::new(settings)).await.map_err(|error| {
+        let change = self.sharder.apply(Arc::new(settings)).await.map_err(|error| {
             self.blocks.set(before);
             error.to_string()
         })?;
@@ -271,6 +285,25 @@ impl Reloader {
         self.entrance.open(prepared).await;
         Ok(change)
     }
+}
+
+/// Which part of the domains this instance takes, by its number or by leases.
+async fn allotment(settings: &Arc<Settings>, arguments: &Serve) -> Result<Allotment, Failure> {
+    let whole = Arc::clone(settings);
+    let Some(url) = settings.shared_state().map(str::to_owned) else {
+        return Allotment::new(whole, surroundings()).map_err(|error| unusable(&error));
+    };
+    let state = SharedState::new(Box::new(move || {
+        let url = url.clone();
+        Box::pin(async move { open_shared(&url).await })
+    }));
+    let address = arguments.external_url.as_ref().and_then(ExternalUrl::place);
+    Allotment::shared(whole, surroundings(), state, address).await.map_err(|error| unusable(&error))
+}
+
+/// What this machine says of which instance this is.
+fn surroundings() -> Surroundings {
+    Surroundings { variable: std::env::var(INDEX_VARIABLE).ok(), host: host_name() }
 }
 
 fn on_request(reloader: Arc<Reloader>) -> Reload {

@@ -10,7 +10,7 @@ use super::{
     reader::{At, FromNode, Reader},
     values::{
         AddressFamily, AddressMetrics, Bounded, Day, DnssecMode, ImapAuth, ListenAddress, MetricsLevel,
-        ReportAuthentication, RootSource, SecretUrl, ServerSetting,
+        ReportAuthentication, RootSource, SecretUrl, ServerSetting, ShardIndex,
     },
     yaml::{Node, Value},
 };
@@ -18,9 +18,6 @@ use crate::{
     terms::{HumanDuration, MxHost, PolicyDomain},
     verdict::{CertificateThreshold, ExpectedMode, HostPattern, Severity, Share},
 };
-
-/// Keys that are read and checked, and have no effect in this version. The warnings and the reference read this list.
-pub(super) const NOT_YET: [&str; 2] = ["shard", "state.url"];
 
 type Port = Bounded<1, 65_535>;
 
@@ -40,9 +37,9 @@ macro_rules! section {
         impl FromNode for $name {
             fn from_node(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
                 let mut section = Self::default();
-                for (name, key, value) in reader.section(node, Self::KEYS, &[$(stringify!($required)),*])? {
+                for (name, _, value) in reader.section(node, Self::KEYS, &[$(stringify!($required)),*])? {
                     match name {
-                        $( stringify!($key) => section.$key = reader.field(key, name, value), )*
+                        $( stringify!($key) => section.$key = reader.field(name, value), )*
                         _ => {}
                     }
                 }
@@ -360,10 +357,13 @@ section! {
 section! {
     /// Which part of the domains this instance takes.
     Shard {
-        /// This instance, from 0.
-        index: Bounded<0, 9999>,
-        /// How many instances there are.
+        /// This instance, from 0; `auto`: the number in the environment variable SMTPTLS_SHARD_INDEX, or else the one at the end of
+        /// the host name, as the pods of a StatefulSet have it (`smtptls-exporter-2`).
+        index: ShardIndex,
+        /// How many parts there are: the same for all instances.
         total: Bounded<1, 10_000>,
+        /// With `state.url`: how long an instance that says nothing any more keeps its part; then another one takes it over.
+        lease: HumanDuration,
     }
 }
 
@@ -373,7 +373,8 @@ section! {
         /// The folder.
         #[schemars(with = "Option<String>")]
         dir: PathBuf,
-        /// A PostgreSQL database that several instances share, in place of the folder's own.
+        /// A PostgreSQL database that several instances share: `postgres://host/database`. The folder keeps only what is of
+        /// this instance alone. User and password may come from PGUSER and PGPASSWORD in the environment.
         url: SecretUrl,
         /// So long the history is kept.
         retention: HumanDuration,

@@ -32,7 +32,7 @@ pub use show::{show, show_for};
 pub(crate) use suggest::nearest;
 pub use values::{
     AddressFamily, AddressMetrics, Bounded, Day, DnssecMode, ImapAuth, ListenAddress, MetricsLevel,
-    ReportAuthentication, RootSource, SecretUrl, ServerSetting,
+    ReportAuthentication, RootSource, SecretUrl, ServerSetting, ShardIndex,
 };
 
 #[cfg(test)]

@@ -1,16 +1,12 @@
 //! From the tree to the types of the file, with every mistake told and none of them the last.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-};
+use std::{collections::BTreeMap, fmt};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
 
 use super::{
     diagnostic::{Diagnostic, DiagnosticSeverity, MAX_DIAGNOSTICS, Mark, Source},
-    file::NOT_YET,
     suggest::nearest,
     yaml::{Key, Node, Value, shorten},
 };
@@ -73,19 +69,11 @@ pub(super) struct Reader<'a> {
     errors: usize,
     left_out: usize,
     path: Vec<&'static str>,
-    told_not_yet: BTreeSet<&'static str>,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(source: Source<'a>) -> Self {
-        Self {
-            source,
-            diagnostics: Vec::new(),
-            errors: 0,
-            left_out: 0,
-            path: Vec::new(),
-            told_not_yet: BTreeSet::new(),
-        }
+        Self { source, diagnostics: Vec::new(), errors: 0, left_out: 0, path: Vec::new() }
     }
 
     /// Errors so far.
@@ -137,26 +125,14 @@ impl<'a> Reader<'a> {
     }
 
     /// The value of a key; nothing (`null`) leaves the default.
-    pub(super) fn field<T: FromNode>(&mut self, key: &Key, name: &'static str, node: &Node) -> Option<At<T>> {
+    pub(super) fn field<T: FromNode>(&mut self, name: &'static str, node: &Node) -> Option<At<T>> {
         self.path.push(name);
-        self.tell_not_yet(key);
         let value = match node.value {
             Value::Null => None,
             _ => T::from_node(node, self).map(|value| At { value, mark: node.mark }),
         };
         self.path.pop();
         value
-    }
-
-    /// One warning for a key, at its first place: in a list of thousands of domains it would hide all else.
-    fn tell_not_yet(&mut self, key: &Key) {
-        let path = self.path.join(".");
-        if let Some(known) = NOT_YET.iter().copied().find(|known| *known == path)
-            && self.told_not_yet.insert(known)
-        {
-            let hint = "this version checks its form and does nothing else with it".to_owned();
-            self.warning(key.mark, format!("`{known}` is not built yet and has no effect"), Some(hint));
-        }
     }
 
     /// The entries of a map whose keys are all in `known`, each once, and among them all that are `required`.

@@ -20,7 +20,7 @@ One YAML file, `smtptls-exporter.yml` in the working directory or the one that `
 
 Durations are written `30s`, `10m`, `1h 30m`, `90d` or `2y`, shares `5%`. Unknown keys and keys that are given twice are errors;
 `null` leaves the default. Paths are relative to the folder of the file. Names may be written with capitals, with a final dot, or
-in Unicode. Keys marked *not built yet* are read and checked, told in a warning, and have no effect.
+in Unicode.
 
 This page is generated from the code; a test compares the two.
 ";

@@ -13,7 +13,7 @@ use super::{
     file::{self, File},
     reader::{At, Reader},
     settings::{FamilySettings, ProbeSettings, ResolverSettings, Settings},
-    values::{AddressFamily, DnssecMode, ServerSetting},
+    values::{AddressFamily, DnssecMode, ServerSetting, ShardIndex},
 };
 use crate::{
     terms::{HumanDuration, MxHost},
@@ -34,6 +34,8 @@ const PROBE_TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Durati
 const RESOLVER_TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
 /// Times of the calendar: ten years are more than any certificate or history.
 const CALENDAR: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(10 * 31_557_600);
+/// Three renewals have to fit in, and a slow database must not take the whole of it; who is silent for an hour is gone.
+const LEASES: RangeInclusive<Duration> = Duration::from_secs(3)..=Duration::from_secs(3600);
 /// A label of a metric and a header should stay readable.
 pub(super) const MAX_LABEL: usize = 200;
 
@@ -84,6 +86,7 @@ impl Resolver<'_, '_> {
             severities: self.severities(file.severities),
             accept: self.accept(file.accept),
             domains,
+            inventory: None,
             domain_files: self.domain_files(file.domain_files),
             http_sd: self.http_sd(file.http_sd),
             reports: self.reports(or(file.reports, file::Reports::default()), &defaults.reports),
@@ -334,12 +337,19 @@ impl Resolver<'_, '_> {
     }
 
     fn shard(&mut self, written: &file::Shard, default: &file::Shard) -> file::Shard {
-        let shard = file::Shard { index: written.index.or(default.index), total: written.total.or(default.total) };
+        self.duration(written.lease, Duration::ZERO, LEASES);
+        let shard = file::Shard {
+            index: written.index.or(default.index),
+            total: written.total.or(default.total),
+            lease: written.lease.or(default.lease),
+        };
+        // What `auto` is shows where the monitor runs.
         if let (Some(index), Some(total)) = (shard.index, shard.total)
-            && index.value.0 >= total.value.0
+            && let ShardIndex::Number(number) = index.value
+            && u64::from(number) >= total.value.0
         {
             let mark = written.index.map_or(total.mark, |at| at.mark);
-            let message = format!("there is no shard {} of {}", index.value.0, total.value.0);
+            let message = format!("there is no shard {number} of {}", total.value.0);
             self.reader.unexpected(mark, message, "an index from 0 to total - 1", None);
         }
         shard
@@ -379,6 +389,16 @@ impl Resolver<'_, '_> {
     }
 
     fn state(&mut self, written: file::State, default: file::State) -> file::State {
+        if let Some(at) = &written.url
+            && !at.value.is_postgres()
+        {
+            self.reader.unexpected(
+                at.mark,
+                "this is no database".to_owned(),
+                "a URL as postgres://host/database",
+                None,
+            );
+        }
         let zero = Duration::ZERO;
         self.duration(written.retention, zero, DAY..=*CALENDAR.end());
         file::State {

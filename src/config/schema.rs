@@ -3,11 +3,7 @@
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
-use super::{
-    file::{File, NOT_YET},
-    settings::Settings,
-    show::written,
-};
+use super::{file::File, settings::Settings, show::written};
 
 /// The schema (draft 2020-12), with the meaning and the default of every key.
 ///
@@ -17,40 +13,28 @@ pub fn schema() -> Result<Value, serde_json::Error> {
     let generator = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true).into_generator();
     let mut schema = generator.into_root_schema_for::<File>().to_value();
     let defaults = serde_json::to_value(written(&Settings::default()))?;
-    complete(&mut schema, Some(&defaults), &mut Vec::new());
+    complete(&mut schema, Some(&defaults));
     Ok(schema)
 }
 
-/// Writes the defaults and "not built yet" into the properties below.
-fn complete(schema: &mut Value, defaults: Option<&Value>, path: &mut Vec<String>) {
+/// Writes the defaults into the properties below.
+fn complete(schema: &mut Value, defaults: Option<&Value>) {
     if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
         for (key, property) in properties {
-            path.push(key.clone());
             let default = defaults.and_then(|defaults| defaults.get(key));
             let section = default.is_some_and(Value::is_object);
-            if NOT_YET.contains(&path.join(".").as_str()) {
-                mark_not_yet(property);
-            }
             if let (Some(default), false, Some(object)) = (default, section, property.as_object_mut()) {
                 object.insert("default".to_owned(), default.clone());
             }
-            complete(property, default.filter(|_| section), path);
-            path.pop();
+            complete(property, default.filter(|_| section));
         }
     }
     for inner in ["anyOf", "oneOf"] {
         for variant in schema.get_mut(inner).and_then(Value::as_array_mut).into_iter().flatten() {
-            complete(variant, None, path);
+            complete(variant, None);
         }
     }
     if let Some(items) = schema.get_mut("items") {
-        complete(items, None, path);
+        complete(items, None);
     }
-}
-
-fn mark_not_yet(property: &mut Value) {
-    let Some(object) = property.as_object_mut() else { return };
-    let meaning = object.get("description").and_then(Value::as_str).unwrap_or_default();
-    let description = format!("{meaning} Not built yet: checked, without effect.");
-    object.insert("description".to_owned(), description.into());
 }

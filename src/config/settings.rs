@@ -35,6 +35,8 @@ pub struct Settings {
     pub accept: Vec<Acceptance>,
     /// The domains to monitor, in the order of the file, each once.
     pub domains: DomainList,
+    /// The domains of all instances, where this one has only some of them and reports about the others are filed for them.
+    pub inventory: Option<DomainList>,
     /// Files that list more domains, as paths whose last part may be a pattern.
     pub domain_files: Vec<String>,
     /// URLs that list more domains.
@@ -43,9 +45,9 @@ pub struct Settings {
     pub reports: file::Reports,
     /// Which metrics are told.
     pub metrics: file::Metrics,
-    /// Which part of the domains this instance takes. Without effect yet.
+    /// Which part of the domains this instance takes.
     pub shard: file::Shard,
-    /// What is kept over a restart. A database (`url`) is without effect yet.
+    /// What is kept over a restart.
     pub state: file::State,
 }
 
@@ -162,19 +164,37 @@ impl Settings {
         self.state.dir.as_ref().map_or_else(|| Path::new(DEFAULT_STATE_DIR), |dir| dir.value.as_path())
     }
 
+    /// The database that is shared with other instances, where there is one. It may hold a password.
+    pub fn shared_state(&self) -> Option<&str> {
+        self.state.url.as_ref().map(|url| url.value.0.as_str())
+    }
+
+    /// How many parts the domains are shared among; at least 1.
+    pub fn shard_total(&self) -> u32 {
+        self.shard.total.and_then(|total| u32::try_from(total.value.0).ok()).unwrap_or(1).max(1)
+    }
+
+    /// How long an instance that says nothing any more keeps its part.
+    pub fn shard_lease(&self) -> Duration {
+        self.shard.lease.map_or(DEFAULT_LEASE, |lease| lease.value).into()
+    }
+
     /// So long the history is kept.
     pub fn retention(&self) -> Duration {
         self.state.retention.as_ref().map_or(DEFAULT_RETENTION, |retention| retention.value).into()
     }
 }
 
+/// Three renewals of ten seconds: one that is lost, and a database that restarts, move nothing; and a part of the fleet stands without
+/// eyes for less than a minute.
+const DEFAULT_LEASE: HumanDuration = HumanDuration::from_secs(30);
 const DEFAULT_STATE_DIR: &str = "./data";
 /// Two years of 365.25 days, as humantime reads `2y`.
 const DEFAULT_RETENTION: HumanDuration = HumanDuration::from_secs(2 * 31_557_600);
 
 impl Default for Settings {
     fn default() -> Self {
-        use super::values::{AddressMetrics, Bounded, MetricsLevel, ReportAuthentication};
+        use super::values::{AddressMetrics, Bounded, MetricsLevel, ReportAuthentication, ShardIndex};
 
         fn at<T>(value: T) -> Option<At<T>> {
             Some(value.into())
@@ -187,6 +207,7 @@ impl Default for Settings {
             severities: BTreeMap::new(),
             accept: Vec::new(),
             domains: DomainList::default(),
+            inventory: None,
             domain_files: Vec::new(),
             http_sd: Vec::new(),
             reports: file::Reports { authentication: at(ReportAuthentication::Dkim), ..file::Reports::default() },
@@ -197,7 +218,7 @@ impl Default for Settings {
                 allow: at(Vec::new()),
                 deny: at(Vec::new()),
             },
-            shard: file::Shard { index: at(Bounded(0)), total: at(Bounded(1)) },
+            shard: file::Shard { index: at(ShardIndex::Number(0)), total: at(Bounded(1)), lease: at(DEFAULT_LEASE) },
             state: file::State { dir: at(DEFAULT_STATE_DIR.into()), url: None, retention: at(DEFAULT_RETENTION) },
         }
     }

@@ -168,7 +168,7 @@ fn show_hides_secrets() {
 }
 
 #[test]
-fn what_is_not_built_yet_is_told_once_and_with_its_place() {
+fn what_has_no_effect_is_told_with_its_place() {
     assert_eq!(
         told(
             "probe:\n  legacy_tls: false\n  allow_any_target: true\nresolver: {dnssec: trust-ad, trust_anchor_file: a}\n\
@@ -181,8 +181,6 @@ fn what_is_not_built_yet_is_told_once_and_with_its_place() {
         .collect::<Vec<_>>(),
         [
             "4:49 warning: the trust anchors have no effect: nothing is validated here",
-            "7:1 warning: `shard` is not built yet and has no effect",
-            "14:18 warning: `state.url` is not built yet and has no effect",
         ]
     );
     assert_eq!(told("domains: [a.example]\nprobe: {interval: 5m}\n"), "");
@@ -281,8 +279,6 @@ fn the_schema_describes_the_example() {
     describe(&node, &schema, "", &mut undescribed);
     assert!(undescribed.is_empty(), "{undescribed:?}");
     assert_eq!(schema.pointer("/properties/probe/properties/interval/default"), Some(&"10m".into()));
-    let shard = schema.pointer("/properties/shard/description").unwrap();
-    assert!(shard.as_str().unwrap().ends_with("Not built yet: checked, without effect."), "{shard}");
 }
 
 /// Walks file and schema together: every key has a property with a meaning, every value a fitting type.

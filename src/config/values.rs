@@ -158,6 +158,59 @@ impl<const LEAST: u64, const MOST: u64> JsonSchema for Bounded<LEAST, MOST> {
     }
 }
 
+/// Which part of the domains an instance takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShardIndex {
+    /// What the environment or the host name says.
+    Auto,
+    /// This one, from 0.
+    Number(u32),
+}
+
+/// The largest index: the slots of a fleet are counted in four digits.
+const SHARD_INDEX_MOST: u32 = 9999;
+
+impl Serialize for ShardIndex {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Auto => serializer.serialize_str("auto"),
+            Self::Number(number) => serializer.serialize_u32(*number),
+        }
+    }
+}
+
+impl FromNode for ShardIndex {
+    fn from_node(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        match node.value {
+            Value::Integer(_) => {
+                let number = reader.integer(node, 0, SHARD_INDEX_MOST.into())?;
+                u32::try_from(number).ok().map(Self::Number)
+            }
+            _ => reader.text(node, "auto, or a whole number from 0 to 9999", |text| match text {
+                "auto" => Ok(Self::Auto),
+                other => Err(format!("{:?} is no index of a shard", shorten(other))),
+            }),
+        }
+    }
+}
+
+impl JsonSchema for ShardIndex {
+    fn schema_name() -> Cow<'static, str> {
+        "ShardIndex".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"anyOf": [
+            {"type": "integer", "minimum": 0, "maximum": SHARD_INDEX_MOST},
+            {"type": "string", "enum": ["auto"]},
+        ]})
+    }
+}
+
 /// One DNS server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServerSetting {
@@ -234,6 +287,11 @@ pub struct SecretUrl(pub String);
 impl SecretUrl {
     /// Stands for a secret, and is itself allowed in every part of a URL.
     const HIDDEN: &'static str = "***";
+
+    /// Whether it leads to a PostgreSQL database.
+    pub fn is_postgres(&self) -> bool {
+        self.0.starts_with("postgres://") || self.0.starts_with("postgresql://")
+    }
 
     /// The URL with its user-info and its query hidden.
     pub fn redacted(&self) -> String {

@@ -11,7 +11,7 @@ use std::{
 use super::{Blocks, Exposition, Extent, Family, Kind, Level, documentation, families, fixture};
 use crate::{
     facts::{Phase, ProtocolFault, SmtpOutcome, Vantage},
-    monitor::{DnsCounters, HostState, InventorySource, ProbeKind, Snapshot, Telemetry},
+    monitor::{DnsCounters, HostState, InventorySource, ProbeKind, Seat, Shards, Snapshot, Telemetry},
     protocol::tls_rpt::Quirk,
     verdict::{Assessment, Code, HostDane, PathAssessment, Reach, Severity, StarttlsState, Subject},
 };
@@ -20,6 +20,8 @@ mod scrapes;
 
 fn telemetry() -> Telemetry {
     let telemetry = Telemetry::new().unwrap();
+    telemetry.set_shards(&Shards::alone(Seat { index: 0, total: 1 }));
+    telemetry.lease_renewed(fixture::NOW);
     telemetry.probe_started(ProbeKind::Domain).ended(Duration::from_millis(800), None);
     telemetry.schedule_lag(Duration::from_secs(2));
     telemetry.config_reloaded(true, fixture::NOW);

@@ -23,7 +23,8 @@ use super::{
     once::Strangers,
     prompt::{InForce, Order, Prompter},
     schedule::{Answer, Doors, Next, Schedule, Turn, Urgency},
-    scribe::{Kept, Outcome, Scribe, SharedStore},
+    scribe::{Kept, Outcome, Place, Scribe, SharedStore},
+    sharding::Sharing,
 };
 use crate::{
     config::Settings,
@@ -59,6 +60,7 @@ pub struct Monitor {
     commands: mpsc::Sender<Reconfigure>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     store: Option<SharedStore>,
+    unsaved: watch::Receiver<bool>,
     intake: Intake,
     prompter: Prompter,
     in_force: watch::Receiver<InForce>,
@@ -90,7 +92,23 @@ impl Monitor {
         state: Option<&Path>,
         renderer: Arc<dyn Renderer>,
     ) -> Result<Self, StartError> {
-        Self::watch(settings, telemetry, state, renderer, None).await
+        Self::watch(settings, telemetry, state.map(Place::folder), renderer, None).await
+    }
+
+    /// The same where several instances share a store. The folder holds what is of this one alone: reports that wait, and those
+    /// that were refused.
+    ///
+    /// # Errors
+    /// As [`Monitor::start`].
+    pub async fn start_sharing(
+        settings: Arc<Settings>,
+        telemetry: Telemetry,
+        folder: &Path,
+        sharing: Sharing,
+        renderer: Arc<dyn Renderer>,
+    ) -> Result<Self, StartError> {
+        let place = Place { folder: folder.to_owned(), sharing: Some(sharing) };
+        Self::watch(settings, telemetry, Some(place), renderer, None).await
     }
 
     /// The same, but whoever is on the schedule is looked at by other eyes than the edges: for measurements, with peers that are
@@ -105,21 +123,23 @@ impl Monitor {
         renderer: Arc<dyn Renderer>,
         eyes: Arc<dyn Eyes>,
     ) -> Result<Self, StartError> {
-        Self::watch(settings, telemetry, state, renderer, Some(eyes)).await
+        Self::watch(settings, telemetry, state.map(Place::folder), renderer, Some(eyes)).await
     }
 
     async fn watch(
         settings: Arc<Settings>,
         telemetry: Telemetry,
-        state: Option<&Path>,
+        place: Option<Place>,
         renderer: Arc<dyn Renderer>,
         eyes: Option<Arc<dyn Eyes>>,
     ) -> Result<Self, StartError> {
         // The folder first: one that is in use shows at once.
         let names: Vec<PolicyDomain> = settings.domains.iter().map(|one| one.domain.clone()).collect();
-        let (scribe, kept) = match state {
-            Some(folder) => {
-                let (scribe, kept) = Scribe::start(folder, &names, telemetry.clone()).await?;
+        let folder = place.as_ref().map(|place| place.folder.clone());
+        let state = folder.as_deref();
+        let (scribe, kept) = match place {
+            Some(place) => {
+                let (scribe, kept) = Scribe::start(place, &names, telemetry.clone()).await?;
                 (Some(scribe), kept)
             }
             None => (None, Kept::default()),
@@ -129,6 +149,7 @@ impl Monitor {
         let (commands, inbox) = mpsc::channel(1);
         let (orders_in, orders) = mpsc::channel(ORDERS);
         let (results_in, results) = mpsc::channel(RESULTS);
+        let (unsaved, waits) = watch::channel(false);
         let stop = CancellationToken::new();
         let mut fleet = Fleet::new(Arc::clone(&settings), edges.resolver.dnssec_sight()).render_with(renderer);
         fleet.restore_reports(kept.reports.domains.clone(), kept.reports.intake.clone(), now());
@@ -164,6 +185,7 @@ impl Monitor {
             publisher,
             publish_at: None,
             scribe,
+            unsaved,
             desk: Some(Desk { intake: intake.clone(), news, filer, sources }),
             stop: stop.clone(),
             telemetry,
@@ -176,7 +198,7 @@ impl Monitor {
         keeper.begin_all(due);
         keeper.publish_rest();
         let keeper = tokio::spawn(keeper.run(inbox, orders, results));
-        Ok(Self { commands, snapshots, store, intake, prompter, in_force, stop, keeper })
+        Ok(Self { commands, snapshots, store, unsaved: waits, intake, prompter, in_force, stop, keeper })
     }
 
     /// The snapshots as they are published.
@@ -186,7 +208,12 @@ impl Monitor {
 
     /// What hands new settings to this monitor.
     pub fn reconfigurer(&self) -> Reconfigurer {
-        Reconfigurer { commands: self.commands.clone(), in_force: self.in_force.clone(), store: self.store.clone() }
+        Reconfigurer {
+            commands: self.commands.clone(),
+            in_force: self.in_force.clone(),
+            store: self.store.clone(),
+            unsaved: self.unsaved.clone(),
+        }
     }
 
     /// What asks this monitor for a look now.
@@ -240,6 +267,8 @@ struct Keeper {
     publisher: watch::Sender<Arc<Snapshot>>,
     publish_at: Option<Instant>,
     scribe: Option<Scribe>,
+    /// Whether something is not written yet that shows something new.
+    unsaved: watch::Sender<bool>,
     desk: Option<Desk>,
     telemetry: Telemetry,
     stop: CancellationToken,

@@ -368,13 +368,14 @@ impl Fleet {
         vantage.smtp_blocked |= self.doubt.is_certain() && !canaries.iter().any(|(_, reached)| *reached == Some(true));
         vantage.resolver_failing = self.resolver_failing;
         vantage.dnssec = self.dnssec;
-        if !vantage.sees_alike(&self.vantage) {
+        let sees_alike = vantage.sees_alike(&self.vantage);
+        if vantage != *self.vantage {
+            self.vantage = Arc::new(vantage);
+        }
+        if !sees_alike {
             // What was blamed on peers may be this side's trouble, or the other way round.
             self.sweep.all();
             self.changed_hosts.extend(self.hosts.keys().cloned());
-        }
-        if vantage != *self.vantage {
-            self.vantage = Arc::new(vantage);
             self.stamp_anew();
         }
     }

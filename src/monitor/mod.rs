@@ -22,6 +22,7 @@ mod roll;
 mod rua;
 mod schedule;
 mod scribe;
+mod sharding;
 mod snapshot;
 mod summary;
 mod telemetry;
@@ -40,6 +41,10 @@ pub use prompt::{Awaited, PromptError, Prompted, Prompter, REST, WAITING_MOST};
 pub use rendered::{Rendered, Renderer, Unrendered};
 pub use roll::{Keyed, Roll, Shelf};
 pub use scribe::{Kept, SharedStore};
+pub use sharding::{
+    Allotment, INDEX_VARIABLE, Opener, Peer, Rights, Seat, SeatError, ShardError, Sharder, Shards, SharedState,
+    Sharing, Surroundings,
+};
 pub use snapshot::{DomainState, HostState, KnownDomain, KnownHost, Snapshot};
 pub use summary::{ActiveFinding, PolicyCertificate, Reported, Shared, Summary, print};
 pub use telemetry::{DnsCounters, DnsSource, ProbeGuard, ProbeKind, RESULT_TYPES, Telemetry, TelemetryError};

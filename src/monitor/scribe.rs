@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{Telemetry, face, intake::KeptReports, schedule::backed_off};
+use super::{Rights, SharedState, Sharing, Telemetry, face, intake::KeptReports, schedule::backed_off};
 use crate::{
     net::now,
     store::{self, Batch, Bounds, DomainRow, HostRow, PackedError, Store, StoreError, StoredDomain, StoredHost},
@@ -83,6 +83,22 @@ pub(super) fn readable<T>(name: &impl fmt::Display, opened: Result<T, PackedErro
     opened.inspect_err(|error| tracing::error!(%name, %error, "what was kept cannot be read; it begins anew")).ok()
 }
 
+/// Where things are kept.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// A folder of this monitor alone.
+    pub(super) folder: PathBuf,
+    /// The store is in a database, with other instances; else in the folder.
+    pub(super) sharing: Option<Sharing>,
+}
+
+impl Place {
+    /// All is in this folder.
+    pub(super) fn folder(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), sharing: None }
+    }
+}
+
 #[derive(Debug)]
 enum Job {
     Write(Arc<Batch>),
@@ -115,6 +131,7 @@ pub(super) struct Scribe {
     outcomes: mpsc::Receiver<Outcome>,
     task: JoinHandle<()>,
     shared: SharedStore,
+    rights: Option<watch::Receiver<Arc<Rights>>>,
     telemetry: Telemetry,
     busy: bool,
     failures: u32,
@@ -123,17 +140,19 @@ pub(super) struct Scribe {
 }
 
 impl Scribe {
-    /// Opens the store of a folder, reads what was kept of these domains, and starts the task. Where the folder cannot be written
-    /// for now, what is in it is read all the same, and the task tries again.
+    /// Opens the store, reads what was kept of these domains, and starts the task. Where the folder cannot be written for now, what
+    /// is in it is read all the same, and the task tries again.
     ///
     /// # Errors
     /// [`StoreError`] where to go on would harm what is kept.
     pub(super) async fn start(
-        folder: &Path,
+        place: Place,
         domains: &[PolicyDomain],
         telemetry: Telemetry,
     ) -> Result<(Self, Kept), StoreError> {
-        let mut desk = Desk::new(folder, telemetry.clone());
+        let sharing = place.sharing.clone();
+        let folder = place.folder.clone();
+        let mut desk = Desk::new(place, telemetry.clone());
         let opened = desk.open().await;
         let failing = opened.is_err();
         let kept = match (opened, &desk.store) {
@@ -145,11 +164,9 @@ impl Scribe {
             (Err(error), _) if error.passes() => {
                 telemetry.state_write_failed(1);
                 tracing::error!(%error, "nothing can be stored for now; probing goes on, and it is tried again");
-                match store::read_only(folder).await {
-                    Ok(Some(store)) => Kept::load(store.as_ref(), domains).await?,
-                    Ok(None) => Kept::default(),
-                    Err(error) if error.passes() => Kept::default(),
-                    Err(error) => return Err(error),
+                match sharing {
+                    None => read_only(&folder, domains).await?,
+                    Some(_) => Kept::default(),
                 }
             }
             (Err(error), _) => return Err(error),
@@ -157,11 +174,12 @@ impl Scribe {
         let failures = u32::from(failing);
         let (jobs, inbox) = mpsc::channel(1);
         let (results, outcomes) = mpsc::channel(1);
-        let shared = desk.shared.subscribe();
+        let shared = sharing.as_ref().map_or_else(|| desk.shared.subscribe(), |sharing| sharing.state.store());
+        let rights = sharing.map(|sharing| sharing.rights);
         let task = tokio::spawn(desk.work(inbox, results));
         let time = Instant::now();
         let (next_at, trim_at) = (time + NEWS_AFTER, time + TRIM_EVERY);
-        Ok((Self { jobs, outcomes, task, shared, telemetry, busy: false, failures, next_at, trim_at }, kept))
+        Ok((Self { jobs, outcomes, task, shared, rights, telemetry, busy: false, failures, next_at, trim_at }, kept))
     }
 
     pub(super) fn shared(&self) -> SharedStore {
@@ -181,8 +199,16 @@ impl Scribe {
     }
 
     /// Hands over what is to be written; `trim` says how much is to be kept, for when it is time to look at that.
-    pub(super) fn hand(&mut self, batch: Option<Batch>, trim: Bounds) {
+    pub(super) fn hand(&mut self, mut batch: Option<Batch>, trim: Bounds) {
         self.next_at = Instant::now() + LOOK_EVERY;
+        if let (Some(rights), Some(all)) = (&self.rights, &mut batch) {
+            rights.borrow().admit(all);
+            if all.is_empty() {
+                // It was of domains that are not this instance's any more; what waits behind it may be.
+                batch = None;
+                self.next_at = Instant::now() + NEWS_AFTER;
+            }
+        }
         let job = match batch {
             Some(batch) => Job::Write(Arc::new(batch)),
             None if Instant::now() >= self.trim_at => Job::Trim(trim),
@@ -213,6 +239,13 @@ impl Scribe {
                 }
                 self.failures = 0;
                 None
+            }
+            (Err(StoreError::NotHolder { slots }), Job::Write(batch)) => {
+                // Another instance has them, and what is known here of their domains is out of date: they leave at the next turn
+                // of the leases. The rest goes out with what is left.
+                tracing::info!(?slots, "nothing is written of slots that another instance has taken");
+                self.next_at = Instant::now() + NEWS_AFTER;
+                Some(batch)
             }
             (Err(error), job) => {
                 self.telemetry.state_write_failed(1);
@@ -249,22 +282,38 @@ impl Scribe {
     }
 }
 
+/// What can be read of a folder that cannot be written.
+async fn read_only(folder: &Path, domains: &[PolicyDomain]) -> Result<Kept, StoreError> {
+    match store::read_only(folder).await {
+        Ok(Some(store)) => Kept::load(store.as_ref(), domains).await,
+        Ok(None) => Ok(Kept::default()),
+        Err(error) if error.passes() => Ok(Kept::default()),
+        Err(error) => Err(error),
+    }
+}
+
 /// The task's own.
 struct Desk {
-    folder: PathBuf,
+    place: Place,
     store: Option<Arc<dyn Store>>,
     shared: watch::Sender<Option<Arc<dyn Store>>>,
     telemetry: Telemetry,
 }
 
 impl Desk {
-    fn new(folder: &Path, telemetry: Telemetry) -> Self {
-        Self { folder: folder.to_owned(), store: None, shared: watch::Sender::new(None), telemetry }
+    fn new(place: Place, telemetry: Telemetry) -> Self {
+        Self { place, store: None, shared: watch::Sender::new(None), telemetry }
     }
 
     /// Opens the store; says whether a damaged one was set aside for it.
     async fn open(&mut self) -> Result<bool, StoreError> {
-        let opened = store::open(&self.folder, now()).await?;
+        if let Some(Sharing { state, .. }) = &self.place.sharing {
+            let store = SharedState::open(state).await?.store;
+            self.telemetry.state_stands(store.size(), store.damaged());
+            self.store = Some(store);
+            return Ok(false);
+        }
+        let opened = store::open(&self.place.folder, now()).await?;
         if let Some((aside, why)) = &opened.damaged {
             tracing::error!(kept = %aside.display(), why, "the state file is damaged; it was set aside, and an empty one took its place");
         }
@@ -282,7 +331,8 @@ impl Desk {
                 break;
             }
         }
-        if let Some(store) = self.store.take() {
+        // A shared one stays open for the leases, which are given back last.
+        if let (Some(store), None) = (self.store.take(), &self.place.sharing) {
             self.shared.send_replace(None);
             store.close().await;
         }

@@ -220,13 +220,14 @@ impl KnownDomain {
     fn opened(state: Arc<DomainState>) -> Self {
         let group = Some(state.group.clone()).filter(|group| !group.is_empty());
         let options = DomainOptions { group, interval: Some(state.interval), ..DomainOptions::default() };
+        let settings = DomainSettings::with(state.domain.clone(), options);
         let summary = state.assessment.as_deref();
         Self {
             summary: summary.map(|seen| Summary::of(seen, state.last_success_at)),
             reports: state.reports.clone(),
             due_at: Moment::new(state.due_at),
-            state: AtRest::Open(state.clone()),
-            ..Self::new(DomainSettings::with(state.domain.clone(), options))
+            state: AtRest::Open(state),
+            ..Self::new(settings)
         }
     }
 }

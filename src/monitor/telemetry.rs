@@ -14,7 +14,11 @@ use prometheus::{
     Registry, proto::MetricFamily,
 };
 
-use super::inventory::{Gauges, InventorySource};
+use super::{
+    Shards,
+    inventory::{Gauges, InventorySource},
+    sharding,
+};
 use crate::terms::Timestamp;
 
 /// What is probed.
@@ -119,6 +123,7 @@ struct Inner {
     state_size: IntGauge,
     state_damaged: IntGauge,
     inventory: Gauges,
+    sharding: sharding::Gauges,
     dns: RwLock<Option<DnsSource>>,
 }
 
@@ -172,6 +177,7 @@ impl Telemetry {
             state_size: register(&registry, IntGauge::with_opts(opts("smtptls_state_size_bytes"))?)?,
             state_damaged: register(&registry, IntGauge::with_opts(opts("smtptls_state_damaged_files"))?)?,
             inventory: Gauges::register(&registry)?,
+            sharding: sharding::Gauges::register(&registry)?,
             dns: RwLock::new(None),
             registry,
         };
@@ -264,6 +270,16 @@ impl Telemetry {
         self.0.inventory.set(sources);
     }
 
+    /// Which part of the domains this instance has. A slot that it does not have has no number, rather than 0.
+    pub fn set_shards(&self, shards: &Shards) {
+        self.0.sharding.set(shards);
+    }
+
+    /// The leases on the slots were renewed, as far as the database gave them.
+    pub fn lease_renewed(&self, at: Timestamp) {
+        self.0.sharding.renewed(seconds(at));
+    }
+
     /// Where the numbers of the resolver come from. Asked at each scrape; it must not block.
     pub fn set_dns_source(&self, source: DnsSource) {
         *self.0.dns.write().unwrap_or_else(PoisonError::into_inner) = Some(source);
@@ -344,6 +360,7 @@ fn clamp(count: usize) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::monitor::Seat;
 
     fn value(telemetry: &Telemetry, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let families = telemetry.gather();
@@ -392,6 +409,24 @@ mod tests {
         assert_eq!(value(&telemetry, "smtptls_config_last_reload_successful", &[]), Some(0.0));
         let at = value(&telemetry, "smtptls_config_last_reload_success_timestamp_seconds", &[]);
         assert_eq!(at, Some(1_795_464_000.0));
+    }
+
+    #[test]
+    fn only_slots_that_are_held_have_a_number() {
+        let telemetry = Telemetry::new().unwrap();
+        let shards = |index, held: &[u32]| Shards {
+            held: held.iter().copied().collect(),
+            ..Shards::alone(Seat { index, total: 3 })
+        };
+        telemetry.set_shards(&shards(1, &[0, 1]));
+        let held = |slot| value(&telemetry, "smtptls_shard_held", &[("slot", slot)]);
+        assert_eq!((held("0"), held("1"), held("2")), (Some(1.0), Some(1.0), None));
+        telemetry.set_shards(&shards(1, &[2]));
+        assert_eq!((held("0"), held("1"), held("2")), (None, None, Some(1.0)));
+        telemetry.set_shards(&shards(1, &[]));
+        assert_eq!(held("2"), None);
+        assert_eq!(value(&telemetry, "smtptls_shard_info", &[("index", "1"), ("total", "3")]), Some(1.0));
+        assert_eq!(value(&telemetry, "smtptls_shard_slots", &[]), Some(3.0));
     }
 
     #[test]

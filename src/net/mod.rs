@@ -23,6 +23,6 @@ pub use imap::{Fetched, IMAPS_PORT, ImapAccount, ImapConnector, ImapError, ImapL
 pub use list_fetch::{FetchedList, ListError, ListFetcher, ListLogin, MAX_LIST, Validators};
 pub use policy_fetch::{Endpoint, FetchOptions, FetchTimeouts, HTTPS_PORT, MAX_BODY, PolicyFetcher};
 pub use roots::{RootChoice, RootsError, load_roots};
-pub use starttls::{SMTP_PORT, SmtpOptions, SmtpProber, SmtpTimeouts};
+pub use starttls::{SMTP_PORT, SmtpOptions, SmtpProber, SmtpTimeouts, host_name};
 pub use tls_client::{TlsClient, TlsSetupError};
 pub use tls_server::{ServedTls, ServerCertificate, ServerCertificateError};

@@ -207,7 +207,7 @@ impl SmtpProber {
 }
 
 /// The name of this host, where it has a usable one.
-fn host_name() -> Option<String> {
+pub fn host_name() -> Option<String> {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").or_else(|_| fs::read_to_string("/etc/hostname")).ok()?;
     MxHost::parse(&name).ok().map(|name| name.to_string())
 }

@@ -74,6 +74,13 @@ pub struct Batch {
     pub fence: Option<Arc<Fence>>,
 }
 
+impl Batch {
+    /// Whether there is nothing in it.
+    pub const fn is_empty(&self) -> bool {
+        self.domains.is_empty() && self.hosts.is_empty() && self.changes.is_empty()
+    }
+}
+
 /// Which changes are asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChangesWanted {

@@ -9,6 +9,7 @@ mod octets;
 mod place;
 mod policy_id;
 mod problem;
+mod slot;
 mod timestamp;
 
 pub use duration::{HumanDuration, HumanDurationError};
@@ -18,4 +19,5 @@ pub use octets::Octets;
 pub use place::place;
 pub use policy_id::PolicyId;
 pub use problem::{Problem, Reading, Rule, Span};
+pub use slot::slot;
 pub use timestamp::Timestamp;

@@ -39,11 +39,12 @@ use super::{
     response::{html, json, not_allowed, plain, redirect, text, with_status},
     route::{self, API, Access, Asked, Found, Route},
     scrape::Scrapes,
+    shards,
 };
 use crate::{
     config,
     metrics::Exposition,
-    monitor::{Prompter, SharedStore, Snapshot, Telemetry},
+    monitor::{Prompter, Shards, SharedStore, Snapshot, Telemetry},
     net::now,
     terms::{MxHost, PolicyDomain, Timestamp},
 };
@@ -67,6 +68,7 @@ pub struct App {
     store: Option<SharedStore>,
     prompter: Option<Prompter>,
     reports: Option<Arc<ReportDoor>>,
+    shards: Option<watch::Receiver<Arc<Shards>>>,
     telemetry: Telemetry,
     reload: Reload,
     metrics_path: MetricsPath,
@@ -97,6 +99,7 @@ impl App {
             store: None,
             prompter: None,
             reports: None,
+            shards: None,
             telemetry,
             reload,
             metrics_path,
@@ -124,6 +127,12 @@ impl App {
     #[must_use]
     pub fn with_reports(self, door: Arc<ReportDoor>) -> Self {
         Self { reports: Some(door), ..self }
+    }
+
+    /// The same where several instances share the domains: who has which.
+    #[must_use]
+    pub fn with_shards(self, shards: watch::Receiver<Arc<Shards>>) -> Self {
+        Self { shards: Some(shards), ..self }
     }
 
     /// The same elsewhere than at the root.
@@ -207,6 +216,11 @@ impl App {
     /// # Errors
     /// The answer of the API where nothing can be said.
     async fn dispatch(self: Arc<Self>, route: Route, asked: Asked<'_>) -> Result<Response<Pieces>, Answer> {
+        let of_a_domain =
+            matches!(route, Route::Domain | Route::DomainChanges | Route::DomainReports | Route::ProbeDomain);
+        if of_a_domain && let Some(said) = self.elsewhere(asked.name) {
+            return Err(Answer::error(StatusCode::NOT_FOUND, &said));
+        }
         Ok(match route {
             Route::Metrics => {
                 let app = Arc::clone(&self);
@@ -269,14 +283,16 @@ impl App {
                     let metrics = move |snapshot: &_, domain: &_, outcome: &_| {
                         app.exposition.probe_page(snapshot, domain, outcome)
                     };
-                    probe::answer(prompter, metrics, &self.turns, asked).await?
+                    let elsewhere = |target: &PolicyDomain| self.shards()?.elsewhere(target);
+                    probe::answer(prompter, metrics, elsewhere, &self.turns, asked).await?
                 }
                 None => probe::unavailable(),
             },
             Route::Discovery => {
-                let snapshot = self.known()?;
-                json(apart(move || discovery::answer(&snapshot)).await?)
+                let (snapshot, shards) = (self.known()?, self.shards());
+                json(apart(move || discovery::answer(&snapshot, shards.as_deref())).await?)
             }
+            Route::Shards => json(shards::answer(self.shards().as_deref())),
             Route::Configuration => match &self.prompter {
                 Some(prompter) => configuration(prompter).await,
                 None => probe::unavailable(),
@@ -335,6 +351,17 @@ impl App {
         }
     }
 
+    /// Who has which part of the domains, where they are shared.
+    fn shards(&self) -> Option<Arc<Shards>> {
+        self.shards.as_ref().map(|shards| Arc::clone(&shards.borrow()))
+    }
+
+    /// That another instance looks at the domain of a path, and which.
+    fn elsewhere(&self, name: &str) -> Option<String> {
+        let domain = PolicyDomain::parse(&decoded(name)?).ok()?;
+        self.shards()?.elsewhere(&domain)
+    }
+
     const fn links(&self) -> &Links {
         self.mount.links()
     }
@@ -355,7 +382,11 @@ impl App {
         let known = PolicyDomain::parse(&name).ok().and_then(|name| snapshot.state(&name));
         let Some(state) = known else {
             // To find the name that was meant, every other one is compared.
-            let page = apart(move || domain::unknown(&name, &snapshot, self.links(), now()).into_string()).await?;
+            let elsewhere = PolicyDomain::parse(&name).ok().and_then(|domain| self.shards()?.elsewhere(&domain));
+            let page = apart(move || {
+                domain::unknown(&name, elsewhere.as_deref(), &snapshot, self.links(), now()).into_string()
+            })
+            .await?;
             let mut response = html(page);
             *response.status_mut() = StatusCode::NOT_FOUND;
             return Ok(response);

@@ -85,7 +85,7 @@ pub(super) fn answer(query: &str, snapshot: &Snapshot) -> Answer {
     let from = wanted.after.as_ref().map_or(0, |place| {
         found.partition_point(|one| (one.badness, one.known.domain()) < (place.badness, &place.domain))
     });
-    let mut shown: Vec<(Arc<DomainState>, Vec<(Place, usize)>)> = Vec::new();
+    let mut shown: Vec<(Arc<DomainState>, Places)> = Vec::new();
     let (mut count, mut more) = (0, false);
     for one in found.get(from..).unwrap_or_default() {
         if count >= wanted.most {
@@ -117,6 +117,9 @@ pub(super) fn answer(query: &str, snapshot: &Snapshot) -> Answer {
     };
     Answer::found(one_line(&view))
 }
+
+/// Findings of a domain: the place of each in the list, and which of those that count it is.
+type Places = Vec<(Place, usize)>;
 
 /// A domain with findings that fit, of one severity.
 struct Found<'a> {
@@ -150,8 +153,8 @@ fn found<'a>(wanted: &Wanted, snapshot: &'a Snapshot) -> Vec<Found<'a>> {
 }
 
 /// The places of the findings of a domain that fit, of one severity, in order; each with its number among those that count.
-fn places(wanted: &Wanted, state: &DomainState, badness: usize) -> Vec<(Place, usize)> {
-    let mut places: Vec<(Place, usize)> = Vec::new();
+fn places(wanted: &Wanted, state: &DomainState, badness: usize) -> Places {
+    let mut places = Places::new();
     for (at, finding) in state.assessment.iter().flat_map(|seen| seen.active()).enumerate() {
         if wanted.code.is_none_or(|code| code == finding.code) && self::badness(finding.severity) == badness {
             places.push((Place::of(state, finding), at));

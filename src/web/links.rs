@@ -48,6 +48,13 @@ pub struct ExternalUrl {
     path: RoutePrefix,
 }
 
+impl ExternalUrl {
+    /// Host and path, for people; nothing where only a path was given.
+    pub fn place(&self) -> Option<String> {
+        self.authority.as_ref().map(|authority| format!("{authority}{}", self.path.0))
+    }
+}
+
 /// Why a text is no external URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no URL of a server; write for example https://monitor.example/smtptls, or its path alone: /smtptls")]

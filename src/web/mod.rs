@@ -24,6 +24,7 @@ mod route;
 mod scrape;
 mod selection;
 mod server;
+mod shards;
 
 #[cfg(test)]
 mod tests;

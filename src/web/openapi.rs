@@ -13,6 +13,7 @@ use super::{
     reports,
     route::{API, Access, ROUTES, Route, Row},
     selection,
+    shards::ShardsView,
 };
 use crate::present::{
     changes::PageView,
@@ -46,7 +47,7 @@ struct Operation {
 }
 
 const BAD: (u16, &str) = (400, "A parameter is wrong; the text says what was expected");
-const UNKNOWN: (u16, &str) = (404, "The domain is not configured");
+const UNKNOWN: (u16, &str) = (404, "The domain is not configured, or another instance looks at it");
 const NOT_READY: (u16, &str) = (503, "The domains are being set up");
 const UNREADABLE: (u16, &str) = (503, "The domains are being set up, or the state cannot be read at present");
 
@@ -94,6 +95,13 @@ fn operation(route: Route) -> Option<Operation> {
             answer: schema_of::<FindingsView<'static>>,
             also: None,
             otherwise: &[BAD, (404, "The domain that a parameter names is not configured"), NOT_READY],
+        },
+        Route::Shards => Operation {
+            id: "getShards",
+            parameters: &[],
+            answer: schema_of::<ShardsView<'static>>,
+            also: None,
+            otherwise: &[NOT_READY],
         },
         Route::ProbeDomain => Operation {
             id: "probeDomain",

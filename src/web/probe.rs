@@ -49,14 +49,16 @@ struct Wish {
 /// Looks, waits, and answers with the metrics of the domain; with `debug=true`, with all that was seen before them and what was
 /// configured after them.
 ///
-/// 400: a parameter is missing or wrong. 403: the domain is not configured, and `probe.allow_any_target` is false. 429: too many
-/// wait already, for a look or for the text of one. `metrics` writes the page of a domain.
+/// 400: a parameter is missing or wrong. 404: another instance looks at the domain. 403: the domain is not configured, and `probe.allow_any_target` is false. 429: too many
+/// wait already, for a look or for the text of one. `metrics` writes the page of a domain; `elsewhere` says why it is another
+/// instance that looks at one.
 ///
 /// # Errors
 /// The answer of the API where the text could not be made.
 pub(super) async fn answer(
     prompter: &Prompter,
     metrics: impl FnOnce(&Snapshot, &PolicyDomain, &ProbeOutcome) -> Bytes + Send + 'static,
+    elsewhere: impl FnOnce(&PolicyDomain) -> Option<String>,
     turns: &Turns,
     asked: Asked<'_>,
 ) -> Result<Response<Pieces>, Answer> {
@@ -64,6 +66,9 @@ pub(super) async fn answer(
         Ok(wish) => wish,
         Err(wrong) => return Ok(text(StatusCode::BAD_REQUEST, format!("{wrong}\n"))),
     };
+    if let Some(said) = elsewhere(&wish.target) {
+        return Ok(text(StatusCode::NOT_FOUND, format!("{said}.\n")));
+    }
     let settings = prompter.settings();
     let looked = match prompter.scrape(&wish.target, wish.patience).await {
         Err(PromptError::NotConfigured) if settings.probe.allow_any_target => {

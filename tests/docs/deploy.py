@@ -39,12 +39,20 @@ def flags(world: World, where: str, command: str, names: list[str]) -> list[str]
 
 
 def manifests(world: World) -> list[str]:
-    """What is wrong with the manifests of Kubernetes."""
-    documents = [document for file in sorted(FOLDER.glob("*.yaml")) for document in yaml.safe_load_all(file.read_text())]
-    kinds = {document["kind"]: document for document in documents}
-    wrong = [f"{FOLDER.name}: no {kind}" for kind in ("ConfigMap", "Service", "StatefulSet", "NetworkPolicy") if kind not in kinds]
+    """What is wrong with the manifests of Kubernetes: those of one pod, and those of several, each with the network policy."""
+    wrong = []
+    for name in ("smtptls-exporter.yaml", "sharded.yaml"):
+        documents = [document for file in (name, "network-policy.yaml") for document in yaml.safe_load_all((FOLDER / file).read_text())]
+        wrong += [f"{name}: {one}" for one in together(world, {document["kind"]: document for document in documents})]
+    return wrong
+
+
+def together(world: World, kinds: dict[str, dict]) -> list[str]:
+    """What is wrong with manifests that belong together."""
+    wrong = [f"no {kind}" for kind in ("ConfigMap", "Service", "StatefulSet", "NetworkPolicy") if kind not in kinds]
     if wrong:
         return wrong
+    wrong += several(kinds)
     label = kinds["StatefulSet"]["spec"]["template"]["metadata"]["labels"]
     pod = kinds["StatefulSet"]["spec"]["template"]["spec"]
     container = pod["containers"][0]
@@ -73,6 +81,26 @@ def manifests(world: World) -> list[str]:
     return wrong
 
 
+def several(kinds: dict[str, dict]) -> list[str]:
+    """Where there are several pods: as many as shards, each knows which it is, the secret is there, and a drain leaves some."""
+    replicas = kinds["StatefulSet"]["spec"]["replicas"]
+    shard = yaml.safe_load(kinds["ConfigMap"]["data"]["smtptls-exporter.yml"]).get("shard", {})
+    wrong = []
+    if shard.get("total", 1) != replicas:
+        wrong.append(f"{replicas} replicas, and shard.total is {shard.get('total', 1)}")
+    if replicas == 1:
+        return wrong
+    container = kinds["StatefulSet"]["spec"]["template"]["spec"]["containers"][0]
+    secrets = [source["secretRef"]["name"] for source in container["envFrom"]]
+    if shard.get("index") != "auto":
+        wrong.append("shard.index is the same for all pods")
+    if [kinds["Secret"]["metadata"]["name"]] != secrets:
+        wrong.append(f"the container reads {secrets}, the secret is {kinds['Secret']['metadata']['name']}")
+    if kinds["PodDisruptionBudget"]["spec"]["selector"] != kinds["StatefulSet"]["spec"]["selector"]:
+        wrong.append("PodDisruptionBudget: it is not about the pods of the StatefulSet")
+    return wrong
+
+
 def arguments(world: World, words: list[str], mounts: dict[str, str], config_map: dict) -> list[str]:
     """The command exists, its files are mounted, and the configuration is right."""
     wrong = flags(world, "StatefulSet", words[0], [word.partition("=")[0] for word in words[1:]])
@@ -94,11 +122,18 @@ def arguments(world: World, words: list[str], mounts: dict[str, str], config_map
 def monitors(service: dict) -> list[str]:
     """The ServiceMonitor of the Prometheus operator finds the Service."""
     wrong = []
-    for document in yaml.safe_load_all((ROOT / "deploy/prometheus-operator/monitor.yaml").read_text()):
-        if document and document["kind"] == "ServiceMonitor":
+    for name in ("monitor.yaml", "monitor-parts.yaml"):
+        file = f"deploy/prometheus-operator/{name}"
+        for document in yaml.safe_load_all((ROOT / file).read_text()):
+            if not document or document["kind"] != "ServiceMonitor":
+                continue
             if not document["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items():
-                wrong.append("deploy/prometheus-operator/monitor.yaml: does not select the Service of deploy/kubernetes")
-            names = {endpoint["port"] for endpoint in document["spec"]["endpoints"]}
+                wrong.append(f"{file}: does not select the Service of deploy/kubernetes")
+            endpoints = document["spec"]["endpoints"]
+            names = {endpoint["port"] for endpoint in endpoints}
             if not names <= {port["name"] for port in service["spec"]["ports"]}:
-                wrong.append(f"deploy/prometheus-operator/monitor.yaml: {names} are no ports of the Service")
+                wrong.append(f"{file}: {names} are no ports of the Service")
+            parts = [endpoint["params"] for endpoint in endpoints if "params" in endpoint]
+            if parts and parts != [{"part": [str(number + 1)], "parts": [str(len(parts))]} for number in range(len(parts))]:
+                wrong.append(f"{file}: these parts are not the whole: {parts}")
     return wrong

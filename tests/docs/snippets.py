@@ -27,6 +27,7 @@ class Snippets:
         # What the shipped examples name beside themselves.
         for rules in (ROOT / "alerts").glob("*.yml"):
             shutil.copy(rules, folder)
+        shutil.copytree(ROOT / "alerts/sharded", folder / "sharded")
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=docs.test",
                         "-keyout", folder / "key.pem", "-out", folder / "cert.pem"], check=True, capture_output=True)
         self.checked: dict[str, int] = {}

@@ -14,6 +14,7 @@ NOT_RUN = [
     (r"(sudo )?(RUNLEVEL=1 |DEBIAN_FRONTEND=\S+ )*apt-get .*", "changes the machine"),
     (r"(.* && )?(sudo )?(systemctl|journalctl) .*", "asks systemd of the reader's machine"),
     (r"kubectl .*", "needs a cluster"),
+    (r"psql .*", "asks the reader's database"),
     (r"(cd \S+ && )?docker .*", "needs a Docker daemon"),
     (r"cargo (install|run|build|fuzz|fmt|clippy) .*|cargo fmt --all", "builds the program; the stages of .ci/run do"),
     (r"(SMTPTLS_\w+=\S+ |INSTA_UPDATE=\S+ )*cargo (test|bench)\b.*", "is the test itself, or a measurement"),

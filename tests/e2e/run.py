@@ -14,6 +14,7 @@ sys.dont_write_bytecode = True
 from alerts import AlertsStage
 from compare import print_comparison
 from report import Report
+from shards_stage import ShardsStage
 from stages import Stages
 from world.domains import DNS_RESOLVER
 from world.exporter import Exporter
@@ -89,6 +90,9 @@ def stages(report: Report, run: Stages, world_only: bool) -> None:
     if report.wants_stage("alerts"):
         report.stage("alerts: from a fault to the page, with a minute made a second")
         AlertsStage(report, run.world, run.exporter.binary).run()
+    if report.wants_stage("shards"):
+        report.stage("shards: instances that share the domains and a database")
+        ShardsStage(report, run.world, run.exporter.binary).run()
     if report.only == "reports":
         report.stage("reports: by every way, through restarts")
         run.reports()

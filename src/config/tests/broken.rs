@@ -173,11 +173,14 @@ const BROKEN: &[(&str, &str)] = &[
          1:41 error: \"yes\" is not known here | one of auto, all, worst\n\
          1:58 error: 0 is out of range | a whole number from 1 to 100000000\n",
     ),
+    ("shard: {index: 2, total: 2}", "1:16 error: there is no shard 2 of 2 | an index from 0 to total - 1\n"),
     (
-        "shard: {index: 2, total: 2}",
-        "1:1 warning: `shard` is not built yet and has no effect | this version checks its form and does nothing else with it\n\
-         1:16 error: there is no shard 2 of 2 | an index from 0 to total - 1\n",
+        "shard: {index: first, total: 3, lease: 1s}\nstate: {url: 'https://db.example/x'}",
+        "1:16 error: \"first\" is no index of a shard | auto, or a whole number from 0 to 9999\n\
+         1:40 error: 1s is too short | 3s to 1h\n\
+         2:14 error: this is no database | a URL as postgres://host/database\n",
     ),
+    ("shard: {index: -1}", "1:16 error: -1 is out of range | a whole number from 0 to 9999\n"),
     (
         "domain_files: ['*/a.yml', d/, a.txt, a.txt, '']",
         "1:16 error: only the last part of a pattern may hold * and ? | a path as domains.d/*.yml\n\

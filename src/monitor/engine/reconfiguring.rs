@@ -1,11 +1,11 @@
 //! New settings for a running monitor.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::spawn_blocking,
-    time::Instant,
+    time::{Instant, timeout},
 };
 
 use super::{Keeper, Target, Wanted, limits};
@@ -22,6 +22,7 @@ pub struct Reconfigurer {
     pub(super) commands: mpsc::Sender<Reconfigure>,
     pub(super) in_force: watch::Receiver<InForce>,
     pub(super) store: Option<SharedStore>,
+    pub(super) unsaved: watch::Receiver<bool>,
 }
 
 #[derive(Debug)]
@@ -69,6 +70,14 @@ impl Reconfigurer {
     pub async fn apply_domains(&self, domains: DomainList) -> Result<Change, ReconfigureError> {
         let before = Arc::clone(&self.in_force.borrow().settings);
         self.hand(Arc::new(Settings { domains, ..Settings::clone(&before) }), None).await
+    }
+
+    /// Waits until what is new is written, of domains that left too; no longer than this.
+    pub(in crate::monitor) async fn written(&self, within: Duration) {
+        let mut unsaved = self.unsaved.clone();
+        if timeout(within, unsaved.wait_for(|waits| !waits)).await.is_err() {
+            tracing::warn!("what was seen last could not be written in time");
+        }
     }
 
     async fn hand(&self, settings: Arc<Settings>, edges: Option<Box<Edges>>) -> Result<Change, ReconfigureError> {

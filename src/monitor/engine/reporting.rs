@@ -20,6 +20,7 @@ use crate::{
         intake::{INCOMING, IntakeNews, MailboxPace, mailboxes, watch_folder, watch_mailbox, watch_own_folder},
     },
     net::{ImapConnector, now},
+    store::Filing,
 };
 
 /// The keeper's end of the intake.
@@ -118,6 +119,10 @@ impl Keeper {
     pub(super) fn told(&mut self, news: IntakeNews) {
         match news {
             IntakeNews::Filed(filing) => self.fleet.reports_filed(*filing, now()),
+            IntakeNews::Others(domains, intake) => {
+                self.fleet.reports_filed(Filing { intake: *intake, ..Filing::default() }, now());
+                self.fleet.restore_domain_reports(domains, now());
+            }
             IntakeNews::Restored(kept) => self.fleet.restore_reports(kept.domains, kept.intake, now()),
         }
         self.publish_soon();

@@ -66,6 +66,7 @@ impl Keeper {
         if let Some(scribe) = &mut self.scribe {
             scribe.hand(self.fleet.take_unsaved(false, now()), bounds);
         }
+        self.tell_unsaved();
         self.count_lost();
     }
 
@@ -89,6 +90,12 @@ impl Keeper {
         {
             scribe.hurry();
         }
+        self.tell_unsaved();
+    }
+
+    fn tell_unsaved(&self) {
+        let waits = self.scribe.as_ref().is_some_and(|scribe| scribe.is_busy() || self.fleet.has_news());
+        self.unsaved.send_if_modified(|before| std::mem::replace(before, waits) != waits);
     }
 
     /// Writes all that is known, as far as the time allows, and closes the store.
@@ -119,6 +126,11 @@ impl Keeper {
 
     fn bounds(&self) -> Bounds {
         let [domains, hosts, _] = self.fleet.counts();
+        // In a store that is shared lie the domains of others as well, and what their hosts are nobody here knows.
+        let (domains, hosts) = match &self.settings.inventory {
+            Some(all) => (all.len(), all.len().saturating_mul(self.settings.probe.max_mx)),
+            None => (domains, hosts),
+        };
         Bounds { retention: self.settings.retention(), domains, hosts }
     }
 

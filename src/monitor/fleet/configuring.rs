@@ -26,10 +26,7 @@ impl Fleet {
             wanted.never.push(Target::Domain(domain.clone()));
         }
         let named = |domain: &PolicyDomain| settings.domains.named(domain.as_str());
-        let watches = self.watches_reports();
-        let new = |one: &DomainSettings| {
-            Arc::new(KnownDomain { reports: watches.then(Arc::default), ..KnownDomain::new(one.clone()) })
-        };
+        let new = |one: &DomainSettings| Arc::new(KnownDomain::new(one.clone()));
         let added: Vec<Arc<KnownDomain>> = change.added.iter().filter_map(named).map(new).collect();
         let other = |one: &DomainSettings| {
             let known = self.domains.get(one.domain.as_str())?;

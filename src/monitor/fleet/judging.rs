@@ -143,14 +143,23 @@ impl Fleet {
         }
         self.restand(known.summary.as_ref(), summary.as_ref());
         let probed = summary.as_ref().is_none_or(|summary| *summary.hosts != *kept.hosts);
-        Some(Arc::new(KnownDomain {
+        let judged = KnownDomain {
             probed: (probed && kept.observation.is_some()).then(|| kept.hosts.clone().into()),
             rendered: self.renderer.domain(&state, &self.vantage),
             stamp: self.stamp_of(&known.settings),
             state: self.at_rest(&known, &kept),
             summary,
             ..KnownDomain::clone(&known)
-        }))
+        };
+        // What was written before it was judged has no face, or another one: after a start nothing would be shown, or what was.
+        match (&known.summary, &judged.summary) {
+            (None, Some(_)) => self.note_domain(&known, true),
+            (before, now) if before != now || known.rendered != judged.rendered || known.stamp != judged.stamp => {
+                judged.unsaved.set(true);
+            }
+            _ => {}
+        }
+        Some(Arc::new(judged))
     }
 
     /// How the domain lies from now on.

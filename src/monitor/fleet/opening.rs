@@ -34,7 +34,7 @@ impl Fleet {
             return Some(entry.hosts.clone());
         }
         let known = self.domains.get(domain.as_str())?;
-        let listed = known.probed.as_deref().or(known.summary.as_ref().map(|summary| &*summary.hosts));
+        let listed = known.probed.as_deref().or_else(|| known.summary.as_ref().map(|summary| &*summary.hosts));
         Some(listed.map_or_else(|| known.unpacked().hosts, <[MxHost]>::to_vec))
     }
 

@@ -41,7 +41,7 @@ impl Concerned {
     }
 
     fn concerns(&self, known: &KnownDomain) -> bool {
-        let used = known.probed.as_deref().or(known.summary.as_ref().map(|summary| &*summary.hosts));
+        let used = known.probed.as_deref().or_else(|| known.summary.as_ref().map(|summary| &*summary.hosts));
         // One without a summary was not looked at, or waits to be judged as it is.
         self.all || used.is_some_and(|hosts| hosts.iter().any(|host| self.hosts.contains(host)))
     }

@@ -24,6 +24,8 @@ pub(super) struct Users {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Territory<'a> {
     pub(super) domains: &'a DomainList,
+    /// Those of them that this instance looks at: of the others it is not known here which hosts they use.
+    pub(super) own: &'a DomainList,
     /// The configured domains that use a mail host.
     pub(super) users: &'a Users,
 }
@@ -93,6 +95,13 @@ fn concerned<'a>(policy: &ReportedPolicy, hints: Hints<'_>, territory: Territory
     if let Some(domain) = hinted(hints).zip(users).and_then(|(domain, users)| users.get(domain)) {
         return Some(vec![domain]);
     }
+    // Whether it uses the host is known to the instance that looks at it. Mail and file name the domain (RFC 8460 §5.1, §5.3); without
+    // that, a report about a host that only domains of others use is for nobody here.
+    if let Some(domain) =
+        hinted(hints).and_then(|domain| configured(domain.as_str())).filter(|one| !territory.own.has(one.as_str()))
+    {
+        return Some(vec![domain]);
+    }
     // "Not looked up yet" is not "nobody uses it", nor is it "nobody else does".
     if !territory.users.complete {
         return None;
@@ -115,7 +124,17 @@ mod tests {
     /// Who gets how many policies of these, and how many are foreign. Configured are a.test and b.test, which share mx.test, and
     /// c.test, which has its own.
     fn given(policies: &[ReportedPolicy], report_domain: Option<&str>, named_domain: Option<&str>) -> (String, u64) {
-        let domains = ["a.test", "b.test", "c.test"].map(domain).into_iter().collect();
+        given_with(&[], policies, report_domain, named_domain)
+    }
+
+    /// The same where other instances look at these domains.
+    fn given_with(
+        elsewhere: &[&str],
+        policies: &[ReportedPolicy],
+        report_domain: Option<&str>,
+        named_domain: Option<&str>,
+    ) -> (String, u64) {
+        let domains: DomainList = ["a.test", "b.test", "c.test"].map(domain).into_iter().collect();
         let host = |name: &str| MxHost::parse(name).unwrap();
         let hosts = BTreeMap::from([
             (host("mx.test"), ["a.test", "b.test"].map(domain).into()),
@@ -124,7 +143,9 @@ mod tests {
         let users = Users { hosts, complete: true };
         let (report_domain, named_domain) = (report_domain.map(domain), named_domain.map(domain));
         let hints = Hints { report_domain: report_domain.as_ref(), named_domain: named_domain.as_ref() };
-        let found = attribute(policies, hints, Territory { domains: &domains, users: &users });
+        let all: DomainList =
+            domains.iter().map(|one| one.domain.clone()).chain(elsewhere.iter().copied().map(domain)).collect();
+        let found = attribute(policies, hints, Territory { domains: &all, own: &domains, users: &users });
         let shares = found.shares.iter().map(|(name, policies)| format!("{name}:{}", policies.len()));
         (shares.collect::<Vec<_>>().join(" "), found.foreign)
     }
@@ -156,6 +177,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_about_the_domain_of_another_instance_is_given_to_it() {
+        use PolicyType::{NoPolicyFound, Sts, Tlsa};
+        let given = |policies: &[ReportedPolicy], hint| given_with(&["far.test"], policies, hint, None);
+        let mixed = [policy(Sts, Some("far.test")), policy(Sts, Some("a.test")), policy(Sts, Some("x.test"))];
+        assert_eq!(given(&mixed, None), ("a.test:1 far.test:1".into(), 1));
+        assert_eq!(given(&[policy(NoPolicyFound, None)], Some("far.test")), ("far.test:1".into(), 0));
+        assert_eq!(given(&[], Some("far.test")), ("far.test:0".into(), 0));
+        let host = [policy(Tlsa, Some("mx.far.test"))];
+        assert_eq!(given(&host, Some("far.test")), ("far.test:1".into(), 0));
+        assert_eq!(given(&host, None), (String::new(), 1), "whose it is nobody here knows");
+        assert_eq!(given(&[policy(Tlsa, Some("mx.test"))], None), ("a.test:1 b.test:1".into(), 0));
+        assert_eq!(given_with(&[], &mixed, None, None), ("a.test:1".into(), 2), "without a database they are foreign");
+    }
+
+    #[test]
     fn a_policy_without_a_domain_is_that_of_the_mail_or_the_file() {
         let nameless = [policy(PolicyType::NoPolicyFound, None)];
         assert_eq!(given(&nameless, Some("a.test"), Some("b.test")), ("a.test:1".into(), 0));
@@ -176,7 +212,7 @@ mod tests {
             let users = Users { hosts: hosts.clone(), complete };
             let report_domain = report_domain.map(domain);
             let hints = Hints { report_domain: report_domain.as_ref(), named_domain: None };
-            let found = attribute(&[one], hints, Territory { domains: &domains, users: &users });
+            let found = attribute(&[one], hints, Territory { domains: &domains, own: &domains, users: &users });
             (found.shares.len(), found.foreign, found.undecided)
         };
         for (one, report_domain, while_incomplete, later) in [
@@ -201,7 +237,7 @@ mod tests {
         let hosts = BTreeMap::from([(MxHost::parse("mx.test").unwrap(), all.clone())]);
         let users = Users { hosts, complete: true };
         let domains = all.into_iter().collect();
-        let territory = Territory { domains: &domains, users: &users };
+        let territory = Territory { domains: &domains, own: &domains, users: &users };
         let policies = [policy(PolicyType::Tlsa, Some("mx.test"))];
         assert_eq!(attribute(&policies, Hints::default(), territory).foreign, 1);
         let one = domain("d7.test");

@@ -21,7 +21,7 @@ use crate::{
     monitor::{SharedStore, Telemetry},
     net::now,
     protocol::tls_rpt::RefusalReason,
-    store::{Filed, Filing, IncomingReport, IntakeCounters, ReportBatch, Store, StoreError},
+    store::{Filed, Filing, IncomingReport, IntakeCounters, NewsCursor, ReportBatch, Store, StoreError},
     terms::{PolicyDomain, Timestamp},
     verdict::{DAYS_KEPT, DomainReports},
 };
@@ -49,6 +49,8 @@ pub(crate) enum IntakeNews {
     Filed(Box<Filing>),
     /// Another store is open: this is all that it has.
     Restored(KeptReports),
+    /// Other instances filed reports: what the store has of these domains by now, and what all together have counted.
+    Others(Vec<(PolicyDomain, DomainReports)>, Box<IntakeCounters>),
 }
 
 /// What a store has of reports.
@@ -57,14 +59,18 @@ pub(crate) struct KeptReports {
     pub(crate) domains: Vec<(PolicyDomain, DomainReports)>,
     pub(crate) intake: IntakeCounters,
     pub(crate) labels: BTreeSet<String>,
+    /// What was filed after that is not in it.
+    pub(crate) place: NewsCursor,
 }
 
 impl KeptReports {
     /// Reads it.
     pub(crate) async fn load(store: &dyn Store, domains: &[PolicyDomain]) -> Result<Self, StoreError> {
         let since = day(now()) - DAYS_KEPT;
+        // First: what is filed meanwhile by others is read once more, and not missed.
+        let place = store.report_news(None).await?.next;
         let (intake, labels) = store.intake_counters().await?;
-        Ok(Self { domains: store.domain_reports(domains, since).await?, intake, labels })
+        Ok(Self { domains: store.domain_reports(domains, since).await?, intake, labels, place })
     }
 }
 
@@ -80,6 +86,8 @@ pub(super) struct Filer {
     /// The store of which the labels and the days are known.
     pub(super) known: Option<Arc<dyn Store>>,
     pub(super) labels: Labels,
+    /// Up to here is known what other instances filed.
+    pub(super) place: NewsCursor,
     pub(super) news: mpsc::Sender<IntakeNews>,
     pub(super) telemetry: Telemetry,
     pub(super) stop: CancellationToken,
@@ -95,10 +103,8 @@ impl Filer {
                 () = sleep_until(count_at) => {
                     count_at = Instant::now() + COUNT_AFTER;
                     // Another store may have come, also where no report does.
-                    match self.adopt().await {
-                        Ok(Some(store)) if self.shared.has_refused() => self.file(&store, Vec::new()).await,
-                        Ok(_) => {}
-                        Err(error) => tracing::debug!(%error, "what is kept of reports cannot be read for now"),
+                    if let Err(error) = self.look_around().await {
+                        tracing::debug!(%error, "what is kept of reports cannot be read for now");
                     }
                 }
                 item = self.inbox.recv() => {
@@ -116,6 +122,39 @@ impl Filer {
             && let Some(store) = self.current()
         {
             self.file(&store, Vec::new()).await;
+        }
+    }
+
+    /// What has to be done though no report comes.
+    async fn look_around(&mut self) -> Result<(), StoreError> {
+        let Some(store) = self.adopt().await? else { return Ok(()) };
+        if self.shared.has_refused() {
+            self.file(&store, Vec::new()).await;
+        }
+        self.catch_up(&store).await
+    }
+
+    /// Tells the fleet what other instances filed about its domains. What this one filed itself is among it, and changes nothing.
+    async fn catch_up(&mut self, store: &Arc<dyn Store>) -> Result<(), StoreError> {
+        loop {
+            let news = store.report_news(Some(self.place.clone())).await?;
+            if !news.domains.is_empty() {
+                let plan = self.shared.plan();
+                let own: Vec<PolicyDomain> =
+                    news.domains.into_iter().filter(|domain| plan.domains.has(domain.as_str())).collect();
+                let domains = match own.as_slice() {
+                    [] => Vec::new(),
+                    own => store.domain_reports(own, day(now()) - DAYS_KEPT).await?,
+                };
+                let (intake, labels) = store.intake_counters().await?;
+                self.labels.restore(&labels);
+                domains.iter().for_each(|(_, reports)| self.labels.restore_days(reports));
+                self.tell(IntakeNews::Others(domains, Box::new(intake))).await;
+            }
+            self.place = news.next;
+            if !news.more {
+                return Ok(());
+            }
         }
     }
 
@@ -145,6 +184,7 @@ impl Filer {
             for (_, reports) in &kept.domains {
                 self.labels.restore_days(reports);
             }
+            self.place = kept.place.clone();
             self.tell(IntakeNews::Restored(kept)).await;
             self.known = Some(Arc::clone(&store));
         }

@@ -150,8 +150,17 @@ impl Intake {
         let mut labels = Labels::default();
         labels.restore(&kept.labels);
         kept.domains.iter().for_each(|(_, reports)| labels.restore_days(reports));
-        let filer =
-            Filer { inbox, shared: Arc::clone(&shared), store: store.clone(), known, labels, news, telemetry, stop };
+        let filer = Filer {
+            inbox,
+            shared: Arc::clone(&shared),
+            store: store.clone(),
+            known,
+            labels,
+            place: kept.place.clone(),
+            news,
+            telemetry,
+            stop,
+        };
         let filer = tokio::spawn(filer.run());
         Started {
             intake: Self { queue, store, shared, rates: Arc::new(Mutex::new(Rates::new(Instant::now()))) },

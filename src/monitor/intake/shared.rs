@@ -30,7 +30,10 @@ const KIB: usize = 1 << 10;
 /// What the configuration says.
 #[derive(Debug)]
 pub(super) struct Plan {
+    /// Those that this instance looks at.
     pub(super) domains: DomainList,
+    /// Those of all instances, where reports about the domains of others are filed for them; else the same.
+    pub(super) inventory: DomainList,
     pub(super) authentication: ReportAuthentication,
     pub(super) authserv_id: String,
     pub(super) reporters: BTreeSet<PolicyDomain>,
@@ -41,6 +44,7 @@ impl Plan {
     pub(super) fn new(settings: &Settings, resolver: Resolver) -> Self {
         Self {
             domains: settings.domains.clone(),
+            inventory: settings.inventory.as_ref().unwrap_or(&settings.domains).clone(),
             authentication: settings.reports.authentication(),
             authserv_id: settings.reports.authserv_id().unwrap_or_default().to_owned(),
             reporters: settings.reports.reporters(),

@@ -129,7 +129,7 @@ async fn read(intake: &Intake, raw: &RawReport, from_mbox: bool) -> Result<Read,
     let work = move || {
         let opened = shared.with_reader(|reader| open(reader, &copy, from_mbox))?;
         let (plan, users) = (shared.plan(), shared.users());
-        let territory = Territory { domains: &plan.domains, users: &users };
+        let territory = Territory { domains: &plan.inventory, own: &plan.domains, users: &users };
         let place = |report: OpenedReport| {
             let hints =
                 Hints { report_domain: report.report_domain.as_ref(), named_domain: report.named_domain.as_ref() };

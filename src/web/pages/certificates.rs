@@ -140,7 +140,7 @@ impl<'a> Entry<'a> {
     fn certificate(&self, snapshot: &Snapshot) -> Option<CertificateAssessment> {
         let faulty = self.policies.iter().find(|(_, policy)| !policy.verified);
         let mail = self.mail.as_ref().map(|mail| mail.certificate);
-        match (mail, faulty.or(self.policies.first())) {
+        match (mail, faulty.or_else(|| self.policies.first())) {
             (Some(certificate), _) if !certificate.verified() || faulty.is_none() => Some(certificate.clone()),
             (mail, Some((known, _))) => {
                 let opened = snapshot.open(known).assessment.as_ref().and_then(|seen| seen.policy.certificate.clone());

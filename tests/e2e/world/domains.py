@@ -28,6 +28,9 @@ RECEIVER = ("127.77.90.6", 9095)
 RECEIVER_SMTP = ("127.77.90.6", 2525)
 # Scrapes at /probe.
 PROBE_PROMETHEUS = ("127.77.90.7", 9090)
+# The stage of the shards: instances that share a PostgreSQL.
+SHARD_POSTGRES = "127.77.90.8"
+SHARD_ADDRESSES = tuple((f"127.77.90.{number}", 10461) for number in (9, 10, 11, 12))
 # Nobody listens here: a connection is refused.
 CLOSED = "127.77.25.250"
 

@@ -540,7 +540,7 @@ fn hostile_text_stays_text() {
 fn a_name_that_is_not_configured_gets_a_hint() {
     let mount = Mount::new(None, Some("/mail".parse().unwrap()));
     let snapshot = states::snapshot();
-    let hint = |name: &str| unknown(name, &snapshot, mount.links(), NOW).into_string();
+    let hint = |name: &str| unknown(name, None, &snapshot, mount.links(), NOW).into_string();
     let html = hint("exmaple.com");
     assert!(html.contains("Did you mean <a href=\"/mail/domains/example.com\">example.com</a>?"), "{html}");
     assert!(read(&html).contains("domains: - exmaple.com"), "{html}");

@@ -16,11 +16,19 @@ use crate::{
 const NAME_MOST: usize = 253;
 
 /// Says that there is no such domain, what was perhaps meant, and how it is added. `name`: as it was asked for.
-pub(in crate::web) fn unknown(name: &str, snapshot: &Snapshot, links: &Links, now: Timestamp) -> Markup {
+/// `elsewhere`: why another instance would know of it.
+pub(in crate::web) fn unknown(
+    name: &str,
+    elsewhere: Option<&str>,
+    snapshot: &Snapshot,
+    links: &Links,
+    now: Timestamp,
+) -> Markup {
     let shown: String = name.chars().take(NAME_MOST).collect();
     let content = html! {
         h1 { "No such domain here" }
         @match PolicyDomain::parse(name) {
+            Ok(_) if elsewhere.is_some() => p { @if let Some(said) = elsewhere { (said) "." } },
             Err(wrong) => p { strong { (shown) } " is no domain name: " (wrong) "." },
             Ok(domain) => (hints(&domain, snapshot, links)),
         }
