@@ -14,6 +14,7 @@ pub(super) use self::surveys::{SURVEY_INTERVAL, SURVEY_RETRY, Spread};
 use self::{judging::Standing, keeping::Unsaved, reporting::Reporting, surveys::Surveys, sweep::Sweep};
 use super::{
     KnownDomain, Renderer, Roll, Snapshot, Unrendered,
+    face::Stamp,
     schedule::backed_off,
     vantage::{Attempts, Doubt, NETWORKS_TO_BLAME},
 };
@@ -121,7 +122,7 @@ pub(crate) struct Fleet {
     snapshot: Arc<Snapshot>,
     renderer: Arc<dyn Renderer>,
     /// What a domain is judged and shown by, beside its own options.
-    stamp: u64,
+    stamp: Stamp,
     reporting: Reporting,
     unsaved: Unsaved,
 }
@@ -150,7 +151,7 @@ impl Fleet {
             intake: None,
             snapshot: Arc::default(),
             renderer: Arc::new(Unrendered),
-            stamp: 0,
+            stamp: Stamp::default(),
             reporting: Reporting::default(),
             unsaved: Unsaved::default(),
         };

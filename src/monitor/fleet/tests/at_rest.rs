@@ -14,9 +14,10 @@ use crate::{
 };
 
 /// Shows all that a state holds, and counts how many were judged.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct All {
     domains: AtomicUsize,
+    layout: u64,
 }
 
 impl Renderer for All {
@@ -30,7 +31,7 @@ impl Renderer for All {
     }
 
     fn fingerprint(&self) -> u64 {
-        7
+        self.layout
     }
 }
 
@@ -51,7 +52,11 @@ struct Bench {
 
 impl Bench {
     fn new(text: &str) -> Self {
-        let all = Arc::new(All::default());
+        Self::written_in(text, 7)
+    }
+
+    fn written_in(text: &str, layout: u64) -> Self {
+        let all = Arc::new(All { domains: AtomicUsize::new(0), layout });
         let renderer: Arc<dyn Renderer> = Arc::<All>::clone(&all);
         Self { fleet: fleet(text).render_with(renderer), all }
     }
@@ -225,6 +230,49 @@ fn a_restart_takes_what_was_shown_and_judges_nothing() {
     let snapshot = other.fleet.refresh(NOW).unwrap();
     let known = ["a.example", "b.example"].map(|name| snapshot.state(&domain(name)).unwrap().assessment.is_some());
     assert_eq!(known, [false, true]);
+}
+
+#[test]
+fn what_was_judged_otherwise_is_shown_until_it_is_judged_again() {
+    let mut before = Bench::settled();
+    let shown = Arc::clone(&before.fleet.snapshot);
+    let batch = before.fleet.take_unsaved(true, NOW).unwrap();
+    let visible = |snapshot: &Snapshot| {
+        let with_series = snapshot.domains.iter().filter(|known| known.rendered.series > 0 && known.summary.is_some());
+        with_series.count()
+    };
+
+    let lax = "domains: [a.example, b.example]\nseverities: {tlsrpt-record-missing: error}";
+    let mut after = Bench::new(lax);
+    after.fleet.restore(batch.domains.clone(), batch.hosts.clone(), NOW);
+    let first = after.fleet.refresh_while(NOW, || false).unwrap();
+    assert_eq!((after.judged(), visible(&first)), (1, 2), "one at a time, and both are there");
+    let old = first.domains.iter().filter(|known| {
+        shown.domains.get(known.domain().as_str()).is_some_and(|before| before.rendered == known.rendered)
+    });
+    assert_eq!(old.count(), 1, "the other as it was");
+    let stale = first.domains.get("b.example").unwrap();
+    let face = crate::monitor::face::written(stale);
+    assert!(face.is_some());
+    let row = batch.domains.iter().find(|row| row.domain == *stale.domain()).unwrap();
+    let mut again = Bench::new(lax);
+    again.fleet.restore(vec![crate::store::DomainRow { face, ..row.clone() }], batch.hosts.clone(), NOW);
+    while again.fleet.is_behind() {
+        again.fleet.refresh(NOW);
+    }
+    assert_eq!(again.judged(), 2, "written before it was judged again, it is judged after the next start");
+    while after.fleet.is_behind() {
+        after.fleet.refresh(NOW);
+    }
+    assert_eq!(after.judged(), 1);
+    after.is_as_opened();
+    assert_eq!(after.fleet.snapshot.host(&host(MX)).unwrap().domains, 2);
+    assert_eq!(after.fleet.standing, before.fleet.standing, "nobody was counted twice");
+
+    // What is written in another way cannot be read.
+    let mut other = Bench::written_in(TWO, 8);
+    other.fleet.restore(batch.domains, batch.hosts, NOW);
+    assert_eq!(visible(&other.fleet.refresh_while(NOW, || false).unwrap()), 1);
 }
 
 #[test]
