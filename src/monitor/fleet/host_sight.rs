@@ -130,8 +130,12 @@ fn address_history(known: &AddressHistory) -> String {
     // Which of both came last tells what stands while nothing can be told.
     let down_is_later = known.last_down_at > known.last_up.as_ref().map(|seen| seen.at);
     let last_up = known.last_up.as_deref().map(probe);
-    let streaks =
-        [&known.tls, &known.verified].map(|streak| (streak.good_in_a_row.min(GOOD_TOLD_APART), streak.bad_at));
+    // Each probe that fails is the last bad one: while they all do, that is no news. After a good one it is, as good probes may follow
+    // again before anybody looks.
+    let streaks = [&known.tls, &known.verified].map(|streak| {
+        let bad_at = streak.bad_at.filter(|_| streak.good_in_a_row > 0);
+        (streak.good_in_a_row.min(GOOD_TOLD_APART), bad_at)
+    });
     let certificates: Vec<_> = known.certificates.iter().map(|one| (&one.fingerprint_sha256, one.first)).collect();
     let succeeded = known.last_success_at.is_some();
     format!("{failures:?}{down_is_later}{last_up:?}{streaks:?}{certificates:?}{succeeded}")

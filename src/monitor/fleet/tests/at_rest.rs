@@ -405,6 +405,29 @@ fn thresholds_that_a_host_crosses_are_news() {
             bench.is_as_opened();
         }
     }
+    // A failure that lasts is no news any more, at whatever stage; what ends it is.
+    let plain = |at| bare(at, SmtpOutcome::StarttlsNotOffered);
+    for failing in [refused, silent, plain] as [fn(Timestamp) -> AddressObservation; 3] {
+        let mut bench = Bench::settled();
+        let mut judged = Vec::new();
+        for round in 1..12 {
+            bench.fleet.address_seen(failing(NOW + round * HOUR));
+            bench.fleet.refresh(NOW + round * HOUR);
+            judged.push(bench.judged());
+        }
+        assert_eq!(judged[..3], [2; 3], "the thresholds");
+        assert_eq!(judged[9..], [0; 2], "the tenth equal failure");
+        bench.fleet.address_seen(healthy(NOW + 12 * HOUR));
+        bench.fleet.refresh(NOW + 12 * HOUR);
+        assert_eq!(bench.judged(), 2);
+    }
+    // A bad probe between good ones, all of them before anybody looks.
+    let mut bench = Bench::settled();
+    for seen in [plain(NOW + MINUTE), healthy(NOW + 2 * MINUTE), healthy(NOW + 3 * MINUTE), healthy(NOW + 4 * MINUTE)] {
+        bench.fleet.address_seen(seen);
+    }
+    bench.fleet.refresh(NOW + 4 * MINUTE);
+    assert_eq!(bench.judged(), 2);
     // Address lookups that fail, up to where they last.
     let mut bench = Bench::settled();
     for round in 1..4 {
