@@ -210,7 +210,7 @@ impl Fleet {
     fn notice_hosts(&mut self, now: Timestamp) {
         for name in &self.changed_hosts {
             let Some(host) = self.hosts.get(name) else { continue };
-            let sight = Some(host_sight::sight(host, &self.host_state(name, host, now)));
+            let sight = Some(self.sight(name, host, now));
             if let Some(host) = self.hosts.get_mut(name)
                 && host.sight != sight
             {
@@ -227,11 +227,15 @@ impl Fleet {
             else {
                 continue;
             };
-            let sight = host_sight::sight(host, &self.host_state(name, host, now));
+            let sight = self.sight(name, host, now);
             if let Some(host) = self.hosts.get_mut(name) {
                 host.sight = Some(sight);
             }
         }
+    }
+
+    fn sight(&self, name: &MxHost, host: &Host, now: Timestamp) -> u64 {
+        host_sight::sight(host, &self.host_state(name, host, now), self.settings.probe.mx_interval, now)
     }
 
     fn known_host(&self, name: &MxHost, now: Timestamp) -> Option<Arc<KnownHost>> {

@@ -440,6 +440,25 @@ fn thresholds_that_a_host_crosses_are_news() {
 }
 
 #[test]
+fn an_address_that_tells_nothing_for_too_long_is_news_once() {
+    let mut bench = Bench::settled();
+    let rejected =
+        || SmtpOutcome::Rejected { phase: crate::facts::Phase::Banner, code: 554, text: Octets::from("not you") };
+    let mut see = |at: Timestamp| {
+        bench.fleet.address_seen(bare(at, rejected()));
+        bench.fleet.refresh(at);
+        bench.judged()
+    };
+    // Two intervals of `probe.mx_interval` are the patience (`probes-complete`).
+    let patience = 2 * settings(TWO).probe.mx_interval;
+    let early: Vec<usize> = (1..12).map(|round| see(NOW + patience * round / 12)).collect();
+    assert_eq!((early[0], early[10]), (2, 0), "{early:?}");
+    assert_eq!(see(NOW + patience), 0);
+    assert_eq!(see(NOW + patience + MINUTE), 2, "nothing was told in time");
+    assert_eq!(see(NOW + patience + 2 * MINUTE), 0);
+}
+
+#[test]
 fn news_of_a_lookup_are_judged_and_the_same_again_is_not() {
     fn tlsa(data: &str, security: Security) -> Option<TlsaObservation> {
         let record = TlsaRecord { usage: 3, selector: 1, matching: 1, data: Octets::from(data) };
