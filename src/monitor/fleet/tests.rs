@@ -11,6 +11,7 @@ use crate::{
 
 mod at_rest;
 mod keeping;
+mod parents;
 
 const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
 const MINUTE: Duration = Duration::from_secs(60);
