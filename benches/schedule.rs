@@ -3,7 +3,14 @@
 //! For a thousand and for a million targets: nanoseconds of processor time for taking what is due and setting it again, for bringing a due time forward,
 //! for removing and adding, and the memory of a target with its key of 40 bytes. Then three simulated days of a hundred thousand domains: the largest number of
 //! looks in any second after the first minute, as a part of the mean.
-#![allow(clippy::print_stdout, clippy::expect_used, reason = "a program for the person at the terminal")]
+#![allow(
+    clippy::print_stdout,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a program for the person at the terminal, and the tests of what it measures"
+)]
 
 use std::{hint::black_box, time::Duration};
 

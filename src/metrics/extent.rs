@@ -1,7 +1,5 @@
 //! How much is exported: the keys `metrics` of the configuration.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use super::{
     block,
     registry::{Family, Level, Subject, families},
@@ -10,6 +8,7 @@ use crate::{
     config::{self, AddressMetrics, MetricsLevel, file},
     facts::HostObservation,
     monitor::HostState,
+    terms::place,
 };
 
 /// Which families are exported, which addresses of a mail host have series of their own, and how many series there are at most.
@@ -86,18 +85,14 @@ impl Extent {
         }
     }
 
-    /// Tells one extent from another, and one way to render from another: blocks with the same say the same of the same state.
+    /// Tells one extent from another, and one layout of blocks from another: blocks with the same are read in the same way, by every
+    /// version that gives this number, whatever it was built with.
     pub(super) fn fingerprint(&self) -> u64 {
-        // Another hasher in another build makes blocks anew that need not be: no harm.
-        let mut hasher = DefaultHasher::new();
-        (block::FORMAT, env!("CARGO_PKG_VERSION"), self.level, self.addresses.as_str()).hash(&mut hasher);
-        for subject in [Subject::Domain, Subject::Host] {
-            self.exported(subject).hash(&mut hasher);
-            for family in subject.families() {
-                (family.name, family.labels).hash(&mut hasher);
-            }
-        }
-        hasher.finish()
+        let tables = [Subject::Domain, Subject::Host].map(|subject| {
+            let families: Vec<_> = subject.families().iter().map(|family| (family.name, family.labels)).collect();
+            (self.exported(subject), families)
+        });
+        place(&format!("{:?}", (block::FORMAT, self.level, self.addresses.as_str(), tables)))
     }
 
     /// The patterns of `allow` and `deny` that no family of this version fits, with the key.

@@ -6,14 +6,25 @@ use serde::{Deserialize, Serialize};
 use super::{KnownDomain, Rendered, Summary};
 use crate::{store::DomainRow, terms::MxHost};
 
-/// The layout of [`Face`]. Another one is not read: the domain is judged instead.
-const VERSION: u8 = 1;
+/// The layout of [`Face`], with all of [`Summary`]: the bytes name no fields, so that every other layout is another number. Another one
+/// is not read: the domain is judged instead.
+const VERSION: u8 = 2;
+
+/// What summary and rendering were made with, beside the state of the domain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Stamp {
+    /// How it is written ([`Renderer::fingerprint`](super::Renderer::fingerprint)): nobody can read what was written otherwise.
+    pub(super) rendering: u64,
+    /// What it was judged by: what was judged otherwise is shown until the domain is judged again. That may take minutes for a large
+    /// fleet, and a domain without series would end its alerts, only to begin them again.
+    pub(super) judging: u64,
+}
 
 /// What follows from the state of a domain.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Face {
     /// What it was made with, beside the state itself ([`KnownDomain::stamp`]).
-    pub(super) stamp: u64,
+    pub(super) stamp: Stamp,
     /// The mail hosts that are probed, where they are others than those of the summary.
     pub(super) probed: Option<Box<[MxHost]>>,
     pub(super) summary: Summary,
@@ -42,7 +53,7 @@ pub(super) fn written(known: &KnownDomain) -> Option<Box<[u8]>> {
         .map(Into::into)
 }
 
-/// The face of a row; nothing where there is none that this version reads. Damage is told: the state beside it is as good as ever.
+/// The face of a row; nothing where there is none of this layout. Damage is told: the state beside it is as good as ever.
 pub(super) fn read(row: &DomainRow) -> Option<Face> {
     let (version, bytes) = row.face.as_deref()?.split_first()?;
     if *version != VERSION {
@@ -53,4 +64,40 @@ pub(super) fn read(row: &DomainRow) -> Option<Face> {
         |error| tracing::error!(domain = %row.domain, %error, "what was shown cannot be read; it is made anew"),
     )
     .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        metrics::fixture,
+        monitor::summary::{ActiveFinding, PolicyCertificate, Shared},
+        protocol::mta_sts::Mode,
+        terms::{Timestamp, place},
+        verdict::{Code, DaneReach, Severity, State},
+    };
+
+    /// The bytes name no fields and no variants: what reads them has to be what wrote them.
+    #[test]
+    fn another_layout_is_another_version() {
+        let at = Timestamp::from_unix_seconds(1_800_000_000);
+        let mut summary = Summary::of(&fixture::broken(), Some(at));
+        summary.checked_at = at;
+        summary.certificate_ends_at = Some(at);
+        summary.policy_certificate = Some(Box::new(PolicyCertificate {
+            ends_at: at,
+            print: 3,
+            verified: true,
+            name: Some("n".into()),
+            issuer: Shared::new("i"),
+            key: Shared::new("k"),
+        }));
+        let host = summary.hosts.first().cloned();
+        summary.active = Box::new([ActiveFinding { code: Code::VantageLimited, severity: Severity::Warning, host }]);
+        let stamp = Stamp { rendering: 1, judging: 2 };
+        let face = Face { stamp, probed: Some(Box::default()), summary, rendered: Rendered::default() };
+        let words = (State::ALL, [Mode::Enforce, Mode::Testing, Mode::None], DaneReach::ALL, Severity::ALL);
+        let bytes = [postcard::to_stdvec(&face).unwrap(), postcard::to_stdvec(&words).unwrap()].concat();
+        assert_eq!((VERSION, place(&format!("{bytes:?}"))), (2, 12_838_179_616_827_800_449), "{bytes:?}");
+    }
 }

@@ -15,8 +15,9 @@ pub(super) use self::surveys::{SURVEY_INTERVAL, SURVEY_RETRY, Spread};
 use self::{judging::Standing, keeping::Unsaved, reporting::Reporting, surveys::Surveys, sweep::Sweep};
 use super::{
     KnownDomain, Renderer, Roll, Snapshot, Unrendered,
+    face::Stamp,
     schedule::backed_off,
-    vantage::{Attempts, Doubt, NETWORKS_TO_BLAME},
+    vantage::{Attempts, Doubt, NETWORKS_TO_BLAME, Outage},
 };
 use crate::{
     config::{ProbeSettings, Settings},
@@ -112,7 +113,7 @@ pub(crate) struct Fleet {
     once: bool,
     doubt: Doubt,
     dnssec: DnssecSight,
-    resolver_failing: bool,
+    outage: Outage,
     changed_hosts: BTreeSet<MxHost>,
     changed: bool,
     /// What changed since [`Fleet::take_changes`].
@@ -122,7 +123,7 @@ pub(crate) struct Fleet {
     snapshot: Arc<Snapshot>,
     renderer: Arc<dyn Renderer>,
     /// What a domain is judged and shown by, beside its own options.
-    stamp: u64,
+    stamp: Stamp,
     reporting: Reporting,
     unsaved: Unsaved,
 }
@@ -144,14 +145,14 @@ impl Fleet {
             once: false,
             doubt: Doubt::default(),
             dnssec,
-            resolver_failing: false,
+            outage: Outage::default(),
             changed_hosts: BTreeSet::new(),
             changed: true,
             changes: Vec::new(),
             intake: None,
             snapshot: Arc::default(),
             renderer: Arc::new(Unrendered),
-            stamp: 0,
+            stamp: Stamp::default(),
             reporting: Reporting::default(),
             unsaved: Unsaved::default(),
         };
@@ -191,7 +192,11 @@ impl Fleet {
     ) -> Wanted {
         let mut wanted = Wanted::default();
         let Some(known) = self.domains.get(observation.domain.as_str()).cloned() else { return wanted };
-        self.resolver_failing = !observation.resolver_healthy;
+        self.note_resolver(
+            observation.resolver_healthy,
+            observation.started_at + observation.duration,
+            opening::answered_at(&observation),
+        );
         let observation = opening::thin(observation);
         let hosts: Vec<MxHost> = hosts.into_iter().map(|host| self.same_name(host)).collect();
         let settings = Arc::clone(&self.settings);
@@ -230,10 +235,12 @@ impl Fleet {
     pub(crate) fn host_seen(&mut self, observation: HostObservation, probed: Option<usize>, now: Timestamp) -> Wanted {
         let mut wanted = Wanted::default();
         let name = observation.host.clone();
-        let Some(host) = self.hosts.get_mut(&name) else { return wanted };
-        if !observation.resolver_healthy {
-            self.resolver_failing = true;
+        if !self.hosts.contains_key(&name) {
+            return wanted;
         }
+        let answered_at = opening::addresses_answered_at(&observation.addresses, observation.at);
+        self.note_resolver(observation.resolver_healthy, observation.at, answered_at);
+        let Some(host) = self.hosts.get_mut(&name) else { return wanted };
         let observation = Arc::new(observation);
         let news = keeping::host_news(host.observation.as_deref(), &observation);
         let retry = self.settings.probe.retry_interval.min(self.settings.probe.interval);
@@ -367,7 +374,7 @@ impl Fleet {
             self.canaries.iter().map(|(name, canary)| (name.clone(), canary.reached)).collect();
         let mut vantage = attempts.vantage(&canaries, NETWORKS_TO_BLAME);
         vantage.smtp_blocked |= self.doubt.is_certain() && !canaries.iter().any(|(_, reached)| *reached == Some(true));
-        vantage.resolver_failing = self.resolver_failing;
+        vantage.resolver_failing = self.outage.is_under_way();
         vantage.dnssec = self.dnssec;
         let sees_alike = vantage.sees_alike(&self.vantage);
         if vantage != *self.vantage {
@@ -378,6 +385,17 @@ impl Fleet {
             self.sweep.all();
             self.changed_hosts.extend(self.hosts.keys().cloned());
             self.stamp_anew();
+        }
+    }
+
+    /// Notes whether the resolver answered at all when a look ended, and when it gave the latest answer of that look.
+    fn note_resolver(&mut self, healthy: bool, at: Timestamp, answered_at: Option<Timestamp>) {
+        // A little less than the interval, so that the look that is scheduled for its end does count.
+        let pause = self.settings.probe.retry_interval.mul_f64(0.9);
+        match (healthy, answered_at) {
+            (false, _) => self.outage.note_failure(at),
+            (true, Some(answered_at)) => self.outage.note_answer(answered_at, pause),
+            (true, None) => {}
         }
     }
 

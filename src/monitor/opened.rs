@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{DomainState, KnownDomain, Roll};
+use super::{DomainState, KnownDomain, Roll, summary::enforces_below};
 use crate::{
     config::{DomainSettings, Settings},
     facts::{MxFacts, Observation, Vantage},
@@ -70,7 +70,12 @@ impl Surroundings<'_> {
         let observation = Observation { domain: Arc::clone(seen), hosts, skipped_hosts: kept.skipped_hosts };
         let enforcing = |parent: &str| {
             let known = self.domains.get(parent)?;
-            known.summary.as_ref().is_some_and(|summary| summary.enforces_below).then(|| known.domain())
+            // One that was not judged since the start may have a past all the same.
+            let enforces = match &known.summary {
+                Some(summary) => summary.enforces_below,
+                None => enforces_below(&known.unpacked(), self.now),
+            };
+            enforces.then(|| known.domain())
         };
         let context = Context {
             enforcing_parent: settings.domain.parents().find_map(enforcing),

@@ -11,6 +11,7 @@ use std::{
 
 use super::{
     Keyed, Rendered, Roll, Summary,
+    face::Stamp,
     opened::{HostFacts, Surroundings},
     scribe::readable,
 };
@@ -60,8 +61,8 @@ pub struct KnownDomain {
     pub reports: Option<Arc<DomainReports>>,
     /// The mail hosts that are probed, where they are others than those of the summary: some may lie beyond the cap.
     pub(super) probed: Option<Box<[MxHost]>>,
-    /// What summary and rendering were made with, beside the state itself: another number, and they would be others.
-    pub(super) stamp: u64,
+    /// What summary and rendering were made with, beside the state itself.
+    pub(super) stamp: Stamp,
     pub(super) due_at: Moment,
     /// When it was written to the store last.
     pub(super) saved_at: Moment,
@@ -199,7 +200,7 @@ impl KnownDomain {
             rendered: Rendered::default(),
             reports: None,
             probed: None,
-            stamp: 0,
+            stamp: Stamp::default(),
             due_at: Moment::new(None),
             saved_at: Moment::new(None),
             unsaved: Flag::default(),

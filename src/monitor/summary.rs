@@ -137,6 +137,12 @@ impl PolicyCertificate {
     }
 }
 
+/// Whether senders hold a policy in enforce that was announced.
+pub(super) fn enforces_below(kept: &StoredDomain, now: Timestamp) -> bool {
+    let held = kept.history.ledger.alive(now).find(|version| version.is_announced());
+    held.is_some_and(|version| version.policy.mode == Mode::Enforce)
+}
+
 /// The first eight bytes of a fingerprint in hexadecimal.
 pub fn print(fingerprint: &str) -> u64 {
     fingerprint.get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or_default()
@@ -186,9 +192,8 @@ impl Summary {
 
     /// The summary of a judgement of a domain that is watched. `now`: that of the judgement.
     pub(super) fn of_kept(assessment: &Assessment, kept: &StoredDomain, now: Timestamp) -> Self {
-        let held = kept.history.ledger.alive(now).find(|version| version.is_announced());
         Self {
-            enforces_below: held.is_some_and(|version| version.policy.mode == Mode::Enforce),
+            enforces_below: enforces_below(kept, now),
             dns_failures: kept.dns_failures,
             policy_failures: kept.policy_failures,
             ..Self::of(assessment, kept.last_success_at)

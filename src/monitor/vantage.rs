@@ -150,3 +150,28 @@ impl Doubt {
         self.shut.iter().map(|address| network_of(*address)).collect::<HashSet<_>>().len()
     }
 }
+
+/// Whether the resolver answers nobody. During an outage some looks still find all of it in the cache: they prove nothing, and each change
+/// of mind would judge a whole fleet anew.
+#[derive(Debug, Default)]
+pub(crate) struct Outage {
+    /// When it was last found to answer nothing; nothing where it answers.
+    failed_at: Option<Timestamp>,
+}
+
+impl Outage {
+    /// Notes that it answered nothing.
+    pub(crate) fn note_failure(&mut self, at: Timestamp) {
+        self.failed_at = self.failed_at.max(Some(at));
+    }
+
+    /// Notes when it gave an answer. The outage is over where that was at least `pause` after the last failure.
+    pub(crate) fn note_answer(&mut self, at: Timestamp, pause: Duration) {
+        self.failed_at = self.failed_at.filter(|failed| at < *failed + pause);
+    }
+
+    /// It is not known to be over.
+    pub(crate) const fn is_under_way(&self) -> bool {
+        self.failed_at.is_some()
+    }
+}

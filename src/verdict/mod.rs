@@ -51,6 +51,7 @@ pub use outlook::{HeldPolicy, HistoryAssessment, PlannedEffect, PlannedMx, SafeT
 pub use path::{PathContext, assess_path};
 pub use policy_view::discovered_policy;
 pub use reach::Reach;
+pub(crate) use readiness::is_told;
 pub use readiness::{EnforceCondition, EnforceReadiness};
 pub use reports::{
     Advice, CELLS_OF_A_DAY_MOST, Cell, Contribution, Counter, CounterKey, Counters, DAYS_KEPT, DomainReports,

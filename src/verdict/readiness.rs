@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    AddressAssessment, DAYS_KEPT, MxAssessment, Outcome, ReporterDay,
+    AddressAssessment, AddressHistory, DAYS_KEPT, MxAssessment, Outcome, ReporterDay,
     case::Case,
     outlook::stale_id,
     reports::{Days, ON_TIME, is_one, is_verified},
@@ -251,9 +251,13 @@ fn dane_consistent(case: &Case<'_>) -> Told {
     }
 }
 
+/// Whether a probe told lately enough whether the address can be reached.
+pub(crate) fn is_told(known: &AddressHistory, mx_interval: Duration, now: Timestamp) -> bool {
+    known.last_told_at().is_some_and(|told| now.since(told) <= mx_interval * MISSED_INTERVALS)
+}
+
 /// `covered`: reports show that senders deliver by the present policy (`reports-seen`).
 fn probes_complete(case: &Case<'_>, covered: bool) -> Told {
-    let patience = case.context.mx_interval * MISSED_INTERVALS;
     let mut missed = Vec::new();
     let mut by_reports = Vec::new();
     for mx in case.mx() {
@@ -262,8 +266,8 @@ fn probes_complete(case: &Case<'_>, covered: bool) -> Told {
             missed.push(mx.target.clone());
         }
         for address in &mx.addresses {
-            let told = history.and_then(|known| known.addresses.get(&address.path.address)?.last_told_at());
-            if told.is_some_and(|told| case.now.since(told) <= patience) {
+            let known = history.and_then(|known| known.addresses.get(&address.path.address));
+            if known.is_some_and(|known| is_told(known, case.context.mx_interval, case.now)) {
                 continue;
             }
             let name = format!("{} [{}]", mx.target, address.path.address);

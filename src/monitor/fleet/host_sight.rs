@@ -1,8 +1,8 @@
 //! What the judgement of a domain reads of a mail host, as one number: while it is the same, a look at the host brings no news for the
 //! domains that use it, and they are not judged again.
 //!
-//! What only time decides is left out: when something was seen last, how long it took, how often it was good in a row. A domain is
-//! judged at each of its own looks in any case, so that this too shows within its interval.
+//! What only time decides is left out: when something was seen last, how long it took. A domain is judged at each of its own looks in
+//! any case, so that this too shows within its interval. What a look at the host finds to be out of date is news.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::{
     },
     monitor::HostState,
     terms::{Octets, Timestamp, place},
-    verdict::{AddressHistory, HostHistory, Tally},
+    verdict::{AddressHistory, HostHistory, Tally, is_told},
 };
 
 /// Failures in a row beyond this are one to every rule: the highest threshold of the verdict is three.
@@ -25,8 +25,9 @@ const GOOD_TOLD_APART: u32 = 3;
 
 const DAY: u64 = 86_400;
 
-/// The number of what is known of a host, and of what follows from it for every domain.
-pub(super) fn sight(host: &Host, state: &HostState) -> u64 {
+/// The number of what is known of a host, and of what follows from it for every domain, as of `now`. `mx_interval`: how often its
+/// addresses are probed.
+pub(super) fn sight(host: &Host, state: &HostState, mx_interval: Duration, now: Timestamp) -> u64 {
     let lookup = host.observation.as_deref().map(host_lookup);
     let addresses: Vec<_> = host
         .addresses
@@ -44,8 +45,10 @@ pub(super) fn sight(host: &Host, state: &HostState) -> u64 {
             (path.reach, path.another_answered, path.starttls, path.dane_valid, path.result_type, certificate, judged)
         })
         .collect();
+    // A host that turns this side away shows the same each time, until it has told nothing for too long.
+    let told: Vec<bool> = host.history.addresses.values().map(|known| is_told(known, mx_interval, now)).collect();
     let dane = (state.dane.status, state.dane.failure_counts);
-    place(&format!("{lookup:?}{addresses:?}{verdicts:?}{dane:?}{}{}", history(&host.history), host.skipped))
+    place(&format!("{lookup:?}{addresses:?}{verdicts:?}{told:?}{dane:?}{}{}", history(&host.history), host.skipped))
 }
 
 fn host_lookup(seen: &HostObservation) -> HostObservation {
@@ -130,8 +133,12 @@ fn address_history(known: &AddressHistory) -> String {
     // Which of both came last tells what stands while nothing can be told.
     let down_is_later = known.last_down_at > known.last_up.as_ref().map(|seen| seen.at);
     let last_up = known.last_up.as_deref().map(probe);
-    let streaks =
-        [&known.tls, &known.verified].map(|streak| (streak.good_in_a_row.min(GOOD_TOLD_APART), streak.bad_at));
+    // Each probe that fails is the last bad one: while they all do, that is no news. After a good one it is, as good probes may follow
+    // again before anybody looks.
+    let streaks = [&known.tls, &known.verified].map(|streak| {
+        let bad_at = streak.bad_at.filter(|_| streak.good_in_a_row > 0);
+        (streak.good_in_a_row.min(GOOD_TOLD_APART), bad_at)
+    });
     let certificates: Vec<_> = known.certificates.iter().map(|one| (&one.fingerprint_sha256, one.first)).collect();
     let succeeded = known.last_success_at.is_some();
     format!("{failures:?}{down_is_later}{last_up:?}{streaks:?}{certificates:?}{succeeded}")

@@ -13,6 +13,7 @@ use crate::{
     facts::MxFacts,
     monitor::{
         HostState, KnownDomain, KnownHost, Snapshot, Summary,
+        face::Stamp,
         opened::{HostFacts, Surroundings},
         snapshot::AtRest,
     },
@@ -211,7 +212,7 @@ impl Fleet {
     fn notice_hosts(&mut self, now: Timestamp) {
         for name in &self.changed_hosts {
             let Some(host) = self.hosts.get(name) else { continue };
-            let sight = Some(host_sight::sight(host, &self.host_state(name, host, now)));
+            let sight = Some(self.sight(name, host, now));
             if let Some(host) = self.hosts.get_mut(name)
                 && host.sight != sight
             {
@@ -228,11 +229,15 @@ impl Fleet {
             else {
                 continue;
             };
-            let sight = host_sight::sight(host, &self.host_state(name, host, now));
+            let sight = self.sight(name, host, now);
             if let Some(host) = self.hosts.get_mut(name) {
                 host.sight = Some(sight);
             }
         }
+    }
+
+    fn sight(&self, name: &MxHost, host: &Host, now: Timestamp) -> u64 {
+        host_sight::sight(host, &self.host_state(name, host, now), self.settings.probe.mx_interval, now)
     }
 
     fn known_host(&self, name: &MxHost, now: Timestamp) -> Option<Arc<KnownHost>> {
@@ -278,17 +283,21 @@ impl Fleet {
         let probing = (settings.probe.interval, settings.probe.mx_interval, settings.probe.legacy_tls);
         let seen = [vantage.smtp_blocked, vantage.canaries_failing, vantage.resolver_failing];
         let routes = (vantage.ip4_route, vantage.ip6_route, vantage.dnssec);
-        let beside = (renderer.fingerprint(), intake.is_some(), env!("CARGO_PKG_VERSION"));
-        self.stamp = place(&format!("{judging:?}{probing:?}{seen:?}{routes:?}{beside:?}"));
+        // Another version may have other rules.
+        let beside = (intake.is_some(), env!("CARGO_PKG_VERSION"));
+        self.stamp = Stamp {
+            rendering: renderer.fingerprint(),
+            judging: place(&format!("{judging:?}{probing:?}{seen:?}{routes:?}{beside:?}")),
+        };
     }
 
-    /// The number of all that a domain is judged and shown by, beside its own state.
-    pub(super) fn stamp_of(&self, settings: &DomainSettings) -> u64 {
+    /// All that a domain is judged and shown by, beside its own state.
+    pub(super) fn stamp_of(&self, settings: &DomainSettings) -> Stamp {
         let DomainSettings { options, .. } = settings;
         let plain = options.group.is_none() && options.interval.is_none() && options.expect.is_none();
         match plain && options.planned_mx.is_empty() {
             true => self.stamp,
-            false => self.stamp ^ place(&format!("{options:?}")),
+            false => Stamp { judging: self.stamp.judging ^ place(&format!("{options:?}")), ..self.stamp },
         }
     }
 }

@@ -5,10 +5,10 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use super::Fleet;
 use crate::{
     config::{DomainSettings, Settings},
-    facts::{AddressLookup, ChainFacts, DomainObservation},
+    facts::{AddressLookup, ChainFacts, DomainObservation, Lookup},
     monitor::{KnownDomain, schedule::backed_off},
     store::StoredDomain,
-    terms::{MxHost, PolicyDomain},
+    terms::{MxHost, PolicyDomain, Timestamp},
     verdict::discovered_policy,
 };
 
@@ -58,6 +58,25 @@ pub(super) fn thin(mut observation: DomainObservation) -> DomainObservation {
         }
     }
     observation
+}
+
+/// When the resolver gave the latest answer that a look tells of; nothing where it tells of none.
+pub(super) fn answered_at(observation: &DomainObservation) -> Option<Timestamp> {
+    let ended = observation.started_at + observation.duration;
+    let txt = [&observation.sts_record, &observation.tlsrpt_record].map(|lookup| when(lookup, ended));
+    let addresses = [Some(&observation.policy.addresses), observation.implicit.as_ref()].into_iter().flatten();
+    let hosts = addresses.filter_map(|lookup| addresses_answered_at(lookup, ended));
+    txt.into_iter().chain([when(&observation.mx, ended)]).chain(hosts).max()
+}
+
+/// The same of the addresses of a host. `ended`: when the look did.
+pub(super) fn addresses_answered_at(lookup: &AddressLookup, ended: Timestamp) -> Option<Timestamp> {
+    lookup.ip4.iter().chain(&lookup.ip6).map(|one| when(one, ended)).max()
+}
+
+/// Where a name could not be looked up and the resolver is healthy all the same, it answered another question just then.
+fn when<T>(lookup: &Lookup<T>, ended: Timestamp) -> Timestamp {
+    if lookup.answered() { lookup.at } else { ended }
 }
 
 /// Counts what failed.

@@ -19,8 +19,9 @@ impl Fleet {
 
     /// Only the own lookups tell whether the resolver answers this look.
     pub(super) fn look_once_around(&mut self) {
-        if self.vantage.resolver_failing != self.resolver_failing {
-            Arc::make_mut(&mut self.vantage).resolver_failing = self.resolver_failing;
+        let failing = self.outage.is_under_way();
+        if self.vantage.resolver_failing != failing {
+            Arc::make_mut(&mut self.vantage).resolver_failing = failing;
         }
     }
 

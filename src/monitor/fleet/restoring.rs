@@ -53,8 +53,8 @@ impl Fleet {
     /// Takes over what was kept of domains and mail hosts; those that are not configured, or that were looked at by now, are passed
     /// over. Returns when each is due.
     ///
-    /// What lists and scrapes show is taken as it was written, where nothing that it depends on is otherwise now; the rest is judged
-    /// as its turn comes.
+    /// What lists and scrapes show is taken as it was written, where it would be written in the same way now. Where it would be judged
+    /// otherwise, or cannot be taken, the domain is judged as its turn comes.
     pub(in crate::monitor) fn restore(
         &mut self,
         domains: Vec<DomainRow>,
@@ -83,7 +83,7 @@ impl Fleet {
             restored
                 .push((KnownDomain { state: AtRest::Packed(row.state), probed, ..KnownDomain::clone(&known) }, face));
         }
-        // What this side sees follows from the hosts: a face that was made with another sight does not fit.
+        // What this side sees follows from the hosts: a face that was made with another sight has to be judged again.
         match self.once {
             true => self.look_once_around(),
             false => self.look_around(now),
@@ -106,13 +106,15 @@ impl Fleet {
             Some(face) => {
                 let summary = face.summary.with_names(|host| self.same_name(host));
                 let probed = face.probed.map(|hosts| hosts.into_iter().map(|host| self.same_name(host)).collect());
-                if face.stamp == stamp {
+                if face.stamp.rendering == stamp.rendering {
                     self.restand(None, Some(&summary));
-                    if known.reports.is_none() {
+                    if face.stamp.judging != stamp.judging {
+                        self.waiting.insert(known.domain().clone());
+                    } else if known.reports.is_none() {
                         // What is new waits to be shown; this is.
                         self.waiting.remove(known.domain());
                     }
-                    KnownDomain { rendered: face.rendered, summary: Some(summary), stamp, probed, ..known }
+                    KnownDomain { rendered: face.rendered, summary: Some(summary), stamp: face.stamp, probed, ..known }
                 } else {
                     KnownDomain { probed: probed.or(Some(summary.hosts)), ..known }
                 }

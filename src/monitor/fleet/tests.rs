@@ -11,6 +11,7 @@ use crate::{
 
 mod at_rest;
 mod keeping;
+mod parents;
 
 const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -358,8 +359,49 @@ fn a_resolver_that_answers_nobody_is_this_side() {
     let assessment = snapshot.state(&domain("a.example")).unwrap().assessment.clone().unwrap();
     assert!(assessment.own_side);
     assert_eq!(assessment.findings.iter().map(|found| found.code).collect::<Vec<_>>(), [Code::VantageLimited]);
-    look(&mut fleet, "a.example", &["mx.a.example"]);
-    assert!(!fleet.refresh(NOW).unwrap().vantage.resolver_failing);
+    look_later(&mut fleet, NOW + MINUTE, NOW + MINUTE);
+    assert!(!fleet.refresh(NOW + MINUTE).unwrap().vantage.resolver_failing);
+}
+
+/// Looks at a domain at a time, and gets an answer that was got at another.
+fn look_later(fleet: &mut Fleet, at: Timestamp, answered_at: Timestamp) {
+    let mut later = seen("b.example", LookupOutcome::NxDomain, LookupOutcome::NoData);
+    later.started_at = at;
+    later.mx.at = answered_at;
+    fleet.domain_seen(later, (vec![], 0));
+}
+
+fn resolver_dies(fleet: &mut Fleet) {
+    let mut dead = seen("a.example", LookupOutcome::Failed(LookupFailure::Timeout), LookupOutcome::NoData);
+    dead.resolver_healthy = false;
+    fleet.domain_seen(dead, (vec![], 0));
+}
+
+#[test]
+fn an_answer_that_was_there_before_does_not_end_an_outage_of_the_resolver() {
+    let mut fleet = fleet(TWO);
+    resolver_dies(&mut fleet);
+    let failing = |fleet: &mut Fleet, at| fleet.refresh(at).unwrap().vantage.resolver_failing;
+    assert!(failing(&mut fleet, NOW));
+    let half = NOW + MINUTE / 2;
+    for (what, at, answered_at) in [
+        ("a look that was under way", NOW, NOW),
+        ("from the cache", NOW + HOUR, NOW - MINUTE),
+        ("sooner than a probe that failed is repeated", half, half),
+    ] {
+        look_later(&mut fleet, at, answered_at);
+        assert!(failing(&mut fleet, at), "{what}");
+    }
+    look_later(&mut fleet, NOW + MINUTE, NOW + MINUTE);
+    assert!(!failing(&mut fleet, NOW + MINUTE));
+
+    // A name that is broken in itself: the resolver was asked for another.
+    resolver_dies(&mut fleet);
+    assert!(failing(&mut fleet, NOW));
+    let mut broken = seen("b.example", LookupOutcome::Failed(LookupFailure::ServFail), LookupOutcome::NoData);
+    broken.started_at = NOW + MINUTE;
+    fleet.domain_seen(broken, (vec![], 0));
+    assert!(!failing(&mut fleet, NOW + MINUTE));
 }
 
 /// A handshake that failed is one that TLS was reached for, and needs no certificate here.

@@ -14,9 +14,10 @@ use crate::{
 };
 
 /// Shows all that a state holds, and counts how many were judged.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct All {
     domains: AtomicUsize,
+    layout: u64,
 }
 
 impl Renderer for All {
@@ -30,7 +31,7 @@ impl Renderer for All {
     }
 
     fn fingerprint(&self) -> u64 {
-        7
+        self.layout
     }
 }
 
@@ -51,7 +52,11 @@ struct Bench {
 
 impl Bench {
     fn new(text: &str) -> Self {
-        let all = Arc::new(All::default());
+        Self::written_in(text, 7)
+    }
+
+    fn written_in(text: &str, layout: u64) -> Self {
+        let all = Arc::new(All { domains: AtomicUsize::new(0), layout });
         let renderer: Arc<dyn Renderer> = Arc::<All>::clone(&all);
         Self { fleet: fleet(text).render_with(renderer), all }
     }
@@ -250,6 +255,49 @@ fn a_restart_takes_what_was_shown_and_judges_nothing() {
 }
 
 #[test]
+fn what_was_judged_otherwise_is_shown_until_it_is_judged_again() {
+    let mut before = Bench::settled();
+    let shown = Arc::clone(&before.fleet.snapshot);
+    let batch = before.fleet.take_unsaved(true, NOW).unwrap();
+    let visible = |snapshot: &Snapshot| {
+        let with_series = snapshot.domains.iter().filter(|known| known.rendered.series > 0 && known.summary.is_some());
+        with_series.count()
+    };
+
+    let lax = "domains: [a.example, b.example]\nseverities: {tlsrpt-record-missing: error}";
+    let mut after = Bench::new(lax);
+    after.fleet.restore(batch.domains.clone(), batch.hosts.clone(), NOW);
+    let first = after.fleet.refresh_while(NOW, || false).unwrap();
+    assert_eq!((after.judged(), visible(&first)), (1, 2), "one at a time, and both are there");
+    let old = first.domains.iter().filter(|known| {
+        shown.domains.get(known.domain().as_str()).is_some_and(|before| before.rendered == known.rendered)
+    });
+    assert_eq!(old.count(), 1, "the other as it was");
+    let stale = first.domains.get("b.example").unwrap();
+    let face = crate::monitor::face::written(stale);
+    assert!(face.is_some());
+    let row = batch.domains.iter().find(|row| row.domain == *stale.domain()).unwrap();
+    let mut again = Bench::new(lax);
+    again.fleet.restore(vec![crate::store::DomainRow { face, ..row.clone() }], batch.hosts.clone(), NOW);
+    while again.fleet.is_behind() {
+        again.fleet.refresh(NOW);
+    }
+    assert_eq!(again.judged(), 2, "written before it was judged again, it is judged after the next start");
+    while after.fleet.is_behind() {
+        after.fleet.refresh(NOW);
+    }
+    assert_eq!(after.judged(), 1);
+    after.is_as_opened();
+    assert_eq!(after.fleet.snapshot.host(&host(MX)).unwrap().domains, 2);
+    assert_eq!(after.fleet.standing, before.fleet.standing, "nobody was counted twice");
+
+    // What is written in another way cannot be read.
+    let mut other = Bench::written_in(TWO, 8);
+    other.fleet.restore(batch.domains, batch.hosts, NOW);
+    assert_eq!(visible(&other.fleet.refresh_while(NOW, || false).unwrap()), 1);
+}
+
+#[test]
 fn slices_lose_nothing_and_keep_the_order() {
     let names: Vec<String> = (0..700).map(|number| format!("d{number}.example")).collect();
     let mut text = "domains:\n".to_owned();
@@ -379,6 +427,29 @@ fn thresholds_that_a_host_crosses_are_news() {
             bench.is_as_opened();
         }
     }
+    // A failure that lasts is no news any more, at whatever stage; what ends it is.
+    let plain = |at| bare(at, SmtpOutcome::StarttlsNotOffered);
+    for failing in [refused, silent, plain] as [fn(Timestamp) -> AddressObservation; 3] {
+        let mut bench = Bench::settled();
+        let mut judged = Vec::new();
+        for round in 1..12 {
+            bench.fleet.address_seen(failing(NOW + round * HOUR));
+            bench.fleet.refresh(NOW + round * HOUR);
+            judged.push(bench.judged());
+        }
+        assert_eq!(judged[..3], [2; 3], "the thresholds");
+        assert_eq!(judged[9..], [0; 2], "the tenth equal failure");
+        bench.fleet.address_seen(healthy(NOW + 12 * HOUR));
+        bench.fleet.refresh(NOW + 12 * HOUR);
+        assert_eq!(bench.judged(), 2);
+    }
+    // A bad probe between good ones, all of them before anybody looks.
+    let mut bench = Bench::settled();
+    for seen in [plain(NOW + MINUTE), healthy(NOW + 2 * MINUTE), healthy(NOW + 3 * MINUTE), healthy(NOW + 4 * MINUTE)] {
+        bench.fleet.address_seen(seen);
+    }
+    bench.fleet.refresh(NOW + 4 * MINUTE);
+    assert_eq!(bench.judged(), 2);
     // Address lookups that fail, up to where they last.
     let mut bench = Bench::settled();
     for round in 1..4 {
@@ -388,6 +459,25 @@ fn thresholds_that_a_host_crosses_are_news() {
         bench.fleet.refresh(NOW + round * HOUR);
         assert_eq!(bench.judged(), 2, "lookup {round}");
     }
+}
+
+#[test]
+fn an_address_that_tells_nothing_for_too_long_is_news_once() {
+    let mut bench = Bench::settled();
+    let rejected =
+        || SmtpOutcome::Rejected { phase: crate::facts::Phase::Banner, code: 554, text: Octets::from("not you") };
+    let mut see = |at: Timestamp| {
+        bench.fleet.address_seen(bare(at, rejected()));
+        bench.fleet.refresh(at);
+        bench.judged()
+    };
+    // Two intervals of `probe.mx_interval` are the patience (`probes-complete`).
+    let patience = 2 * settings(TWO).probe.mx_interval;
+    let early: Vec<usize> = (1..12).map(|round| see(NOW + patience * round / 12)).collect();
+    assert_eq!((early[0], early[10]), (2, 0), "{early:?}");
+    assert_eq!(see(NOW + patience), 0);
+    assert_eq!(see(NOW + patience + MINUTE), 2, "nothing was told in time");
+    assert_eq!(see(NOW + patience + 2 * MINUTE), 0);
 }
 
 #[test]
