@@ -115,8 +115,8 @@ async fn what_was_written_lately_is_not_trimmed_however_few_domains_there_are() 
     let path = folder.path().join("state.db");
     let mut connection = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
     for into in [
-        "domains (name, saved_at, state) SELECT 'd' || n || '.example', ?, ''",
-        "hosts (name, saved_at, state) SELECT 'd' || n || '.example', ?, ''",
+        "domains (name, saved_at, state) SELECT 'd' || n || '.example', ?, x''",
+        "hosts (name, saved_at, state) SELECT 'd' || n || '.example', ?, x''",
         "report_domains (domain, filed_at, proven, unproven) SELECT 'd' || n || '.example', ?, 0, 0",
     ] {
         let rows = format!(
