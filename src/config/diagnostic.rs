@@ -405,11 +405,11 @@ error: \"soon\" is no duration
         for (line, expected) in [
             (
                 r#"state: {url: "postgres://me:se,cr}e]t'x y@h/db", foo: 1}"#,
-                r#"state: {url: "postgres://*****************@h/db", foo: 1}"#,
+                r#"state: {url: "postgres://****************@h/db", foo: 1}"#,
             ),
             (
                 r#"state: {url: 'postgres://me:s"e,cr@h/db', foo: 1}"#,
-                r#"state: {url: 'postgres://**********@h/db', foo: 1}"#,
+                r#"state: {url: 'postgres://*********@h/db', foo: 1}"#,
             ),
             (r#"["postgres://me:a\"b@h/", "x"]"#, r#"["postgres://*******@h/", "x"]"#),
             ("['postgres://me:a''b@h/', x]", "['postgres://*******@h/', x]"),
