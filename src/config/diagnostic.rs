@@ -290,15 +290,15 @@ fn window(line: &str, place: usize) -> (usize, usize) {
 }
 
 /// The user-info and the query of every URL in a line as stars, byte for byte so that the caret stays where it is: what is told
-/// goes to logs.
+/// goes to logs. A password that should have been escaped is hidden too: it is what the mistake is then about. Where it cannot be
+/// told what is secret, more is hidden than has to be.
 fn without_secrets(line: &str) -> String {
     let mut shown = String::with_capacity(line.len());
     let mut rest = line;
     while let Some(at) = rest.find("://") {
         let (before, after) = rest.split_at(at + 3);
         shown.push_str(before);
-        let end = after.find([' ', '\'', '"', ',', '}', ']', '\t']).unwrap_or(after.len());
-        let (url, next) = after.split_at(end);
+        let (url, next) = after.split_at(end_of_url(before, after));
         let secret = url.rfind('@').unwrap_or(0);
         let after_secret = url.get(secret..).unwrap_or_default();
         let query = after_secret.find('?').map_or(url.len(), |at| secret + at + 1);
@@ -308,6 +308,37 @@ fn without_secrets(line: &str) -> String {
         rest = next;
     }
     shown + rest
+}
+
+/// Where a URL ends behind its `://`: at the quote that opened it, else at a space. Other quotes, commas and brackets may be part of a
+/// password: which of them end a scalar depends on lines that are not looked at here.
+fn end_of_url(before: &str, after: &str) -> usize {
+    let scheme = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    let opened = before.strip_suffix("://").unwrap_or(before).trim_end_matches(scheme).chars().next_back();
+    let end = match opened {
+        Some('"') => {
+            let mut escaped = false;
+            after.find(|c| {
+                let ends = c == '"' && !escaped;
+                escaped = c == '\\' && !escaped;
+                ends
+            })
+        }
+        // YAML 1.2 §7.3.2: two of them stand for one.
+        Some('\'') => {
+            let mut quotes = after.match_indices('\'').map(|(at, _)| at).peekable();
+            let mut end = None;
+            while let Some(at) = quotes.next() {
+                if quotes.next_if_eq(&(at + 1)).is_none() {
+                    end = Some(at);
+                    break;
+                }
+            }
+            end
+        }
+        _ => after.find([' ', '\t']),
+    };
+    end.unwrap_or(after.len())
 }
 
 /// A line without the control characters of ISO 6429 §5.3 (C1), one of which begins a terminal command. The snippet shows
@@ -367,6 +398,30 @@ error: \"soon\" is no duration
             "a: [{url: 'https://***********@h.example/?********'}, http://b.example/x, postgres://*****@d/]"
         );
         assert_eq!(shown.len(), line.len());
+    }
+
+    #[test]
+    fn passwords_that_are_not_escaped_are_not_shown() {
+        for (line, expected) in [
+            (
+                r#"state: {url: "postgres://me:se,cr}e]t'x y@h/db", foo: 1}"#,
+                r#"state: {url: "postgres://****************@h/db", foo: 1}"#,
+            ),
+            (
+                r#"state: {url: 'postgres://me:s"e,cr@h/db', foo: 1}"#,
+                r#"state: {url: 'postgres://*********@h/db', foo: 1}"#,
+            ),
+            (r#"["postgres://me:a\"b@h/", "x"]"#, r#"["postgres://*******@h/", "x"]"#),
+            ("['postgres://me:a''b@h/', x]", "['postgres://*******@h/', x]"),
+            ("url: postgres://me:a,b]c}d'e@h/db # of x", "url: postgres://************@h/db # of x"),
+            ("url: \"postgres://me:a b@h/db", "url: \"postgres://******@h/db"),
+            ("url: https://h.example/?t=a,b'c", "url: https://h.example/?*******"),
+            ("{a: http://a.example/x, b: 1}", "{a: http://a.example/x, b: 1}"),
+            ("://", "://"),
+            ("'://'' '", "'://'' '"),
+        ] {
+            assert_eq!(without_secrets(line), expected);
+        }
     }
 
     #[test]

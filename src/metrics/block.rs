@@ -207,9 +207,15 @@ fn put_label(out: &mut Vec<u8>, known: &mut HashMap<String, u64>, label: &str) {
     }
 }
 
-/// How long the text of a block is, in bytes, as it says itself. Of bytes that are no block 0.
+/// How long the text of a block is, in bytes, as it says itself. Of bytes that are no block 0, and of those that claim more than a
+/// block may make: one that is damaged must not count for a whole fleet.
 pub(super) fn text_length(bytes: &[u8]) -> u64 {
-    Cursor::begin(bytes).map_or(0, |(_, length, _)| length)
+    Cursor::begin(bytes).map(|(_, length, _)| length).filter(|length| *length <= MOST_TEXT as u64).unwrap_or(0)
+}
+
+/// How many series a block has, as is noted beside it. 0 where that cannot be, for the same reason.
+pub(super) fn series(rendered: &Rendered) -> u64 {
+    if rendered.is_plausible() { u64::from(rendered.series) } else { 0 }
 }
 
 /// The ends of samples, read from blocks: all that stands after the subject's name.
@@ -280,7 +286,8 @@ impl Tails {
             }
             next = index + 1;
         }
-        let whole = u64::try_from(heads + self.text.len()).ok() == Some(length);
+        let made = heads + self.text.len();
+        let whole = made <= MOST_TEXT && u64::try_from(made).ok() == Some(length);
         (whole && u32::try_from(self.samples.len()).ok() == Some(rendered.series)).then_some(())
     }
 }

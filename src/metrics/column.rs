@@ -13,7 +13,12 @@ use std::{
     },
 };
 
-use super::{block::Tails, gzip::Members, registry::Subject, text};
+use super::{
+    block::{self, Tails},
+    gzip::Members,
+    registry::Subject,
+    text,
+};
 use crate::monitor::{Keyed, Rendered};
 
 /// What a scrape shows of a subject.
@@ -137,7 +142,7 @@ impl Cell {
             Texts::push(&mut text, &mut ends, &name);
             let rendered = shown.rendered();
             if tails.read(rendered, subject, name.len()).is_err() {
-                unreadable += u64::from(rendered.series);
+                unreadable += block::series(rendered);
                 continue;
             }
             for (family, tail, labelled) in tails.iter() {
@@ -440,7 +445,7 @@ mod tests {
     #[test]
     fn a_block_that_cannot_be_read_takes_no_other_with_it() {
         let mut shelf = vec![one("a.example", &[(0, "x".to_owned(), 1)]), one("b.example", &[(0, "x".to_owned(), 1)])];
-        shelf.push(Arc::new(One("c.example".to_owned(), Rendered { bytes: [9, 9, 9].into(), series: 4 })));
+        shelf.push(Arc::new(One("c.example".to_owned(), Rendered { bytes: [9; 4].into(), series: 4 })));
         let cell = Cell::of(&shelf, Subject::Domain, None);
         assert_eq!(cell.unreadable(), 4);
         assert_eq!(text(&cell, &(0..3)), expected(&shelf[..2]));

@@ -25,12 +25,12 @@ pub(super) struct Size {
 
 impl Size {
     fn and(self, other: Self) -> Self {
-        Self { series: self.series + other.series, bytes: self.bytes + other.bytes }
+        Self { series: self.series.saturating_add(other.series), bytes: self.bytes.saturating_add(other.bytes) }
     }
 
     fn of_one<V: Shown>(shown: &V) -> Self {
         let rendered = shown.rendered();
-        Self { series: u64::from(rendered.series), bytes: block::text_length(&rendered.bytes) }
+        Self { series: block::series(rendered), bytes: block::text_length(&rendered.bytes) }
     }
 
     fn of<V: Shown>(subjects: &[Arc<V>]) -> Self {
@@ -163,5 +163,48 @@ impl<V: Shown> Cells<V> {
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Of<V>>> {
         // A panic elsewhere leaves a map that is whole.
         self.cells.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::{Keyed, Rendered};
+
+    #[derive(Debug)]
+    struct One(&'static str, Rendered);
+
+    impl Keyed for One {
+        fn key(&self) -> &str {
+            self.0
+        }
+    }
+
+    impl Shown for One {
+        fn rendered(&self) -> &Rendered {
+            &self.1
+        }
+    }
+
+    #[test]
+    fn what_is_damaged_takes_no_room_from_the_others() {
+        let mut block = block::Writer::new(Subject::Domain, "a.example", false);
+        block.family(1);
+        block.sample(std::iter::once("x"), crate::metrics::text::Value::Integer(1));
+        let good = block.finish();
+        // It says that it has as many series, and as much text, as a number holds.
+        let mut bytes = vec![block::FORMAT, 0];
+        bytes.extend([0xff; 9]);
+        bytes.push(1);
+        let names = ["a.example", "b.example", "c.example", "d.example"];
+        let damaged = || Rendered { bytes: bytes.clone().into(), series: u32::MAX };
+        let subjects = names.into_iter().zip([damaged(), good.clone(), damaged(), good.clone()]);
+        let roll: Roll<One> = subjects.map(|(name, rendered)| Arc::new(One(name, rendered))).collect();
+        let shelves = Shelves::of(&roll, Subject::Domain, 2, None);
+        let bytes = 2 * block::text_length(&good.bytes);
+        assert!(bytes > 0);
+        assert_eq!((shelves.exported(), shelves.dropped()), (Size { series: 2, bytes }, 0));
+        let exported: usize = shelves.part(Part::ALL).map(|(_, subjects)| subjects.len()).sum();
+        assert_eq!(exported, names.len());
     }
 }

@@ -59,11 +59,17 @@ pub(super) fn read(row: &DomainRow) -> Option<Face> {
     if *version != VERSION {
         return None;
     }
-    let face = postcard::from_bytes(bytes);
-    face.inspect_err(
-        |error| tracing::error!(domain = %row.domain, %error, "what was shown cannot be read; it is made anew"),
-    )
-    .ok()
+    let face: Result<Face, _> = postcard::from_bytes(bytes);
+    let face = face
+        .inspect_err(
+            |error| tracing::error!(domain = %row.domain, %error, "what was shown cannot be read; it is made anew"),
+        )
+        .ok()?;
+    if !face.rendered.is_plausible() {
+        tracing::error!(domain = %row.domain, rendered = ?face.rendered, "what was shown cannot be right; it is made anew");
+        return None;
+    }
+    Some(face)
 }
 
 #[cfg(test)]

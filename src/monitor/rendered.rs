@@ -16,6 +16,13 @@ pub struct Rendered {
     pub series: u32,
 }
 
+impl Rendered {
+    /// Whether there are no more series than bytes: each takes one at least. Another number is damage.
+    pub fn is_plausible(&self) -> bool {
+        usize::try_from(self.series).is_ok_and(|series| series <= self.bytes.len())
+    }
+}
+
 /// Makes of what was judged what scrapes show of it. The monitor calls it at each change and keeps what it gives beside the subject,
 /// also over a restart. Pure: the same state gives the same bytes.
 pub trait Renderer: fmt::Debug + Send + Sync {

@@ -192,6 +192,11 @@ impl KnownDomain {
         self.summary.as_ref().is_some_and(|summary| summary.hosts.contains(host))
     }
 
+    /// The mail host of this name, if the domain has it among its mail hosts, as last seen.
+    pub(super) fn uses_by_name(&self, host: &str) -> Option<&MxHost> {
+        self.summary.as_ref()?.hosts.iter().find(|known| known.as_str() == host)
+    }
+
     /// A domain of which nothing is known yet.
     pub(super) fn new(settings: DomainSettings) -> Self {
         Self {

@@ -51,6 +51,10 @@ use crate::{
 /// changes with each answer must not fill the disk.
 pub const FORMER_MOST: usize = 10_000;
 
+/// What was written within this time is of no domain that left the configuration, however few domains there are said to be: the list
+/// may be empty for a moment, and an instance may know only its own. What is looked after is written at least once a day.
+pub const FORMER_AFTER: Duration = Duration::from_secs(7 * 86_400);
+
 /// How many changes of one subject are kept, the latest first: one a day over the whole default retention.
 pub const CHANGES_OF_ONE_MOST: usize = 750;
 

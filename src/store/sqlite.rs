@@ -21,9 +21,9 @@ use sqlx::{
 use tokio::sync::Mutex;
 
 use super::{
-    Batch, Bounds, CHANGES_MOST, CHANGES_OF_ONE_MOST, ChangesWanted, DayTotal, DomainRow, FORMER_MOST, Filing, HostRow,
-    IntakeCounters, NewsCursor, NewsOfReports, Packed, Page, PageError, PageWanted, ReportBatch, ReportsWanted, Store,
-    StoreError, StoredChange, StoredReport,
+    Batch, Bounds, CHANGES_MOST, CHANGES_OF_ONE_MOST, ChangesWanted, DayTotal, DomainRow, FORMER_AFTER, FORMER_MOST,
+    Filing, HostRow, IntakeCounters, NewsCursor, NewsOfReports, Packed, Page, PageError, PageWanted, ReportBatch,
+    ReportsWanted, Store, StoreError, StoredChange, StoredReport,
     failure::{code, primary, told},
     folder::Folder,
     row::{fits, name_of},
@@ -447,15 +447,18 @@ fn change(row: &SqliteRow) -> Option<StoredChange> {
 
 async fn trim(writer: &mut SqliteConnection, bounds: Bounds, now: Timestamp) -> Result<(), sqlx::Error> {
     let oldest = (now - bounds.retention).unix_milliseconds();
+    let former_since = (now - FORMER_AFTER).unix_milliseconds();
     let number = |most: usize| i64::try_from(most).unwrap_or(i64::MAX);
     let mut transaction = writer.begin().await?;
     for (table, in_use) in [("domains", bounds.domains), ("hosts", bounds.hosts)] {
         let old = format!("DELETE FROM {table} WHERE saved_at < ?");
         sqlx::query(&old).bind(oldest).execute(&mut *transaction).await?;
         let many = format!(
-            "DELETE FROM {table} WHERE name IN (SELECT name FROM {table} ORDER BY saved_at DESC LIMIT -1 OFFSET ?)"
+            "DELETE FROM {table} WHERE saved_at < ? AND name IN \
+             (SELECT name FROM {table} ORDER BY saved_at DESC LIMIT -1 OFFSET ?)"
         );
-        sqlx::query(&many).bind(number(in_use.saturating_add(FORMER_MOST))).execute(&mut *transaction).await?;
+        let kept = number(in_use.saturating_add(FORMER_MOST));
+        sqlx::query(&many).bind(former_since).bind(kept).execute(&mut *transaction).await?;
     }
     sqlx::query("DELETE FROM changes WHERE at < ?").bind(oldest).execute(&mut *transaction).await?;
     sqlx::query(

@@ -19,7 +19,7 @@ const CORES: usize = 2;
 /// The answer of the API where the work broke.
 pub(super) async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Answer> {
     tokio::task::spawn_blocking(work).await.map_err(|error| {
-        tracing::error!(%error, "an answer could not be made");
+        tracing::error!(%error, "an answer or a page could not be made");
         Answer::error(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be made; the log says why")
     })
 }

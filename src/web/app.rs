@@ -75,6 +75,8 @@ pub struct App {
     mount: Mount,
     /// Answers of `/probe` that are being made.
     turns: Turns,
+    /// Pages that are being made: lists of a large fleet have an entry for each domain or certificate while they are.
+    page_turns: Turns,
     scrapes: Scrapes,
     ready: AtomicBool,
     /// The number of the snapshot that is shown.
@@ -105,6 +107,7 @@ impl App {
             metrics_path,
             mount: Mount::default(),
             turns: Turns::default(),
+            page_turns: Turns::default(),
             scrapes: Scrapes::default(),
             ready: AtomicBool::new(false),
             shown: watch::Sender::new(0),
@@ -316,14 +319,11 @@ impl App {
             return plain(StatusCode::SERVICE_UNAVAILABLE, NOT_READY);
         }
         let query = asked.query.to_owned();
-        let page =
-            tokio::task::spawn_blocking(move || render(&self.snapshot.load(), &query, self.links(), now())).await;
-        match page {
-            Ok(page) => html(page.into_string()),
-            Err(error) => {
-                tracing::error!(%error, "a page could not be rendered");
-                plain(StatusCode::INTERNAL_SERVER_ERROR, "The page could not be rendered; the log says why.\n")
-            }
+        let turns = self.page_turns.clone();
+        match turns.work(move || render(&self.snapshot.load(), &query, self.links(), now()).into_string()).await {
+            Ok(Some(page)) => html(page),
+            Ok(None) => plain(StatusCode::SERVICE_UNAVAILABLE, "Too many pages are being made; ask again.\n"),
+            Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "The page could not be rendered; the log says why.\n"),
         }
     }
 

@@ -23,6 +23,10 @@ const LIMIT: usize = 100;
 /// … and at most: about a megabyte.
 const LIMIT_MOST: usize = 1000;
 
+/// So many domains are opened for one answer. Each that is opened has findings that fit, unless it is judged otherwise by now than when
+/// its summary was made: then an answer with few findings could open a whole fleet. It ends early instead, and says where to go on.
+const OPENED_MOST: usize = 2 * LIMIT_MOST;
+
 /// The parameters.
 pub(super) const PARAMETERS: &[Parameter] = &[
     Parameter { name: "code", says: "Only findings of this code", kind: Kind::Word(|| known_codes().to_vec()) },
@@ -86,10 +90,14 @@ pub(super) fn answer(query: &str, snapshot: &Snapshot) -> Answer {
         found.partition_point(|one| (one.badness, one.known.domain()) < (place.badness, &place.domain))
     });
     let mut shown: Vec<(Arc<DomainState>, Places)> = Vec::new();
-    let (mut count, mut more) = (0, false);
-    for one in found.get(from..).unwrap_or_default() {
+    let (mut count, mut more, mut unopened) = (0, false, None);
+    for (opened, one) in found.get(from..).unwrap_or_default().iter().enumerate() {
         if count >= wanted.most {
             more = true;
+            break;
+        }
+        if opened >= OPENED_MOST {
+            unopened = Some(Place::before(one));
             break;
         }
         let state = snapshot.open(one.known);
@@ -109,11 +117,11 @@ pub(super) fn answer(query: &str, snapshot: &Snapshot) -> Answer {
         let all = state.assessment.iter().flat_map(|seen| seen.active()).collect::<Vec<_>>();
         places.iter().filter_map(move |(_, at)| Some(finding_of_domain(state, all.get(*at)?)))
     });
-    let last = shown.iter().rev().find_map(|(_, places)| places.last());
+    let last = shown.iter().rev().find_map(|(_, places)| places.last()).map(|(place, _)| place);
     let view = FindingsView {
         findings: findings.collect(),
         matching,
-        next: last.filter(|_| more).map(|(place, _)| place.to_string()),
+        next: unopened.as_ref().or(last.filter(|_| more)).map(Place::to_string),
     };
     Answer::found(one_line(&view))
 }
@@ -195,6 +203,13 @@ fn wanted(query: &str) -> Result<Wanted, String> {
 }
 
 impl Place {
+    /// Before all findings of a domain of one severity.
+    fn before(one: &Found<'_>) -> Self {
+        let domain = one.known.domain().clone();
+        let (code, subject) = (String::new(), String::new());
+        Self { badness: one.badness, domain, code, address: None, subject, number: 0 }
+    }
+
     fn of(state: &DomainState, finding: &Finding) -> Self {
         Self {
             badness: badness(finding.severity),
@@ -249,6 +264,7 @@ mod tests {
     use super::*;
     use crate::{
         metrics::fixture,
+        monitor::Roll,
         verdict::{Assessment, Subject},
     };
 
@@ -339,6 +355,32 @@ mod tests {
             query = format!("limit=1&after={}", parameters::encoded(next));
         }
         assert_eq!(Value::Array(paged), all);
+    }
+
+    /// Summaries that promise what the states no longer have must not have a whole fleet opened at once.
+    #[test]
+    fn an_answer_opens_so_many_domains_and_says_where_to_go_on() {
+        let mut world = fixture::snapshot();
+        world.domains = Roll::default();
+        let promised = ActiveFinding { code: Code::MxCname, severity: Severity::Error, host: None };
+        let quiet = (0..OPENED_MOST + 5).map(|number| format!("d{number:04}.example"));
+        let mut known = Vec::new();
+        for name in quiet.chain(["last.example".to_owned()]) {
+            let finding = fixture::finding(Code::MxCname, Severity::Error, Subject::Mx("a".to_owned()));
+            let findings = if name == "last.example" { vec![finding] } else { Vec::new() };
+            let mut one = Snapshot { domains: Roll::default(), ..world.clone() };
+            one.put(fixture::domain_state(&name, Some(Assessment { findings, ..fixture::dark(&name) })));
+            let mut one = KnownDomain::clone(one.domains.get(&name).unwrap());
+            one.summary.as_mut().unwrap().active = [promised.clone()].into();
+            known.push(Arc::new(one));
+        }
+        world.domains = known.into_iter().collect();
+        let first = of("", &world).1;
+        assert_eq!(first["findings"], json!([]));
+        let next = first["next"].as_str().unwrap();
+        assert!(next.contains(&format!("d{OPENED_MOST:04}.example")), "{next}");
+        let second = of(&format!("after={}", parameters::encoded(next)), &world).1;
+        assert_eq!((&second["findings"][0]["domain"], &second["next"]), (&json!("last.example"), &Value::Null));
     }
 
     proptest! {

@@ -17,6 +17,9 @@ use crate::config::{
 
 /// An entry as under `domains` has eight keys and lists of hosts; a larger one is an attempt at our memory.
 const MAX_NODES: usize = 10_000;
+/// So many bytes may follow each other without another item: a text is held whole before it can be judged. A name has 253 bytes, and
+/// an entry with as many nodes as it may have fits.
+const ITEM_MOST: usize = 1 << 20;
 /// A label that is longer is none of a metric.
 const LABEL_MOST: usize = 4096;
 /// A target group has a handful of labels.
@@ -32,6 +35,10 @@ pub(super) fn read(from: impl Read, list: &mut Gathering<'_>) -> Result<(), Faul
     match (stop, ended) {
         (Some(fault), _) => Err(fault),
         (None, Ok(())) => Ok(()),
+        (None, Err(_)) if place.get().since_item > ITEM_MOST => {
+            let message = format!("something in the list is longer than {ITEM_MOST} bytes");
+            Err(Fault { at: Some(place.get().location()), message })
+        }
         (None, Err(error)) => Err(told(&error)),
     }
 }
@@ -54,6 +61,8 @@ struct Place {
     ended: usize,
     column: usize,
     at_end: bool,
+    /// Bytes since the last item began.
+    since_item: usize,
 }
 
 impl Place {
@@ -63,8 +72,9 @@ impl Place {
 
     const fn after(mut self, byte: u8) -> Self {
         if self.at_end {
-            self = Self { ended: self.ended + 1, column: 0, at_end: false };
+            self = Self { ended: self.ended + 1, column: 0, at_end: false, ..self };
         }
+        self.since_item += 1;
         self.at_end = byte == b'\n';
         // Bytes that continue a letter are no column of their own.
         if byte & 0xc0 != 0x80 {
@@ -86,6 +96,9 @@ impl<R: Read> Read for Placed<R> {
         let read = self.inner.read(buffer)?;
         let place = buffer.iter().take(read).fold(self.place.get(), |place, byte| place.after(*byte));
         self.place.set(place);
+        if place.since_item > ITEM_MOST {
+            return Err(io::Error::other("an item is too long"));
+        }
         Ok(read)
     }
 }
@@ -165,7 +178,9 @@ impl<'de> DeserializeSeed<'de> for Item<'_, '_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        let at = self.place.get().location();
+        let place = self.place.get();
+        self.place.set(Place { since_item: 0, ..place });
+        let at = place.location();
         deserializer.deserialize_any(ItemVisitor { item: self, at })
     }
 }

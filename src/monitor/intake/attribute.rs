@@ -12,12 +12,27 @@ use crate::{
 /// domain. Hosters' pools serve more domains than that, and one small report must not write a hundred thousand rows.
 const SHARING_MOST: usize = 1000;
 
-/// The configured domains by the mail hosts that they use, as far as is known.
+/// The configured domains by the mail hosts that they use, as far as is known and as far as reports ask for them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Users {
     pub(super) hosts: BTreeMap<MxHost, BTreeSet<PolicyDomain>>,
     /// The hosts of every configured domain were looked up once.
     pub(super) complete: bool,
+}
+
+impl Users {
+    /// One more domain that uses a host.
+    pub(super) fn add(&mut self, host: &MxHost, domain: &PolicyDomain) {
+        match self.hosts.get_mut(host.as_str()) {
+            Some(users) => _ = users.insert(domain.clone()),
+            None => _ = self.hosts.insert(host.clone(), [domain.clone()].into()),
+        }
+    }
+
+    /// Whether a host has more users than share in what is reported about it: those beyond need not be known.
+    pub(super) fn is_crowded(&self, host: &MxHost) -> bool {
+        self.hosts.get(host.as_str()).is_some_and(|users| users.len() > SHARING_MOST)
+    }
 }
 
 /// What is configured, and which mail hosts it uses.
@@ -74,8 +89,15 @@ pub(super) fn attribute(policies: &[ReportedPolicy], hints: Hints<'_>, territory
     attribution
 }
 
-fn hinted(hints: Hints<'_>) -> Option<&PolicyDomain> {
+/// The domain that a report is about, as what stands beside its policies says.
+pub(super) fn hinted(hints: Hints<'_>) -> Option<&PolicyDomain> {
     hints.report_domain.or(hints.named_domain)
+}
+
+/// The names of mail hosts in policies: [`attribute`] asks for the users of these, and of no others.
+pub(super) fn named_hosts<'a>(policies: &'a [ReportedPolicy], domains: &DomainList) -> impl Iterator<Item = &'a str> {
+    let of_hosts = policies.iter().filter(|policy| policy.policy_type == PolicyType::Tlsa);
+    of_hosts.filter_map(|policy| policy.domain.as_deref()).filter(|name| !domains.has(name))
 }
 
 /// The domains that a policy is about; nothing where that cannot be told yet.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::RawReport;
+use super::{RawReport, attribute::Hints};
 use crate::{
     facts::Transport,
     protocol::tls_rpt::{
@@ -26,6 +26,13 @@ pub(super) struct OpenedReport {
     pub(super) named_domain: Option<PolicyDomain>,
     /// The id of the message.
     pub(super) message_id: Option<String>,
+}
+
+impl OpenedReport {
+    /// What stands beside the policies of the domain that they are about.
+    pub(super) fn hints(&self) -> Hints<'_> {
+        Hints { report_domain: self.report_domain.as_ref(), named_domain: self.named_domain.as_ref() }
+    }
 }
 
 /// What something was.

@@ -3,14 +3,22 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
 };
 
 use arc_swap::ArcSwap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::{attribute::Users, filer::add, quarantine::Quarantine};
+use super::{
+    attribute::{Hints, Users, hinted, named_hosts},
+    filer::add,
+    open::OpenedReport,
+    quarantine::Quarantine,
+};
 use crate::{
     config::{DomainList, ReportAuthentication, Settings},
     monitor::Snapshot,
@@ -39,6 +47,8 @@ pub(super) struct Plan {
     pub(super) authserv_id: String,
     pub(super) reporters: BTreeSet<PolicyDomain>,
     pub(super) resolver: Resolver,
+    /// Each of `domains` was looked at once, and that stays so.
+    looked_at: AtomicBool,
 }
 
 impl Plan {
@@ -50,19 +60,24 @@ impl Plan {
             authserv_id: settings.reports.authserv_id().unwrap_or_default().to_owned(),
             reporters: settings.reports.reporters(),
             resolver,
+            looked_at: AtomicBool::default(),
         }
     }
-}
 
-/// Who uses which mail host, with the plan and the snapshot that say so.
-type KnownUsers = (Arc<Plan>, Arc<Snapshot>, Arc<Users>);
+    /// Whether each of the domains was looked at. Once that is so, it is not asked of each of them again.
+    fn is_looked_at(&self, snapshot: &Snapshot) -> bool {
+        let looked_at = self.looked_at.load(Ordering::Relaxed) || is_looked_at(&self.domains, snapshot);
+        if looked_at {
+            self.looked_at.store(true, Ordering::Relaxed);
+        }
+        looked_at
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Shared {
     plan: ArcSwap<Plan>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
-    /// The users of hosts by the plan and the snapshot of which they were taken.
-    users: Mutex<Option<KnownUsers>>,
     refused: Mutex<BTreeMap<RefusalReason, u64>>,
     /// The earliest place up to which the reports of domains were read that came since the filer looked.
     came_at: Mutex<Option<NewsCursor>>,
@@ -79,7 +94,6 @@ impl Shared {
         Self {
             plan: ArcSwap::from_pointee(plan),
             snapshots,
-            users: Mutex::default(),
             refused: Mutex::default(),
             came_at: Mutex::default(),
             readers: Mutex::default(),
@@ -126,20 +140,12 @@ impl Shared {
         result
     }
 
-    /// Who uses which mail host, as far as is known now.
-    pub(super) fn users(&self) -> Arc<Users> {
-        let plan = self.plan();
+    /// Who uses the mail hosts that reports name, as far as is known now.
+    pub(super) fn users<'a>(&self, plan: &Plan, reports: impl IntoIterator<Item = &'a OpenedReport>) -> Users {
+        // Let go at the end: who kept it would keep a fleet in memory twice.
         let snapshot = Arc::clone(&self.snapshots.borrow());
-        let mut known = self.users.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((planned, seen, users)) = &*known
-            && Arc::ptr_eq(planned, &plan)
-            && Arc::ptr_eq(seen, &snapshot)
-        {
-            return Arc::clone(users);
-        }
-        let users = Arc::new(users_of(&plan.domains, &snapshot));
-        *known = Some((plan, snapshot, Arc::clone(&users)));
-        users
+        let reports = reports.into_iter().map(|one| (&*one.report.policies, one.hints()));
+        users_of(&plan.inventory, reports, &snapshot, || plan.is_looked_at(&snapshot))
     }
 
     pub(super) fn count_refused(&self, reason: RefusalReason) {
@@ -159,19 +165,44 @@ impl Shared {
     }
 }
 
-/// Who uses which mail host; incomplete while a configured domain was not looked at since it is there, and where there is none: an
-/// instance that stands by knows nothing of the hosts of any domain.
-fn users_of(configured: &DomainList, snapshot: &Snapshot) -> Users {
-    let seen =
-        |domain: &PolicyDomain| snapshot.domains.get(domain.as_str()).is_some_and(|known| known.summary.is_some());
-    let complete = !configured.is_empty() && configured.iter().map(|one| &one.domain).all(seen);
-    let mut users = Users { complete, ..Users::default() };
+/// Who uses the mail hosts that reports name without saying which of the domains behind them is meant. The whole fleet is gone through
+/// at most once, and for those hosts alone: most reports name domains.
+fn users_of<'a>(
+    inventory: &DomainList,
+    reports: impl IntoIterator<Item = (&'a [ReportedPolicy], Hints<'a>)>,
+    snapshot: &Snapshot,
+    is_complete: impl FnOnce() -> bool,
+) -> Users {
+    let (mut users, mut wanted) = (Users::default(), BTreeSet::new());
+    for (policies, hints) in reports {
+        let hinted = hinted(hints).and_then(|domain| snapshot.domains.get(domain.as_str()));
+        for name in named_hosts(policies, inventory) {
+            match hinted.and_then(|known| Some((known, known.uses_by_name(name)?))) {
+                Some((known, host)) => users.add(host, known.domain()),
+                None => _ = wanted.insert(name),
+            }
+        }
+    }
+    if wanted.is_empty() {
+        return users;
+    }
+    users.complete = is_complete();
     for known in snapshot.domains.iter() {
         for host in known.summary.iter().flat_map(|summary| &summary.hosts) {
-            users.hosts.entry(host.clone()).or_default().insert(known.domain().clone());
+            if wanted.contains(host.as_str()) && !users.is_crowded(host) {
+                users.add(host, known.domain());
+            }
         }
     }
     users
+}
+
+/// Whether each configured domain was looked at since it is there. Never where there is none: an instance that stands by knows nothing
+/// of the hosts of any domain.
+fn is_looked_at(configured: &DomainList, snapshot: &Snapshot) -> bool {
+    let seen =
+        |domain: &PolicyDomain| snapshot.domains.get(domain.as_str()).is_some_and(|known| known.summary.is_some());
+    !configured.is_empty() && configured.iter().map(|one| &one.domain).all(seen)
 }
 
 async fn room(room: &Arc<Semaphore>, bytes: usize, most: usize) -> Option<OwnedSemaphorePermit> {
@@ -201,30 +232,64 @@ pub(super) fn weight(report: &TlsReport) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        facts::DnssecSight,
-        monitor::{Edges, engine::settings, fleet::Fleet},
-        net::now,
-    };
+    use crate::{metrics::fixture, protocol::tls_rpt::PolicyType, verdict::Assessment};
 
-    #[tokio::test]
-    async fn a_place_from_which_news_may_be_missed_waits_for_the_filer_whatever_plan_comes_next() {
-        let settings = settings("domains: [a.example]");
-        let edges = Edges::open(&settings).await.unwrap();
-        let plan = || Plan::new(&settings, edges.resolver.clone());
-        let shared = Shared::new(plan(), watch::channel(Arc::default()).1, None);
-        assert_eq!(shared.take_came_at(), None);
-        shared.set_plan(plan(), Some(NewsCursor::default()));
-        shared.set_plan(plan(), None);
-        assert_eq!(shared.take_came_at(), Some(NewsCursor::default()));
-        assert_eq!(shared.take_came_at(), None, "once");
+    fn domain(name: &str) -> PolicyDomain {
+        PolicyDomain::parse(name).unwrap()
+    }
+
+    /// Domains of these names, all on the two hosts of a provider, and one of which nothing is known yet.
+    fn snapshot(names: &[&str], unseen: &str) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        let shared = fixture::on_shared_hosts().assessment.unwrap();
+        for name in names {
+            let seen = Assessment { domain: domain(name), ..(*shared).clone() };
+            snapshot.put(fixture::domain_state(name, Some(seen)));
+        }
+        snapshot.put(fixture::domain_state(unseen, None));
+        snapshot
+    }
+
+    fn tlsa(name: &str) -> ReportedPolicy {
+        ReportedPolicy { policy_type: PolicyType::Tlsa, domain: Some(name.to_owned()), ..ReportedPolicy::default() }
     }
 
     #[test]
-    fn who_looks_at_no_domain_knows_of_no_host_whose_it_is() {
-        let mut fleet = Fleet::new(Arc::new(Settings::for_domains(Vec::new())), DnssecSight::Off);
-        let snapshot = fleet.refresh(now()).unwrap_or_default();
-        let users = users_of(&DomainList::default(), &snapshot);
-        assert!(users.hosts.is_empty() && !users.complete, "it has to wait for an instance that knows");
+    fn the_fleet_is_gone_through_for_hosts_that_are_asked_for_alone() {
+        let snapshot = snapshot(&["a.test", "b.test"], "c.test");
+        let inventory: DomainList = ["a.test", "b.test", "c.test"].map(domain).into_iter().collect();
+        let (first, a) = ("mx1.mail.provider.example", domain("a.test"));
+        let hints = Hints { report_domain: Some(&a), named_domain: None };
+        let sts = ReportedPolicy { domain: Some(first.to_owned()), ..ReportedPolicy::default() };
+        // What names its domain asks nobody.
+        let policies = [tlsa("b.test"), sts, ReportedPolicy::default()];
+        let no_one = || panic!("it is not asked whether all were looked at");
+        assert_eq!(users_of(&inventory, [(&policies[..], Hints::default())], &snapshot, no_one), Users::default());
+        let found = |users: &Users| -> Vec<(String, Vec<String>)> {
+            let names = |of: &BTreeSet<PolicyDomain>| of.iter().map(ToString::to_string).collect();
+            users.hosts.iter().map(|(host, of)| (host.to_string(), names(of))).collect()
+        };
+        let policies = [tlsa(first)];
+        let users = users_of(&inventory, [(&policies[..], hints)], &snapshot, no_one);
+        assert_eq!(found(&users), [(first.to_owned(), vec!["a.test".to_owned()])]);
+        for complete in [false, true] {
+            let asked = [(&policies[..], Hints::default()), (&policies[..], hints)];
+            let users = users_of(&inventory, asked, &snapshot, || complete);
+            assert_eq!(found(&users), [(first.to_owned(), vec!["a.test".to_owned(), "b.test".to_owned()])]);
+            assert_eq!(users.complete, complete);
+        }
+    }
+
+    #[test]
+    fn all_are_looked_at_when_each_was() {
+        let snapshot = snapshot(&["a.test", "b.test"], "c.test");
+        let is_looked_at = |names: &[&str]| {
+            let configured: DomainList = names.iter().copied().map(domain).collect();
+            is_looked_at(&configured, &snapshot)
+        };
+        assert!(is_looked_at(&["a.test", "b.test"]));
+        assert!(!is_looked_at(&["a.test", "c.test"]), "nothing is known of one");
+        assert!(!is_looked_at(&["a.test", "d.test"]), "one is not there yet");
+        assert!(!is_looked_at(&[]), "who stands by knows of no host");
     }
 }

@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
     Intake, Postponed, RawReport, Receipt,
-    attribute::{Attribution, Hints, Territory, attribute},
+    attribute::{Attribution, Territory, Users, attribute},
     filer::Item,
     open::{Opened, OpenedReport, open},
     shared::{Plan, weight},
@@ -128,12 +128,17 @@ async fn read(intake: &Intake, raw: &RawReport, from_mbox: bool) -> Result<Read,
     let (shared, copy) = (Arc::clone(&intake.shared), raw.clone());
     let work = move || {
         let opened = shared.with_reader(|reader| open(reader, &copy, from_mbox))?;
-        let (plan, users) = (shared.plan(), shared.users());
+        let plan = shared.plan();
+        let users = match &opened {
+            Opened::Bare(report) => shared.users(&plan, [&**report]),
+            Opened::Mail(reports) => shared.users(&plan, reports),
+            // Each is handed in again.
+            Opened::Mails(_) => Users::default(),
+        };
         let territory = Territory { domains: &plan.inventory, own: &plan.domains, users: &users };
-        let place = |report: OpenedReport| {
-            let hints =
-                Hints { report_domain: report.report_domain.as_ref(), named_domain: report.named_domain.as_ref() };
-            Placed { attribution: attribute(&report.report.policies, hints, territory), report }
+        let place = |report: OpenedReport| Placed {
+            attribution: attribute(&report.report.policies, report.hints(), territory),
+            report,
         };
         Ok::<_, Refusal>(match opened {
             Opened::Bare(report) => Read::Bare(Box::new(place(*report)), None),

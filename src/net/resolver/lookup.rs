@@ -344,30 +344,45 @@ impl Shared {
         resolution: &mut Resolution,
     ) -> Result<Arc<Link>, NoAnswer> {
         let key = format!("{} {kind}", name.to_lowercase());
-        let entry = self.targets.entry_since(&key, Instant::now(), resolution.since);
         let mut asked = false;
-        let asking = entry.answer.get_or_init(|| async {
-            asked = true;
-            let link = self.dnssec.ask(&self.source, name, kind, deadline).await;
-            let kept = match &link {
-                Ok(Link { answer, .. }) if answer.answers.is_empty() => {
-                    Duration::from_secs(answer.ttl().into()).min(MAX_NEGATIVE)
-                }
-                Ok(Link { answer, .. }) => Duration::from_secs(answer.ttl().into()),
-                Err(_) => FAILURE_KEPT,
+        let (value, until) = loop {
+            let entry = self.targets.entry_since(&key, Instant::now(), resolution.since);
+            let asking = entry.answer.get_or_init(|| async {
+                asked = true;
+                let left = deadline.saturating_duration_since(Instant::now());
+                let link = self.dnssec.ask(&self.source, name, kind, deadline).await;
+                let kept = match &link {
+                    Ok(Link { answer, .. }) if answer.answers.is_empty() => {
+                        Duration::from_secs(answer.ttl().into()).min(MAX_NEGATIVE)
+                    }
+                    Ok(Link { answer, .. }) => Duration::from_secs(answer.ttl().into()),
+                    Err(no_answer) => failure_kept(&no_answer.failure, left, self.source.timeout),
+                };
+                Known { value: link.map(Arc::new), until: Instant::now() + kept.min(self.max_cache) }
+            });
+            // Who asks is bounded by the deadline of his own lookup, and others wait no longer than theirs.
+            let Ok(known) = timeout_at(deadline, asking).await else {
+                return Err(NoAnswer::because(LookupFailure::Timeout));
             };
-            Known { value: link.map(Arc::new), until: Instant::now() + kept.min(self.max_cache) }
-        });
-        // Who asks is bounded by the deadline of his own lookup, and others wait no longer than theirs.
-        let Ok(known) = timeout_at(deadline, asking).await else {
-            return Err(NoAnswer::because(LookupFailure::Timeout));
+            // What another one had no time to see is no answer for whoever has more.
+            if asked || known.value.is_ok() || Instant::now() < known.until {
+                break (known.value.clone(), known.until);
+            }
         };
-        let (value, until) = (known.value.clone(), known.until);
         if !asked {
             self.source.upstream.counters.count_cache_hit();
         }
         resolution.until = Some(resolution.until.map_or(until, |earlier| until.min(earlier)));
         value
+    }
+}
+
+/// How long the failure of a target is kept, by the time that was left when it was asked for. The way to an alias takes from the same
+/// time: what a slow one leaves too little for says nothing to others.
+fn failure_kept(failure: &LookupFailure, left: Duration, timeout: Duration) -> Duration {
+    match failure {
+        LookupFailure::Timeout if left < timeout / 2 => Duration::ZERO,
+        _ => FAILURE_KEPT,
     }
 }
 
@@ -436,6 +451,16 @@ fn wire_name(name: &str) -> Option<Name> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_timeout_is_kept_where_there_was_time() {
+        let timeout = Duration::from_secs(5);
+        let kept = |failure, left| failure_kept(&failure, Duration::from_millis(left), timeout);
+        assert_eq!(kept(LookupFailure::Timeout, 5000), FAILURE_KEPT);
+        assert_eq!(kept(LookupFailure::Timeout, 2500), FAILURE_KEPT);
+        assert_eq!(kept(LookupFailure::Timeout, 2499), Duration::ZERO);
+        assert_eq!(kept(LookupFailure::ServFail, 1), FAILURE_KEPT, "the server said so");
+    }
 
     #[test]
     fn a_name_that_the_dns_cannot_hold_is_known_not_to_exist() {

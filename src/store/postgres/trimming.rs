@@ -1,19 +1,13 @@
 //! What is too old or too much goes. One instance at a time does it, and another one that comes meanwhile leaves it to that one.
 
-use std::time::Duration;
-
 use sqlx::{Connection, PgConnection};
 use tokio::time::timeout;
 
 use super::{LONG_PATIENCE, PostgresStore, changes, reports::trim_reports, schema::Locks};
 use crate::{
-    store::{Bounds, FORMER_MOST, StoreError},
+    store::{Bounds, FORMER_AFTER, FORMER_MOST, StoreError},
     terms::Timestamp,
 };
-
-/// What was written within this time is of no domain that left the configuration, however few domains an instance says there are: it may
-/// know only its own. What is looked after is written at least once a day.
-const FORMER_AFTER: Duration = Duration::from_secs(7 * 86_400);
 
 /// Begins a step that may read all of a table.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL statement_timeout = '300s'; \

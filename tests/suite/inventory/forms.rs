@@ -158,6 +158,16 @@ fn what_is_far_too_large_ends_early() {
     assert!(list(ListFormat::Json, &deep).unwrap_err().contains("recursion limit"));
     let label = format!("[{{\"targets\": [], \"labels\": {{\"group\": \"{}\"}}}}]", "x".repeat(5000));
     assert!(list(ListFormat::Json, &label).unwrap_err().contains("too long labels"));
+    // A text without an end is not read to its end.
+    let text = "x".repeat(2 << 20);
+    for list_of_one in
+        [format!("[\n\"{text}"), format!("[{{\"targets\": [\"a.example\",\n \"{text}"), format!("[{{\n\"{text}")]
+    {
+        let wrong = list(ListFormat::Json, &list_of_one).unwrap_err();
+        assert!(wrong.starts_with("2:10485") && wrong.ends_with("is longer than 1048576 bytes"), "{wrong}");
+    }
+    let many = format!("[{}\"z.example\"]", "\"a.example\",".repeat(200_000));
+    assert_eq!(list(ListFormat::Json, &many).unwrap().domains.len(), 2, "a list may be long");
     let group = format!("[{{\"targets\": [\"a.example\"], \"labels\": {{\"group\": \"{}\"}}}}]", "x".repeat(201));
     let group = list(ListFormat::Json, &group).unwrap();
     assert_eq!((group.domains.len(), group.domains[0].options.group.as_deref()), (1, None));

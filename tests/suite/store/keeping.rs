@@ -6,6 +6,7 @@ use smtptls_exporter::{
     store::{self, Bounds, CHANGES_OF_ONE_MOST, ChangesWanted, StoreError},
     terms::Octets,
 };
+use sqlx::{ConnectOptions, Connection};
 use tempfile::TempDir;
 
 use super::*;
@@ -103,6 +104,41 @@ async fn what_is_too_old_or_too_much_goes(place: &Place) {
     let left = store.changes(&all()).await.unwrap();
     assert_eq!(left.len(), CHANGES_OF_ONE_MOST + 1);
     assert_eq!(left[1].change.after, Some(((most + 49) * 3).to_string()), "the latest stay");
+}
+
+/// A list of domains may be empty for a moment: what was looked at within days is not former then.
+#[tokio::test]
+async fn what_was_written_lately_is_not_trimmed_however_few_domains_there_are() {
+    let folder = TempDir::new().unwrap();
+    open(folder.path()).await.close().await;
+    let most = i64::try_from(store::FORMER_MOST).unwrap();
+    let path = folder.path().join("state.db");
+    let mut connection = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
+    for into in [
+        "domains (name, saved_at, state) SELECT 'd' || n || '.example', ?, x''",
+        "hosts (name, saved_at, state) SELECT 'd' || n || '.example', ?, x''",
+        "report_domains (domain, filed_at, proven, unproven) SELECT 'd' || n || '.example', ?, 0, 0",
+    ] {
+        let rows = format!(
+            "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?) INSERT INTO {into} FROM numbers"
+        );
+        let rows = sqlx::query(&rows);
+        rows.bind(most + 500).bind(NOW.unix_milliseconds()).execute(&mut connection).await.unwrap();
+    }
+    connection.close().await.unwrap();
+    for (days, left) in [(6, most + 500), (8, most)] {
+        let store = open(folder.path()).await;
+        let bounds = Bounds { retention: 100 * case::DAY, domains: 0, hosts: 0 };
+        store.trim(bounds, NOW + days * case::DAY).await.unwrap();
+        store.close().await;
+        let mut connection = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
+        for table in ["domains", "hosts", "report_domains"] {
+            let count = format!("SELECT count(*) FROM {table}");
+            let count: i64 = sqlx::query_scalar(&count).fetch_one(&mut connection).await.unwrap();
+            assert_eq!(count, left, "{table} after {days} days");
+        }
+        connection.close().await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -1,13 +1,13 @@
 //! Reports that are too old or too many go.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::json;
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 use super::{reading::is_proven, run};
 use crate::{
-    store::{Bounds, FORMER_MOST, PROVEN_KEPT, REMEMBERED_FOR, UNPROVEN_KEPT},
+    store::{Bounds, FORMER_AFTER, FORMER_MOST, PROVEN_KEPT, REMEMBERED_FOR, UNPROVEN_KEPT},
     terms::Timestamp,
     verdict::DAYS_KEPT,
 };
@@ -22,7 +22,7 @@ pub(in crate::store::sqlite) async fn trim_reports(
 ) -> Result<(), sqlx::Error> {
     let remembered = (now - REMEMBERED_FOR).unix_milliseconds();
     let oldest = (now - bounds.retention.max(REMEMBERED_FOR)).unix_milliseconds();
-    former(writer, bounds).await?;
+    former(writer, bounds, now).await?;
     // Reports stand in the order in which they were filed: only those before the first young one are read.
     let rows = sqlx::query(
         "DELETE FROM reports WHERE arrived_at < ?1 \
@@ -47,15 +47,16 @@ pub(in crate::store::sqlite) async fn trim_reports(
 }
 
 /// Forgets domains that left the configuration long ago, where there are many.
-async fn former(writer: &mut SqliteConnection, bounds: Bounds) -> Result<(), sqlx::Error> {
+async fn former(writer: &mut SqliteConnection, bounds: Bounds, now: Timestamp) -> Result<(), sqlx::Error> {
     let kept = i64::try_from(bounds.domains.saturating_add(FORMER_MOST)).unwrap_or(i64::MAX);
-    let domains: BTreeSet<String> =
-        sqlx::query_scalar("SELECT domain FROM report_domains ORDER BY filed_at DESC LIMIT -1 OFFSET ?")
-            .bind(kept)
-            .fetch_all(&mut *writer)
-            .await?
-            .into_iter()
-            .collect();
+    let domains: Vec<String> = sqlx::query_scalar(
+        "SELECT domain FROM (SELECT domain, filed_at FROM report_domains ORDER BY filed_at DESC LIMIT -1 OFFSET ?) \
+         WHERE filed_at < ?",
+    )
+    .bind(kept)
+    .bind((now - FORMER_AFTER).unix_milliseconds())
+    .fetch_all(&mut *writer)
+    .await?;
     if domains.is_empty() {
         return Ok(());
     }
