@@ -1,9 +1,6 @@
 //! `GET /metrics`: what Prometheus scrapes, in the format, the encoding and the part that it asks for.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode,
@@ -13,7 +10,7 @@ use hyper::body::Bytes;
 use tokio::{
     runtime::Handle,
     sync::{Semaphore, mpsc},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use super::{
@@ -73,15 +70,19 @@ impl Scrapes {
             return busy;
         };
         let (sender, mut frames) = mpsc::channel(AHEAD);
+        let mut over = Box::pin(sleep(LONGEST));
         // To write a frame takes some ten microseconds, and reading files of the process more: not on a thread on which probes run.
         tokio::task::spawn_blocking(move || {
-            let until = Instant::now() + LONGEST;
             let runtime = Handle::current();
             // Only what was sent to its end is told to be whole.
             let mut whole = true;
             let mut send = |frame| {
-                let left = until.saturating_duration_since(Instant::now());
-                whole &= runtime.block_on(sender.send_timeout(Step::Frame(frame), left)).is_ok();
+                whole &= runtime.block_on(async {
+                    tokio::select! {
+                        sent = sender.send(Step::Frame(frame)) => sent.is_ok(),
+                        () = &mut over => false,
+                    }
+                });
                 whole
             };
             write(wanted, &mut send);

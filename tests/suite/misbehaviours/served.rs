@@ -268,7 +268,7 @@ fn served_at() -> f64 {
 
 /// Labels that say what a sample is about: as many values as subjects are configured or found in DNS. A reporter is one that is
 /// configured, or among the largest that prove who they are; a source is a pattern or a URL of the configuration.
-const SUBJECTS: &[&str] = &["domain", "mx", "address", "group", "canary", "le", "reporter", "source"];
+const SUBJECTS: &[&str] = &["domain", "mx", "address", "group", "canary", "le", "reporter", "source", "slot"];
 
 /// The words of a label that tells a state, a kind or a reason. They are the ones that docs/metrics.md and the standards have.
 fn words(label: &str) -> Option<Vec<&'static str>> {

@@ -185,7 +185,7 @@ async fn what_was_filed_is_shown_and_outlives_the_monitor() {
     .await;
     let snapshot = Arc::clone(&bench.monitor.snapshots().borrow());
     assert!(
-        snapshot.intake.is_some() && snapshot.domains.iter().all(|known| known.reports.is_some()),
+        snapshot.intake.is_some() && snapshot.states().iter().all(|state| state.reports.is_some()),
         "a way in is configured"
     );
     taken(&bench.submit(Transport::Https, fresh(REPORT)).await, &[Filed::New]);
@@ -208,7 +208,7 @@ async fn without_a_way_in_nothing_is_shown_until_a_report_was_handed_in() {
     let bench = Bench::start(|_| {}).await;
     let watches = |bench: &Bench| {
         let snapshot = Arc::clone(&bench.monitor.snapshots().borrow());
-        let all = snapshot.domains.iter().all(|known| known.reports.is_some());
+        let all = snapshot.states().iter().all(|state| state.reports.is_some());
         assert_eq!(all, snapshot.intake.is_some());
         all
     };
