@@ -121,7 +121,7 @@ pub(super) fn answer(query: &str, snapshot: &Snapshot) -> Answer {
     let view = FindingsView {
         findings: findings.collect(),
         matching,
-        next: unopened.as_ref().or(last.filter(|_| more)).map(Place::to_string),
+        next: unopened.as_ref().or_else(|| last.filter(|_| more)).map(Place::to_string),
     };
     Answer::found(one_line(&view))
 }
