@@ -300,7 +300,8 @@ fn words(label: &str) -> Option<Vec<&'static str>> {
         "scheme" => vec!["mailto", "https"],
         "family" => vec!["ip4", "ip6"],
         "record" => vec!["mx", "sts", "tlsrpt", "address", "tlsa"],
-        "kind" => vec!["domain", "mx", "mx-address", "canary", "survey"],
+        // What is probed; what scrapes keep in common.
+        "kind" => vec!["domain", "mx", "mx-address", "canary", "survey", "gzip", "samples"],
         "type" => vec!["A", "AAAA", "MX", "TXT", "TLSA", "DNSKEY", "DS", "SOA", "CNAME", "NS", "other"],
         "phase" => {
             vec!["resolve", "connect", "tls", "processing", "transfer", "banner", "ehlo", "starttls"]
@@ -327,7 +328,9 @@ fn words(label: &str) -> Option<Vec<&'static str>> {
         "reason" => {
             let lookup =
                 ["bogus", "cname-chain", "malformed", "rcode", "refused", "servfail", "timeout", "unreachable"];
-            lookup.into_iter().chain(RefusalReason::ALL.map(RefusalReason::as_str)).collect()
+            // What a scrape leaves out.
+            let dropped = ["max-series", "unreadable"];
+            lookup.into_iter().chain(dropped).chain(RefusalReason::ALL.map(RefusalReason::as_str)).collect()
         }
         "policy_type" => vec!["sts", "tlsa", "no-policy-found", "other"],
         "transport" => vec!["https", "mail", "file"],
