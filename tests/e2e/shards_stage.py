@@ -123,10 +123,14 @@ class ShardsStage:
             raise Failure(f"{self.parts}: that is no fair share")
         for exporter, other in ((self.zero, 1), (self.one, 0)):
             foreign = sorted(self.parts[other])[0]
-            status, text = exporter.request(f"/api/v1/domains/{foreign}")
             there = (self.zero, self.one)[other].url.removeprefix("http://")
-            if status != 404 or f"belongs to shard {other} of 2" not in text or there not in text:
-                raise Failure(f"{status}: {text}")
+
+            def told() -> bool:
+                status, text = exporter.request(f"/api/v1/domains/{foreign}")
+                return status == 404 and f"belongs to shard {other} of 2" in text and there in text
+
+            # Where the other one is, an instance hears when it renews its lease next.
+            wait_until(told, f"{foreign}: whose it is, and where that is", 2 * LEASE)
 
     def stands_by(self) -> None:
         self.replica.start()
