@@ -22,6 +22,7 @@ use super::{
     looking::{Known, Seen, look},
     once::Strangers,
     prompt::{InForce, Order, Prompter},
+    pulse::{BEAT, Pulse},
     schedule::{Answer, Doors, Next, Schedule, Turn, Urgency},
     scribe::{Kept, Outcome, Place, Scribe, SharedStore},
     sharding::Sharing,
@@ -66,6 +67,7 @@ pub struct Monitor {
     intake: Intake,
     prompter: Prompter,
     in_force: watch::Receiver<InForce>,
+    pulse: Pulse,
     stop: CancellationToken,
     keeper: JoinHandle<()>,
 }
@@ -174,6 +176,7 @@ impl Monitor {
         let in_force = InForce { settings: Arc::clone(&settings), edges: Arc::clone(&edges) };
         let (force, in_force) = watch::channel(in_force);
         let probes = TaskTracker::new();
+        let pulse = Pulse::new();
         let strangers = Strangers::new(telemetry.clone(), probes.clone(), stop.clone());
         let prompter = Prompter::new(orders_in, in_force.clone(), snapshots.clone(), strangers);
         let mut keeper = Keeper {
@@ -190,6 +193,7 @@ impl Monitor {
             unsaved,
             desk: Some(Desk { intake: intake.clone(), news, filer, sources }),
             stop: stop.clone(),
+            pulse: pulse.clone(),
             telemetry,
             edges,
             eyes,
@@ -200,7 +204,7 @@ impl Monitor {
         keeper.begin_all(due);
         keeper.publish_rest();
         let keeper = tokio::spawn(keeper.run(inbox, orders, results));
-        Ok(Self { commands, snapshots, store, unsaved: waits, intake, prompter, in_force, stop, keeper })
+        Ok(Self { commands, snapshots, store, unsaved: waits, intake, prompter, in_force, pulse, stop, keeper })
     }
 
     /// The snapshots as they are published.
@@ -231,6 +235,11 @@ impl Monitor {
     /// Where reports come in.
     pub fn intake(&self) -> Intake {
         self.intake.clone()
+    }
+
+    /// Whether its keeper still turns to its work.
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
     }
 
     /// Stops probing and waits until running probes have ended or the grace is over.
@@ -273,6 +282,7 @@ struct Keeper {
     unsaved: watch::Sender<bool>,
     desk: Option<Desk>,
     telemetry: Telemetry,
+    pulse: Pulse,
     stop: CancellationToken,
 }
 
@@ -283,11 +293,10 @@ impl Keeper {
         mut orders: mpsc::Receiver<Order>,
         mut results: mpsc::Receiver<Done>,
     ) {
-        // Longer than any probe: the loop then looks again, and nothing is lost.
-        const IDLE: Duration = Duration::from_secs(60);
         loop {
+            self.pulse.beat();
             let room = self.started < self.room();
-            let idle = Instant::now() + IDLE;
+            let idle = Instant::now() + BEAT;
             let due = self.schedule.next().filter(|_| room).unwrap_or(idle);
             let publish = self.publish_at.unwrap_or(idle);
             let save = self.scribe.as_ref().and_then(Scribe::next);
@@ -302,7 +311,7 @@ impl Keeper {
                 Some(news) = news(&mut self.desk) => self.told(news),
                 () = sleep_until(grown_up.unwrap_or(idle)), if grown_up.is_some() => self.grow_up(),
                 Some(done) = results.recv() => self.take(done),
-                () = sleep_until(due) => self.begin_due(),
+                () = sleep_until(due.min(idle)) => self.begin_due(),
                 // Last: whoever orders again at once must not keep the keeper from what was seen and what is due.
                 Some(order) = orders.recv() => self.order(order),
             }
