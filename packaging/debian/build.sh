@@ -5,8 +5,7 @@
 #
 # PROGRAM is what packaging/static.sh printed; FOLDER is where the package goes, target/debian unless told.
 #
-# TARGET       the triple that PROGRAM was built for, that of this machine unless told
-# RUNS_HERE    a program of the same version that this machine can run, where it cannot run PROGRAM: it writes the manual
+# TARGET       the triple that PROGRAM was built for, that of this machine unless told; the program writes its own manual, so it has to run here
 # DEB_VERSION  the version of the package, that of Cargo.toml with revision 1 unless told
 #
 # Needs cargo-deb (cargo install --locked cargo-deb).
@@ -16,9 +15,9 @@ if [ $# -lt 1 ] || [ ! -x "$1" ]; then
   exit 2
 fi
 program=$(realpath "$1")
-cd "$(dirname "$0")/../.."
-folder=${2:-$PWD/target/debian}
-runs_here=${RUNS_HERE:-$program}
+root=$(realpath "$(dirname "$0")/../..")
+folder=$(realpath -m "${2:-$root/target/debian}")
+cd "$root"
 # Where the files that are made lie for cargo-deb: Cargo.toml names this folder.
 stage=target/debian-files
 target=${TARGET:-$(rustc -vV | sed -n 's/^host: //p')}
@@ -29,11 +28,11 @@ export SOURCE_DATE_EPOCH
 rm -rf "$stage"
 mkdir -p "$stage" "$folder"
 install -m 0755 "$program" "$stage/smtptls-exporter"
-"$runs_here" man --out "$stage/man"
+"$program" man --out "$stage/man" >&2
 for shell in bash zsh fish; do
-  "$runs_here" completions "$shell" > "$stage/completions.$shell"
+  "$program" completions "$shell" > "$stage/completions.$shell"
 done
-TARGET=$target packaging/third-party.sh | gzip -9n > "$stage/third-party-licences.gz"
+TARGET=$target packaging/third-party.sh | gzip -9n > "$stage/THIRD-PARTY.gz"
 
 cargo deb --quiet --locked --no-build --no-strip --target "$target" --output "$folder" ${DEB_VERSION:+--deb-version "$DEB_VERSION"} >&2
 version=${DEB_VERSION:-$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)-1}
