@@ -15,7 +15,7 @@ use self::{
     reporting::{Desk, Sources},
 };
 use super::{
-    DnsCounters, Edges, EdgesError, Eyes, Intake, ProbeKind, Renderer, Snapshot, Telemetry,
+    DnsCounters, Edges, EdgesError, Eyes, Intake, KnownDomain, ProbeKind, Renderer, Snapshot, Telemetry,
     edges::limits,
     fleet::{Due, Fleet, SURVEY_INTERVAL, SURVEY_RETRY, Target, Wanted},
     intake::{Around, IntakeNews, Started},
@@ -337,10 +337,11 @@ impl Keeper {
     /// Puts every target of a new fleet on the schedule. `due`: those of which something was kept.
     fn begin_all(&mut self, due: Vec<Due>) {
         let settings = Arc::clone(&self.settings);
-        let known: HashSet<Target> = due.iter().map(|(target, _)| target.clone()).collect();
-        let domains = settings.domains.iter().map(|one| Target::Domain(one.domain.clone()));
+        let domain = |(target, _): &Due| if let Target::Domain(domain) = target { Some(domain.clone()) } else { None };
+        let known: HashSet<PolicyDomain> = due.iter().filter_map(domain).collect();
+        let new = settings.domains.iter().map(|one| &one.domain).filter(|domain| !known.contains(*domain));
+        let new = new.map(|domain| (Target::Domain(domain.clone()), None));
         let canaries = settings.probe.canaries.iter().map(|canary| Target::Canary(canary.clone()));
-        let new = domains.filter(|target| !known.contains(target)).map(|target| (target, None));
         let targets = new.chain(due).collect();
         self.begin(targets, now());
         for canary in canaries {
@@ -361,18 +362,26 @@ impl Keeper {
 
     /// What is known of a target that was not looked at yet.
     fn first(&self, target: &Target) -> Next {
+        self.first_of(target, self.known(target).as_deref())
+    }
+
+    /// The same of a target that is this domain, where it is one.
+    fn first_of(&self, target: &Target, domain: Option<&KnownDomain>) -> Next {
         let doors = match target {
             Target::Address(host, address) | Target::Survey(host, address) => Doors::of_host(host.as_str(), *address),
             Target::Domain(_) | Target::Host(_) | Target::Canary(_) => Doors::default(),
         };
-        Next { again: self.interval(target), urgency: Urgency::Routine, doors }
+        Next { again: self.interval_of(target, domain), urgency: Urgency::Routine, doors }
+    }
+
+    /// The domain that is a target; nothing for any other one.
+    fn known(&self, target: &Target) -> Option<Arc<KnownDomain>> {
+        if let Target::Domain(domain) = target { self.fleet.known(domain) } else { None }
     }
 
     /// Notes for the page when a domain is due.
-    fn tell_due(&mut self, target: &Target, at: Instant) {
-        if let Target::Domain(domain) = target {
-            self.fleet.set_due(domain, now() + at.saturating_duration_since(Instant::now()));
-        }
+    fn tell_due(&self, target: &Target, at: Instant) {
+        note_due(self.known(target).as_deref(), at);
     }
 
     /// Tells the schedule how much of the room was in use until now.
@@ -543,6 +552,13 @@ impl Keeper {
         ] {
             self.telemetry.set_interval(kind, interval);
         }
+    }
+}
+
+/// Notes for the page when this domain is due.
+fn note_due(domain: Option<&KnownDomain>, at: Instant) {
+    if let Some(known) = domain {
+        known.due_at.set(now() + at.saturating_duration_since(Instant::now()));
     }
 }
 
