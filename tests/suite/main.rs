@@ -1,4 +1,5 @@
 //! One binary for all integration tests, so that the library is linked once.
+#![forbid(unsafe_code)]
 #![allow(
     missing_docs,
     clippy::unwrap_used,
