@@ -62,7 +62,8 @@ class Snippets:
         return next(filter(None, map(self.json, text.splitlines())), None)
 
     def yaml(self, text: str) -> str | None:
-        """By its keys: a configuration or a list of domains of this program, a configuration of Prometheus, of Alertmanager, rules, or manifests of Kubernetes."""
+        """By its keys: a configuration or a list of domains of this program, a configuration of Prometheus, of Alertmanager, rules, services of
+        docker compose, or manifests of Kubernetes."""
         try:
             documents = [document for document in yaml.safe_load_all(text) if document is not None]
         except yaml.YAMLError as error:
@@ -96,7 +97,22 @@ class Snippets:
         if keys & {"receivers", "inhibit_rules"}:
             self.count("Alertmanager configurations")
             return self.ask(["amtool", "check-config"], text, "alertmanager.yml")
+        if "services" in keys:
+            return self.compose(documents)
         return f"YAML of nobody known: {', '.join(sorted(keys))}"
+
+    def compose(self, documents: list[dict]) -> str | None:
+        """A file of docker compose: its services have a pinned image, and their volumes are declared or of this host."""
+        for document in documents:
+            for name, service in document["services"].items():
+                self.count("services of compose")
+                if not re.fullmatch(r"[\w./-]+:v?\d+(\.\d+)+(-\w+)?", service.get("image", "")):
+                    return f"{name}: its image is not pinned"
+                for volume in service.get("volumes", []):
+                    source = volume.partition(":")[0]
+                    if not source.startswith((".", "/")) and source not in document.get("volumes", {}):
+                        return f"{name}: the volume {source} is not declared"
+        return None
 
     def promql(self, text: str) -> str | None:
         """Expressions, set apart by empty lines."""
