@@ -25,6 +25,7 @@ ARG SMTPTLS_VERSION=0.1.0
 ARG SMTPTLS_REVISION
 LABEL org.opencontainers.image.title="smtptls-exporter" \
       org.opencontainers.image.description="Prometheus exporter and monitor for the transport security of e-mail: MTA-STS, STARTTLS certificates, TLSRPT" \
+      org.opencontainers.image.source="https://github.com/smtptls/smtptls-exporter" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${SMTPTLS_VERSION}" \
       org.opencontainers.image.revision="${SMTPTLS_REVISION}"

@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -190,10 +191,10 @@ def inspect(machine: Machine, revision: str) -> str:
     image = json.loads(machine.podman("image", "inspect", machine.image).stdout)[0]
     config = image["Config"]
     labels = {name.removeprefix("org.opencontainers.image."): text for name, text in config["Labels"].items() if "opencontainers" in name}
-    manifest = (ROOT / "Cargo.toml").read_text()
-    expect(labels["version"], manifest.partition('\nversion = "')[2].partition('"')[0], "the label of the version")
+    manifest = dict(re.findall(r'^(\w+) = "(.*)"$', (ROOT / "Cargo.toml").read_text().partition("\n[lib]")[0], re.M))
+    for label, key in (("version", "version"), ("licenses", "license"), ("source", "repository"), ("title", "name")):
+        expect(labels[label], manifest[key], f"the label {label}")
     expect(labels["revision"], revision, "the label of the revision")
-    expect(labels["licenses"], "Apache-2.0", "the label of the licence")
     expect(config["User"], f"{NOBODY}:{NOBODY}", "the user")
     expect(config["Entrypoint"], [f"/{PROGRAM}"], "the entry point")
     expect(config["WorkingDir"], f"/{STATE}", "the folder where it runs")

@@ -35,6 +35,7 @@ mod reports;
 mod resolver;
 mod resolver_dnssec;
 mod serve;
+mod service;
 mod sharding;
 mod shared_hosts;
 mod smtp_probe;
