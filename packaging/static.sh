@@ -34,12 +34,22 @@ export CFLAGS="$prefixes${CFLAGS:+ $CFLAGS}" CXXFLAGS="$prefixes${CXXFLAGS:+ $CX
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
 export SOURCE_DATE_EPOCH
 
-cargo build --locked --release --bin smtptls-exporter --target "$target" >&2
+# Names are looked up by /etc/hosts and by the DNS, whatever else the machine has.
+modules=$target_dir/$target/no-modules.o
+mkdir -p "$(dirname "$modules")"
+${CC:-cc} -O2 -c -o "$modules" packaging/no-modules.c
+
+cargo rustc --locked --release --bin smtptls-exporter --target "$target" -- \
+  -C link-arg=-Wl,--wrap=__libc_dlopen_mode -C "link-arg=$modules" >&2
 program=$target_dir/$target/release/smtptls-exporter
 
-# What was asked for is what came out: no interpreter, no library.
+# What was asked for is what came out: no interpreter, no library, no module.
 if readelf --wide --program-headers --dynamic "$program" | grep -E 'INTERP|\(NEEDED\)' >&2; then
   echo "packaging/static.sh: $program is not static" >&2
+  exit 1
+fi
+if ! nm "$program" | grep -q ' __wrap___libc_dlopen_mode$' || nm "$program" | grep -q ' __libc_dlopen_mode$'; then
+  echo "packaging/static.sh: $program could load modules of another C library" >&2
   exit 1
 fi
 echo "$program"

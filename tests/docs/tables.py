@@ -31,7 +31,7 @@ NOT_RUN = [
     (r"curl .*https://(reports\.example\.com|mail\.example)/.*", "asks a host of the reader's that no demonstration has"),
     (r"(df|ls|cat|ps|top|free|chown|chmod|getfacl) .*(/var/lib|/etc|/proc|/run)\S*.*", "looks at the reader's machine"),
     (r"(cp|install) .*(/etc/|/var/lib/)grafana.*", "changes the reader's Grafana"),
-    (r"sudo (useradd|install) .*|echo .* \| sudo tee .*", "changes the machine"),
+    (r"sudo (useradd|install|sed) .*|echo .* \| sudo tee .*", "changes the machine"),
     (r"packaging/debian/\w+\.(sh|py) .*", "makes and tries the package; a stage of .ci/run does"),
     (r"npm ci .*|node .*", "draws pictures, or is the stage browser of .ci/run"),
     (r"tests/docs/\w+\.py.*", "are these tests"),
