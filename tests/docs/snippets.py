@@ -7,12 +7,17 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import jsonschema
 import yaml
 
 from pages import ROOT, Block
 
 # Keys at the top of a configuration of this program.
 OWN = {"resolver", "probe", "own_mx", "thresholds", "severities", "accept", "domains", "domain_files", "http_sd", "reports", "metrics", "shard", "state"}
+
+# The chart of Helm, and the keys at the top of its values.
+CHART = ROOT / "deploy/helm/smtptls-exporter"
+VALUES = set(yaml.safe_load((CHART / "values.yaml").read_text()))
 
 RECORD = re.compile(r'[\w.*-]+\. (?:\d+ )?(?:IN )?(?:TXT "[^"]*"( "[^"]*")*|(?:A|AAAA) \S+|CNAME [\w.-]+\.|MX \d+ (?:[\w.-]+\.|\.)|TLSA \d \d \d [0-9a-f….]+)(?:\s*;.*)?')
 
@@ -88,6 +93,12 @@ class Snippets:
             # A part of a file is shown often; a file needs domains.
             whole = text if "domains" in keys else f"domains: [example.com]\n{text}"
             return self.ask([self.binary, "config", "check"], whole, "smtptls-exporter.yml")
+        if keys <= VALUES:
+            self.count("values of the chart")
+            schema = json.loads((CHART / "values.schema.json").read_text())
+            # What is not shown is as in values.yaml.
+            whole = yaml.safe_load((CHART / "values.yaml").read_text()) | documents[0]
+            return next((f"{error.json_path}: {error.message}" for error in jsonschema.Draft7Validator(schema).iter_errors(whole)), None)
         if "groups" in keys:
             self.count("rules")
             return self.ask(["promtool", "check", "rules"], text, "rules.yml")

@@ -13,7 +13,7 @@ RUN = {
 NOT_RUN = [
     (r"(sudo )?(RUNLEVEL=1 |DEBIAN_FRONTEND=\S+ )*apt-get .*", "changes the machine"),
     (r"(.* && )?(sudo )?(systemctl|journalctl) .*", "asks systemd of the reader's machine"),
-    (r"kubectl .*", "needs a cluster"),
+    (r"(kubectl|helm) .*", "needs a cluster"),
     (r"psql .*", "asks the reader's database"),
     (r"(cd \S+ && )?docker .*", "needs a Docker daemon"),
     (r"gh .*|git (tag|push) .*", "asks GitHub, or makes a release"),
@@ -35,6 +35,7 @@ NOT_RUN = [
     (r"(df|ls|cat|ps|top|free|chown|chmod|getfacl) .*(/var/lib|/etc|/proc|/run)\S*.*", "looks at the reader's machine"),
     (r"(cp|install) .*(/etc/|/var/lib/)grafana.*", "changes the reader's Grafana"),
     (r"sudo (useradd|install|sed) .*|echo .* \| sudo tee .*", "changes the machine"),
+    (r"(cd deploy/helm && )?(tests/helm/run|\./make)\.py.*", "is the stage helm of .ci/run"),
     (r"packaging/debian/\w+\.(sh|py) .*", "makes and tries the package; a stage of .ci/run does"),
     (r"npm ci .*|node .*", "draws pictures, or is the stage browser of .ci/run"),
     (r"tests/docs/\w+\.py.*", "are these tests"),
