@@ -22,6 +22,7 @@ mod renderer;
 mod shelves;
 mod text;
 mod textfile;
+mod web;
 mod worst;
 
 #[cfg(test)]
