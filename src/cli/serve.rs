@@ -22,7 +22,7 @@ use crate::{
     monitor::{Allotment, INDEX_VARIABLE, Inventory, Monitor, Renderer, Sharder, SharedState, Surroundings, Telemetry},
     net::{host_name, now},
     store::open_shared,
-    web::{App, ExternalUrl, Limits, ListenAddress, Mount, Reload, ReportDoor, ReportEntrance, bind, serve},
+    web::{Admission, App, ExternalUrl, Limits, ListenAddress, Mount, Reload, ReportDoor, ReportEntrance, bind, serve},
 };
 
 /// Runs the monitor; returns when it was told to stop, or could not start.
@@ -105,6 +105,7 @@ impl Running {
     ) -> Result<Self, Failure> {
         tell(&warnings);
         let telemetry = Telemetry::new().map_err(|error| own_side(&error))?;
+        let admission = admission(arguments.web_config.as_deref(), &settings, &telemetry)?;
         let (inventory, settings) = Inventory::open(settings, folder, telemetry.clone()).await;
         let settings = Arc::new(settings);
         let domains = settings.domains.len();
@@ -121,7 +122,8 @@ impl Running {
 
         let stop = CancellationToken::new();
         let door = Arc::new(ReportDoor::new(monitor.intake()));
-        let entrance = Arc::new(ReportEntrance::new(Arc::clone(&door), telemetry.clone(), Limits::default(), stop.clone()));
+        let entrance =
+            Arc::new(ReportEntrance::new(Arc::clone(&door), telemetry.clone(), Limits::default(), stop.clone()));
         let prepared = entrance.prepare(&settings).await.map_err(|error| unusable(&error))?;
         entrance.open(prepared).await;
         let sharder = allotment.with(monitor.reconfigurer(), telemetry.clone());
@@ -139,6 +141,7 @@ impl Running {
             inventory,
             telemetry: telemetry.clone(),
             entrance: Arc::clone(&entrance),
+            admission: admission.clone(),
         });
         let app = App::new(
             Exposition::new(Arc::clone(&blocks)),
@@ -149,7 +152,11 @@ impl Running {
         let mount = Mount::new(arguments.external_url.clone(), arguments.route_prefix.clone());
         let app =
             app.with_store(monitor.store()).with_prompter(monitor.prompter()).with_reports(door).with_shards(shards);
-        let app = Arc::new(app.with_mount(mount));
+        if let Some(admission) = &admission {
+            // Ends by `stop`, as nothing waits for what it does.
+            tokio::spawn(Arc::clone(admission).follow(stop.clone()));
+        }
+        let app = Arc::new(app.with_mount(mount).with_admission(admission));
         let mut snapshots = monitor.snapshots();
         // Before anybody is answered: the first scrape after a restart shows what was stored.
         let stored = Arc::clone(&snapshots.borrow_and_update());
@@ -246,10 +253,24 @@ struct Reloader {
     inventory: Inventory,
     telemetry: Telemetry,
     entrance: Arc<ReportEntrance>,
+    admission: Option<Arc<Admission>>,
 }
 
 impl Reloader {
+    /// Both configurations, each for itself: one that is refused leaves the other as it comes.
     async fn reload(&self) -> Result<(), String> {
+        let settings = self.reload_settings().await;
+        let web = match &self.admission {
+            Some(admission) => admission.refresh().await,
+            None => Ok(()),
+        };
+        match (settings, web) {
+            (Err(settings), Err(web)) => Err(format!("{settings}\n\n{web}")),
+            (settings, web) => settings.and(web),
+        }
+    }
+
+    async fn reload_settings(&self) -> Result<(), String> {
         let outcome = self.attempt().await;
         self.telemetry.config_reloaded(outcome.is_ok(), now());
         match &outcome {
@@ -285,6 +306,22 @@ impl Reloader {
         self.entrance.open(prepared).await;
         Ok(change)
     }
+}
+
+/// What the web configuration says, where there is one.
+fn admission(
+    path: Option<&Path>,
+    settings: &Settings,
+    telemetry: &Telemetry,
+) -> Result<Option<Arc<Admission>>, Failure> {
+    let Some(path) = path else { return Ok(None) };
+    let admission = Admission::open(path, telemetry.clone()).map_err(|errors| unusable(&errors))?;
+    if admission.wants_certificates() && settings.reports.path().is_some() && settings.reports.listener().is_none() {
+        tracing::warn!(
+            "reports are posted to the listener that wants a certificate of every client; `reports.http.listen` gives them one of their own"
+        );
+    }
+    Ok(Some(admission))
 }
 
 /// Which part of the domains this instance takes, by its number or by leases.

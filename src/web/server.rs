@@ -84,7 +84,7 @@ impl Default for Limits {
 /// What listeners are for.
 #[derive(Clone)]
 pub(super) enum Served {
-    /// Everything.
+    /// Everything, for whom the web configuration lets in.
     App(Arc<App>),
     /// Reports alone, with TLS where there is a certificate.
     Reports(Arc<ReportDoor>, CertificateCell),
@@ -93,7 +93,20 @@ pub(super) enum Served {
 impl Served {
     async fn answer(self, request: Request<Incoming>, peer: IpAddr) -> Response<Pieces> {
         match self {
-            Self::App(app) => app.answer(request, peer).await,
+            Self::App(app) => match app.admission().filter(|_| !app.is_for_reports(request.uri().path())) {
+                Some(admission) => {
+                    let in_force = admission.in_force();
+                    let mut response = match in_force.refusal(request.headers(), peer).await {
+                        Some(refusal) if request.body().is_end_stream() => refusal,
+                        // Its body is not read, so that what follows on the connection would be no request.
+                        Some(refusal) => closing(refusal),
+                        None => app.answer(request, peer).await,
+                    };
+                    in_force.dress(&mut response);
+                    response
+                }
+                None => app.answer(request, peer).await,
+            },
             Self::Reports(door, _) if door.is_at(request.uri().path(), Listener::Own) => {
                 door.answer(request, peer).await
             }
@@ -208,8 +221,8 @@ impl Hall {
             }
         }
         let certificate = match &self.served {
-            Served::App(_) => None,
-            Served::Reports(_, certificate) => certificate.load_full(),
+            Served::App(app) => app.admission().and_then(|admission| admission.in_force().tls()),
+            Served::Reports(_, certificate) => certificate.load().as_deref().cloned(),
         };
         let Some(certificate) = certificate else { return Some(Opened::Plain(stream)) };
         match timeout(self.limits.handshake, certificate.accept(stream)).await {

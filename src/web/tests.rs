@@ -20,6 +20,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+mod admission;
 mod framing;
 mod slow;
 
