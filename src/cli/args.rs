@@ -129,6 +129,9 @@ pub struct Serve {
     /// docs/how-to/web-config.md
     #[arg(long = "web.config.file", value_name = "FILE")]
     pub web_config: Option<PathBuf>,
+    /// Listen on the sockets that systemd hands over, and on no other
+    #[arg(long = "web.systemd-socket", conflicts_with = "listen")]
+    pub systemd_socket: bool,
     /// Where the metrics are [default: /metrics]
     #[arg(long = "web.telemetry-path", value_name = "PATH")]
     pub telemetry_path: Option<MetricsPath>,
@@ -417,6 +420,8 @@ mod tests {
             "--config.check check example.com",
             "--web.listen-address 10461",
             "--web.listen-address :99999",
+            "--web.systemd-socket --web.listen-address :1",
+            "--web.systemd-socket healthcheck",
             "--web.telemetry-path metrics",
             "--web.external-url monitor.example",
             "--web.route-prefix /a//b",
