@@ -32,7 +32,7 @@ impl Keeper {
             let first = self.first(&target);
             let at = start + due.unwrap_or_default().since(time).min(first.again);
             self.tell_due(&target, at);
-            self.schedule.resume(target, at, first);
+            self.schedule.resume(target.into(), at, first);
         }
         self.begin_spread(targets.into_iter().map(|(target, _)| target).collect());
     }
@@ -44,7 +44,7 @@ impl Keeper {
         let mut ramp = self.schedule.ramp(intervals.into_iter(), start);
         for target in targets {
             let first = self.first(&target);
-            let at = self.schedule.begin(target.clone(), first, &mut ramp, start);
+            let at = self.schedule.begin((&target).into(), first, &mut ramp, start);
             self.tell_due(&target, at);
         }
     }
