@@ -14,6 +14,8 @@ use prometheus::{
     Registry, proto::MetricFamily,
 };
 
+use tokio::runtime::Handle;
+
 use super::{
     Shards,
     inventory::{Gauges, InventorySource},
@@ -116,6 +118,7 @@ struct Inner {
     stretch: Gauge,
     slowed: IntCounter,
     panics: IntCounter,
+    tasks: IntGauge,
     reload_successful: IntGauge,
     reload_success_at: Gauge,
     state_failures: IntCounter,
@@ -161,6 +164,7 @@ impl Telemetry {
             stretch: register(&registry, Gauge::with_opts(opts("smtptls_schedule_stretch_ratio"))?)?,
             slowed: register(&registry, IntCounter::with_opts(opts("smtptls_politeness_slowed_total"))?)?,
             panics: register(&registry, IntCounter::with_opts(opts("smtptls_task_panics_total"))?)?,
+            tasks: register(&registry, IntGauge::with_opts(opts("smtptls_tasks"))?)?,
             reload_successful: register(
                 &registry,
                 IntGauge::with_opts(opts("smtptls_config_last_reload_successful"))?,
@@ -292,6 +296,10 @@ impl Telemetry {
 
     /// All other numbers now, and those of the process, in order of their names. The help texts in it mean nothing.
     pub fn gather(&self) -> Vec<MetricFamily> {
+        // Where a runtime asks, it is the one that has all tasks.
+        if let Ok(runtime) = Handle::try_current() {
+            self.0.tasks.set(i64::try_from(runtime.metrics().num_alive_tasks()).unwrap_or(i64::MAX));
+        }
         self.0.registry.gather()
     }
 }
