@@ -3,6 +3,7 @@
 //! For a thousand and for a million targets: nanoseconds of processor time for taking what is due and setting it again, for bringing a due time forward,
 //! for removing and adding, and the memory of a target with its key of 40 bytes. Then three simulated days of a hundred thousand domains: the largest number of
 //! looks in any second after the first minute, as a part of the mean.
+#![forbid(unsafe_code)]
 #![allow(
     clippy::print_stdout,
     clippy::expect_used,

@@ -125,6 +125,9 @@ pub struct Serve {
     /// Where to listen; may be repeated [default: :10461]
     #[arg(long = "web.listen-address", value_name = "ADDRESS")]
     pub listen: Vec<ListenAddress>,
+    /// Listen on the sockets that systemd hands over, and on no other
+    #[arg(long = "web.systemd-socket", conflicts_with = "listen")]
+    pub systemd_socket: bool,
     /// Where the metrics are [default: /metrics]
     #[arg(long = "web.telemetry-path", value_name = "PATH")]
     pub telemetry_path: Option<MetricsPath>,
@@ -402,6 +405,8 @@ mod tests {
             "--config.check check example.com",
             "--web.listen-address 10461",
             "--web.listen-address :99999",
+            "--web.systemd-socket --web.listen-address :1",
+            "--web.systemd-socket healthcheck",
             "--web.telemetry-path metrics",
             "--web.external-url monitor.example",
             "--web.route-prefix /a//b",

@@ -68,9 +68,7 @@ struct Listed {
 impl DomainList {
     /// The settings of this domain, in its canonical spelling. Looks at some twenty names of a million.
     pub fn named(&self, name: &str) -> Option<&DomainSettings> {
-        let by_name = &self.0.by_name;
-        let order = |place: &u32| self.at(*place).map_or(Ordering::Greater, |one| one.domain.as_str().cmp(name));
-        by_name.binary_search_by(order).ok().and_then(|found| self.at(*by_name.get(found)?))
+        self.place_of(name).and_then(|place| self.at(place))
     }
 
     /// Whether the domain is among them.
@@ -120,6 +118,58 @@ impl DomainList {
         Self(Arc::new(Listed { entries, by_name: self.0.by_name.clone() }))
     }
 
+    /// The list of these entries. `places`: where each of them stands in `before`, by its name; that name is taken from there. Nothing is
+    /// sorted again that `before` has sorted, and where nothing differs it is the list before.
+    pub(super) fn read_again(mut entries: Vec<DomainSettings>, places: &[Option<u32>], before: &Self) -> Self {
+        if before.is_empty() {
+            return Self::from(entries);
+        }
+        let mut differs = entries.len() != before.len();
+        for (at, (entry, place)) in entries.iter_mut().zip(places).enumerate() {
+            let old = place.and_then(|place| before.at(place));
+            differs |= old.is_none() || place.and_then(|place| usize::try_from(place).ok()) != Some(at);
+            let Some(old) = old else { continue };
+            entry.domain = old.domain.clone();
+            match entry.options == old.options {
+                true => entry.options = Arc::clone(&old.options),
+                false => differs = true,
+            }
+        }
+        if !differs {
+            return before.clone();
+        }
+        // Where the entries of the list before stand now; of equal names the first.
+        let mut moved: Vec<Option<u32>> = vec![None; before.len()];
+        let mut others = Vec::new();
+        for (at, place) in (0..).zip(places) {
+            let old = place.and_then(|place| moved.get_mut(usize::try_from(place).ok()?));
+            match old {
+                Some(old @ None) => *old = Some(at),
+                Some(Some(_)) | None => others.push(at),
+            }
+        }
+        let order = |a: &u32, b: &u32| name(&entries, *a).cmp(&name(&entries, *b));
+        others.sort_by(order);
+        let sorted = before.0.by_name.iter();
+        let mut by_name: Vec<u32> = sorted.filter_map(|place| *moved.get(usize::try_from(*place).ok()?)?).collect();
+        by_name.append(&mut others);
+        // Two sorted runs, which a stable sort only joins.
+        by_name.sort_by(order);
+        let list = Self::of_sorted(entries, by_name);
+        // One in which an entry repeats another one may be the list before.
+        let is_same = |(new, old): (&DomainSettings, &DomainSettings)| {
+            new.domain == old.domain && Arc::ptr_eq(&new.options, &old.options)
+        };
+        if list.len() == before.len() && list.iter().zip(before.iter()).all(is_same) { before.clone() } else { list }
+    }
+
+    /// Where the domain of this name stands.
+    pub(super) fn place_of(&self, name: &str) -> Option<u32> {
+        let by_name = &self.0.by_name;
+        let order = |place: &u32| self.at(*place).map_or(Ordering::Greater, |one| one.domain.as_str().cmp(name));
+        by_name.binary_search_by(order).ok().and_then(|found| by_name.get(found).copied())
+    }
+
     /// All in one list: of a domain that several have, the entry of the first counts. For each list, how many of its domains a list
     /// before it has.
     pub(super) fn joined(lists: &[&Self]) -> (Self, Vec<usize>) {
@@ -145,6 +195,13 @@ impl DomainList {
         });
         let given_before = given_before.collect();
         (Self::without(entries, named, &again), given_before)
+    }
+
+    /// `by_name`: the places of all entries in the order of their names, equal names in their order.
+    fn of_sorted(entries: Vec<DomainSettings>, by_name: Vec<u32>) -> Self {
+        let mut again = vec![false; entries.len()];
+        mark_repeated(&entries, &by_name, &mut again);
+        Self::without(entries, by_name, &again)
     }
 
     /// Takes out the entries that are marked; `by_name` names the places of all.
@@ -212,9 +269,7 @@ impl From<Vec<DomainSettings>> for DomainList {
         let mut by_name: Vec<u32> = (0..).zip(&entries).map(|(place, _)| place).collect();
         // Stable: of equal names the first stays the first. Lists are mostly sorted already, and then this is one walk.
         by_name.sort_by(|a, b| name(&entries, *a).cmp(&name(&entries, *b)));
-        let mut again = vec![false; entries.len()];
-        mark_repeated(&entries, &by_name, &mut again);
-        Self::without(entries, by_name, &again)
+        Self::of_sorted(entries, by_name)
     }
 }
 
@@ -374,6 +429,30 @@ mod tests {
     }
 
     proptest::proptest! {
+        /// Whatever was read before, and however much of it is there again.
+        #[test]
+        fn a_list_that_is_read_again_is_as_one_that_is_read_first(
+            before in proptest::collection::vec(("[a-c]{1,2}", 0..2), 0..20),
+            again in proptest::collection::vec(("[a-c]{1,2}", 0..2), 0..20),
+            kept in 0..20_usize,
+        ) {
+            let entry = |(name, group): &(String, i32)| in_group(name, if *group == 0 { "" } else { "x" });
+            let before: Vec<DomainSettings> = before.iter().map(entry).collect();
+            let known = DomainList::from(before.clone());
+            let again: Vec<DomainSettings> = before.into_iter().take(kept).chain(again.iter().map(entry)).collect();
+            let places: Vec<Option<u32>> = again.iter().map(|one| known.place_of(one.domain.as_str())).collect();
+            let list = DomainList::read_again(again.clone(), &places, &known);
+            let fresh = DomainList::from(again);
+            proptest::prop_assert_eq!(&list, &fresh);
+            proptest::prop_assert_eq!(&list.0.by_name, &fresh.0.by_name);
+            proptest::prop_assert_eq!(list.is_same(&known), fresh == known && !known.is_empty());
+            for one in &list {
+                let Some(old) = known.named(one.domain.as_str()) else { continue };
+                proptest::prop_assert_eq!(one.domain.as_str().as_ptr(), old.domain.as_str().as_ptr());
+                proptest::prop_assert_eq!(Arc::ptr_eq(&one.options, &old.options), one.options == old.options);
+            }
+        }
+
         #[test]
         fn a_list_finds_what_is_in_it(names in proptest::collection::vec("[a-c]{1,3}", 0..40)) {
             let list: DomainList = names.iter().map(|name| of(name)).collect();

@@ -230,7 +230,6 @@ pub(super) struct Tails {
 struct Tail {
     family: usize,
     end: usize,
-    labelled: bool,
 }
 
 impl Tails {
@@ -251,13 +250,13 @@ impl Tails {
         read.ok_or(Damaged)
     }
 
-    /// The place of the family in the table, the text, and whether there are labels in it.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &[u8], bool)> {
+    /// The place of the family in the table, and the text.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &[u8])> {
         let mut start = 0;
         self.samples.iter().filter_map(move |tail| {
             let text = self.text.get(start..tail.end)?;
             start = tail.end;
-            Some((tail.family, text, tail.labelled))
+            Some((tail.family, text))
         })
     }
 
@@ -282,7 +281,7 @@ impl Tails {
                     return None;
                 }
                 heads += head;
-                self.samples.push(Tail { family: index, end: self.text.len(), labelled: !values.is_empty() });
+                self.samples.push(Tail { family: index, end: self.text.len() });
             }
             next = index + 1;
         }
@@ -386,7 +385,7 @@ mod tests {
         let (mut tails, mut escaped) = (Tails::default(), Vec::new());
         text::label_value(&mut escaped, name);
         tails.read(rendered, subject, escaped.len())?;
-        let lines = tails.iter().map(|(index, tail, _)| {
+        let lines = tails.iter().map(|(index, tail)| {
             let mut line = Vec::new();
             text::before_subject(&mut line, subject.families()[index].name, subject.label());
             line.extend_from_slice(&escaped);

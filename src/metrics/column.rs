@@ -5,7 +5,6 @@
 //! end alike, so such a column takes a byte or two a sample, and a timestamp its digits.
 
 use std::{
-    collections::HashMap,
     ops::Range,
     sync::{
         Arc, OnceLock,
@@ -17,6 +16,7 @@ use super::{
     block::{self, Tails},
     gzip::Members,
     registry::Subject,
+    samples::{Builder, Sample, Samples, Texts},
     text,
 };
 use crate::monitor::{Keyed, Rendered};
@@ -38,29 +38,12 @@ pub(super) struct Cell {
     bytes: usize,
 }
 
-/// Texts next to each other.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Texts {
-    text: Box<[u8]>,
-    ends: Box<[u32]>,
-}
-
 /// What the samples of one family end in.
 #[derive(Debug)]
 struct Column {
     samples: Samples,
     /// Compressed, once it was asked for.
     member: OnceLock<Option<Member>>,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-struct Samples {
-    /// The subject of each sample, by its place on the shelf; nothing where each has exactly one.
-    subjects: Option<Box<[u16]>>,
-    tails: Texts,
-    /// Which of the tails each sample has; nothing where each has its own, or all have the only one.
-    which: Option<Box<[u16]>>,
-    count: usize,
 }
 
 /// Compressed text that is kept.
@@ -108,24 +91,6 @@ impl Drop for Member {
     }
 }
 
-impl Texts {
-    fn push(text: &mut Vec<u8>, ends: &mut Vec<u32>, add: &[u8]) {
-        text.extend_from_slice(add);
-        // A shelf whose text is longer than 4 GB does not fit into memory either.
-        ends.push(u32::try_from(text.len()).unwrap_or(u32::MAX));
-    }
-
-    fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    fn get(&self, index: usize) -> &[u8] {
-        let end_of = |index: usize| self.ends.get(index).map_or(0, |end| *end as usize);
-        let start = index.checked_sub(1).map_or(0, end_of);
-        self.text.get(start..end_of(index)).unwrap_or_default()
-    }
-}
-
 impl Cell {
     /// The blocks of a shelf. What is as it was `before` is shared with it, and so is its compressed text.
     pub(super) fn of<V: Shown>(shelf: &[Arc<V>], subject: Subject, before: Option<&Self>) -> Self {
@@ -145,28 +110,76 @@ impl Cell {
                 unreadable += block::series(rendered);
                 continue;
             }
-            for (family, tail, labelled) in tails.iter() {
+            for (family, tail) in tails.iter() {
                 if let Some(builder) = builders.get_mut(family) {
-                    builder.get_or_insert_default().push(place, tail, labelled);
+                    builder.get_or_insert_default().push((place, tail));
                 }
             }
         }
-        let names = Texts { text: text.into(), ends: ends.into() };
+        let names = Texts::new(text, ends);
         let before = before.filter(|before| *before.names == names);
         let columns: Vec<_> = builders
             .into_iter()
             .enumerate()
             .map(|(family, builder)| {
-                let samples = builder?.finish(names.len());
+                let samples = builder?.finish(names.len())?;
                 let same = before.and_then(|before| before.columns.get(family)?.as_ref());
                 match same.filter(|same| same.samples == samples) {
                     Some(same) => Some(Arc::clone(same)),
-                    None => Some(Arc::new(Column { samples, member: OnceLock::new() })),
+                    None => Some(Column::new(samples)),
                 }
             })
             .collect();
         let names = before.map_or_else(|| Arc::new(names), |before| Arc::clone(&before.names));
-        let held = |column: &Arc<Column>| column.samples.bytes();
+        Self::with(names, columns, unreadable)
+    }
+
+    /// The blocks of a shelf after a change; `was`: the subjects that `before` was made of. What did not change is shared with it.
+    ///
+    /// Where few of the subjects changed, their blocks alone are read: a large fleet changes a few subjects of many shelves all the
+    /// time.
+    pub(super) fn after<V: Shown>(before: &Arc<Self>, was: &[Arc<V>], shelf: &[Arc<V>], subject: Subject) -> Arc<Self> {
+        before.changed(was, shelf, subject).unwrap_or_else(|| Arc::new(Self::of(shelf, subject, Some(before))))
+    }
+
+    /// The same where few changed; nothing where it has to be made as a whole.
+    fn changed<V: Shown>(self: &Arc<Self>, was: &[Arc<V>], shelf: &[Arc<V>], subject: Subject) -> Option<Arc<Self>> {
+        let pairs = || was.iter().zip(shelf);
+        let same_names = was.len() == shelf.len() && pairs().all(|(one, other)| one.key() == other.key());
+        // Which of them could not be read is not noted.
+        if !same_names || self.unreadable > 0 {
+            return None;
+        }
+        let changed =
+            |(one, other): &(&Arc<V>, &Arc<V>)| !Arc::ptr_eq(one, other) && one.rendered() != other.rendered();
+        let places: Vec<usize> = pairs().enumerate().filter(|(_, pair)| changed(pair)).map(|(at, _)| at).collect();
+        if places.is_empty() {
+            return Some(Arc::clone(self));
+        }
+        if places.len() > shelf.len() / FEW {
+            return None;
+        }
+        let mut read = Vec::with_capacity(places.len());
+        for place in places {
+            let mut tails = Tails::default();
+            tails.read(shelf.get(place)?.rendered(), subject, self.names.get(place).len()).ok()?;
+            read.push((u16::try_from(place).ok()?, tails));
+        }
+        // By family, and there in the order of the places.
+        let mut new: Vec<Vec<Sample<'_>>> = vec![Vec::new(); self.columns.len()];
+        for (place, tails) in &read {
+            for (family, tail) in tails.iter() {
+                new.get_mut(family)?.push((*place, tail));
+            }
+        }
+        let places: Vec<u16> = read.iter().map(|(place, _)| *place).collect();
+        let columns = self.columns.iter().zip(&new);
+        let columns = columns.map(|(column, new)| changed_column(column.as_ref(), &places, new, self.names.len()));
+        Some(Arc::new(Self::with(Arc::clone(&self.names), columns.collect(), 0)))
+    }
+
+    fn with(names: Arc<Texts>, columns: Vec<Option<Arc<Column>>>, unreadable: u64) -> Self {
+        let held = |column: &Arc<Column>| column.bytes();
         let bytes = names.bytes() + columns.iter().flatten().map(held).sum::<usize>();
         Self { names, columns, unreadable, bytes }
     }
@@ -183,35 +196,23 @@ impl Cell {
 
     /// Whether there is a sample of the family of one of these subjects.
     pub(super) fn has(&self, family: usize, subjects: &Range<usize>) -> bool {
-        self.column(family).is_some_and(|column| match &column.samples.subjects {
-            None => !subjects.is_empty(),
-            // In the order of their places.
-            Some(of) => {
-                let first = of.partition_point(|subject| usize::from(*subject) < subjects.start);
-                of.get(first).is_some_and(|subject| subjects.contains(&usize::from(*subject)))
-            }
-        })
+        self.column(family).is_some_and(|column| column.samples.has(subjects))
     }
 
     /// Writes the samples of a family: those of the subjects at these places of the shelf. `head` stands before each name.
     pub(super) fn write(&self, family: usize, head: &[u8], subjects: &Range<usize>, out: &mut Vec<u8>) {
         let Some(column) = self.column(family) else { return };
-        let Samples { subjects: of, tails, which, count } = &column.samples;
+        let samples = &column.samples;
         let whole = *subjects == (0..self.names.len());
-        out.reserve(count * (head.len() + LIKELY));
-        for sample in 0..*count {
-            let subject = of.as_ref().map_or(sample, |of| of.get(sample).map_or(0, |subject| usize::from(*subject)));
+        out.reserve(samples.len() * (head.len() + LIKELY));
+        for sample in 0..samples.len() {
+            let subject = samples.subject(sample);
             if !whole && !subjects.contains(&subject) {
                 continue;
             }
-            let tail = match which {
-                Some(which) => which.get(sample).map_or(0, |tail| usize::from(*tail)),
-                None if tails.len() == 1 => 0,
-                None => sample,
-            };
             out.extend_from_slice(head);
             out.extend_from_slice(self.names.get(subject));
-            out.extend_from_slice(tails.get(tail));
+            out.extend_from_slice(samples.tail(sample));
         }
     }
 
@@ -219,7 +220,7 @@ impl Cell {
     /// long enough to be a member of its own.
     pub(super) fn member(&self, family: usize, head: &[u8], members: &mut Members, kept: &Arc<Kept>) -> Option<&[u8]> {
         let column = self.column(family)?;
-        if column.samples.count * (head.len() + LIKELY) < MEMBER_LEAST {
+        if column.samples.len() * (head.len() + LIKELY) < MEMBER_LEAST {
             return None;
         }
         let make = || {
@@ -242,93 +243,41 @@ const LIKELY: usize = 40;
 /// Shorter texts are compressed together: a member has eighteen bytes of its own, and nothing to repeat yet.
 const MEMBER_LEAST: usize = 4 << 10;
 
-impl Texts {
+/// A shelf is made as a whole where more than one of so many subjects changed: it takes no longer then.
+const FEW: usize = 2;
+
+/// A column after a change of the subjects at these places, which have these samples now; nothing where there is none any more.
+fn changed_column(
+    before: Option<&Arc<Column>>,
+    places: &[u16],
+    new: &[Sample<'_>],
+    subjects: usize,
+) -> Option<Arc<Column>> {
+    let old = before.iter().flat_map(|before| before.samples.of(places));
+    if old.eq(new.iter().copied()) {
+        return before.cloned();
+    }
+    let mut new = new.iter().copied().peekable();
+    let mut builder = Builder::default();
+    for (subject, tail) in before.iter().flat_map(|before| before.samples.iter()) {
+        while let Some(sample) = new.next_if(|(place, _)| *place <= subject) {
+            builder.push(sample);
+        }
+        if places.binary_search(&subject).is_err() {
+            builder.push((subject, tail));
+        }
+    }
+    new.for_each(|sample| builder.push(sample));
+    builder.finish(subjects).map(Column::new)
+}
+
+impl Column {
+    fn new(samples: Samples) -> Arc<Self> {
+        Arc::new(Self { samples, member: OnceLock::new() })
+    }
+
     fn bytes(&self) -> usize {
-        size_of::<Self>() + self.text.len() + size_of_val(&*self.ends)
-    }
-}
-
-impl Samples {
-    fn bytes(&self) -> usize {
-        let indices = [&self.subjects, &self.which].into_iter().flatten().map(|all| size_of_val(&**all)).sum::<usize>();
-        size_of::<Column>() + self.tails.bytes() + indices
-    }
-}
-
-/// A column that is being made.
-#[derive(Debug, Default)]
-struct Builder {
-    subjects: Vec<u16>,
-    text: Vec<u8>,
-    ends: Vec<u32>,
-    which: Vec<u16>,
-    /// The tails with labels, by their text: there are few of them, in any order.
-    known: HashMap<Box<[u8]>, u16>,
-    /// More different tails than places for them in `which`: each sample has its own then.
-    own: bool,
-}
-
-/// Tails without labels are numbers: alike in a row, or all different. So many are compared.
-const LOOKED_BACK: usize = 2;
-
-impl Builder {
-    fn push(&mut self, subject: u16, tail: &[u8], labelled: bool) {
-        self.subjects.push(subject);
-        let known = match labelled {
-            true => self.known.get(tail).copied(),
-            false => self.recent(tail),
-        };
-        if let (Some(known), false) = (known, self.own) {
-            self.which.push(known);
-            return;
-        }
-        match u16::try_from(self.ends.len()) {
-            Ok(new) => {
-                self.which.push(new);
-                if labelled {
-                    self.known.insert(tail.into(), new);
-                }
-            }
-            // So many are in no shelf of healthy domains; all before this one get their own as well.
-            Err(_) => self.spread(),
-        }
-        Texts::push(&mut self.text, &mut self.ends, tail);
-    }
-
-    fn recent(&self, tail: &[u8]) -> Option<u16> {
-        let last = self.ends.len();
-        (last.saturating_sub(LOOKED_BACK)..last).rev().find(|index| self.tail(*index) == tail)?.try_into().ok()
-    }
-
-    fn tail(&self, index: usize) -> &[u8] {
-        let end_of = |index: usize| self.ends.get(index).map_or(0, |end| *end as usize);
-        let start = index.checked_sub(1).map_or(0, end_of);
-        self.text.get(start..end_of(index)).unwrap_or_default()
-    }
-
-    fn spread(&mut self) {
-        if self.own {
-            return;
-        }
-        self.own = true;
-        let (mut text, mut ends) = (Vec::new(), Vec::new());
-        for which in &self.which {
-            Texts::push(&mut text, &mut ends, self.tail(usize::from(*which)));
-        }
-        (self.text, self.ends) = (text, ends);
-    }
-
-    fn finish(self, subjects: usize) -> Samples {
-        let count = self.subjects.len();
-        let in_order = count == subjects && self.subjects.iter().enumerate().all(|(at, of)| at == usize::from(*of));
-        // All alike, or each its own: then there is nothing to point at.
-        let pointless = self.own || self.ends.len() == 1 || self.ends.len() == count;
-        Samples {
-            subjects: (!in_order).then(|| self.subjects.into()),
-            tails: Texts { text: self.text.into(), ends: self.ends.into() },
-            which: (!pointless).then(|| self.which.into()),
-            count,
-        }
+        size_of::<Self>() - size_of::<Samples>() + self.samples.bytes()
     }
 }
 
@@ -420,6 +369,52 @@ mod tests {
             let after = Cell::of(&changed, Subject::Domain, Some(&before));
             prop_assert_eq!(text(&after, &(0..shelf.len())), expected(&changed));
         }
+    }
+
+    proptest! {
+        /// However many subjects change, and whatever of them cannot be read before or after.
+        #[test]
+        fn a_shelf_after_changes_is_that_of_a_fresh_start(
+            shelf in shelf(),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), 0..8_usize), 0..12),
+        ) {
+            let mut before = Arc::new(Cell::of(&shelf, Subject::Domain, None));
+            let mut shelf = shelf;
+            for (at, kind) in changes {
+                let (at, was) = (at.index(shelf.len()), shelf.clone());
+                let name = was[at].0.clone();
+                shelf[at] = match kind {
+                    0 => Arc::new(One(name, Rendered { bytes: [9; 4].into(), series: 4 })),
+                    1 => one(&name, &[]),
+                    2 => Arc::new(One(name, was[at].1.clone())),
+                    kind => one(&name, &[(1, format!("new{kind}"), 7), (5, "a".to_owned(), kind as i64)]),
+                };
+                let after = Cell::after(&before, &was, &shelf, Subject::Domain);
+                let fresh = Cell::of(&shelf, Subject::Domain, None);
+                prop_assert_eq!(text(&after, &(0..shelf.len())), text(&fresh, &(0..shelf.len())));
+                prop_assert_eq!((after.unreadable(), after.bytes()), (fresh.unreadable(), fresh.bytes()));
+                before = after;
+            }
+        }
+    }
+
+    #[test]
+    fn a_change_of_one_subject_leaves_the_columns_in_which_it_did_not_change() {
+        let was: Vec<Arc<One>> =
+            (0..9).map(|n| one(&format!("d{n}.example"), &[(1, "up".to_owned(), 1), (5, String::new(), n)])).collect();
+        let before = Arc::new(Cell::of(&was, Subject::Domain, None));
+        let same = |after: &Cell, family: usize| {
+            let [one, other] = [&*before, after].map(|cell| cell.columns[family].as_ref().unwrap());
+            Arc::ptr_eq(one, other)
+        };
+        let mut now = was.clone();
+        now[4] = one("d4.example", &[(1, "up".to_owned(), 1), (5, String::new(), 77)]);
+        let after = Cell::after(&before, &was, &now, Subject::Domain);
+        assert_eq!((same(&after, 1), same(&after, 5)), (true, false));
+        assert!(Arc::ptr_eq(&before.names, &after.names));
+        // Seen again, and nothing else.
+        now[4] = Arc::new(One("d4.example".to_owned(), was[4].1.clone()));
+        assert!(Arc::ptr_eq(&before, &Cell::after(&before, &was, &now, Subject::Domain)));
     }
 
     #[test]

@@ -24,7 +24,7 @@ use super::{
     part::Part,
     registry::Subject,
     renderer::Blocks,
-    shelves::{Cells, Shelves},
+    shelves::Shelves,
     text::{self, Format},
 };
 use crate::{
@@ -67,8 +67,6 @@ pub struct Exposition {
     /// Updates exclude each other; readers never wait for them.
     updating: Mutex<()>,
     published: ArcSwapOption<Published>,
-    domains: Cells<KnownDomain>,
-    hosts: Cells<KnownHost>,
     kept: Arc<Kept>,
     /// Series that scrapes left out.
     too_many: AtomicU64,
@@ -121,8 +119,6 @@ impl Exposition {
             build: BuildInfo::CURRENT,
             updating: Mutex::new(()),
             published: ArcSwapOption::empty(),
-            domains: Cells::default(),
-            hosts: Cells::default(),
             kept: Kept::new(),
             too_many: AtomicU64::new(0),
             unreadable: AtomicU64::new(0),
@@ -134,7 +130,8 @@ impl Exposition {
         self.blocks.extent()
     }
 
-    /// Shows a snapshot from now on. It takes microseconds for each shelf that changed.
+    /// Shows a snapshot from now on. What scrapes asked for before is turned by family here, so that they only copy: that takes
+    /// some microseconds for each subject that changed, and as much for each family of its shelf in which it did.
     pub fn update(&self, snapshot: Arc<Snapshot>) {
         let _turn = self.updating.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.published.load_full();
@@ -144,8 +141,6 @@ impl Exposition {
         let left = most.saturating_sub(hosts.exported().series);
         let domains =
             Shelves::of(&snapshot.domains, Subject::Domain, left, before.as_ref().map(|before| &before.domains));
-        self.hosts.retain(&hosts);
-        self.domains.retain(&domains);
         self.published.store(Some(Arc::new(Published { snapshot, domains, hosts })));
     }
 
@@ -158,8 +153,8 @@ impl Exposition {
         let published = self.published.load_full();
         if let Some(published) = &published {
             let extent = self.extent();
-            self.families(&published.domains, &self.domains, &extent, wanted, &mut frames);
-            self.families(&published.hosts, &self.hosts, &extent, wanted, &mut frames);
+            self.families(&published.domains, &extent, wanted, &mut frames);
+            self.families(&published.hosts, &extent, wanted, &mut frames);
         }
         if wanted.part.has_own() && !frames.is_over() {
             self.own(published.as_deref(), telemetry, wanted.format, &mut frames);
@@ -181,7 +176,6 @@ impl Exposition {
     fn families<V: Shown>(
         &self,
         shelves: &Shelves<V>,
-        cells: &Cells<V>,
         extent: &Extent,
         wanted: Wanted,
         frames: &mut Frames<impl FnMut(Bytes) -> bool>,
@@ -190,8 +184,8 @@ impl Exposition {
         let shelves: Vec<_> = shelves
             .part(wanted.part)
             .map(|(shelf, subjects)| {
-                let whole = subjects == (0..shelf.entries().len());
-                (cells.of(shelf, subject), subjects, whole)
+                let whole = subjects == (0..shelf.len());
+                (shelf.cell(subject), subjects, whole)
             })
             .collect();
         let unreadable = shelves.iter().map(|(cell, ..)| cell.unreadable()).sum::<u64>();
@@ -233,7 +227,10 @@ impl Exposition {
                 too_many: self.too_many.fetch_add(dropped, Ordering::Relaxed) + dropped,
                 unreadable: self.unreadable.load(Ordering::Relaxed),
             },
-            cache: Cache { cells: self.domains.bytes() + self.hosts.bytes(), gzip: self.kept.bytes() },
+            cache: Cache {
+                cells: published.map_or(0, |published| published.domains.turned() + published.hosts.turned()),
+                gzip: self.kept.bytes(),
+            },
             seen: published.map(|published| own::Seen {
                 vantage: &published.snapshot.vantage,
                 canaries: &published.snapshot.canaries,

@@ -19,6 +19,7 @@ mod part;
 mod probe;
 mod registry;
 mod renderer;
+mod samples;
 mod shelves;
 mod text;
 mod textfile;

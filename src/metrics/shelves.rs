@@ -1,9 +1,10 @@
 //! What is exported of a snapshot, and the cells of its shelves, which scrapes share.
+//!
+//! A scrape turns nothing that was turned once: what changes on a shelf that scrapes asked for is turned when its snapshot is published.
 
 use std::{
-    collections::{HashMap, HashSet},
     ops::Range,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, OnceLock},
 };
 
 use super::{
@@ -42,7 +43,7 @@ impl Size {
 #[derive(Debug)]
 pub(super) struct Shelves<V> {
     subject: Subject,
-    shelves: Vec<(Arc<Shelf<V>>, Size)>,
+    shelves: Vec<Exported<V>>,
     /// How many shelves are exported whole, and how many subjects of the next one.
     whole: usize,
     more: usize,
@@ -50,28 +51,70 @@ pub(super) struct Shelves<V> {
     dropped: u64,
 }
 
+/// A shelf, and how scrapes show it.
+#[derive(Debug)]
+pub(super) struct Exported<V> {
+    shelf: Arc<Shelf<V>>,
+    size: Size,
+    /// Its blocks by family, once a scrape asked for them; from then on it is kept as the shelf changes. Shared by all snapshots in
+    /// which the shelf is the same.
+    cell: Arc<OnceLock<Arc<Cell>>>,
+}
+
+impl<V: Shown> Exported<V> {
+    /// Of a shelf that was not there before. `before`: the one that held its first place. Where scrapes show that one, they will
+    /// show this one too, and must not wait until it is turned.
+    fn new(shelf: &Arc<Shelf<V>>, before: Option<&Self>, subject: Subject) -> Self {
+        let cell = OnceLock::new();
+        if let Some((before, shown)) = before.and_then(|before| Some((before, before.cell.get()?))) {
+            let after = Cell::after(shown, before.shelf.entries(), shelf.entries(), subject);
+            // Nobody else has it yet.
+            let _ = cell.set(after);
+        }
+        Self { shelf: Arc::clone(shelf), size: Size::of(shelf.entries()), cell: Arc::new(cell) }
+    }
+
+    /// Its blocks by family: made now where no scrape asked for them before.
+    pub(super) fn cell(&self, subject: Subject) -> &Arc<Cell> {
+        self.cell.get_or_init(|| Arc::new(Cell::of(self.shelf.entries(), subject, None)))
+    }
+
+    /// How many subjects it holds.
+    pub(super) fn len(&self) -> usize {
+        self.shelf.entries().len()
+    }
+}
+
+impl<V> Clone for Exported<V> {
+    fn clone(&self) -> Self {
+        Self { shelf: Arc::clone(&self.shelf), size: self.size, cell: Arc::clone(&self.cell) }
+    }
+}
+
 impl<V: Shown> Shelves<V> {
-    /// Of a roll; what did not change is not counted again. No more than `most` series are exported: those that lie last are dropped,
-    /// the same ones each time.
+    /// Of a roll; what did not change is not counted again, and what scrapes asked for is turned here, beside them. No more than
+    /// `most` series are exported: those that lie last are dropped, the same ones each time.
     pub(super) fn of(roll: &Roll<V>, subject: Subject, most: u64, before: Option<&Self>) -> Self {
-        let before = before.map_or(&[][..], |before| &before.shelves);
-        let known: HashMap<*const Shelf<V>, Size> =
-            before.iter().map(|(shelf, size)| (Arc::as_ptr(shelf), *size)).collect();
-        let sized = |shelf: &Arc<Shelf<V>>| {
-            // While `before` holds the shelf, no other one is at its address.
-            let size = known.get(&Arc::as_ptr(shelf)).copied();
-            (Arc::clone(shelf), size.unwrap_or_else(|| Size::of(shelf.entries())))
-        };
-        let shelves: Vec<_> = roll.shelves().map(sized).collect();
-        let all = shelves.iter().map(|(_, size)| *size).fold(Size::default(), Size::and);
+        let mut before = before.map_or(&[][..], |before| &before.shelves);
+        let mut shelves = Vec::with_capacity(before.len());
+        for shelf in roll.shelves() {
+            // Both are in the order of their places.
+            let ended = before.iter().take_while(|known| known.shelf.range().end() < shelf.range().start()).count();
+            before = before.get(ended..).unwrap_or_default();
+            shelves.push(match before.first() {
+                Some(known) if Arc::ptr_eq(&known.shelf, shelf) => known.clone(),
+                known => Exported::new(shelf, known, subject),
+            });
+        }
+        let all = shelves.iter().map(|one| one.size).fold(Size::default(), Size::and);
         let (mut whole, mut more, mut exported) = (0, 0, Size::default());
-        for (shelf, size) in &shelves {
-            let sum = exported.and(*size);
+        for one in &shelves {
+            let sum = exported.and(one.size);
             if sum.series <= most {
                 (whole, exported) = (whole + 1, sum);
                 continue;
             }
-            for one in shelf.entries() {
+            for one in one.shelf.entries() {
                 let sum = exported.and(Size::of_one(&**one));
                 if sum.series > most {
                     break;
@@ -99,70 +142,21 @@ impl<V: Shown> Shelves<V> {
     }
 
     /// The shelves of a part that have something to export, and which of their subjects.
-    pub(super) fn part(&self, part: Part) -> impl Iterator<Item = (&Arc<Shelf<V>>, Range<usize>)> {
-        let exported = self.shelves.iter().enumerate().map_while(move |(index, (shelf, _))| {
-            let subjects = if index < self.whole { shelf.entries().len() } else { self.more };
-            (index <= self.whole).then_some((shelf, subjects))
+    pub(super) fn part(&self, part: Part) -> impl Iterator<Item = (&Exported<V>, Range<usize>)> {
+        let exported = self.shelves.iter().enumerate().map_while(move |(index, one)| {
+            let subjects = if index < self.whole { one.len() } else { self.more };
+            (index <= self.whole).then_some((one, subjects))
         });
-        exported.filter_map(move |(shelf, subjects)| {
-            let Range { start, end } = part.cut(shelf);
+        exported.filter_map(move |(one, subjects)| {
+            let Range { start, end } = part.cut(&one.shelf);
             let end = end.min(subjects);
-            (start < end).then_some((shelf, start..end))
+            (start < end).then_some((one, start..end))
         })
     }
-}
 
-/// The cells of the shelves that were last asked for.
-#[derive(Debug)]
-pub(super) struct Cells<V> {
-    /// By the first place of the shelf.
-    cells: Mutex<HashMap<u64, Of<V>>>,
-}
-
-/// The cell of a shelf. The shelf itself is not held: it would keep alive what was published long ago.
-type Of<V> = (Weak<Shelf<V>>, Arc<Cell>);
-
-impl<V> Default for Cells<V> {
-    fn default() -> Self {
-        Self { cells: Mutex::default() }
-    }
-}
-
-impl<V: Shown> Cells<V> {
-    /// The cell of a shelf: the one that is there, or a new one. The lock is not held while it is made; two scrapes may then make the
-    /// same one, and one of both is kept.
-    pub(super) fn of(&self, shelf: &Arc<Shelf<V>>, subject: Subject) -> Arc<Cell> {
-        let first = *shelf.range().start();
-        let known = self.lock().get(&first).map(|(of, cell)| (of.as_ptr(), Arc::clone(cell)));
-        let before = match known {
-            // A shelf that is referred to, even weakly, shares its address with no other.
-            Some((of, cell)) if of == Arc::as_ptr(shelf) => return cell,
-            other => other.map(|(_, cell)| cell),
-        };
-        let cell = Arc::new(Cell::of(shelf.entries(), subject, before.as_deref()));
-        self.lock().insert(first, (Arc::downgrade(shelf), Arc::clone(&cell)));
-        cell
-    }
-
-    /// Forgets the cells of places where no shelf begins any more.
-    pub(super) fn retain(&self, shelves: &Shelves<V>) {
-        let mut cells = self.lock();
-        // Shelves become more and fewer as subjects do: rarely.
-        if cells.len() > shelves.shelves.len() {
-            let first = |(shelf, _): &(Arc<Shelf<V>>, Size)| *shelf.range().start();
-            let firsts: HashSet<u64> = shelves.shelves.iter().map(first).collect();
-            cells.retain(|first, _| firsts.contains(first));
-        }
-    }
-
-    /// Bytes of memory that they take.
-    pub(super) fn bytes(&self) -> usize {
-        self.lock().values().map(|(_, cell)| cell.bytes()).sum()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Of<V>>> {
-        // A panic elsewhere leaves a map that is whole.
-        self.cells.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Bytes of memory that what is turned takes.
+    pub(super) fn turned(&self) -> usize {
+        self.shelves.iter().filter_map(|one| one.cell.get()).map(|cell| cell.bytes()).sum()
     }
 }
 
@@ -206,5 +200,41 @@ mod tests {
         assert_eq!((shelves.exported(), shelves.dropped()), (Size { series: 2, bytes }, 0));
         let exported: usize = shelves.part(Part::ALL).map(|(_, subjects)| subjects.len()).sum();
         assert_eq!(exported, names.len());
+    }
+    fn roll(names: usize, value: i64) -> Roll<One> {
+        (0..names).map(|number| shown(number, value)).collect()
+    }
+
+    fn shown(number: usize, value: i64) -> Arc<One> {
+        let name: &'static str = format!("d{number}.example").leak();
+        let mut block = block::Writer::new(Subject::Domain, name, false);
+        block.family(1);
+        block.sample(std::iter::once("x"), crate::metrics::text::Value::Integer(value));
+        Arc::new(One(name, block.finish()))
+    }
+
+    /// How many shelves are turned.
+    fn turned(shelves: &Shelves<One>) -> usize {
+        shelves.shelves.iter().filter(|one| one.cell.get().is_some()).count()
+    }
+
+    #[test]
+    fn what_scrapes_asked_for_is_turned_before_the_next_one() {
+        let before = roll(2_000, 1);
+        let first = Shelves::of(&before, Subject::Domain, u64::MAX, None);
+        let all = first.shelves.len();
+        assert!(all > 8 && first.turned() == 0, "nobody asked");
+        let half = Part::new(1, 2).unwrap();
+        let asked = first.part(half).map(|(one, _)| one.cell(Subject::Domain)).count();
+        assert!(asked < all);
+        // Changed, come and gone: shelves are cut in two, and joined.
+        let many = before.with((0..20_000).map(|number| shown(number, 2)), []);
+        let names: Vec<String> = (100..20_000).map(|number| format!("d{number}.example")).collect();
+        let few = many.with([], names.iter().map(String::as_str));
+        let [more, less] = [many, few].map(|roll| Shelves::of(&roll, Subject::Domain, u64::MAX, Some(&first)));
+        for shelves in [more, less] {
+            let of_half = shelves.part(half).filter(|(one, _)| one.cell.get().is_some()).count();
+            assert_eq!((of_half, turned(&shelves)), (shelves.part(half).count(), of_half));
+        }
     }
 }

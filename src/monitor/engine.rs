@@ -15,13 +15,14 @@ use self::{
     reporting::{Desk, Sources},
 };
 use super::{
-    DnsCounters, Edges, EdgesError, Eyes, Intake, ProbeKind, Renderer, Snapshot, Telemetry,
+    DnsCounters, Edges, EdgesError, Eyes, Intake, KnownDomain, ProbeKind, Renderer, Snapshot, Telemetry,
     edges::limits,
     fleet::{Due, Fleet, SURVEY_INTERVAL, SURVEY_RETRY, Target, Wanted},
     intake::{Around, IntakeNews, Started},
     looking::{Known, Seen, look},
     once::Strangers,
     prompt::{InForce, Order, Prompter},
+    pulse::{BEAT, Pulse},
     schedule::{Answer, Doors, Next, Schedule, Turn, Urgency},
     scribe::{Kept, Outcome, Place, Scribe, SharedStore},
     sharding::Sharing,
@@ -66,6 +67,7 @@ pub struct Monitor {
     intake: Intake,
     prompter: Prompter,
     in_force: watch::Receiver<InForce>,
+    pulse: Pulse,
     stop: CancellationToken,
     keeper: JoinHandle<()>,
 }
@@ -174,6 +176,7 @@ impl Monitor {
         let in_force = InForce { settings: Arc::clone(&settings), edges: Arc::clone(&edges) };
         let (force, in_force) = watch::channel(in_force);
         let probes = TaskTracker::new();
+        let pulse = Pulse::new();
         let strangers = Strangers::new(telemetry.clone(), probes.clone(), stop.clone());
         let prompter = Prompter::new(orders_in, in_force.clone(), snapshots.clone(), strangers);
         let mut keeper = Keeper {
@@ -190,6 +193,7 @@ impl Monitor {
             unsaved,
             desk: Some(Desk { intake: intake.clone(), news, filer, sources }),
             stop: stop.clone(),
+            pulse: pulse.clone(),
             telemetry,
             edges,
             eyes,
@@ -200,7 +204,7 @@ impl Monitor {
         keeper.begin_all(due);
         keeper.publish_rest();
         let keeper = tokio::spawn(keeper.run(inbox, orders, results));
-        Ok(Self { commands, snapshots, store, unsaved: waits, intake, prompter, in_force, stop, keeper })
+        Ok(Self { commands, snapshots, store, unsaved: waits, intake, prompter, in_force, pulse, stop, keeper })
     }
 
     /// The snapshots as they are published.
@@ -231,6 +235,11 @@ impl Monitor {
     /// Where reports come in.
     pub fn intake(&self) -> Intake {
         self.intake.clone()
+    }
+
+    /// Whether its keeper still turns to its work.
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
     }
 
     /// Stops probing and waits until running probes have ended or the grace is over.
@@ -273,6 +282,7 @@ struct Keeper {
     unsaved: watch::Sender<bool>,
     desk: Option<Desk>,
     telemetry: Telemetry,
+    pulse: Pulse,
     stop: CancellationToken,
 }
 
@@ -283,11 +293,10 @@ impl Keeper {
         mut orders: mpsc::Receiver<Order>,
         mut results: mpsc::Receiver<Done>,
     ) {
-        // Longer than any probe: the loop then looks again, and nothing is lost.
-        const IDLE: Duration = Duration::from_secs(60);
         loop {
+            self.pulse.beat();
             let room = self.started < self.room();
-            let idle = Instant::now() + IDLE;
+            let idle = Instant::now() + BEAT;
             let due = self.schedule.next().filter(|_| room).unwrap_or(idle);
             let publish = self.publish_at.unwrap_or(idle);
             let save = self.scribe.as_ref().and_then(Scribe::next);
@@ -302,7 +311,7 @@ impl Keeper {
                 Some(news) = news(&mut self.desk) => self.told(news),
                 () = sleep_until(grown_up.unwrap_or(idle)), if grown_up.is_some() => self.grow_up(),
                 Some(done) = results.recv() => self.take(done),
-                () = sleep_until(due) => self.begin_due(),
+                () = sleep_until(due.min(idle)) => self.begin_due(),
                 // Last: whoever orders again at once must not keep the keeper from what was seen and what is due.
                 Some(order) = orders.recv() => self.order(order),
             }
@@ -328,10 +337,11 @@ impl Keeper {
     /// Puts every target of a new fleet on the schedule. `due`: those of which something was kept.
     fn begin_all(&mut self, due: Vec<Due>) {
         let settings = Arc::clone(&self.settings);
-        let known: HashSet<Target> = due.iter().map(|(target, _)| target.clone()).collect();
-        let domains = settings.domains.iter().map(|one| Target::Domain(one.domain.clone()));
+        let domain = |(target, _): &Due| if let Target::Domain(domain) = target { Some(domain.clone()) } else { None };
+        let known: HashSet<PolicyDomain> = due.iter().filter_map(domain).collect();
+        let new = settings.domains.iter().map(|one| &one.domain).filter(|domain| !known.contains(*domain));
+        let new = new.map(|domain| (Target::Domain(domain.clone()), None));
         let canaries = settings.probe.canaries.iter().map(|canary| Target::Canary(canary.clone()));
-        let new = domains.filter(|target| !known.contains(target)).map(|target| (target, None));
         let targets = new.chain(due).collect();
         self.begin(targets, now());
         for canary in canaries {
@@ -352,18 +362,26 @@ impl Keeper {
 
     /// What is known of a target that was not looked at yet.
     fn first(&self, target: &Target) -> Next {
+        self.first_of(target, self.known(target).as_deref())
+    }
+
+    /// The same of a target that is this domain, where it is one.
+    fn first_of(&self, target: &Target, domain: Option<&KnownDomain>) -> Next {
         let doors = match target {
             Target::Address(host, address) | Target::Survey(host, address) => Doors::of_host(host.as_str(), *address),
             Target::Domain(_) | Target::Host(_) | Target::Canary(_) => Doors::default(),
         };
-        Next { again: self.interval(target), urgency: Urgency::Routine, doors }
+        Next { again: self.interval_of(target, domain), urgency: Urgency::Routine, doors }
+    }
+
+    /// The domain that is a target; nothing for any other one.
+    fn known(&self, target: &Target) -> Option<Arc<KnownDomain>> {
+        if let Target::Domain(domain) = target { self.fleet.known(domain) } else { None }
     }
 
     /// Notes for the page when a domain is due.
-    fn tell_due(&mut self, target: &Target, at: Instant) {
-        if let Target::Domain(domain) = target {
-            self.fleet.set_due(domain, now() + at.saturating_duration_since(Instant::now()));
-        }
+    fn tell_due(&self, target: &Target, at: Instant) {
+        note_due(self.known(target).as_deref(), at);
     }
 
     /// Tells the schedule how much of the room was in use until now.
@@ -534,6 +552,13 @@ impl Keeper {
         ] {
             self.telemetry.set_interval(kind, interval);
         }
+    }
+}
+
+/// Notes for the page when this domain is due.
+fn note_due(domain: Option<&KnownDomain>, at: Instant) {
+    if let Some(known) = domain {
+        known.due_at.set(now() + at.saturating_duration_since(Instant::now()));
     }
 }
 

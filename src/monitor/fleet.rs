@@ -347,10 +347,9 @@ impl Fleet {
         }
     }
 
-    /// The interval in force for a domain.
-    pub(crate) fn interval(&self, domain: &PolicyDomain) -> Duration {
-        let known = self.domains.get(domain.as_str());
-        known.map_or(self.settings.probe.interval, |known| self.settings.interval(&known.settings))
+    /// A domain, as it lies.
+    pub(crate) fn known(&self, domain: &PolicyDomain) -> Option<Arc<KnownDomain>> {
+        self.domains.get(domain.as_str()).cloned()
     }
 
     /// How many domains, hosts and addresses there are.

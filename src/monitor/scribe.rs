@@ -1,20 +1,29 @@
 //! The one task that writes to the store. The keeper hands it a batch at a time and never waits for it.
 
 use std::{
-    collections::BTreeSet,
+    collections::HashSet,
     fmt,
+    num::NonZero,
+    panic::resume_unwind,
     path::{Path, PathBuf},
     sync::Arc,
+    thread::{available_parallelism, scope},
     time::Duration,
 };
 
 use tokio::{
     sync::{mpsc, watch},
-    task::JoinHandle,
+    task::{JoinHandle, spawn_blocking},
     time::{Instant, timeout_at},
 };
 
-use super::{Rights, SharedState, Sharing, Telemetry, face, fleet::BATCH, intake::KeptReports, schedule::backed_off};
+use super::{
+    Rights, SharedState, Sharing, Telemetry,
+    face::{self, Face},
+    fleet::BATCH,
+    intake::KeptReports,
+    schedule::backed_off,
+};
 use crate::{
     net::now,
     store::{self, Batch, Bounds, DomainRow, HostRow, PackedError, Store, StoreError, StoredDomain, StoredHost},
@@ -39,13 +48,29 @@ pub type SharedStore = watch::Receiver<Option<Arc<dyn Store>>>;
 #[derive(Debug, Default)]
 pub struct Kept {
     /// The domains.
-    pub domains: Vec<DomainRow>,
+    pub(super) domains: Vec<KeptDomain>,
     /// Their mail hosts.
-    pub hosts: Vec<HostRow>,
+    pub(super) hosts: Vec<HostRow>,
     /// What reports say of them.
     pub(super) reports: KeptReports,
     /// The store that all of it is from.
     pub(super) of: Option<Arc<dyn Store>>,
+}
+
+/// A domain that was kept.
+#[derive(Debug)]
+pub(super) struct KeptDomain {
+    /// Without its face.
+    pub(super) row: DomainRow,
+    /// What lists and scrapes showed of it; nothing where there is none that can be read.
+    pub(super) face: Option<Face>,
+}
+
+impl From<DomainRow> for KeptDomain {
+    fn from(row: DomainRow) -> Self {
+        let face = face::read(&row);
+        Self { row: DomainRow { face: None, ..row }, face }
+    }
 }
 
 impl Kept {
@@ -55,15 +80,19 @@ impl Kept {
     /// [`StoreError`] where it cannot be read.
     pub async fn load(store: &dyn Store, domains: &[PolicyDomain]) -> Result<Self, StoreError> {
         let reports = KeptReports::load(store, domains).await?;
-        let mut kept = Self { domains: store.domains(domains).await?, reports, ..Self::default() };
-        let hosts: BTreeSet<MxHost> = kept.domains.iter().flat_map(hosts_of).collect();
-        kept.hosts = store.hosts(&hosts.into_iter().collect::<Vec<_>>()).await?;
-        Ok(kept)
+        let rows = store.domains(domains).await?;
+        let opened = spawn_blocking(move || {
+            let domains = opened(rows);
+            let hosts = hosts_of(&domains);
+            (domains, hosts)
+        });
+        let (domains, hosts) = opened.await.unwrap_or_else(|error| resume_unwind(error.into_panic()));
+        Ok(Self { domains, hosts: store.hosts(&hosts).await?, reports, ..Self::default() })
     }
 
     /// The domains that can be read.
     pub fn opened_domains(&self) -> impl Iterator<Item = StoredDomain> {
-        self.domains.iter().filter_map(|row| readable(&row.domain, row.open()))
+        self.domains.iter().filter_map(|KeptDomain { row, .. }| readable(&row.domain, row.open()))
     }
 
     /// The mail hosts that can be read.
@@ -72,10 +101,40 @@ impl Kept {
     }
 }
 
-/// The mail hosts of a domain that was kept: from its face, so that a whole fleet is not opened for them.
-fn hosts_of(row: &DomainRow) -> Vec<MxHost> {
-    let face = face::read(row).map(|face| face.hosts().to_vec());
-    face.or_else(|| Some(readable(&row.domain, row.open())?.hosts)).unwrap_or_default()
+/// So many faces are worth a thread of their own.
+const FACES_A_THREAD: usize = 10_000;
+
+/// Reads the faces of rows, of many on all processors: those of a large fleet would keep one busy for seconds before anything is shown.
+fn opened(mut rows: Vec<DomainRow>) -> Vec<KeptDomain> {
+    let processors = available_parallelism().map_or(1, NonZero::get);
+    let a_thread = rows.len().div_ceil(processors).max(FACES_A_THREAD);
+    let mut parts = Vec::new();
+    while rows.len() > a_thread {
+        parts.push(rows.split_off(rows.len() - a_thread));
+    }
+    let read = |part: Vec<DomainRow>| part.into_iter().map(KeptDomain::from).collect::<Vec<_>>();
+    scope(|scope| {
+        let others: Vec<_> = parts.into_iter().map(|part| scope.spawn(move || read(part))).collect();
+        let mut domains = read(rows);
+        for other in others {
+            domains.append(&mut other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        }
+        domains
+    })
+}
+
+/// The mail hosts of domains that were kept, each once: from their faces, so that a whole fleet is not opened for them.
+fn hosts_of(domains: &[KeptDomain]) -> Vec<MxHost> {
+    let mut known = HashSet::new();
+    let mut unpacked = Vec::new();
+    for KeptDomain { row, face } in domains {
+        match face {
+            Some(face) => known.extend(face.hosts()),
+            None => unpacked.extend(readable(&row.domain, row.open()).map(|kept| kept.hosts)),
+        }
+    }
+    known.extend(unpacked.iter().flatten());
+    known.into_iter().cloned().collect()
 }
 
 /// What was kept, where it can be read: damage takes one subject's past and nothing else.

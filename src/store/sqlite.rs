@@ -40,6 +40,8 @@ const BUSY: Duration = Duration::from_secs(5);
 
 /// How many readers at once. Each is a thread; what waits is answered a moment later.
 const READERS: u32 = 2;
+/// So many rows may wait between the thread that reads and the task that takes them: to wait for each other costs more than a row.
+const ROWS_WAITING: usize = 1024;
 /// A reader that nobody needs ends after this time.
 const READER_IDLE: Duration = Duration::from_secs(60);
 
@@ -304,7 +306,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
 }
 
 fn readers(path: &Path, still: bool) -> SqlitePool {
-    let options = options(path).read_only(true).immutable(still);
+    let options = options(path).read_only(true).immutable(still).row_buffer_size(ROWS_WAITING);
     SqlitePoolOptions::new().max_connections(READERS).idle_timeout(READER_IDLE).connect_lazy_with(options)
 }
 

@@ -136,7 +136,7 @@ def in_this_world(line: str, url: str, folder: str) -> str:
         # Not in the name of a file (google.com!example.com!…), and not in a longer name.
         line = re.sub(rf"(?<![\w!-]){re.escape(name)}(?![\w-]|\.\w)", stands_for, line)
     line = re.sub(r"(http://)?localhost:10461", url, line)
-    return line.replace("/var/lib/smtptls-exporter", f"{folder}/data").replace("/etc/smtptls-exporter.yml", f"{folder}/smtptls-exporter.yml")
+    return line.replace("/var/lib/smtptls-exporter", f"{folder}/data").replace("/etc/smtptls-exporter/smtptls-exporter.yml", f"{folder}/smtptls-exporter.yml")
 
 
 def common(text: str) -> list[str]:

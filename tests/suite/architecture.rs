@@ -88,6 +88,34 @@ fn no_program_is_ever_started() {
     assert!(!starts_programs(&words("use std::{env, process::ExitCode}; // process::Command")));
 }
 
+/// The compiler holds it where a root says so, and the manifest says so for all. The fuzz targets cannot: the macro that makes them exports a
+/// function to libFuzzer.
+#[test]
+fn no_root_lets_unsafe_code_in() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(top.join("Cargo.toml")).unwrap();
+    assert!(manifest.contains("\n[lints.rust]\nunsafe_code = \"forbid\"\n"), "the manifest forbids it");
+    let mut roots = vec![top.join("build.rs")];
+    for folder in ["src", "tests/suite", "benches", "fuzz/src"].map(|folder| top.join(folder)) {
+        roots.extend(["lib.rs", "main.rs"].map(|name| folder.join(name)).into_iter().filter(|path| path.exists()));
+    }
+    for entry in fs::read_dir(top.join("benches")).unwrap() {
+        let path = entry.unwrap().path();
+        let root = if path.is_dir() { path.join("main.rs") } else { path };
+        roots.extend(root.extension().is_some_and(|ending| ending == "rs").then_some(root));
+    }
+    assert!(roots.len() > 10, "the roots are found: {roots:?}");
+    let without: Vec<_> = roots
+        .iter()
+        .filter(|root| !fs::read_to_string(root).unwrap().lines().any(|line| line == "#![forbid(unsafe_code)]"))
+        .collect();
+    assert!(without.is_empty(), "{without:?}");
+    let targets = fs::read_dir(top.join("fuzz/fuzz_targets")).unwrap().map(|entry| entry.unwrap().path());
+    let unsafe_targets: Vec<_> =
+        targets.filter(|path| words(&fs::read_to_string(path).unwrap()).iter().any(|word| word == "unsafe")).collect();
+    assert!(unsafe_targets.is_empty(), "{unsafe_targets:?}");
+}
+
 /// Whether a text has more of a module `process` than the exit status and the own number.
 fn starts_programs(words: &[String]) -> bool {
     let after = |place: usize| words.get(place + 1..place + 3).unwrap_or_default();

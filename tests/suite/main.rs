@@ -1,4 +1,5 @@
 //! One binary for all integration tests, so that the library is linked once.
+#![forbid(unsafe_code)]
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -35,6 +36,7 @@ mod reports;
 mod resolver;
 mod resolver_dnssec;
 mod serve;
+mod service;
 mod sharding;
 mod shared_hosts;
 mod smtp_probe;

@@ -48,16 +48,15 @@ impl Served {
 
     /// With this state folder.
     pub(crate) async fn start_in(config: &Path, state: &Path, arguments: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_smtptls-exporter"))
-            .args(["serve", "--web.listen-address", "127.0.0.1:0", "--config.file"])
-            .arg(config)
-            .arg("--state.dir")
-            .arg(state)
-            .args(arguments)
-            .stderr(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_smtptls-exporter"));
+        command.args(["serve", "--web.listen-address", "127.0.0.1:0", "--config.file"]).arg(config);
+        command.arg("--state.dir").arg(state).args(arguments);
+        Self::start_as(command).await
+    }
+
+    /// By a command of its own, which listens at one address.
+    pub(crate) async fn start_as(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (lines, log) = mpsc::channel();
         std::thread::spawn(move || {
@@ -82,6 +81,19 @@ impl Served {
         .await
         .unwrap();
         Self { child, address, log, state: None }
+    }
+
+    /// Where it listens.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits until its log says this.
+    pub(crate) fn until_said(&self, text: &str) {
+        let mut seen = Vec::new();
+        while !seen.last().is_some_and(|line: &String| line.contains(text)) {
+            seen.push(self.log.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("never said {text:?}: {seen:?}")));
+        }
     }
 
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use super::{FilePattern, ListFormat, SourceList, merged, read_list};
+use super::{FilePattern, ListFormat, SourceList, merged, read_list_again};
 use crate::{
     config::{
         diagnostic::{Diagnostic, DiagnosticSeverity},
@@ -184,8 +184,9 @@ impl FileState {
         if self.read == Some(stamp) || settle && !rests {
             return false;
         }
+        let before = self.list.as_ref().map(|before| before.domains.clone()).unwrap_or_default();
         let read = match File::open(path) {
-            Ok(file) => read_list(&name, ListFormat::of(path), file, probe),
+            Ok(file) => read_list_again(&name, ListFormat::of(path), file, probe, &before),
             Err(error) => {
                 let message = format!("it cannot be read: {error}");
                 Err(Box::new(Diagnostic::about(DiagnosticSeverity::Error, &name, message)))
@@ -194,9 +195,7 @@ impl FileState {
         // What changed while it was read is read again.
         self.read = Some(stamp).filter(|stamp| Stamp::of(path).is_ok_and(|after| after == *stamp));
         match read {
-            Ok(mut list) => {
-                let before = self.list.as_ref().map(|before| before.domains.clone()).unwrap_or_default();
-                list.domains = list.domains.reusing(&before);
+            Ok(list) => {
                 let changed = self.list.is_none() || !list.domains.is_same(&before);
                 self.list = Some(Arc::new(list));
                 self.error = None;

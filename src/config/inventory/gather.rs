@@ -55,6 +55,12 @@ pub(super) struct Gathering<'a> {
     name: &'a str,
     probe: &'a ProbeSettings,
     entries: Vec<DomainSettings>,
+    /// The list as it was read last: it is mostly the same, and its names are taken from there.
+    before: &'a DomainList,
+    /// Where each entry stands in it.
+    places: Vec<Option<u32>>,
+    /// Where the next one stands in it, if it does as the one before.
+    next: usize,
     /// Options by group: each is made once.
     groups: HashMap<String, Arc<DomainOptions>>,
     skipped: usize,
@@ -63,11 +69,15 @@ pub(super) struct Gathering<'a> {
 }
 
 impl<'a> Gathering<'a> {
-    pub(super) fn new(name: &'a str, probe: &'a ProbeSettings) -> Self {
+    /// `before`: what the same list said when it was read last, empty where it was not.
+    pub(super) fn new(name: &'a str, probe: &'a ProbeSettings, before: &'a DomainList) -> Self {
         Self {
             name,
             probe,
             entries: Vec::new(),
+            before,
+            places: Vec::new(),
+            next: 0,
             groups: HashMap::new(),
             skipped: 0,
             told: Vec::new(),
@@ -82,6 +92,10 @@ impl<'a> Gathering<'a> {
 
     /// A name without anything else.
     pub(super) fn name(&mut self, text: &str, at: Location) -> Result<(), Fault> {
+        // What stands in the list before is known to be a name.
+        if let Some(known) = self.before.get(self.next).filter(|known| known.domain.as_str() == text) {
+            return self.push(DomainSettings::new(known.domain.clone()), at);
+        }
         match PolicyDomain::parse(text) {
             Ok(domain) => self.push(DomainSettings::new(domain), at),
             Err(error) => self.skip(at, error.to_string()),
@@ -157,6 +171,14 @@ impl<'a> Gathering<'a> {
     }
 
     fn push(&mut self, settings: DomainSettings, at: Location) -> Result<(), Fault> {
+        let next = self.before.get(self.next).filter(|known| known.domain == settings.domain);
+        let place = match next {
+            Some(_) => u32::try_from(self.next).ok(),
+            None => self.before.place_of(settings.domain.as_str()),
+        };
+        // One that is new stands in the place of another one, or before it: the next one tells.
+        self.next = place.and_then(|place| usize::try_from(place).ok()).unwrap_or(self.next) + 1;
+        self.places.push(place);
         self.entries.push(settings);
         self.bounded(at)
     }
@@ -182,7 +204,7 @@ impl<'a> Gathering<'a> {
             return Err(Fault { at: first.and_then(|first| first.location), message });
         }
         let all = self.entries.len();
-        let domains = DomainList::from(self.entries);
+        let domains = DomainList::read_again(self.entries, &self.places, self.before);
         let repeated = all - domains.len();
         Ok(SourceList { domains, skipped: self.skipped, repeated, told: self.told })
     }

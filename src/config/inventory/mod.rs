@@ -59,7 +59,22 @@ pub fn read_list(
     from: impl Read,
     probe: &ProbeSettings,
 ) -> Result<SourceList, Box<Diagnostic>> {
-    let mut gathering = Gathering::new(name, probe);
+    read_list_again(name, format, from, probe, &DomainList::default())
+}
+
+/// The same of a list that was read before: what still stands in it shares its memory, and where nothing differs its domains are those of
+/// `before` ([`DomainList::is_same`]).
+///
+/// # Errors
+/// As [`read_list`].
+pub fn read_list_again(
+    name: &str,
+    format: ListFormat,
+    from: impl Read,
+    probe: &ProbeSettings,
+    before: &DomainList,
+) -> Result<SourceList, Box<Diagnostic>> {
+    let mut gathering = Gathering::new(name, probe, before);
     let read = match format {
         ListFormat::Json => json::read(from, &mut gathering),
         ListFormat::Yaml => tree::read(from, &mut gathering),

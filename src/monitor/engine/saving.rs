@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::{Keeper, Target};
+use super::{Keeper, Target, note_due};
 use crate::{
     monitor::{
+        KnownDomain,
         fleet::{Due, SURVEY_INTERVAL},
         scribe::Outcome,
     },
@@ -29,9 +30,10 @@ impl Keeper {
         let timely = targets.split_off(targets.partition_point(|(_, due)| due.unwrap_or_default() <= time));
         let start = Instant::now();
         for (target, due) in timely {
-            let first = self.first(&target);
+            let known = self.known(&target);
+            let first = self.first_of(&target, known.as_deref());
             let at = start + due.unwrap_or_default().since(time).min(first.again);
-            self.tell_due(&target, at);
+            note_due(known.as_deref(), at);
             self.schedule.resume(target, at, first);
         }
         self.begin_spread(targets.into_iter().map(|(target, _)| target).collect());
@@ -40,20 +42,29 @@ impl Keeper {
     /// Puts targets on the schedule that are to begin as soon as that makes no burst.
     pub(super) fn begin_spread(&mut self, targets: Vec<Target>) {
         let start = Instant::now();
-        let intervals: Vec<Duration> = targets.iter().map(|target| self.interval(target)).collect();
-        let mut ramp = self.schedule.ramp(intervals.into_iter(), start);
-        for target in targets {
-            let first = self.first(&target);
-            let at = self.schedule.begin(target.clone(), first, &mut ramp, start);
-            self.tell_due(&target, at);
+        // To look up a million domains by their names takes a while: once each.
+        let known = targets.into_iter().map(|target| {
+            let known = self.known(&target);
+            (self.first_of(&target, known.as_deref()), target, known)
+        });
+        let targets: Vec<_> = known.collect();
+        let mut ramp = self.schedule.ramp(targets.iter().map(|(first, ..)| first.again), start);
+        for (first, target, known) in targets {
+            let at = self.schedule.begin(target, first, &mut ramp, start);
+            note_due(known.as_deref(), at);
         }
     }
 
     /// The interval at which a target is probed.
     pub(super) fn interval(&self, target: &Target) -> Duration {
+        self.interval_of(target, self.known(target).as_deref())
+    }
+
+    /// The same of a target that is this domain, where it is one.
+    pub(super) fn interval_of(&self, target: &Target, domain: Option<&KnownDomain>) -> Duration {
         let probe = &self.settings.probe;
         match target {
-            Target::Domain(domain) => self.fleet.interval(domain),
+            Target::Domain(_) => domain.map_or(probe.interval, |known| self.settings.interval(&known.settings)),
             Target::Address(..) => probe.mx_interval,
             Target::Survey(..) => SURVEY_INTERVAL,
             Target::Host(_) | Target::Canary(_) => probe.interval,

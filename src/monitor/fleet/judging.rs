@@ -16,6 +16,7 @@ use crate::{
         face::Stamp,
         opened::{HostFacts, Surroundings},
         snapshot::AtRest,
+        summary::ActiveFinding,
     },
     store::{Packed, StoredDomain},
     terms::{MxHost, PolicyDomain, Timestamp, place},
@@ -181,8 +182,7 @@ impl Fleet {
 
     /// Takes what a summary said of mail hosts out of what stands there, and puts what another one says in its place.
     pub(super) fn restand(&mut self, before: Option<&Summary>, now: Option<&Summary>) {
-        let said = |summary: &Summary| (summary.enforces(), summary.hosts.clone(), summary.active.clone());
-        if before.map(said) == now.map(said) {
+        if before.map(said_of_hosts) == now.map(said_of_hosts) {
             return;
         }
         for (summary, adds) in [(before, false), (now, true)] {
@@ -203,7 +203,9 @@ impl Fleet {
                 if standing.domains == 0 {
                     self.standing.remove(host);
                 }
-                self.changed_hosts.insert(host.clone());
+                if !self.changed_hosts.contains(host) {
+                    self.changed_hosts.insert(host.clone());
+                }
             }
         }
     }
@@ -315,6 +317,11 @@ impl Host {
         });
         HostFacts { seen, history: Arc::clone(&self.history) }
     }
+}
+
+/// What a summary says of mail hosts.
+fn said_of_hosts(summary: &Summary) -> (bool, &[MxHost], &[ActiveFinding]) {
+    (summary.enforces(), &summary.hosts, &summary.active)
 }
 
 /// The findings that stand, by what is remembered.

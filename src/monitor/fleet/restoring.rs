@@ -7,44 +7,38 @@ use crate::{
     config::Settings,
     monitor::{
         KnownDomain,
-        face::{self, Face},
-        scribe::readable,
+        face::Face,
+        scribe::{KeptDomain, readable},
         snapshot::AtRest,
     },
-    store::{DomainRow, HostRow, StoredHost},
+    store::{HostRow, StoredHost},
     terms::{MxHost, Timestamp},
 };
 
 /// A target with the time at which it is due; as soon as possible, where there is none.
 pub(in crate::monitor) type Due = (Target, Option<Timestamp>);
 
-/// What a row says of a domain before it is judged.
+/// What was kept says of a domain before it is judged.
 struct Brief {
     hosts: Vec<MxHost>,
     /// When it was looked at last, and what failed then.
     seen_at: Option<Timestamp>,
     failures: (u32, u32),
-    face: Option<Face>,
 }
 
 impl Brief {
-    /// Without opening the row, where it has a face. Nothing where it cannot be read.
-    fn of(row: &DomainRow) -> Option<Self> {
-        if let Some(face) = face::read(row) {
+    /// Without opening the row, where there is a face. Nothing where it cannot be read.
+    fn of(KeptDomain { row, face }: &KeptDomain) -> Option<Self> {
+        if let Some(face) = face {
             let failures = (face.summary.dns_failures, face.summary.policy_failures);
-            return Some(Self {
-                hosts: face.hosts().to_vec(),
-                seen_at: Some(face.summary.checked_at),
-                failures,
-                face: Some(face),
-            });
+            let seen_at = Some(face.summary.checked_at);
+            return Some(Self { hosts: face.hosts().to_vec(), seen_at, failures });
         }
         let kept = readable(&row.domain, row.open())?;
         Some(Self {
             hosts: kept.hosts,
             seen_at: kept.observation.as_ref().map(|seen| seen.started_at),
             failures: (kept.dns_failures, kept.policy_failures),
-            face: None,
         })
     }
 }
@@ -57,20 +51,22 @@ impl Fleet {
     /// otherwise, or cannot be taken, the domain is judged as its turn comes.
     pub(in crate::monitor) fn restore(
         &mut self,
-        domains: Vec<DomainRow>,
+        domains: Vec<impl Into<KeptDomain>>,
         hosts: Vec<HostRow>,
         now: Timestamp,
     ) -> Vec<Due> {
-        let mut due = Vec::new();
+        let mut due = Vec::with_capacity(domains.len());
         let mut kept: BTreeMap<MxHost, HostRow> = hosts.into_iter().map(|row| (row.host.clone(), row)).collect();
-        let mut restored = Vec::new();
-        for row in domains {
-            let Some(known) = self.domains.get(row.domain.as_str()).cloned() else { continue };
+        let mut restored = Vec::with_capacity(domains.len());
+        for kept_domain in domains {
+            let kept_domain: KeptDomain = kept_domain.into();
+            let Some(known) = self.domains.get(kept_domain.row.domain.as_str()).cloned() else { continue };
             let looked_at = !matches!(known.state, AtRest::Nothing) || known.probed.is_some();
-            if looked_at || self.open.contains_key(&row.domain) {
+            if looked_at || self.open.contains_key(known.domain()) {
                 continue;
             }
-            let Some(Brief { hosts, seen_at, failures: (dns, policy), face }) = Brief::of(&row) else { continue };
+            let Some(Brief { hosts, seen_at, failures: (dns, policy) }) = Brief::of(&kept_domain) else { continue };
+            let KeptDomain { row, face } = kept_domain;
             let again = opening::again(dns, policy, &known.settings, &self.settings);
             due.push((Target::Domain(known.domain().clone()), seen_at.map(|at| at + again)));
             for host in opening::only_in(&hosts, &[]) {
@@ -140,7 +136,9 @@ impl Fleet {
             known
         });
         known.users += 1;
-        self.changed_hosts.insert(host.clone());
+        if !self.changed_hosts.contains(host) {
+            self.changed_hosts.insert(host.clone());
+        }
     }
 }
 

@@ -7,9 +7,9 @@ use tokio::{sync::mpsc, task::spawn_blocking, time::sleep};
 use super::kept::KeptLists;
 use crate::{
     config::{
-        ProbeSettings, RootSource,
+        DomainList, ProbeSettings, RootSource,
         file::HttpSd,
-        inventory::{ListFormat, SourceList, read_list},
+        inventory::{ListFormat, SourceList, read_list_again},
     },
     net::{FetchedList, ListError, ListFetcher, ListLogin, RootChoice, Validators, load_roots, now},
     protocol::tls::Roots,
@@ -91,13 +91,14 @@ impl UrlWatch {
 
     /// Fetches until it is aborted.
     pub(super) async fn run(self, kept: KeptLists, arrivals: mpsc::Sender<Arrival>) {
-        let mut known = Validators::default();
+        let (mut known, mut before) = (Validators::default(), DomainList::default());
         loop {
-            let fetched = self.fetch(&kept, &known).await;
+            let fetched = self.fetch(&kept, &known, &before).await;
             let (at, failed) = (now(), fetched.is_err());
             let outcome = fetched.map(|new| {
                 new.map(|(list, validators)| {
                     known = validators;
+                    before = list.domains.clone();
                     list
                 })
             });
@@ -108,7 +109,13 @@ impl UrlWatch {
         }
     }
 
-    async fn fetch(&self, kept: &KeptLists, known: &Validators) -> Result<Option<(SourceList, Validators)>, String> {
+    /// `before`: what the last fetch brought.
+    async fn fetch(
+        &self,
+        kept: &KeptLists,
+        known: &Validators,
+        before: &DomainList,
+    ) -> Result<Option<(SourceList, Validators)>, String> {
         let (trust, url, store) = (self.roots.clone(), self.url.clone(), kept.clone());
         // Files are read anew each time: certificates are renewed, too.
         let prepared = spawn_blocking(move || {
@@ -129,9 +136,12 @@ impl UrlWatch {
         };
         let (name, url, store) = (self.name.clone(), self.url.clone(), kept.clone());
         let probe = ProbeSettings { timeout: self.probe_timeout, ..ProbeSettings::default() };
+        let before = before.clone();
         let read = spawn_blocking(move || {
             let file = File::open(&draft).map_err(|error| format!("{}: {error}", draft.display()))?;
-            let list = read_list(&name, ListFormat::Json, file, &probe).map_err(|error| match error.location {
+            let list = read_list_again(&name, ListFormat::Json, file, &probe, &before).map_err(|error| match error
+                .location
+            {
                 Some(at) => format!("line {}, column {}: {}", at.line, at.column, error.message),
                 None => error.message,
             })?;

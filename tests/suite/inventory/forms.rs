@@ -5,7 +5,7 @@ use std::{fmt::Write as _, path::Path, sync::Arc, time::Duration};
 use proptest::prelude::*;
 use smtptls_exporter::config::{
     ProbeSettings,
-    inventory::{ListFormat, SourceList, read_list},
+    inventory::{ListFormat, SourceList, read_list, read_list_again},
 };
 
 /// The list, or what is wrong with it and where.
@@ -51,6 +51,37 @@ fn target_groups_are_those_of_prometheus() {
         assert_eq!(said(&list), ["a.example group=mail", "b.example group=mail", "c.example", &note], "{format:?}");
         assert_eq!((list.skipped, list.repeated), (0, 0));
         assert!(Arc::ptr_eq(&list.domains[0].options, &list.domains[1].options), "options are shared");
+    }
+}
+
+#[test]
+fn a_list_that_is_read_again_is_the_one_before_where_it_says_the_same() {
+    let json = r#"[{"targets": ["a.example", "B.Example.", "c.example", "a.example"], "labels": {"group": "mail"}}]"#;
+    let yaml = "- targets: [a.example, B.Example., c.example, a.example]\n  labels: {group: mail}\n";
+    let plain = "a.example\nB.Example. # one\n\nc.example\na.example\n";
+    for (format, text) in [(ListFormat::Json, json), (ListFormat::Yaml, yaml), (ListFormat::Plain, plain)] {
+        let before = list(format, text).unwrap();
+        let again = |text: &str| {
+            read_list_again("test", format, text.as_bytes(), &ProbeSettings::default(), &before.domains).unwrap()
+        };
+        let same = again(text);
+        assert!(same.domains.is_same(&before.domains), "{format:?}");
+        assert_eq!((same.repeated, same.skipped), (before.repeated, before.skipped));
+        let changes = [
+            ("a.example", "new.example"),
+            ("B.Example.", "c.example"),
+            ("c.example", "not a name"),
+            ("mail", "web"),
+            ("example", "example.org"),
+        ];
+        for (from, to) in changes.into_iter().filter(|(from, _)| text.contains(from)) {
+            let other = text.replacen(from, to, 1);
+            let (fresh, other) = (list(format, &other).unwrap(), again(&other));
+            assert!(!other.domains.is_same(&before.domains), "{format:?}: {from} is {to}");
+            assert_eq!((said(&other), other.repeated, other.skipped), (said(&fresh), fresh.repeated, fresh.skipped));
+            let shared = other.domains.named("c.example").zip(before.domains.named("c.example"));
+            assert!(shared.is_none_or(|(one, other)| one.domain.as_str().as_ptr() == other.domain.as_str().as_ptr()));
+        }
     }
 }
 
