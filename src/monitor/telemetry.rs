@@ -3,6 +3,8 @@
 //! Only numbers are kept here, and a [`Telemetry`] never asks the clock: durations and times are handed in. Every label
 //! value that can occur is there from the start at 0, because a counter that is born with a count hides its first rise.
 
+mod web;
+
 use std::{
     fmt,
     sync::{Arc, PoisonError, RwLock},
@@ -21,6 +23,8 @@ use super::{
     sharding,
 };
 use crate::terms::Timestamp;
+
+pub use web::{ConnectionGuard, DropReason};
 
 /// What is probed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -131,6 +135,7 @@ struct Inner {
     state_damaged: IntGauge,
     inventory: Gauges,
     sharding: sharding::Gauges,
+    web: web::Gauges,
     dns: RwLock<Option<DnsSource>>,
 }
 
@@ -187,6 +192,7 @@ impl Telemetry {
             state_damaged: register(&registry, IntGauge::with_opts(opts("smtptls_state_damaged_files"))?)?,
             inventory: Gauges::register(&registry)?,
             sharding: sharding::Gauges::register(&registry)?,
+            web: web::Gauges::register(&registry)?,
             dns: RwLock::new(None),
             registry,
         };

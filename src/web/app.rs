@@ -362,6 +362,11 @@ impl App {
         self.shards()?.elsewhere(&domain)
     }
 
+    /// Where the server counts.
+    pub(super) const fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+
     const fn links(&self) -> &Links {
         self.mount.links()
     }

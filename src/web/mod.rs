@@ -5,6 +5,7 @@ mod api;
 mod app;
 mod body;
 mod changes;
+mod connections;
 mod discovery;
 mod domains;
 mod door;
@@ -25,6 +26,7 @@ mod scrape;
 mod selection;
 mod server;
 mod shards;
+mod watched;
 
 #[cfg(test)]
 mod tests;

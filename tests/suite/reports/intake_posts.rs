@@ -57,13 +57,15 @@ impl Posted {
     async fn start_with(http: file::ReportsHttp) -> Self {
         let bench = Bench::start(|settings| settings.reports.http = Some(http.clone().into())).await;
         let stop = CancellationToken::new();
+        let telemetry = Telemetry::new().unwrap();
         let door = Arc::new(ReportDoor::new(bench.intake()));
-        let entrance = Arc::new(ReportEntrance::new(Arc::clone(&door), Limits::default(), stop.clone()));
+        let entrance =
+            Arc::new(ReportEntrance::new(Arc::clone(&door), telemetry.clone(), Limits::default(), stop.clone()));
         let prepared = entrance.prepare(&settings(Some(http))).await.unwrap();
         entrance.open(prepared).await;
         let no_reload = Box::new(|| -> futures_util::future::BoxFuture<'static, _> { Box::pin(async { Ok(()) }) });
         let exposition = Exposition::new(Blocks::new(Level::Normal));
-        let app = App::new(exposition, Telemetry::new().unwrap(), MetricsPath::default(), no_reload);
+        let app = App::new(exposition, telemetry, MetricsPath::default(), no_reload);
         let app = Arc::new(app.with_store(bench.monitor.store()).with_reports(door));
         app.publish(Arc::clone(&bench.monitor.snapshots().borrow()));
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
