@@ -22,6 +22,7 @@ mod dane;
 mod dashboards;
 mod demo;
 mod description;
+mod faults;
 mod history;
 mod imap;
 mod invariants;
