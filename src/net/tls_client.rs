@@ -95,7 +95,7 @@ impl TlsClient {
             kx_groups: vec![kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1],
             ..default_provider()
         });
-        let verifier = Arc::new(SignatureOnly { algorithms: provider.signature_verification_algorithms, keys: None });
+        let verifier = Arc::new(SignatureOnly::of_any_key(&provider));
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS13, &TLS12])
             .map_err(|error| TlsSetupError::new(&error))?
@@ -284,10 +284,17 @@ fn escape(text: &str) -> String {
 /// Accepts every certificate, and asks only that the server holds its key: without that the certificate would say nothing
 /// about who answers. It records nothing, so one serves all connections.
 #[derive(Debug)]
-struct SignatureOnly {
+pub(super) struct SignatureOnly {
     algorithms: WebPkiSupportedAlgorithms,
     /// The client says that it knows these alone; nothing says all.
     keys: Option<KeyKind>,
+}
+
+impl SignatureOnly {
+    /// For servers with a key of any kind.
+    pub(super) const fn of_any_key(provider: &CryptoProvider) -> Self {
+        Self { algorithms: provider.signature_verification_algorithms, keys: None }
+    }
 }
 
 /// A kind of key of a certificate. A server with several certificates chooses by what the client says that it can verify

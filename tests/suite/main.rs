@@ -12,6 +12,7 @@
 mod advice;
 mod any_bytes;
 mod architecture;
+mod attack;
 mod certificate_corpus;
 mod changes;
 mod check;

@@ -149,6 +149,16 @@ impl Served {
         }
     }
 
+    /// Where it listens.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it logged since it listens, or since this was asked before.
+    pub(crate) fn logged(&self) -> Vec<String> {
+        self.log.try_iter().collect()
+    }
+
     /// Its number.
     pub(crate) fn process(&self) -> u32 {
         self.child.id()

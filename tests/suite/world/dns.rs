@@ -120,6 +120,8 @@ struct Zone {
     behaviours: HashMap<String, Behaviour>,
     type_behaviours: HashMap<(String, RecordType), Behaviour>,
     extended_errors: HashMap<String, Vec<(u16, String)>>,
+    /// What the A records of a name will be, the next first; the last stay.
+    turns: HashMap<String, Vec<Vec<RData>>>,
     authentic: bool,
     signed: Option<Signed>,
     uncached: bool,
@@ -183,6 +185,12 @@ impl DnsPeer {
     /// Sets the A records of a name.
     pub fn a(&self, name: &str, addresses: &[&str]) {
         self.set(name, RecordType::A, addresses.iter().map(|address| RData::A(A(address.parse().expect("IPv4")))));
+    }
+
+    /// Sets the A records of a name anew for each question, with these addresses by turns; the last ones stay.
+    pub fn a_by_turns(&self, name: &str, turns: &[&str]) {
+        let record = |address: &&str| vec![RData::A(A(address.parse().expect("IPv4")))];
+        self.zone().turns.insert(canonical(name), turns.iter().map(record).collect());
     }
 
     /// Sets the AAAA records of a name.
@@ -398,6 +406,15 @@ impl Zone {
             }
             Some(behaviour) => Some(*behaviour),
         };
+
+        if kind == RecordType::A
+            && let Some(turns) = self.turns.get_mut(&name).filter(|turns| !turns.is_empty())
+        {
+            let next = turns.remove(0);
+            let all = self.records.entry(name.clone()).or_default();
+            all.retain(|record| record.record_type() != kind);
+            all.extend(next);
+        }
 
         let mut answer = self.answer(&query, &question, behaviour);
         if self.uncached {
