@@ -416,6 +416,15 @@ pub(super) static ROWS: &[Row<Source>] = &[
         gathered,
     ),
     row(
+        Normal,
+        Gauge,
+        "smtptls_tasks",
+        &[],
+        "Number of tasks that are alive: connections, probes and the program's own.",
+        NEVER,
+        gathered,
+    ),
+    row(
         Summary,
         Counter,
         "process_cpu_seconds_total",

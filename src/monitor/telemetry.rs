@@ -15,6 +15,7 @@ use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, core::Metric as _, proto::MetricFamily,
 };
+use tokio::runtime::Handle;
 
 use super::{
     Shards,
@@ -123,6 +124,7 @@ struct Inner {
     stretch: Gauge,
     slowed: IntCounter,
     panics: IntCounter,
+    tasks: IntGauge,
     /// In no registry of its own: it stands in for what the kernel hides.
     process_started_at: Gauge,
     reload_successful: IntGauge,
@@ -171,6 +173,7 @@ impl Telemetry {
             stretch: register(&registry, Gauge::with_opts(opts("smtptls_schedule_stretch_ratio"))?)?,
             slowed: register(&registry, IntCounter::with_opts(opts("smtptls_politeness_slowed_total"))?)?,
             panics: register(&registry, IntCounter::with_opts(opts("smtptls_task_panics_total"))?)?,
+            tasks: register(&registry, IntGauge::with_opts(opts("smtptls_tasks"))?)?,
             process_started_at: Gauge::with_opts(opts(PROCESS_START))?,
             reload_successful: register(
                 &registry,
@@ -314,6 +317,10 @@ impl Telemetry {
 
     /// All other numbers now, and those of the process, in order of their names. The help texts in it mean nothing.
     pub fn gather(&self) -> Vec<MetricFamily> {
+        // Where a runtime asks, it is the one that has all tasks.
+        if let Ok(runtime) = Handle::try_current() {
+            self.0.tasks.set(i64::try_from(runtime.metrics().num_alive_tasks()).unwrap_or(i64::MAX));
+        }
         let mut families = self.0.registry.gather();
         let started = families.iter_mut().find(|family| family.name() == PROCESS_START);
         for metric in started.into_iter().flat_map(MetricFamily::mut_metric) {
