@@ -76,11 +76,11 @@ const BROKEN: &[(&str, &str)] = &[
     // RFC 5321 §4.1.3: an IPv6 address has its tag, an IPv4 address none.
     (
         "probe: {helo_name: '[2001:db8::1]'}",
-        "1:20 error: \"[2001:db8::1]\" in \"[2001:db8::1]\" is no label of a host name (letters, digits and inner hyphens, at most 63) | a host name, [192.0.2.1] or [IPv6:2001:db8::1]\n",
+        "1:20 error: \"[2001:db8::1]\" is an address; a domain name was expected | a host name, [192.0.2.1] or [IPv6:2001:db8::1]\n",
     ),
     (
         "probe: {helo_name: '[IPv6:192.0.2.1]'}",
-        "1:20 error: \"[IPv6:192\" in \"[IPv6:192.0.2.1]\" is no label of a host name (letters, digits and inner hyphens, at most 63) | a host name, [192.0.2.1] or [IPv6:2001:db8::1]\n",
+        "1:20 error: \"[IPv6:192.0.2.1]\" is an address; a domain name was expected | a host name, [192.0.2.1] or [IPv6:2001:db8::1]\n",
     ),
     (
         "probe: {helo_name: monitor}",
