@@ -137,11 +137,15 @@ class Run:
         """The configuration is one that the program takes, as many shards as pods, and its flags are flags."""
         wrong = []
         for one in checks.by_kind(documents, "StatefulSet"):
-            words = one["spec"]["template"]["spec"]["containers"][0]["args"]
-            known = subprocess.run([self.exporter, words[0], "--help"], capture_output=True, text=True, check=False).stdout
-            for flag in (word.partition("=")[0] for word in words[1:] if word.startswith("--")):
-                if not re.search(rf"(?<![\w-]){re.escape(flag)}(?![\w.-])", known):
-                    wrong.append(f"{words[0]} has no flag {flag}")
+            container = one["spec"]["template"]["spec"]["containers"][0]
+            asked = [container[probe]["exec"]["command"] for probe in checks.PROBES if "exec" in container[probe]]
+            # Where the Dockerfile puts it.
+            wrong += [f"{words[0]} is not in the image" for words in asked if words[0] != "/usr/local/bin/smtptls-exporter"]
+            for words in [container["args"], *(words[1:] for words in asked)]:
+                known = subprocess.run([self.exporter, words[0], "--help"], capture_output=True, text=True, check=False).stdout
+                for flag in (word.partition("=")[0] for word in words[1:] if word.startswith("--")):
+                    if not re.search(rf"(?<![\w-]){re.escape(flag)}(?![\w.-])", known):
+                        wrong.append(f"{words[0]} has no flag {flag}")
             for config in checks.by_kind(documents, "ConfigMap"):
                 for name, text in config["data"].items():
                     if name != "smtptls-exporter.yml":
