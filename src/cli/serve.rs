@@ -24,7 +24,7 @@ use crate::{
     monitor::{Allotment, INDEX_VARIABLE, Inventory, Monitor, Renderer, Sharder, SharedState, Surroundings, Telemetry},
     net::{host_name, now},
     store::open_shared,
-    web::{App, ExternalUrl, Limits, ListenAddress, Mount, Reload, ReportDoor, ReportEntrance, bind, serve},
+    web::{Admission, App, ExternalUrl, Limits, ListenAddress, Mount, Reload, ReportDoor, ReportEntrance, bind, serve},
 };
 
 /// So long the whole end may take: what is under way has its own, shorter times, and this is for what hangs all the same. Less than
@@ -138,6 +138,7 @@ impl Running {
         let notifier = Arc::new(Notifier::of_environment());
         let telemetry = Telemetry::new().map_err(|error| own_side(&error))?;
         telemetry.process_started(now());
+        let admission = admission(arguments.web_config.as_deref(), &settings, &telemetry)?;
         let (inventory, settings) = Inventory::open(settings, folder, telemetry.clone()).await;
         let settings = Arc::new(settings);
         let domains = settings.domains.len();
@@ -154,7 +155,8 @@ impl Running {
 
         let stop = CancellationToken::new();
         let door = Arc::new(ReportDoor::new(monitor.intake()));
-        let entrance = Arc::new(ReportEntrance::new(Arc::clone(&door), Limits::default(), stop.clone()));
+        let entrance =
+            Arc::new(ReportEntrance::new(Arc::clone(&door), telemetry.clone(), Limits::default(), stop.clone()));
         let prepared = entrance.prepare(&settings).await.map_err(|error| unusable(&error))?;
         entrance.open(prepared).await;
         let sharder = allotment.with(monitor.reconfigurer(), telemetry.clone());
@@ -172,6 +174,7 @@ impl Running {
             inventory,
             telemetry: telemetry.clone(),
             entrance: Arc::clone(&entrance),
+            admission: admission.clone(),
             notifier: Arc::clone(&notifier),
         });
         let counted = telemetry.clone();
@@ -184,7 +187,11 @@ impl Running {
         let mount = Mount::new(arguments.external_url.clone(), arguments.route_prefix.clone());
         let app =
             app.with_store(monitor.store()).with_prompter(monitor.prompter()).with_reports(door).with_shards(shards);
-        let app = Arc::new(app.with_mount(mount));
+        if let Some(admission) = &admission {
+            // Ends by `stop`, as nothing waits for what it does.
+            tokio::spawn(Arc::clone(admission).follow(stop.clone()));
+        }
+        let app = Arc::new(app.with_mount(mount).with_admission(admission));
         let mut snapshots = monitor.snapshots();
         // Before anybody is answered: the first scrape after a restart shows what was stored.
         let stored = Arc::clone(&snapshots.borrow_and_update());
@@ -306,6 +313,7 @@ struct Reloader {
     inventory: Inventory,
     telemetry: Telemetry,
     entrance: Arc<ReportEntrance>,
+    admission: Option<Arc<Admission>>,
     notifier: Arc<Notifier>,
 }
 
@@ -318,7 +326,19 @@ impl Reloader {
         }
     }
 
+    /// Both configurations, each for itself: one that is refused leaves the other as it comes.
     async fn reload(&self) -> Result<(), String> {
+        let web = match &self.admission {
+            Some(admission) => admission.refresh().await,
+            None => Ok(()),
+        };
+        match (self.reload_settings().await, web) {
+            (Err(settings), Err(web)) => Err(format!("{settings}\n\n{web}")),
+            (settings, web) => settings.and(web),
+        }
+    }
+
+    async fn reload_settings(&self) -> Result<(), String> {
         self.notifier.reloading();
         let outcome = self.attempt().await;
         self.notifier.ready();
@@ -359,6 +379,22 @@ impl Reloader {
         self.entrance.open(prepared).await;
         Ok(change)
     }
+}
+
+/// What the web configuration says, where there is one.
+fn admission(
+    path: Option<&Path>,
+    settings: &Settings,
+    telemetry: &Telemetry,
+) -> Result<Option<Arc<Admission>>, Failure> {
+    let Some(path) = path else { return Ok(None) };
+    let admission = Admission::open(path, telemetry.clone()).map_err(|errors| unusable(&errors))?;
+    if admission.wants_certificates() && settings.reports.path().is_some() && settings.reports.listener().is_none() {
+        tracing::warn!(
+            "reports are posted to the listener that wants a certificate of every client; `reports.http.listen` gives them one of their own"
+        );
+    }
+    Ok(Some(admission))
 }
 
 /// Which part of the domains this instance takes, by its number or by leases.

@@ -49,4 +49,6 @@ pub use sharding::{
 };
 pub use snapshot::{DomainState, HostState, KnownDomain, KnownHost, Snapshot};
 pub use summary::{ActiveFinding, PolicyCertificate, Reported, Shared, Summary, print};
-pub use telemetry::{DnsCounters, DnsSource, ProbeGuard, ProbeKind, RESULT_TYPES, Telemetry, TelemetryError};
+pub use telemetry::{
+    ConnectionGuard, DnsCounters, DnsSource, DropReason, ProbeGuard, ProbeKind, RESULT_TYPES, Telemetry, TelemetryError,
+};

@@ -3,6 +3,8 @@
 //! Only numbers are kept here, and a [`Telemetry`] never asks the clock: durations and times are handed in. Every label
 //! value that can occur is there from the start at 0, because a counter that is born with a count hides its first rise.
 
+mod web;
+
 use std::{
     fmt,
     sync::{Arc, PoisonError, RwLock},
@@ -13,6 +15,7 @@ use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, core::Metric as _, proto::MetricFamily,
 };
+use tokio::runtime::Handle;
 
 use super::{
     Shards,
@@ -20,6 +23,8 @@ use super::{
     sharding,
 };
 use crate::terms::Timestamp;
+
+pub use web::{ConnectionGuard, DropReason};
 
 /// What is probed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -119,6 +124,7 @@ struct Inner {
     stretch: Gauge,
     slowed: IntCounter,
     panics: IntCounter,
+    tasks: IntGauge,
     /// In no registry of its own: it stands in for what the kernel hides.
     process_started_at: Gauge,
     reload_successful: IntGauge,
@@ -129,6 +135,7 @@ struct Inner {
     state_damaged: IntGauge,
     inventory: Gauges,
     sharding: sharding::Gauges,
+    web: web::Gauges,
     dns: RwLock<Option<DnsSource>>,
 }
 
@@ -166,6 +173,7 @@ impl Telemetry {
             stretch: register(&registry, Gauge::with_opts(opts("smtptls_schedule_stretch_ratio"))?)?,
             slowed: register(&registry, IntCounter::with_opts(opts("smtptls_politeness_slowed_total"))?)?,
             panics: register(&registry, IntCounter::with_opts(opts("smtptls_task_panics_total"))?)?,
+            tasks: register(&registry, IntGauge::with_opts(opts("smtptls_tasks"))?)?,
             process_started_at: Gauge::with_opts(opts(PROCESS_START))?,
             reload_successful: register(
                 &registry,
@@ -184,6 +192,7 @@ impl Telemetry {
             state_damaged: register(&registry, IntGauge::with_opts(opts("smtptls_state_damaged_files"))?)?,
             inventory: Gauges::register(&registry)?,
             sharding: sharding::Gauges::register(&registry)?,
+            web: web::Gauges::register(&registry)?,
             dns: RwLock::new(None),
             registry,
         };
@@ -308,6 +317,10 @@ impl Telemetry {
 
     /// All other numbers now, and those of the process, in order of their names. The help texts in it mean nothing.
     pub fn gather(&self) -> Vec<MetricFamily> {
+        // Where a runtime asks, it is the one that has all tasks.
+        if let Ok(runtime) = Handle::try_current() {
+            self.0.tasks.set(i64::try_from(runtime.metrics().num_alive_tasks()).unwrap_or(i64::MAX));
+        }
         let mut families = self.0.registry.gather();
         let started = families.iter_mut().find(|family| family.name() == PROCESS_START);
         for metric in started.into_iter().flat_map(MetricFamily::mut_metric) {

@@ -12,6 +12,7 @@
 mod advice;
 mod any_bytes;
 mod architecture;
+mod attack;
 mod certificate_corpus;
 mod changes;
 mod check;
@@ -21,6 +22,7 @@ mod dane;
 mod dashboards;
 mod demo;
 mod description;
+mod faults;
 mod history;
 mod imap;
 mod invariants;
