@@ -60,6 +60,9 @@ class Run:
         """What is made of other files is what it would be made of now."""
         done = subprocess.run([ROOT / "deploy/helm/make.py", self.exporter, "--check"], capture_output=True, text=True, check=False)
         self.hold("deploy/helm/make.py", [] if done.returncode == 0 else [(done.stdout + done.stderr).strip()])
+        shipped = {file.name.removesuffix(".rules.yml") for file in (ROOT / "alerts").glob("*.rules.yml")}
+        linked = {file.name.removesuffix(".rules.yml") for file in (CHART / "files/rules").iterdir()}
+        self.hold("files/rules", [] if shipped == linked == set(RULES) else [f"alerts/ has {sorted(shipped)}, the chart {sorted(linked)}, this test {RULES}"])
         version = re.search(r'^version = "(.+)"$', (ROOT / "Cargo.toml").read_text(), re.M)[1]
         chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
         self.hold("Chart.yaml", [] if chart["appVersion"] == version else [f"appVersion {chart['appVersion']}, the program is {version}"])
