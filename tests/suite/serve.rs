@@ -149,11 +149,6 @@ impl Served {
         }
     }
 
-    /// Where it listens.
-    pub(crate) const fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     /// What it logged since it listens, or since this was asked before.
     pub(crate) fn logged(&self) -> Vec<String> {
         self.log.try_iter().collect()
