@@ -25,7 +25,8 @@ use crate::{
     net::{host_name, now},
     store::open_shared,
     web::{
-        Admission, App, ExternalUrl, ListenAddress, Mount, Reload, ReportDoor, ReportEntrance, TIMEOUT_OFFSET, bind, serve,
+        Admission, App, ExternalUrl, ListenAddress, Mount, Reload, ReportDoor, ReportEntrance, TIMEOUT_OFFSET, bind,
+        serve,
     },
 };
 
@@ -194,7 +195,9 @@ impl Running {
             app.with_store(monitor.store()).with_prompter(monitor.prompter()).with_reports(door).with_shards(shards);
         if let Some(admission) = &admission {
             // Ends by `stop`, as nothing waits for what it does.
-            tokio::spawn(vital.vital("the watch over the web configuration", Arc::clone(admission).follow(stop.clone())));
+            tokio::spawn(
+                vital.vital("the watch over the web configuration", Arc::clone(admission).follow(stop.clone())),
+            );
         }
         let offset = arguments.timeout_offset.unwrap_or(TIMEOUT_OFFSET);
         let app = Arc::new(app.with_mount(mount).with_admission(admission).with_timeout_offset(offset));

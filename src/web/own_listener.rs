@@ -110,8 +110,7 @@ impl ReportEntrance {
                 let certificate: CertificateCell = Arc::new(ArcSwapOption::new(certificate.map(Arc::new)));
                 let stop = self.stop.child_token();
                 let served = Served::Reports(Arc::clone(&self.door), Arc::clone(&certificate));
-                let serving =
-                    serve_all(vec![listener], served, self.telemetry.clone(), stop.clone(), self.limits);
+                let serving = serve_all(vec![listener], served, self.telemetry.clone(), stop.clone(), self.limits);
                 let task = tokio::spawn(self.telemetry.vital("the listener for reports", serving));
                 *listening = Some(Listening { address, certificate, stop, task });
             }
