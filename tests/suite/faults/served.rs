@@ -30,9 +30,9 @@ const LATE: Duration = Duration::from_secs(5);
 const IDLE_SOCKETS: usize = 256;
 /// What the process may need more while the matrix goes on, in bytes.
 ///
-/// At most 256 probes are under way. One holds the largest policy, header section and handshake message there are, and buffers of the
-/// size of a message between them: less than half a megabyte. What is kept of a domain is less than 64 kB.
-const GROWTH: usize = 160 << 20;
+/// At most 256 probes are under way. One holds at most a policy, a header section and a handshake message, each of up to 64 kB, and hardly
+/// ever all of them; what is kept of 400 domains is less than 64 kB each. A flood that is taken whole brings a gigabyte.
+const GROWTH: usize = 96 << 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn healthy_domains_are_seen_as_ever_while_all_others_fail() {
