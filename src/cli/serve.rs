@@ -154,7 +154,8 @@ impl Running {
 
         let stop = CancellationToken::new();
         let door = Arc::new(ReportDoor::new(monitor.intake()));
-        let entrance = Arc::new(ReportEntrance::new(Arc::clone(&door), telemetry.clone(), Limits::default(), stop.clone()));
+        let entrance =
+            Arc::new(ReportEntrance::new(Arc::clone(&door), telemetry.clone(), Limits::default(), stop.clone()));
         let prepared = entrance.prepare(&settings).await.map_err(|error| unusable(&error))?;
         entrance.open(prepared).await;
         let sharder = allotment.with(monitor.reconfigurer(), telemetry.clone());
