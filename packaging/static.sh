@@ -48,8 +48,15 @@ if readelf --wide --program-headers --dynamic "$program" | grep -E 'INTERP|\(NEE
   echo "packaging/static.sh: $program is not static" >&2
   exit 1
 fi
-if ! nm "$program" | grep -q ' __wrap___libc_dlopen_mode$' || nm "$program" | grep -q ' __libc_dlopen_mode$'; then
+if [ -z "$(nm "$program" | sed -n '/ __wrap___libc_dlopen_mode$/p')" ]; then
   echo "packaging/static.sh: $program could load modules of another C library" >&2
   exit 1
 fi
+# And nothing of where it was built.
+for folder in "$here" "$registry" "$target_dir"; do
+  if grep --text --fixed-strings --quiet "$folder/" "$program"; then
+    echo "packaging/static.sh: $program names $folder" >&2
+    exit 1
+  fi
+done
 echo "$program"

@@ -22,7 +22,7 @@ use maud::Markup;
 use tokio::{sync::watch, time::timeout};
 
 use super::{
-    Links, Mount, Reload, ReportDoor,
+    Admission, Links, Mount, Reload, ReportDoor,
     apart::{Turns, apart},
     api::{self, Answer},
     body::Pieces,
@@ -35,7 +35,8 @@ use super::{
         domain::{self, Site},
     },
     parameters::decoded,
-    probe, prompt, reload, reports,
+    probe::{self, TIMEOUT_OFFSET},
+    prompt, reload, reports,
     response::{html, json, not_allowed, plain, redirect, text, with_status},
     route::{self, API, Access, Asked, Found, Route},
     scrape::Scrapes,
@@ -69,10 +70,13 @@ pub struct App {
     prompter: Option<Prompter>,
     reports: Option<Arc<ReportDoor>>,
     shards: Option<watch::Receiver<Arc<Shards>>>,
+    admission: Option<Arc<Admission>>,
     telemetry: Telemetry,
     reload: Reload,
     metrics_path: MetricsPath,
     mount: Mount,
+    /// How much earlier than a scraper gives up `/probe` answers.
+    timeout_offset: Duration,
     /// Answers of `/probe` that are being made.
     turns: Turns,
     /// Pages that are being made: lists of a large fleet have an entry for each domain or certificate while they are.
@@ -102,10 +106,12 @@ impl App {
             prompter: None,
             reports: None,
             shards: None,
+            admission: None,
             telemetry,
             reload,
             metrics_path,
             mount: Mount::default(),
+            timeout_offset: TIMEOUT_OFFSET,
             turns: Turns::default(),
             page_turns: Turns::default(),
             scrapes: Scrapes::default(),
@@ -138,10 +144,22 @@ impl App {
         Self { shards: Some(shards), ..self }
     }
 
+    /// The same for those alone whom the web configuration lets in.
+    #[must_use]
+    pub fn with_admission(self, admission: Option<Arc<Admission>>) -> Self {
+        Self { admission, ..self }
+    }
+
     /// The same elsewhere than at the root.
     #[must_use]
     pub fn with_mount(self, mount: Mount) -> Self {
         Self { mount, ..self }
+    }
+
+    /// The same where `/probe` answers so much earlier than its scraper gives up.
+    #[must_use]
+    pub fn with_timeout_offset(self, timeout_offset: Duration) -> Self {
+        Self { timeout_offset, ..self }
     }
 
     /// Shows a snapshot. One task calls this, in the order of the snapshots; it takes a millisecond where little changed.
@@ -287,7 +305,7 @@ impl App {
                         app.exposition.probe_page(snapshot, domain, outcome)
                     };
                     let elsewhere = |target: &PolicyDomain| self.shards()?.elsewhere(target);
-                    probe::answer(prompter, metrics, elsewhere, &self.turns, asked).await?
+                    probe::answer(prompter, metrics, elsewhere, &self.turns, self.timeout_offset, asked).await?
                 }
                 None => probe::unavailable(),
             },
@@ -360,6 +378,17 @@ impl App {
     fn elsewhere(&self, name: &str) -> Option<String> {
         let domain = PolicyDomain::parse(&decoded(name)?).ok()?;
         self.shards()?.elsewhere(&domain)
+    }
+
+    /// Who may ask; nothing where all may.
+    pub(super) const fn admission(&self) -> Option<&Arc<Admission>> {
+        self.admission.as_ref()
+    }
+
+    /// Whether a path is the one that reports are posted to, which is open to all.
+    pub(super) fn is_for_reports(&self, path: &str) -> bool {
+        let below = self.mount.below(path);
+        self.reports.as_ref().is_some_and(|door| below.is_some_and(|path| door.is_at(path, Listener::Main)))
     }
 
     /// Where the server counts.

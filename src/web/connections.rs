@@ -235,7 +235,7 @@ impl Drop for UnderWay {
 }
 
 /// Whom a connection counts for: an IPv4 address, or the /64 of an IPv6 address, all of which one host may have.
-fn counted_as(peer: IpAddr) -> IpAddr {
+pub(super) fn counted_as(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(ip6) => {
             let [a, b, c, d, ..] = ip6.segments();

@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     net::IpAddr,
+    panic::resume_unwind,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
@@ -23,6 +24,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
+    task::JoinSet,
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -84,7 +86,7 @@ impl Default for Limits {
 /// What listeners are for.
 #[derive(Clone)]
 pub(super) enum Served {
-    /// Everything.
+    /// Everything, for whom the web configuration lets in.
     App(Arc<App>),
     /// Reports alone, with TLS where there is a certificate.
     Reports(Arc<ReportDoor>, CertificateCell),
@@ -93,7 +95,20 @@ pub(super) enum Served {
 impl Served {
     async fn answer(self, request: Request<Incoming>, peer: IpAddr) -> Response<Pieces> {
         match self {
-            Self::App(app) => app.answer(request, peer).await,
+            Self::App(app) => match app.admission().filter(|_| !app.is_for_reports(request.uri().path())) {
+                Some(admission) => {
+                    let in_force = admission.in_force();
+                    let mut response = match in_force.refusal(request.headers(), peer).await {
+                        Some(refusal) if request.body().is_end_stream() => refusal,
+                        // Its body is not read, so that what follows on the connection would be no request.
+                        Some(refusal) => closing(refusal),
+                        None => app.answer(request, peer).await,
+                    };
+                    in_force.dress(&mut response);
+                    response
+                }
+                None => app.answer(request, peer).await,
+            },
             Self::Reports(door, _) if door.is_at(request.uri().path(), Listener::Own) => {
                 door.answer(request, peer).await
             }
@@ -123,10 +138,16 @@ pub(super) async fn serve_all(
         shutdown: shutdown.clone(),
         limits,
     };
+    let mut acceptors = JoinSet::new();
     for listener in listeners {
-        hall.tasks.spawn(hall.clone().accept(listener));
+        acceptors.spawn(hall.clone().accept(listener));
     }
-    shutdown.cancelled().await;
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        // They go on until then: one that does not has met a fault, which is this task's own.
+        Some(Err(fault)) = acceptors.join_next() => if let Ok(panic) = fault.try_into_panic() { resume_unwind(panic) },
+    }
+    while acceptors.join_next().await.is_some() {}
     hall.tasks.close();
     hall.tasks.wait().await;
 }
@@ -208,8 +229,8 @@ impl Hall {
             }
         }
         let certificate = match &self.served {
-            Served::App(_) => None,
-            Served::Reports(_, certificate) => certificate.load_full(),
+            Served::App(app) => app.admission().and_then(|admission| admission.in_force().tls()),
+            Served::Reports(_, certificate) => certificate.load().as_deref().cloned(),
         };
         let Some(certificate) = certificate else { return Some(Opened::Plain(stream)) };
         match timeout(self.limits.handshake, certificate.accept(stream)).await {

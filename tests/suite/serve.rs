@@ -88,6 +88,11 @@ impl Served {
         self.address
     }
 
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits until its log says this.
     pub(crate) fn until_said(&self, text: &str) {
         let mut seen = Vec::new();
@@ -113,7 +118,8 @@ impl Served {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.to_owned(), body.to_owned())
+        let in_chunks = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+        (head.to_owned(), if in_chunks { joined(body) } else { body.to_owned() })
     }
 
     /// A request with more header lines: status, header in lower case, body.
@@ -148,14 +154,14 @@ impl Served {
         }
     }
 
-    /// Where it listens.
-    pub(crate) const fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     /// What it logged since it listens, or since this was asked before.
     pub(crate) fn logged(&self) -> Vec<String> {
         self.log.try_iter().collect()
+    }
+
+    /// Its number.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn signal(&self, name: &str) {
@@ -173,6 +179,21 @@ impl Served {
             assert!(asked.elapsed() < PATIENCE, "it does not end");
             sleep(Duration::from_millis(20)).await;
         }
+    }
+}
+
+/// A body without the lengths of its chunks (RFC 9112 §7.1).
+fn joined(body: &str) -> String {
+    let (mut rest, mut whole) = (body.as_bytes(), Vec::new());
+    loop {
+        let end = rest.windows(2).position(|pair| pair == b"\r\n").unwrap();
+        let length = usize::from_str_radix(std::str::from_utf8(&rest[..end]).unwrap(), 16).unwrap();
+        if length == 0 {
+            return String::from_utf8(whole).unwrap();
+        }
+        let chunk = &rest[end + 2..];
+        whole.extend_from_slice(&chunk[..length]);
+        rest = &chunk[length + 2..];
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
         scribe::{KeptDomain, readable},
         snapshot::AtRest,
     },
-    store::{HostRow, StoredHost},
+    store::{HostRow, Packed, StoredHost},
     terms::{MxHost, Timestamp},
 };
 
@@ -24,6 +24,14 @@ struct Brief {
     /// When it was looked at last, and what failed then.
     seen_at: Option<Timestamp>,
     failures: (u32, u32),
+}
+
+/// What is taken over of a domain, until it is known what this side sees.
+struct Restored {
+    state: Packed,
+    /// The mail hosts that are probed, where no face tells them.
+    probed: Option<Arc<[MxHost]>>,
+    face: Option<Face>,
 }
 
 impl Brief {
@@ -76,9 +84,9 @@ impl Fleet {
                 Some(_) => None,
                 None => Some(hosts.into_iter().map(|host| self.same_name(host)).collect()),
             };
-            restored
-                .push((KnownDomain { state: AtRest::Packed(row.state), probed, ..KnownDomain::clone(&known) }, face));
+            restored.push((known, Restored { state: row.state, probed, face }));
         }
+        self.around = None;
         // What this side sees follows from the hosts: a face that was made with another sight has to be judged again.
         match self.once {
             true => self.look_once_around(),
@@ -89,19 +97,21 @@ impl Fleet {
             self.sweep = Sweep::default();
         }
         let known: Vec<Arc<KnownDomain>> =
-            restored.into_iter().map(|(known, face)| Arc::new(self.with_face(known, face, now))).collect();
+            restored.into_iter().map(|(known, restored)| Arc::new(self.restored(&known, restored, now))).collect();
         self.domains = self.domains.with(known, []);
         self.sight_restored(now);
         self.changed = true;
         due
     }
 
-    fn with_face(&mut self, known: KnownDomain, face: Option<Face>, now: Timestamp) -> KnownDomain {
+    fn restored(&mut self, known: &KnownDomain, restored: Restored, now: Timestamp) -> KnownDomain {
+        let Restored { state, probed, face } = restored;
+        let known = KnownDomain { state: AtRest::Packed(state), probed, ..known.clone() };
         let stamp = self.stamp_of(&known.settings);
         let known = match face {
             Some(face) => {
-                let summary = face.summary.with_names(|host| self.same_name(host));
-                let probed = face.probed.map(|hosts| hosts.into_iter().map(|host| self.same_name(host)).collect());
+                let summary = self.with_known_names(face.summary);
+                let probed = face.probed.map(|hosts| hosts.iter().map(|host| self.same_name(host.clone())).collect());
                 if face.stamp.rendering == stamp.rendering {
                     self.restand(None, Some(&summary));
                     if face.stamp.judging != stamp.judging {
@@ -120,19 +130,21 @@ impl Fleet {
         if known.summary.is_none() {
             self.waiting.insert(known.domain().clone());
         }
-        self.note_restored(&known, now);
+        known.saved.note_written(now);
         known
     }
 
     /// A mail host that a restored domain uses, with what was kept of it the first time.
     fn restore_host(&mut self, host: &MxHost, kept: &mut BTreeMap<MxHost, HostRow>, due: &mut Vec<Due>) {
         let settings = Arc::clone(&self.settings);
+        let listed = &mut self.listed;
         let known = self.hosts.entry(host.clone()).or_insert_with(|| {
             let mut known = Host::new();
             match kept.remove(host).and_then(|row| readable(host, row.open())) {
                 Some(stored) => known.restore(host, stored, &settings, due),
                 None => due.push((Target::Host(host.clone()), None)),
             }
+            *listed += known.listed();
             known
         });
         known.users += 1;

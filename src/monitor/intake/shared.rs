@@ -178,7 +178,7 @@ fn users_of<'a>(
     }
     users.complete = is_complete();
     for known in snapshot.domains.iter() {
-        for host in known.summary.iter().flat_map(|summary| &summary.hosts) {
+        for host in known.summary.iter().flat_map(|summary| summary.hosts.iter()) {
             if wanted.contains(host.as_str()) && !users.is_crowded(host) {
                 users.add(host, known.domain());
             }
