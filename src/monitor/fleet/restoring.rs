@@ -1,6 +1,9 @@
 //! What comes back from the store at a start, and when what was kept is due.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use super::{Address, Fleet, Host, Sweep, Target, opening};
 use crate::{
@@ -12,8 +15,11 @@ use crate::{
         snapshot::AtRest,
     },
     store::{HostRow, StoredHost},
-    terms::{MxHost, Timestamp},
+    terms::{MxHost, PolicyDomain, Timestamp},
 };
+
+/// So many domains are taken out of those that wait one by one; for more, all that wait are walked.
+const FEW: usize = 1000;
 
 /// A target with the time at which it is due; as soon as possible, where there is none.
 pub(in crate::monitor) type Due = (Target, Option<Timestamp>);
@@ -28,7 +34,7 @@ struct Brief {
 
 impl Brief {
     /// Without opening the row, where there is a face. Nothing where it cannot be read.
-    fn of(KeptDomain { row, face }: &KeptDomain) -> Option<Self> {
+    fn of(KeptDomain { row, face, .. }: &KeptDomain) -> Option<Self> {
         if let Some(face) = face {
             let failures = (face.summary.dns_failures, face.summary.policy_failures);
             let seen_at = Some(face.summary.checked_at);
@@ -66,7 +72,7 @@ impl Fleet {
                 continue;
             }
             let Some(Brief { hosts, seen_at, failures: (dns, policy) }) = Brief::of(&kept_domain) else { continue };
-            let KeptDomain { row, face } = kept_domain;
+            let KeptDomain { row, face, apart } = kept_domain;
             let again = opening::again(dns, policy, &known.settings, &self.settings);
             due.push((Target::Domain(known.domain().clone()), seen_at.map(|at| at + again)));
             for host in opening::only_in(&hosts, &[]) {
@@ -76,8 +82,8 @@ impl Fleet {
                 Some(_) => None,
                 None => Some(hosts.into_iter().map(|host| self.same_name(host)).collect()),
             };
-            restored
-                .push((KnownDomain { state: AtRest::Packed(row.state), probed, ..KnownDomain::clone(&known) }, face));
+            let known = KnownDomain { state: AtRest::Packed(row.state), probed, ..KnownDomain::clone(&known) };
+            restored.push((known, face, apart));
         }
         // What this side sees follows from the hosts: a face that was made with another sight has to be judged again.
         match self.once {
@@ -88,15 +94,32 @@ impl Fleet {
             // Nothing was judged with another sight.
             self.sweep = Sweep::default();
         }
-        let known: Vec<Arc<KnownDomain>> =
-            restored.into_iter().map(|(known, face)| Arc::new(self.with_face(known, face, now))).collect();
+        let mut settled = HashSet::new();
+        let mut known = Vec::with_capacity(restored.len());
+        for (domain, face, apart) in restored {
+            let domain = self.with_face(domain, face, &mut settled, now);
+            // The row is to be written again as if it had been seen by now.
+            domain.unsaved.set(apart);
+            known.push(Arc::new(domain));
+        }
+        match settled.len() < FEW {
+            true => settled.iter().for_each(|domain| drop(self.waiting.remove(domain))),
+            false => self.waiting.retain(|domain| !settled.contains(domain)),
+        }
         self.domains = self.domains.with(known, []);
         self.sight_restored(now);
         self.changed = true;
         due
     }
 
-    fn with_face(&mut self, known: KnownDomain, face: Option<Face>, now: Timestamp) -> KnownDomain {
+    /// A restored domain with its face. Those that are shown as they are, and need not be judged, are added to `settled`.
+    fn with_face(
+        &mut self,
+        known: KnownDomain,
+        face: Option<Face>,
+        settled: &mut HashSet<PolicyDomain>,
+        now: Timestamp,
+    ) -> KnownDomain {
         let stamp = self.stamp_of(&known.settings);
         let known = match face {
             Some(face) => {
@@ -108,7 +131,7 @@ impl Fleet {
                         self.waiting.insert(known.domain().clone());
                     } else if known.reports.is_none() {
                         // What is new waits to be shown; this is.
-                        self.waiting.remove(known.domain());
+                        settled.insert(known.domain().clone());
                     }
                     KnownDomain { rendered: face.rendered, summary: Some(summary), stamp: face.stamp, probed, ..known }
                 } else {
