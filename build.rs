@@ -1,5 +1,6 @@
 //! Tells the program which compiler and which revision it was built from, for `--version` and `smtptls_build_info`.
 
+#![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "how a build script talks to cargo")]
 
 use std::{env, process::Command};

@@ -4,6 +4,7 @@
 //! and one after a hundredth of the domains were replaced. A look reads the file, joins the lists, and finds what leads from the
 //! domains before to these; all of it is beside the keeper of the monitor, which only gets the difference. Time, and memory over what
 //! was there before: at the peak, and afterwards. With `--check` it fails where the bound of docs/performance.md is missed.
+#![forbid(unsafe_code)]
 #![allow(
     clippy::print_stdout,
     clippy::expect_used,

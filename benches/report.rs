@@ -3,6 +3,7 @@
 //! From gzip to the report, beside the floor: the same bytes inflated with a state that is kept, and read by serde_json into strict
 //! structures with texts of their own; nothing judged, nothing odd taken, no checksum. Then from a whole mail, and what a bomb takes
 //! of memory. Both sides take turns in one run, so that what the machine does meanwhile hits both.
+#![forbid(unsafe_code)]
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,

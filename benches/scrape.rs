@@ -6,6 +6,7 @@
 //! prometheus and prometheus-client. Medians of several runs in one process, in milliseconds.
 //!
 //! `-- --check` is for small sizes: what does not depend on the machine is held, and the other crates are left out.
+#![forbid(unsafe_code)]
 #![allow(
     clippy::print_stdout,
     clippy::expect_used,

@@ -6,6 +6,7 @@
 //!
 //! Then reports, in batches: how many a second are on the disk and counted, where all are new and where half of them are there
 //! already; and what they take on the disk. `cargo bench --bench store -- reports` does that alone.
+#![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)]
 #![allow(clippy::panic, clippy::cast_precision_loss, dead_code, reason = "a program for the person at the terminal")]
 

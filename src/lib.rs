@@ -3,6 +3,7 @@
 //! Facts come in at the edges ([`net`]), pure functions judge them ([`verdict`]), one snapshot holds the result
 //! ([`monitor`]), and every face (metrics, page, command line) reads that snapshot. ARCHITECTURE.md walks through the rooms
 //! and states what each of them never does.
+#![forbid(unsafe_code)]
 #![cfg_attr(
     test,
     allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr)

@@ -1,4 +1,5 @@
 //! The program: arguments, logging, exit status.
+#![forbid(unsafe_code)]
 
 use std::{env, process::ExitCode};
 

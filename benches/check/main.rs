@@ -8,6 +8,7 @@
 //! The peers are one process, every measured run another one: this program again, by its first argument. So the figures are
 //! what the system accounts for the finished process alone, its start included. The system accounts in hundredths of a second:
 //! over 1000 domains that is 0.01 ms a domain.
+#![forbid(unsafe_code)]
 #![allow(
     clippy::print_stdout,
     clippy::expect_used,

@@ -6,6 +6,7 @@
 //!
 //! `cargo bench --bench fleet -- loopback --domains 100000 --hosts 200 --interval 600 --seconds 1200`: the same over real sockets, with
 //! peers in another process.
+#![forbid(unsafe_code)]
 #![allow(
     clippy::print_stdout,
     clippy::expect_used,

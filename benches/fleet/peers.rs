@@ -115,6 +115,11 @@ impl Peers {
         (0..self.domains).map(|number| PolicyDomain::parse(&name(number)).expect("a name"))
     }
 
+    /// Bytes that they hold between looks; all else follows from numbers.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(&*self.seen)
+    }
+
     /// How often something changed at a subject that changes once in so many hours.
     fn generation(&self, number: u64, hours: u64, at: Timestamp) -> u64 {
         let period = hours * HOUR * 1000;

@@ -185,8 +185,11 @@ async fn measure(
     row("RSS slope over the second half, kB a minute", meter::slope(&memory[half..]));
     let (rss, peak) = meter::resident();
     row("RSS at the end, MB", megabytes(rss));
-    let own = memory.first().map_or(0, |(_, kb)| *kb);
-    row("RSS at the end, bytes a domain", (rss.saturating_sub(own)) as f64 * 1024.0 / options.domains as f64);
+    row("of it the peers', MB", peers.bytes() as f64 / 1e6);
+    let ours = rss as f64 * 1024.0 - peers.bytes() as f64;
+    row("RSS at the end, all but the peers', bytes a domain", ours / options.domains as f64);
+    let begun = memory.first().map_or(0, |(_, kb)| *kb);
+    row("of it grown since the first second", rss.saturating_sub(begun) as f64 * 1024.0 / options.domains as f64);
     bounds.hold("RSS at its peak, MB", megabytes(peak), (OWN_BYTES + BYTES_A_DOMAIN * options.domains as f64) / 1e6);
     bounds.hold("looks that began later than that, share", 1.0 - lag.within(LAG), 0.01);
     if let Some(last) = scrapes.last() {

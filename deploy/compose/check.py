@@ -121,6 +121,9 @@ def addresses():
 def dockerfile(mounts: dict):
     """What is copied into the build is there and not ignored; what is told to the program fits the mounts."""
     text = (ROOT / "Dockerfile").read_text()
+    manifest = re.search(r'^version = "(.*)"$', (ROOT / "Cargo.toml").read_text(), re.M)[1]
+    if f"ARG SMTPTLS_VERSION={manifest}\n" not in text:
+        yield f"Dockerfile: SMTPTLS_VERSION is not {manifest}"
     kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     for line in re.findall(r"^COPY (?!--from)(.*)$", text, re.M):
         for source in line.split()[:-1]:

@@ -125,6 +125,13 @@ pub struct Serve {
     /// Where to listen; may be repeated [default: :10461]
     #[arg(long = "web.listen-address", value_name = "ADDRESS")]
     pub listen: Vec<ListenAddress>,
+    /// TLS, client certificates, users and more for all paths but that of reports, in the format of exporter-toolkit:
+    /// docs/how-to/web-config.md
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    pub web_config: Option<PathBuf>,
+    /// Listen on the sockets that systemd hands over, and on no other
+    #[arg(long = "web.systemd-socket", conflicts_with = "listen")]
+    pub systemd_socket: bool,
     /// Where the metrics are [default: /metrics]
     #[arg(long = "web.telemetry-path", value_name = "PATH")]
     pub telemetry_path: Option<MetricsPath>,
@@ -209,6 +216,10 @@ pub struct DemoArguments {
     /// Where to listen; may be repeated. Whoever reaches it can send it reports
     #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = "127.0.0.1:10461")]
     pub listen: Vec<ListenAddress>,
+    /// TLS, client certificates, users and more for all paths but that of reports, in the format of exporter-toolkit:
+    /// docs/how-to/web-config.md
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    pub web_config: Option<PathBuf>,
     /// Where configuration, state and reports are written, a new or empty folder that stays [default: a temporary one]
     #[arg(long = "demo.dir", value_name = "DIR")]
     pub folder: Option<PathBuf>,
@@ -234,6 +245,9 @@ pub struct Healthcheck {
     /// Where the monitor listens [default: :10461]
     #[arg(long = "web.listen-address", value_name = "ADDRESS")]
     pub listen: Option<ListenAddress>,
+    /// The web configuration of the monitor: whether to ask by TLS, and that a monitor which wants a certificate or a password is alive
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    pub web_config: Option<PathBuf>,
     /// What its paths begin with
     #[arg(long = "web.route-prefix", value_name = "PATH")]
     pub route_prefix: Option<RoutePrefix>,
@@ -275,7 +289,9 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
         }
         Some(_) if config_check => return conflict("--config.check is a command of its own; it"),
         Some(command) => command,
-        None if config_check => Command::Config { command: ConfigCommand::Check { file: None } },
+        None if config_check => {
+            Command::Config { command: ConfigCommand::Check { file: None, web_config: serve.web_config } }
+        }
         None => Command::Serve(serve),
     };
     Ok(Invocation { common, command })
@@ -336,7 +352,9 @@ mod tests {
         let short = read("--config.check --config.file a.yml").unwrap();
         assert_eq!(short, read("config check --config.file a.yml").unwrap());
         let Command::Config { command } = read("config check b.yml").unwrap().command else { panic!() };
-        assert_eq!(command, ConfigCommand::Check { file: Some("b.yml".into()) });
+        assert_eq!(command, ConfigCommand::Check { file: Some("b.yml".into()), web_config: None });
+        let with_web = read("--config.check --web.config.file web.yml").unwrap();
+        assert_eq!(with_web, read("config check --web.config.file web.yml").unwrap());
     }
 
     #[test]
@@ -382,9 +400,9 @@ mod tests {
         let line = "demo --web.listen-address :1 --demo.dir d --domains 100000";
         let Command::Demo(demo) = read(line).unwrap().command else { panic!() };
         let listen = vec![":1".parse().unwrap()];
-        assert_eq!(demo, DemoArguments { listen, folder: Some("d".into()), domains: 100_000 });
+        assert_eq!(demo, DemoArguments { listen, web_config: None, folder: Some("d".into()), domains: 100_000 });
         let alone = vec!["127.0.0.1:10461".parse().unwrap()];
-        let demo = DemoArguments { listen: alone, folder: None, domains: 0 };
+        let demo = DemoArguments { listen: alone, web_config: None, folder: None, domains: 0 };
         assert_eq!(read("demo").unwrap().command, Command::Demo(demo));
     }
 
@@ -402,6 +420,8 @@ mod tests {
             "--config.check check example.com",
             "--web.listen-address 10461",
             "--web.listen-address :99999",
+            "--web.systemd-socket --web.listen-address :1",
+            "--web.systemd-socket healthcheck",
             "--web.telemetry-path metrics",
             "--web.external-url monitor.example",
             "--web.route-prefix /a//b",

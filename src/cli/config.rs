@@ -11,6 +11,7 @@ use super::settings;
 use crate::{
     config::{self, ConfigErrors, DEFAULT_FILE, Loaded, Settings, inventory::with_files},
     net::now,
+    web::check_web_config,
 };
 
 /// All is well.
@@ -25,6 +26,9 @@ pub enum ConfigCommand {
     Check {
         /// The file [default: the one of --config.file]
         file: Option<PathBuf>,
+        /// Check this web configuration as well; alone where there is no other file
+        #[arg(long = "web.config.file", value_name = "FILE")]
+        web_config: Option<PathBuf>,
     },
     /// Print the configuration in effect, defaults filled in and secrets hidden
     Show,
@@ -57,12 +61,25 @@ fn execute(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> io::Result<u8> {
-    let (named, check) = match command {
+    let (named, check, web_config) = match command {
         ConfigCommand::Schema => return schema(out),
-        ConfigCommand::Show => (config_file, false),
-        ConfigCommand::Check { file } => (file.or(config_file), true),
+        ConfigCommand::Show => (config_file, false, None),
+        ConfigCommand::Check { file, web_config } => (file.or(config_file), true, web_config),
     };
-    let loaded = match config::locate(named.as_deref()) {
+    let web_valid = web_config.as_deref().map(|path| valid_web(path, colour, out, err)).transpose()?;
+    let status = main_file(named.as_deref(), check, web_valid, colour, out, err)?;
+    Ok(if web_valid == Some(false) { INVALID } else { status })
+}
+
+fn main_file(
+    named: Option<&Path>,
+    check: bool,
+    web_valid: Option<bool>,
+    colour: bool,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> io::Result<u8> {
+    let loaded = match config::locate(named) {
         Ok(Some(path)) => settings::load(&path).map(|loaded| Some((path, loaded))),
         Ok(None) => Ok(None),
         Err(errors) => Err(errors),
@@ -78,11 +95,29 @@ fn execute(
                 false => show_all(loaded.settings, out),
             }
         }
+        Ok(None) if check && web_valid.is_some() => Ok(SUCCESS),
         Ok(None) if check => {
             writeln!(err, "error: there is no {DEFAULT_FILE} here; name the file to check")?;
             Ok(INVALID)
         }
         Ok(None) => show(&Settings::default(), out),
+    }
+}
+
+/// Whether the web configuration can be used, with the files that it names.
+fn valid_web(path: &Path, colour: bool, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<bool> {
+    match check_web_config(path) {
+        Ok(warnings) => {
+            for warning in &warnings {
+                writeln!(err, "{}\n", warning.render(colour))?;
+            }
+            writeln!(out, "{} is valid", path.display())?;
+            Ok(true)
+        }
+        Err(errors) => {
+            writeln!(err, "{errors}\n")?;
+            Ok(false)
+        }
     }
 }
 
@@ -212,6 +247,31 @@ mod tests {
         let (status, _, err) = run(&["check", "/nowhere.yml"], Some(&path));
         assert_eq!(status, 2);
         assert!(err.contains("/nowhere.yml"), "the named file comes first: {err}");
+    }
+
+    #[test]
+    fn check_takes_the_web_configuration_with_it_or_alone() {
+        let (folder, path) = file("domains: [a.example]\n");
+        let web = folder.path().join("web.yml");
+        std::fs::write(&web, "rate_limit: {interval: 1s, burst: 5}\nhttp_server_config: {http2: true}\n").unwrap();
+        let line = ["check", path.to_str().unwrap(), "--web.config.file", web.to_str().unwrap()];
+        let (status, out, err) = run(&line, None);
+        assert!(
+            status == 0 && out.contains("web.yml is valid\n") && out.contains("test.yml is valid: 1 domain\n"),
+            "{out}"
+        );
+        assert!(err.contains("web.yml:2:29") && err.contains("HTTP/1.1"), "{err}");
+        std::fs::write(
+            &web,
+            "basic_auth_users:\n  ann: geheim\ntls_server_config: {cert_file: nowhere, key_file: k}\n",
+        )
+        .unwrap();
+        let (status, out, err) = run(&line, None);
+        assert!(status == 2 && out.contains("test.yml is valid"), "{out}");
+        assert!(err.contains("web.yml:2:8") && err.contains("bcrypt") && !err.contains("geheim"), "{err}");
+        std::fs::write(&web, "tls_server_config: {cert_file: nowhere, key_file: k}\n").unwrap();
+        let (status, _, err) = run(&line, None);
+        assert!(status == 2 && err.contains("web.yml:1:32") && err.contains("nowhere: No such file"), "{err}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::{
     io::{self, Write as _},
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::Path,
 };
 
 use tokio::{net::TcpListener, runtime};
@@ -15,7 +16,10 @@ use super::{
     settings::{Source, refused},
     write_all,
 };
-use crate::demo::{Demo, DemoError};
+use crate::{
+    config::web,
+    demo::{Demo, DemoError},
+};
 
 /// Starts the world and the monitor; returns when it was told to stop, or could not start.
 pub(super) fn run(arguments: &DemoArguments, common: &Common) -> u8 {
@@ -47,8 +51,9 @@ async fn demonstrate(arguments: &DemoArguments) -> Result<(), Failure> {
     })?;
     let source = Source { file: Some(demo.config_file()), domains: Vec::new() };
     let loaded = source.load().map_err(|errors| unusable(&refused(&errors, false)))?;
-    let page = page(&listeners);
-    let serving = Serve { listen: arguments.listen.clone(), ..Serve::default() };
+    let page = page(&listeners, arguments.web_config.as_deref());
+    let web_config = arguments.web_config.clone();
+    let serving = Serve { listen: arguments.listen.clone(), web_config, ..Serve::default() };
     let running = Running::start(&serving, listeners, &demo.state_dir(), source, loaded).await?;
     say(&welcome(&page, &demo));
     demo.go_on(|text| say(&format!("  {text}\n")));
@@ -56,13 +61,16 @@ async fn demonstrate(arguments: &DemoArguments) -> Result<(), Failure> {
 }
 
 /// Where the page is, for somebody on this machine.
-fn page(listeners: &[TcpListener]) -> String {
+fn page(listeners: &[TcpListener], web_config: Option<&Path>) -> String {
+    // One that cannot be read ends the start, with its reason.
+    let tls = web_config.is_some_and(|path| web::load(path).is_ok_and(|loaded| loaded.settings.tls.is_some()));
+    let scheme = if tls { "https" } else { "http" };
     let address = listeners.first().and_then(|listener| listener.local_addr().ok());
     let address = address.map(|address| match address.ip().is_unspecified() {
         true => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), address.port()),
         false => address,
     });
-    address.map_or_else(String::new, |address| format!("http://{address}"))
+    address.map_or_else(String::new, |address| format!("{scheme}://{address}"))
 }
 
 fn welcome(page: &str, demo: &Demo) -> String {

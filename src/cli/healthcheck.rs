@@ -1,29 +1,48 @@
 //! `healthcheck`: asks the monitor on this host whether it is alive.
 
 use std::{
-    io::{self, Read, Write},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
-    time::{Duration, Instant},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
 };
 
-use super::{FAILED, OK, args::Healthcheck, complain};
-use crate::web::ListenAddress;
+use super::{FAILED, OK, USAGE, args::Healthcheck, complain};
+use crate::{
+    config::web::{self, WebSettings},
+    net::{OwnAnswer, ask_own_server},
+    web::ListenAddress,
+};
 
 /// A monitor that is alive answers at once; container runtimes give up after a few seconds themselves.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// A status line and the header that this program's own server sends fit in easily.
-const MAX_ANSWER: u64 = 4096;
-
-/// Asks, and returns 0 where the monitor is alive and 1 where it is not.
+/// Asks, and returns 0 where the monitor is alive, 1 where it is not, and 2 where the web configuration cannot be read.
 ///
-/// It dials this program's own server, not a peer: that is no probe and needs nothing of `net`.
+/// No secret is needed: a monitor that asks for a certificate or for a password is as alive as one that answers, where its web
+/// configuration says that it does so.
 pub(super) fn run(arguments: &Healthcheck) -> u8 {
+    let web = match arguments.web_config.as_deref().map(web::load).transpose() {
+        Ok(web) => web.map(|loaded| loaded.settings).unwrap_or_default(),
+        Err(errors) => return complain(&format!("the web configuration is not valid\n\n{errors}"), USAGE),
+    };
     let address = reachable(arguments.listen.unwrap_or_default());
     let path = arguments.route_prefix.clone().unwrap_or_default().path_of("/-/healthy");
-    match ask(address, &path) {
-        Ok(line) if is_ok(&line) => OK,
-        Ok(line) => complain(&format!("{address} answered {line:?}"), FAILED),
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    match ask_own_server(address, &request, web.tls.is_some(), PATIENCE) {
+        Ok(answer) if is_alive(&answer, &web) => OK,
+        Ok(OwnAnswer::Line(line)) => complain(&format!("{address} answered {line:?}"), FAILED),
+        Ok(OwnAnswer::CertificateWanted) => complain(&format!("{address} wants a certificate"), FAILED),
         Err(error) => complain(&format!("{address}: {error}"), FAILED),
+    }
+}
+
+fn is_alive(answer: &OwnAnswer, web: &WebSettings) -> bool {
+    match answer {
+        OwnAnswer::Line(line) => match status(line) {
+            Some("200") => true,
+            Some("401") => !web.users.is_empty(),
+            Some("429") => web.rate_limit.is_some(),
+            _ => false,
+        },
+        OwnAnswer::CertificateWanted => web.tls.as_ref().is_some_and(|tls| tls.client_certificates.mandatory()),
     }
 }
 
@@ -42,39 +61,19 @@ fn reachable(listen: ListenAddress) -> SocketAddr {
     }
 }
 
-/// The status line of the answer.
-fn ask(address: SocketAddr, path: &str) -> io::Result<String> {
-    let deadline = Instant::now() + PATIENCE;
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes())?;
-    let mut answer = Vec::new();
-    let mut buffer = [0; 512];
-    let mut source = stream.try_clone()?.take(MAX_ANSWER);
-    while !answer.contains(&b'\n') {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        stream.set_read_timeout(Some(left))?;
-        match source.read(&mut buffer)? {
-            0 => break,
-            count => answer.extend(buffer.iter().take(count)),
-        }
-    }
-    let line = answer.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    Ok(String::from_utf8_lossy(line).trim_end().to_owned())
-}
-
-fn is_ok(line: &str) -> bool {
+fn status(line: &str) -> Option<&str> {
     let mut words = line.split(' ');
-    words.next().is_some_and(|version| version.starts_with("HTTP/1.")) && words.next() == Some("200")
+    words.next().filter(|version| version.starts_with("HTTP/1."))?;
+    words.next()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{net::TcpListener, thread};
+    use std::{
+        io::{Read, Write},
+        net::TcpListener,
+        thread,
+    };
 
     use super::*;
 
@@ -99,7 +98,8 @@ mod tests {
             stream.write_all(text.as_bytes()).unwrap();
         });
         let route_prefix = prefix.map(|prefix| prefix.parse().unwrap());
-        let status = run(&Healthcheck { listen: Some(ListenAddress::One(address)), route_prefix });
+        let status =
+            run(&Healthcheck { listen: Some(ListenAddress::One(address)), route_prefix, ..Healthcheck::default() });
         server.join().unwrap();
         status
     }
@@ -110,6 +110,31 @@ mod tests {
         assert_eq!(answer("HTTP/1.1 503 Service Unavailable\r\n\r\n"), FAILED);
         assert_eq!(answer("220 mail.example ESMTP\r\n"), FAILED);
         assert_eq!(answer(""), FAILED);
+    }
+
+    #[test]
+    fn who_asks_for_what_its_configuration_says_is_alive() {
+        let hash = "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG";
+        let text = format!("basic_auth_users: {{ann: '{hash}'}}\nrate_limit: {{interval: 1s, burst: 1}}\n");
+        let guarded = web::parse("web.yml", &text).unwrap().settings;
+        let open = WebSettings::default();
+        let line = |line: &str| OwnAnswer::Line(line.to_owned());
+        for (answer, guarded_alive, open_alive) in [
+            (line("HTTP/1.1 200 OK"), true, true),
+            (line("HTTP/1.1 401 Unauthorized"), true, false),
+            (line("HTTP/1.1 429 Too Many Requests"), true, false),
+            (line("HTTP/1.1 500 Internal Server Error"), false, false),
+            (line("401"), false, false),
+            (OwnAnswer::CertificateWanted, false, false),
+        ] {
+            assert_eq!(
+                (is_alive(&answer, &guarded), is_alive(&answer, &open)),
+                (guarded_alive, open_alive),
+                "{answer:?}"
+            );
+        }
+        let broken = Healthcheck { web_config: Some("/nowhere/web.yml".into()), ..Healthcheck::default() };
+        assert_eq!(run(&broken), USAGE);
     }
 
     #[test]

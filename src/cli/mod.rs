@@ -16,6 +16,7 @@ pub mod tlsa;
 mod demo;
 mod healthcheck;
 mod serve;
+mod service;
 mod settings;
 
 use std::{

@@ -1,12 +1,13 @@
 //! `serve`: the monitor, until it is told to stop.
 
-use std::{path::Path, sync::Arc};
+use std::{net, path::Path, sync::Arc, time::Duration};
 
 use tokio::{
     net::TcpListener,
     runtime,
     signal::unix::{Signal, SignalKind, signal},
     task::JoinHandle,
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +15,7 @@ use super::{
     OK, OWN_SIDE, USAGE,
     args::{Common, Serve},
     complain,
+    service::{Notifier, handed_over},
     settings::{LoadedSettings, Source, colour, refused},
 };
 use crate::{
@@ -22,8 +24,14 @@ use crate::{
     monitor::{Allotment, INDEX_VARIABLE, Inventory, Monitor, Renderer, Sharder, SharedState, Surroundings, Telemetry},
     net::{host_name, now},
     store::open_shared,
-    web::{App, ExternalUrl, Limits, ListenAddress, Mount, Reload, ReportDoor, ReportEntrance, bind, serve},
+    web::{Admission, App, ExternalUrl, Limits, ListenAddress, Mount, Reload, ReportDoor, ReportEntrance, bind, serve},
 };
+
+/// So long the whole end may take: what is under way has its own, shorter times, and this is for what hangs all the same. Less than
+/// service managers wait before they kill (Kubernetes 30 s; `TimeoutStopSec` of the unit).
+const STOP_MOST: Duration = Duration::from_secs(20);
+/// Work on threads of its own (a file on a disk that does not answer) cannot be called off; so long it is waited for after all else.
+const THREADS_MOST: Duration = Duration::from_secs(1);
 
 /// Runs the monitor; returns when it was told to stop, or could not start.
 pub(super) fn run(arguments: &Serve, common: &Common) -> u8 {
@@ -35,11 +43,18 @@ pub(super) fn run(arguments: &Serve, common: &Common) -> u8 {
     if let Err(none) = loaded.settings.require_domains() {
         return complain(&none.to_string(), USAGE);
     }
+    // Before there are threads: it changes the environment.
+    let handed = match arguments.systemd_socket.then(handed_over).transpose() {
+        Ok(handed) => handed,
+        Err(error) => return complain(&error.to_string(), USAGE),
+    };
     let runtime = match super::runtime(runtime::Builder::new_multi_thread()) {
         Ok(runtime) => runtime,
         Err(status) => return status,
     };
-    match runtime.block_on(monitor(arguments, common, source, loaded)) {
+    let ended = runtime.block_on(monitor(arguments, common, handed, source, loaded));
+    runtime.shutdown_timeout(THREADS_MOST);
+    match ended {
         Ok(()) => OK,
         Err(Failure { message, status }) => complain(&message, status),
     }
@@ -61,10 +76,21 @@ pub(super) fn own_side(error: &impl ToString) -> Failure {
     Failure { message: error.to_string(), status: OWN_SIDE }
 }
 
-async fn monitor(arguments: &Serve, common: &Common, source: Source, loaded: LoadedSettings) -> Result<(), Failure> {
+async fn monitor(
+    arguments: &Serve,
+    common: &Common,
+    handed: Option<Vec<net::TcpListener>>,
+    source: Source,
+    loaded: LoadedSettings,
+) -> Result<(), Failure> {
     let signals = Signals::new()?;
     // Before the first probe: a port that is taken shows at once.
-    let listeners = listen(&arguments.listen)?;
+    let listeners = match handed {
+        Some(handed) => {
+            handed.into_iter().map(TcpListener::from_std).collect::<Result<_, _>>().map_err(|error| own_side(&error))?
+        }
+        None => listen(&arguments.listen)?,
+    };
     let folder = common.state_dir.clone().unwrap_or_else(|| loaded.settings.state_dir().to_owned());
     let running = Running::start(arguments, listeners, &folder, source, loaded).await?;
     running.until_told(signals).await
@@ -73,13 +99,15 @@ async fn monitor(arguments: &Serve, common: &Common, source: Source, loaded: Loa
 /// Listens at these addresses; at the usual one where there are none.
 pub(super) fn listen(addresses: &[ListenAddress]) -> Result<Vec<TcpListener>, Failure> {
     let addresses = if addresses.is_empty() { vec![ListenAddress::default()] } else { addresses.to_vec() };
-    let listeners = addresses.into_iter().map(bind).collect::<Result<Vec<_>, _>>().map_err(|error| unusable(&error))?;
-    for listener in &listeners {
+    addresses.into_iter().map(bind).collect::<Result<_, _>>().map_err(|error| unusable(&error))
+}
+
+fn tell_addresses(listeners: &[TcpListener]) {
+    for listener in listeners {
         if let Ok(address) = listener.local_addr() {
             tracing::info!(%address, "listening");
         }
     }
-    Ok(listeners)
 }
 
 /// The monitor with its server.
@@ -88,10 +116,12 @@ pub(super) struct Running {
     stop: CancellationToken,
     entrance: Arc<ReportEntrance>,
     reloader: Arc<Reloader>,
+    notifier: Arc<Notifier>,
     keeper: JoinHandle<()>,
     server: JoinHandle<()>,
     publisher: JoinHandle<()>,
     follower: JoinHandle<()>,
+    attendant: JoinHandle<()>,
 }
 
 impl Running {
@@ -103,8 +133,12 @@ impl Running {
         source: Source,
         LoadedSettings { settings, warnings }: LoadedSettings,
     ) -> Result<Self, Failure> {
+        tell_addresses(&listeners);
         tell(&warnings);
+        let notifier = Arc::new(Notifier::of_environment());
         let telemetry = Telemetry::new().map_err(|error| own_side(&error))?;
+        telemetry.process_started(now());
+        let admission = admission(arguments.web_config.as_deref(), &settings, &telemetry)?;
         let (inventory, settings) = Inventory::open(settings, folder, telemetry.clone()).await;
         let settings = Arc::new(settings);
         let domains = settings.domains.len();
@@ -121,7 +155,8 @@ impl Running {
 
         let stop = CancellationToken::new();
         let door = Arc::new(ReportDoor::new(monitor.intake()));
-        let entrance = Arc::new(ReportEntrance::new(Arc::clone(&door), Limits::default(), stop.clone()));
+        let entrance =
+            Arc::new(ReportEntrance::new(Arc::clone(&door), telemetry.clone(), Limits::default(), stop.clone()));
         let prepared = entrance.prepare(&settings).await.map_err(|error| unusable(&error))?;
         entrance.open(prepared).await;
         let sharder = allotment.with(monitor.reconfigurer(), telemetry.clone());
@@ -139,7 +174,10 @@ impl Running {
             inventory,
             telemetry: telemetry.clone(),
             entrance: Arc::clone(&entrance),
+            admission: admission.clone(),
+            notifier: Arc::clone(&notifier),
         });
+        let counted = telemetry.clone();
         let app = App::new(
             Exposition::new(Arc::clone(&blocks)),
             telemetry,
@@ -149,47 +187,71 @@ impl Running {
         let mount = Mount::new(arguments.external_url.clone(), arguments.route_prefix.clone());
         let app =
             app.with_store(monitor.store()).with_prompter(monitor.prompter()).with_reports(door).with_shards(shards);
-        let app = Arc::new(app.with_mount(mount));
+        if let Some(admission) = &admission {
+            // Ends by `stop`, as nothing waits for what it does.
+            tokio::spawn(Arc::clone(admission).follow(stop.clone()));
+        }
+        let app = Arc::new(app.with_mount(mount).with_admission(admission));
         let mut snapshots = monitor.snapshots();
         // Before anybody is answered: the first scrape after a restart shows what was stored.
         let stored = Arc::clone(&snapshots.borrow_and_update());
         show(&app, stored).await;
         let publisher = tokio::spawn(publish(snapshots, Arc::clone(&app), stop.clone()));
         let server = tokio::spawn(serve(listeners, app, stop.clone(), Limits::default()));
-        Ok(Self { monitor, stop, entrance, reloader, keeper, server, publisher, follower })
+        notifier.ready();
+        let attendant = tokio::spawn({
+            let (notifier, snapshots, pulse, stop) =
+                (Arc::clone(&notifier), monitor.snapshots(), monitor.pulse(), stop.clone());
+            let status =
+                move || format!("{} domains, {} looks overdue", snapshots.borrow().domains.len(), counted.overdue());
+            async move { notifier.attend(pulse, status, stop).await }
+        });
+        Ok(Self { monitor, stop, entrance, reloader, notifier, keeper, server, publisher, follower, attendant })
     }
 
-    /// Goes on until a signal says to stop.
-    pub(super) async fn until_told(self, mut signals: Signals) -> Result<(), Failure> {
-        loop {
-            tokio::select! {
-                Some(()) = signals.reload.recv() => {
-                    // The outcome is told in the log.
-                    let _ = self.reloader.reload().await;
-                }
-                Some(()) = signals.terminate.recv() => break,
-                Some(()) = signals.interrupt.recv() => break,
-            }
+    /// Goes on until a signal says to stop; a second one ends it at once.
+    pub(super) async fn until_told(self, signals: Signals) -> Result<(), Failure> {
+        let Signals { reload, mut stop } = signals;
+        tokio::select! {
+            // Beside the others: whoever says stop does not wait for a reload.
+            () = self.reloader.follow(reload) => {}
+            () = stop.received() => {}
         }
         tracing::info!("stopping");
+        self.notifier.stopping();
+        tokio::select! {
+            ended = timeout(STOP_MOST, self.end()) => ended.unwrap_or_else(|_| {
+                Err(own_side(&format!("not all that was under way ended within {STOP_MOST:?}; what was not written by then is lost")))
+            }),
+            () = stop.received() => Err(own_side(&"told to stop a second time: what was not written yet is lost")),
+        }
+    }
+
+    async fn end(self) -> Result<(), Failure> {
         self.stop.cancel();
-        let ((), (), keeper, server, publisher, follower) = tokio::join!(
+        let ((), (), keeper, server, publisher, follower, attendant) = tokio::join!(
             self.monitor.stop(),
             self.entrance.closed(),
             self.keeper,
             self.server,
             self.publisher,
-            self.follower
+            self.follower,
+            self.attendant
         );
         // After all is written: others take over at once.
         self.reloader.sharder.leave().await;
-        keeper.and(server).and(publisher).and(follower).map_err(|error| own_side(&error))
+        keeper.and(server).and(publisher).and(follower).and(attendant).map_err(|error| own_side(&error))
     }
 }
 
 /// The signals that a user sends.
 pub(super) struct Signals {
     reload: Signal,
+    stop: StopSignals,
+}
+
+/// Those that say to stop.
+pub(super) struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
 }
@@ -200,13 +262,18 @@ impl Signals {
         let of = |kind| signal(kind).map_err(|error| own_side(&error));
         Ok(Self {
             reload: of(SignalKind::hangup())?,
-            terminate: of(SignalKind::terminate())?,
-            interrupt: of(SignalKind::interrupt())?,
+            stop: StopSignals { terminate: of(SignalKind::terminate())?, interrupt: of(SignalKind::interrupt())? },
         })
     }
 
     /// Waits until one says to stop.
     pub(super) async fn stop(&mut self) {
+        self.stop.received().await;
+    }
+}
+
+impl StopSignals {
+    async fn received(&mut self) {
         tokio::select! {
             Some(()) = self.terminate.recv() => {}
             Some(()) = self.interrupt.recv() => {}
@@ -246,11 +313,35 @@ struct Reloader {
     inventory: Inventory,
     telemetry: Telemetry,
     entrance: Arc<ReportEntrance>,
+    admission: Option<Arc<Admission>>,
+    notifier: Arc<Notifier>,
 }
 
 impl Reloader {
+    /// Reloads at each signal.
+    async fn follow(&self, mut signal: Signal) {
+        while let Some(()) = signal.recv().await {
+            // The outcome is told in the log.
+            let _ = self.reload().await;
+        }
+    }
+
+    /// Both configurations, each for itself: one that is refused leaves the other as it comes.
     async fn reload(&self) -> Result<(), String> {
+        let web = match &self.admission {
+            Some(admission) => admission.refresh().await,
+            None => Ok(()),
+        };
+        match (self.reload_settings().await, web) {
+            (Err(settings), Err(web)) => Err(format!("{settings}\n\n{web}")),
+            (settings, web) => settings.and(web),
+        }
+    }
+
+    async fn reload_settings(&self) -> Result<(), String> {
+        self.notifier.reloading();
         let outcome = self.attempt().await;
+        self.notifier.ready();
         self.telemetry.config_reloaded(outcome.is_ok(), now());
         match &outcome {
             Ok(change) => tracing::info!(
@@ -259,7 +350,10 @@ impl Reloader {
                 changed = change.changed.len(),
                 "the configuration was reloaded"
             ),
-            Err(message) => tracing::error!("the configuration was refused, the one before stays in force: {message}"),
+            Err(message) => {
+                self.notifier.status("the configuration was refused, the one before stays in force: see the log");
+                tracing::error!("the configuration was refused, the one before stays in force: {message}");
+            }
         }
         outcome.map(|_| ())
     }
@@ -285,6 +379,22 @@ impl Reloader {
         self.entrance.open(prepared).await;
         Ok(change)
     }
+}
+
+/// What the web configuration says, where there is one.
+fn admission(
+    path: Option<&Path>,
+    settings: &Settings,
+    telemetry: &Telemetry,
+) -> Result<Option<Arc<Admission>>, Failure> {
+    let Some(path) = path else { return Ok(None) };
+    let admission = Admission::open(path, telemetry.clone()).map_err(|errors| unusable(&errors))?;
+    if admission.wants_certificates() && settings.reports.path().is_some() && settings.reports.listener().is_none() {
+        tracing::warn!(
+            "reports are posted to the listener that wants a certificate of every client; `reports.http.listen` gives them one of their own"
+        );
+    }
+    Ok(Some(admission))
 }
 
 /// Which part of the domains this instance takes, by its number or by leases.

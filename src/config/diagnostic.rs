@@ -289,10 +289,26 @@ fn window(line: &str, place: usize) -> (usize, usize) {
     (boundary(place.saturating_sub(MAX_BEFORE)), boundary(place.saturating_add(MAX_AFTER).min(line.len())))
 }
 
-/// The user-info and the query of every URL in a line as stars, byte for byte so that the caret stays where it is: what is told
-/// goes to logs. A password that should have been escaped is hidden too: it is what the mistake is then about. Where it cannot be
-/// told what is secret, more is hidden than has to be.
+/// Keys of other programs end so, and are written here by mistake: nothing secret stands in this configuration but in URLs.
+const SECRET_KEYS: [&str; 7] = ["password", "passwd", "passphrase", "secret", "token", "credentials", "api_key"];
+
+/// What is secret in a line as stars, byte for byte so that the caret stays where it is: what is told goes to logs. It is the user-info
+/// and the query of every URL, and all that follows a key that names a secret. A password that should have been escaped is hidden too:
+/// it is what the mistake is then about. Where it cannot be told what is secret, more is hidden than has to be.
 fn without_secrets(line: &str) -> String {
+    let key = line.to_ascii_lowercase();
+    let value = |(at, word): (usize, &str)| {
+        let behind = key.get(at + word.len()..)?;
+        let colon = behind.trim_start_matches(['"', '\'']).trim_start().strip_prefix(':')?;
+        Some(key.len() - colon.len())
+    };
+    let values = SECRET_KEYS.iter().flat_map(|word| key.match_indices(word).filter_map(value));
+    let (line, secret) = line.split_at(values.min().unwrap_or(line.len()));
+    let stars = |c: char| if c.is_whitespace() { c.to_string() } else { "*".repeat(c.len_utf8()) };
+    without_secrets_of_urls(line) + &secret.chars().map(stars).collect::<String>()
+}
+
+fn without_secrets_of_urls(line: &str) -> String {
     let mut shown = String::with_capacity(line.len());
     let mut rest = line;
     while let Some(at) = rest.find("://") {
@@ -347,8 +363,9 @@ fn visible(text: &str) -> String {
     text.chars().map(|c| if ('\u{80}'..='\u{9f}').contains(&c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
-/// Control characters of a broken file do not reach the terminal.
+/// Control characters of a broken file do not reach the terminal, and secrets of a value that is told of reach nobody.
 fn printable(text: String) -> String {
+    let text = if text.contains("://") { without_secrets_of_urls(&text) } else { text };
     if !text.chars().any(char::is_control) {
         return text;
     }
@@ -422,6 +439,30 @@ error: \"soon\" is no duration
         ] {
             assert_eq!(without_secrets(line), expected);
         }
+    }
+
+    #[test]
+    fn what_follows_the_key_of_a_secret_is_not_shown() {
+        for (line, expected) in [
+            (
+                "reports: {imap: [{user: u, password: geheim, x: 1}]}",
+                "reports: {imap: [{user: u, password: ******* ** ****",
+            ),
+            ("  \"client_secret\" : 'gehëim'", "  \"client_secret\" : *********"),
+            ("bearer_token: a:b # mine", "bearer_token: *** * ****"),
+            ("PASSWORD:geheim", "PASSWORD:******"),
+            (
+                "{auth: password, password_file: /run/x, token_file: y}",
+                "{auth: password, password_file: /run/x, token_file: y}",
+            ),
+            ("password", "password"),
+        ] {
+            assert_eq!(without_secrets(line), expected);
+            assert_eq!(expected.len(), line.len());
+        }
+        let text = "domains: ['postgres://me:geheim@db/x']\nreports: {imap: [{server: h.example, user: u, password: geheim}]}\n";
+        let errors = crate::config::parse("a.yml", text).unwrap_err();
+        assert!(errors.count() >= 2 && !errors.to_string().contains("geheim"), "{errors}");
     }
 
     #[test]

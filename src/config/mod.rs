@@ -17,6 +17,7 @@ mod settings;
 mod show;
 mod suggest;
 mod values;
+pub mod web;
 mod yaml;
 
 pub use diagnostic::{ConfigErrors, Diagnostic, DiagnosticSeverity, Location};

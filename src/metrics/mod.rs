@@ -23,6 +23,7 @@ mod samples;
 mod shelves;
 mod text;
 mod textfile;
+mod web;
 mod worst;
 
 #[cfg(test)]

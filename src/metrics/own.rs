@@ -14,6 +14,7 @@ use super::{
         Row, Samples, Sink,
     },
     text::{self, Format, Value, float_text},
+    web,
 };
 use crate::{
     facts::{DnssecSight, Family as AddressFamily, Vantage},
@@ -100,7 +101,7 @@ pub(super) const fn row(
 
 /// All rows, in the order of the text.
 pub(super) fn rows() -> impl Iterator<Item = &'static Row<Source>> {
-    ROWS.iter().chain(inventory::ROWS).chain(intake::ROWS)
+    ROWS.iter().chain(web::ROWS).chain(inventory::ROWS).chain(intake::ROWS)
 }
 
 /// The table.
@@ -411,6 +412,15 @@ pub(super) static ROWS: &[Row<Source>] = &[
         "smtptls_task_panics_total",
         &[],
         "Number of tasks that ended by a fault of this program.",
+        NEVER,
+        gathered,
+    ),
+    row(
+        Normal,
+        Gauge,
+        "smtptls_tasks",
+        &[],
+        "Number of tasks that are alive: connections, probes and the program's own.",
         NEVER,
         gathered,
     ),

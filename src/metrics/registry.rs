@@ -3,8 +3,9 @@
 use std::{fmt::Write as _, sync::LazyLock};
 
 use super::{
-    block, domain, host, intake, own, probe,
+    block, domain, host, intake, inventory, own, probe,
     text::{self, Value},
+    web,
     worst::Worst,
 };
 use crate::facts::{DnssecSight, Vantage};
@@ -189,11 +190,12 @@ pub fn families() -> impl Iterator<Item = &'static Family> {
 pub fn documentation() -> String {
     let mut page = INTRODUCTION.to_owned();
     let reported = domain::reported().map(|row| &row.family).chain(intake::ROWS.iter().map(|row| &row.family));
+    let own = own::ROWS.iter().chain(web::ROWS).chain(inventory::ROWS);
     let chapters: [(&str, Vec<&Family>); 5] = [
         ("Domain", domain::probed().map(|row| &row.family).collect()),
         ("Mail host and address", host::ROWS.iter().map(|row| &row.family).collect()),
         ("TLS-RPT reports", reported.collect()),
-        ("The exporter itself", own::ROWS.iter().map(|row| &row.family).collect()),
+        ("The exporter itself", own.map(|row| &row.family).collect()),
         ("Only at `/probe`, beside the families of one domain", probe::ROWS.iter().map(|row| &row.family).collect()),
     ];
     for (title, families) in chapters {

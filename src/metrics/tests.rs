@@ -25,6 +25,7 @@ fn telemetry() -> Telemetry {
     telemetry.probe_started(ProbeKind::Domain).ended(Duration::from_millis(800), None);
     telemetry.schedule_lag(Duration::from_secs(2));
     telemetry.config_reloaded(true, fixture::NOW);
+    telemetry.web_config_loaded(true, fixture::NOW);
     telemetry.set_inventory(vec![InventorySource {
         name: "/etc/smtptls/domains.d/*.yml".to_owned(),
         up: Some(true),

@@ -1,27 +1,28 @@
-//! The running monitor: one task keeps the fleet and its schedule, and starts a task for each probe.
+//! The running monitor: one thread keeps the fleet and its schedule, and starts a task for each probe.
 
-use std::{collections::HashSet, path::Path, sync::Arc, time::Duration};
+use std::{collections::HashSet, future::Future, io, path::Path, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{mpsc, watch},
-    task::JoinHandle,
+    sync::{mpsc, oneshot, watch},
     time::{Instant, sleep, sleep_until},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
+    key::Key,
     prompting::Prompts,
     reconfiguring::Reconfigure,
     reporting::{Desk, Sources},
 };
 use super::{
-    DnsCounters, Edges, EdgesError, Eyes, Intake, KnownDomain, ProbeKind, Renderer, Snapshot, Telemetry,
+    Edges, EdgesError, Eyes, Intake, KnownDomain, ProbeKind, Renderer, Snapshot, Telemetry,
     edges::limits,
-    fleet::{Due, Fleet, SURVEY_INTERVAL, SURVEY_RETRY, Target, Wanted},
+    fleet::{Due, Fleet, SURVEY_RETRY, Target, Wanted},
     intake::{Around, IntakeNews, Started},
     looking::{Known, Seen, look},
     once::Strangers,
     prompt::{InForce, Order, Prompter},
+    pulse::{BEAT, Pulse},
     schedule::{Answer, Doors, Next, Schedule, Turn, Urgency},
     scribe::{Kept, Outcome, Place, Scribe, SharedStore},
     sharding::Sharing,
@@ -66,8 +67,10 @@ pub struct Monitor {
     intake: Intake,
     prompter: Prompter,
     in_force: watch::Receiver<InForce>,
+    pulse: Pulse,
     stop: CancellationToken,
-    keeper: JoinHandle<()>,
+    /// Told when the keeper ended.
+    ended: oneshot::Receiver<()>,
 }
 
 /// Why the monitor does not start.
@@ -80,6 +83,9 @@ pub enum StartError {
     /// To use the state folder would harm what is in it.
     #[error(transparent)]
     State(#[from] StoreError),
+    /// The system gives no thread.
+    #[error("there is no thread for the monitor: {0}")]
+    Thread(#[from] io::Error),
 }
 
 impl Monitor {
@@ -135,6 +141,28 @@ impl Monitor {
         renderer: Arc<dyn Renderer>,
         eyes: Option<Arc<dyn Eyes>>,
     ) -> Result<Self, StartError> {
+        let (ended, keeper) = oneshot::channel();
+        let start = async move || {
+            let (monitor, run) = Self::prepare(settings, telemetry, place, renderer, eyes, keeper).await?;
+            let goes_on = async {
+                run.await;
+                // Nobody may wait for the end.
+                let _ = ended.send(());
+            };
+            Ok((monitor, goes_on))
+        };
+        thread::begin(start).await
+    }
+
+    /// The monitor, and the keeper that is to run.
+    async fn prepare(
+        settings: Arc<Settings>,
+        telemetry: Telemetry,
+        place: Option<Place>,
+        renderer: Arc<dyn Renderer>,
+        eyes: Option<Arc<dyn Eyes>>,
+        ended: oneshot::Receiver<()>,
+    ) -> Result<(Self, impl Future<Output = ()>), StartError> {
         // The folder first: one that is in use shows at once.
         let names: Vec<PolicyDomain> = settings.domains.iter().map(|one| one.domain.clone()).collect();
         let folder = place.as_ref().map(|place| place.folder.clone());
@@ -174,6 +202,7 @@ impl Monitor {
         let in_force = InForce { settings: Arc::clone(&settings), edges: Arc::clone(&edges) };
         let (force, in_force) = watch::channel(in_force);
         let probes = TaskTracker::new();
+        let pulse = Pulse::new();
         let strangers = Strangers::new(telemetry.clone(), probes.clone(), stop.clone());
         let prompter = Prompter::new(orders_in, in_force.clone(), snapshots.clone(), strangers);
         let mut keeper = Keeper {
@@ -190,6 +219,7 @@ impl Monitor {
             unsaved,
             desk: Some(Desk { intake: intake.clone(), news, filer, sources }),
             stop: stop.clone(),
+            pulse: pulse.clone(),
             telemetry,
             edges,
             eyes,
@@ -199,8 +229,8 @@ impl Monitor {
         keeper.tell_intervals();
         keeper.begin_all(due);
         keeper.publish_rest();
-        let keeper = tokio::spawn(keeper.run(inbox, orders, results));
-        Ok(Self { commands, snapshots, store, unsaved: waits, intake, prompter, in_force, stop, keeper })
+        let run = keeper.run(inbox, orders, results);
+        Ok((Self { commands, snapshots, store, unsaved: waits, intake, prompter, in_force, pulse, stop, ended }, run))
     }
 
     /// The snapshots as they are published.
@@ -233,11 +263,16 @@ impl Monitor {
         self.intake.clone()
     }
 
+    /// Whether its keeper still turns to its work.
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
+    }
+
     /// Stops probing and waits until running probes have ended or the grace is over.
     pub async fn stop(self) {
         self.stop.cancel();
-        if let Err(error) = self.keeper.await {
-            tracing::error!(%error, "the monitor did not stop cleanly");
+        if self.ended.await.is_err() {
+            tracing::error!("the monitor did not stop cleanly");
         }
     }
 }
@@ -261,7 +296,7 @@ struct Keeper {
     /// Where both are told to those who look beside the schedule.
     force: watch::Sender<InForce>,
     fleet: Fleet,
-    schedule: Schedule<Target>,
+    schedule: Schedule<Key>,
     prompts: Prompts,
     started: usize,
     probes: TaskTracker,
@@ -273,6 +308,7 @@ struct Keeper {
     unsaved: watch::Sender<bool>,
     desk: Option<Desk>,
     telemetry: Telemetry,
+    pulse: Pulse,
     stop: CancellationToken,
 }
 
@@ -283,11 +319,10 @@ impl Keeper {
         mut orders: mpsc::Receiver<Order>,
         mut results: mpsc::Receiver<Done>,
     ) {
-        // Longer than any probe: the loop then looks again, and nothing is lost.
-        const IDLE: Duration = Duration::from_secs(60);
         loop {
+            self.pulse.beat();
             let room = self.started < self.room();
-            let idle = Instant::now() + IDLE;
+            let idle = Instant::now() + BEAT;
             let due = self.schedule.next().filter(|_| room).unwrap_or(idle);
             let publish = self.publish_at.unwrap_or(idle);
             let save = self.scribe.as_ref().and_then(Scribe::next);
@@ -302,7 +337,7 @@ impl Keeper {
                 Some(news) = news(&mut self.desk) => self.told(news),
                 () = sleep_until(grown_up.unwrap_or(idle)), if grown_up.is_some() => self.grow_up(),
                 Some(done) = results.recv() => self.take(done),
-                () = sleep_until(due) => self.begin_due(),
+                () = sleep_until(due.min(idle)) => self.begin_due(),
                 // Last: whoever orders again at once must not keep the keeper from what was seen and what is due.
                 Some(order) = orders.recv() => self.order(order),
             }
@@ -348,7 +383,7 @@ impl Keeper {
     fn set(&mut self, target: Target, delay: Duration) {
         self.tell_due(&target, Instant::now() + delay);
         let first = self.first(&target);
-        self.schedule.set(target, Instant::now() + delay, first);
+        self.schedule.set(target.into(), Instant::now() + delay, first);
     }
 
     /// What is known of a target that was not looked at yet.
@@ -386,8 +421,9 @@ impl Keeper {
         let room = self.room();
         self.note_room();
         while self.started < room
-            && let Some(Turn { key: target, due, doors }) = self.schedule.pop(time)
+            && let Some(Turn { key, due, doors }) = self.schedule.pop(time)
         {
+            let target = Target::from(key);
             let due = now() - time.saturating_duration_since(due);
             let anew = self.is_wanted_anew(&target);
             let known = match &target {
@@ -397,7 +433,7 @@ impl Keeper {
                     Some(base) => Known::Base(base),
                     None => {
                         self.schedule.end(doors, Answer::None, time);
-                        self.schedule.let_go(&target);
+                        self.schedule.let_go(&target.into());
                         continue;
                     }
                 },
@@ -463,13 +499,14 @@ impl Keeper {
         match wanted.again {
             Some(again) => {
                 let doors = doors.unwrap_or_else(|| self.first(target).doors);
-                let at = self.schedule.again(target, Next { again, urgency, doors }, Instant::now(), rand::random);
+                let at =
+                    self.schedule.again(&target.into(), Next { again, urgency, doors }, Instant::now(), rand::random);
                 self.tell_due(target, at);
             }
-            None => self.schedule.let_go(target),
+            None => self.schedule.let_go(&target.into()),
         }
         for target in wanted.never {
-            self.schedule.remove(&target);
+            self.schedule.remove(&target.into());
         }
         for target in wanted.now {
             self.set(target, Duration::ZERO);
@@ -477,7 +514,7 @@ impl Keeper {
         for spread in wanted.spread {
             let at = Instant::now() + spread.after + spread.within.mul_f64(rand::random());
             let first = self.first(&spread.target);
-            self.schedule.resume(spread.target, at, first);
+            self.schedule.resume(spread.target.into(), at, first);
         }
     }
 
@@ -519,31 +556,6 @@ impl Keeper {
         // The keeper does nothing else meanwhile: how long it stopped is what a large fleet is measured by.
         tracing::trace!(seconds = began.elapsed().as_secs_f64(), "published");
     }
-
-    fn watch_resolver(&self) {
-        let resolver = self.edges.resolver.clone();
-        self.telemetry.set_dns_source(Box::new(move || {
-            let stats = resolver.stats();
-            DnsCounters {
-                queries: stats.queries.to_vec(),
-                failures: stats.failures.to_vec(),
-                cache_hits: stats.cache_hits,
-            }
-        }));
-    }
-
-    fn tell_intervals(&self) {
-        let probe = &self.settings.probe;
-        for (kind, interval) in [
-            (ProbeKind::Domain, probe.interval),
-            (ProbeKind::Mx, probe.interval),
-            (ProbeKind::MxAddress, probe.mx_interval),
-            (ProbeKind::Survey, SURVEY_INTERVAL),
-            (ProbeKind::Canary, probe.interval),
-        ] {
-            self.telemetry.set_interval(kind, interval);
-        }
-    }
 }
 
 /// Notes for the page when this domain is due.
@@ -569,7 +581,10 @@ async fn news(desk: &mut Option<Desk>) -> Option<IntakeNews> {
     }
 }
 
+mod key;
 mod prompting;
 mod reconfiguring;
 mod reporting;
 mod saving;
+mod telling;
+mod thread;

@@ -1,6 +1,8 @@
 //! What lists and scrapes show of a domain, as it lies beside its state in the store: so that a start need not judge a whole fleet
 //! before it can show it.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::{KnownDomain, Rendered, Summary};
@@ -29,7 +31,7 @@ pub(super) struct Face {
     /// What it was made with, beside the state itself ([`KnownDomain::stamp`]).
     pub(super) stamp: Stamp,
     /// The mail hosts that are probed, where they are others than those of the summary.
-    pub(super) probed: Option<Box<[MxHost]>>,
+    pub(super) probed: Option<Arc<[MxHost]>>,
     pub(super) summary: Summary,
     pub(super) rendered: Rendered,
 }
@@ -107,7 +109,7 @@ mod tests {
         let host = summary.hosts.first().cloned();
         summary.active = Box::new([ActiveFinding { code: Code::VantageLimited, severity: Severity::Warning, host }]);
         let stamp = Stamp { rendering: 1, judging: 2 };
-        let face = Face { stamp, probed: Some(Box::default()), summary, rendered: Rendered::default() };
+        let face = Face { stamp, probed: Some(Arc::default()), summary, rendered: Rendered::default() };
         let words = (State::ALL, [Mode::Enforce, Mode::Testing, Mode::None], DaneReach::ALL, Severity::ALL);
         let bytes = [postcard::to_stdvec(&face).unwrap(), postcard::to_stdvec(&words).unwrap()].concat();
         assert_eq!((VERSION, place(&format!("{bytes:?}"))), (2, 12_838_179_616_827_800_449), "{bytes:?}");

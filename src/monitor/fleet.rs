@@ -12,7 +12,9 @@ use std::{
 pub(super) use self::keeping::BATCH;
 pub(super) use self::restoring::Due;
 pub(super) use self::surveys::{SURVEY_INTERVAL, SURVEY_RETRY, Spread};
-use self::{judging::Standing, keeping::Unsaved, reporting::Reporting, surveys::Surveys, sweep::Sweep};
+use self::{
+    departed::Departed, judging::Standing, keeping::Unsaved, reporting::Reporting, surveys::Surveys, sweep::Sweep,
+};
 use super::{
     KnownDomain, Renderer, Roll, Snapshot, Unrendered,
     face::Stamp,
@@ -34,6 +36,13 @@ use crate::{
 const UNLISTED_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// … and for how many addresses of one host at most.
 const UNLISTED_MOST: usize = 64;
+
+/// Where there are more mail hosts than this, what this side can see is judged less often, by a millisecond for each time as many: a
+/// million are gone through every ten seconds.
+const HOSTS_A_MILLISECOND: u64 = 100;
+
+/// What is known of this side beside the probes: the resolver is silent, port 25 is shut off for certain, and DNSSEC.
+type Beside = (bool, bool, DnssecSight);
 
 /// Something to probe.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,7 +106,7 @@ pub(crate) struct Fleet {
     /// All domains, as they lie.
     domains: Roll<KnownDomain>,
     /// Those that were looked at and are not judged yet, …
-    open: HashMap<PolicyDomain, StoredDomain>,
+    open: HashMap<PolicyDomain, Box<StoredDomain>>,
     /// … in the order in which they are.
     turn: VecDeque<PolicyDomain>,
     /// Domains that are to be judged for another reason, each for itself, …
@@ -107,14 +116,22 @@ pub(crate) struct Fleet {
     /// What the summaries of domains say about their mail hosts.
     standing: HashMap<MxHost, Standing>,
     hosts: BTreeMap<MxHost, Host>,
+    /// How many addresses they have in the DNS.
+    listed: usize,
+    /// Those that were among them.
+    departed: Departed,
     canaries: BTreeMap<MxHost, Canary>,
     vantage: Arc<Vantage>,
+    /// When this side was judged last, and what was known beside the probes; nothing where it is to be judged anew in any case.
+    around: Option<(Timestamp, Beside)>,
     /// One look and no more: what is seen counts at once, and what this side can see is known from elsewhere.
     once: bool,
     doubt: Doubt,
     dnssec: DnssecSight,
     outage: Outage,
     changed_hosts: BTreeSet<MxHost>,
+    /// Those that left since the last publication.
+    gone_hosts: Vec<MxHost>,
     changed: bool,
     /// What changed since [`Fleet::take_changes`].
     changes: Vec<Change>,
@@ -140,13 +157,17 @@ impl Fleet {
             sweep: Sweep::default(),
             standing: HashMap::new(),
             hosts: BTreeMap::new(),
+            listed: 0,
+            departed: Departed::default(),
             canaries: BTreeMap::new(),
             vantage: Arc::default(),
+            around: None,
             once: false,
             doubt: Doubt::default(),
             dnssec,
             outage: Outage::default(),
             changed_hosts: BTreeSet::new(),
+            gone_hosts: Vec::new(),
             changed: true,
             changes: Vec::new(),
             intake: None,
@@ -218,9 +239,11 @@ impl Fleet {
         let hosts = entry.hosts.clone();
         self.changes.extend(changes);
         for host in opening::only_in(&hosts, &before) {
+            let (departed, listed) = (&mut self.departed, &mut self.listed);
             let used = self.hosts.entry(host.clone()).or_insert_with(|| {
-                wanted.now.push(Target::Host(host.clone()));
-                Host::new()
+                let host = departed.come(&host, &mut wanted);
+                *listed += host.listed();
+                host
             });
             used.users += 1;
             self.changed_hosts.insert(host.clone());
@@ -241,6 +264,7 @@ impl Fleet {
         let answered_at = opening::addresses_answered_at(&observation.addresses, observation.at);
         self.note_resolver(observation.resolver_healthy, observation.at, answered_at);
         let Some(host) = self.hosts.get_mut(&name) else { return wanted };
+        self.listed -= host.listed();
         let observation = Arc::new(observation);
         let news = keeping::host_news(host.observation.as_deref(), &observation);
         let retry = self.settings.probe.retry_interval.min(self.settings.probe.interval);
@@ -260,6 +284,7 @@ impl Fleet {
             }
         }
         host.observation = Some(observation);
+        self.listed += host.listed();
         wanted.again = Some(host.again(&self.settings));
         self.note_host(&name, news);
         self.host_changed(&name);
@@ -320,6 +345,7 @@ impl Fleet {
         canary.reached = (!seen.is_empty()).then_some(answered.is_some());
         canary.answered = answered.map(|seen| (seen.address, seen.at)).or(canary.answered);
         canary.failures = if answered.is_some() { 0 } else { canary.failures.saturating_add(1) };
+        self.around = None;
         let probe = &self.settings.probe;
         wanted.again = Some(match canary.failures {
             0 => probe.interval,
@@ -354,12 +380,18 @@ impl Fleet {
 
     /// How many domains, hosts and addresses there are.
     pub(crate) fn counts(&self) -> [usize; 3] {
-        let listed = |host: &Host| host.addresses.values().filter(|address| address.unlisted_since.is_none()).count();
-        [self.domains.len(), self.hosts.len(), self.hosts.values().map(listed).sum()]
+        [self.domains.len(), self.hosts.len(), self.listed]
     }
 
-    /// What this side can see, by the probes of the last two rounds.
+    /// What this side can see, by the probes of the last two rounds. To go through them all takes its time where they are many; while
+    /// nothing else is known it is done again only after some hundred times as long.
     fn look_around(&mut self, now: Timestamp) {
+        let beside = (self.outage.is_under_way(), self.doubt.is_certain(), self.dnssec);
+        let pause = Duration::from_millis(self.hosts.len() as u64 / HOSTS_A_MILLISECOND);
+        if self.around.is_some_and(|(at, before)| before == beside && at <= now && now.since(at) < pause) {
+            return;
+        }
+        self.around = Some((now, beside));
         let recent = self.settings.probe.mx_interval * 2;
         let mut attempts = Attempts::default();
         let latest = self.hosts.values().flat_map(|host| host.addresses.values()).filter_map(|a| a.latest.as_ref());
@@ -416,7 +448,10 @@ impl Fleet {
                 }
                 wanted.never.push(Target::Host(name.clone()));
                 if let Some(host) = self.hosts.remove(name) {
+                    self.listed -= host.listed();
+                    self.gone_hosts.push(name.clone());
                     self.part_from_host(name, &host);
+                    self.departed.leave(name.clone(), host);
                 }
             }
         }
@@ -433,6 +468,11 @@ impl Host {
             addresses: BTreeMap::new(),
             skipped: 0,
         }
+    }
+
+    /// How many of its addresses are in the DNS.
+    fn listed(&self) -> usize {
+        self.addresses.values().filter(|address| address.unlisted_since.is_none()).count()
     }
 
     /// How long until it is looked up again.
@@ -494,6 +534,7 @@ fn address_again(failures: u32, latest: Option<&AddressObservation>, probe: &Pro
 }
 
 mod configuring;
+mod departed;
 mod host_sight;
 mod judging;
 mod keeping;

@@ -17,6 +17,7 @@ mod past;
 mod politeness;
 mod probe;
 mod prompt;
+mod pulse;
 mod rendered;
 mod roll;
 mod rua;
@@ -38,6 +39,7 @@ pub use inventory::{Inventory, InventorySource, PreparedInventory};
 pub use looks::snapshot_of;
 pub use past::{Past, Sight};
 pub use prompt::{Awaited, PromptError, Prompted, Prompter, REST, WAITING_MOST};
+pub use pulse::Pulse;
 pub use rendered::{Rendered, Renderer, Unrendered};
 pub use roll::{Keyed, Roll, Shelf};
 pub use scribe::{Kept, SharedStore};
@@ -47,4 +49,6 @@ pub use sharding::{
 };
 pub use snapshot::{DomainState, HostState, KnownDomain, KnownHost, Snapshot};
 pub use summary::{ActiveFinding, PolicyCertificate, Reported, Shared, Summary, print};
-pub use telemetry::{DnsCounters, DnsSource, ProbeGuard, ProbeKind, RESULT_TYPES, Telemetry, TelemetryError};
+pub use telemetry::{
+    ConnectionGuard, DnsCounters, DnsSource, DropReason, ProbeGuard, ProbeKind, RESULT_TYPES, Telemetry, TelemetryError,
+};

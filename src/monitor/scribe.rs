@@ -547,7 +547,7 @@ mod tests {
 
     #[test]
     fn of_two_faces_the_one_of_the_later_look_is_shown() {
-        let at = |minutes| Timestamp::from_unix_seconds(1_800_000_000 + 60 * minutes);
+        let at = |minutes: i64| Timestamp::from_unix_seconds(1_800_000_000 + 60 * minutes);
         let bare = DomainRow { face: None, ..looked_at("bare.example", at(0)) };
         let rows =
             vec![looked_at("a.example", at(1)), looked_at("b.example", at(9)), looked_at("c.example", at(3)), bare];

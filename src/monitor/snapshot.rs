@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI64, Ordering},
+        atomic::{AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -60,14 +60,11 @@ pub struct KnownDomain {
     /// What reports say; nothing where no report source is configured.
     pub reports: Option<Arc<DomainReports>>,
     /// The mail hosts that are probed, where they are others than those of the summary: some may lie beyond the cap.
-    pub(super) probed: Option<Box<[MxHost]>>,
+    pub(super) probed: Option<Arc<[MxHost]>>,
     /// What summary and rendering were made with, beside the state itself.
     pub(super) stamp: Stamp,
     pub(super) due_at: Moment,
-    /// When it was written to the store last.
-    pub(super) saved_at: Moment,
-    /// It was seen since.
-    pub(super) unsaved: Flag,
+    pub(super) saved: Saved,
     pub(super) state: AtRest,
 }
 
@@ -97,9 +94,9 @@ pub struct KnownHost {
 #[derive(Debug, Default)]
 pub(super) struct Moment(AtomicI64);
 
-/// The same for what is so or not.
-#[derive(Debug, Default)]
-pub(super) struct Flag(AtomicBool);
+/// When a domain was written to the store last, and whether something was seen since. One word: the time, and the lowest bit.
+#[derive(Debug)]
+pub(super) struct Saved(AtomicI64);
 
 impl Snapshot {
     /// All that is known of a domain, judged as of this snapshot; nothing where it is not configured.
@@ -207,8 +204,7 @@ impl KnownDomain {
             probed: None,
             stamp: Stamp::default(),
             due_at: Moment::new(None),
-            saved_at: Moment::new(None),
-            unsaved: Flag::default(),
+            saved: Saved::default(),
             state: AtRest::Nothing,
         }
     }
@@ -277,19 +273,39 @@ impl Moment {
     }
 }
 
-impl Flag {
-    pub(super) fn get(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+impl Saved {
+    /// No time that a clock shows.
+    const NEVER: i64 = i64::MIN;
+    const SEEN_SINCE: i64 = 1;
+
+    pub(super) fn at(&self) -> Option<Timestamp> {
+        let at = self.0.load(Ordering::Relaxed) & !Self::SEEN_SINCE;
+        (at != Self::NEVER).then(|| Timestamp::from_unix_milliseconds(at / 2))
     }
 
-    pub(super) fn set(&self, so: bool) {
-        self.0.store(so, Ordering::Relaxed);
+    /// Whether the store has not all of it.
+    pub(super) fn is_behind(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & Self::SEEN_SINCE != 0
+    }
+
+    pub(super) fn note_seen(&self) {
+        self.0.fetch_or(Self::SEEN_SINCE, Ordering::Relaxed);
+    }
+
+    pub(super) fn note_written(&self, at: Timestamp) {
+        self.0.store(at.unix_milliseconds().saturating_mul(2), Ordering::Relaxed);
     }
 }
 
-impl Clone for Flag {
+impl Default for Saved {
+    fn default() -> Self {
+        Self(AtomicI64::new(Self::NEVER))
+    }
+}
+
+impl Clone for Saved {
     fn clone(&self) -> Self {
-        Self(AtomicBool::new(self.get()))
+        Self(AtomicI64::new(self.0.load(Ordering::Relaxed)))
     }
 }
 

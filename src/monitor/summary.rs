@@ -1,6 +1,7 @@
 //! The little of a judgement that lists, mail hosts and other domains need, so that the rest can lie packed.
 
 use std::{
+    borrow::Borrow,
     collections::HashSet,
     sync::{Arc, LazyLock, Mutex, PoisonError},
 };
@@ -29,8 +30,8 @@ pub struct Summary {
     pub enforces_below: bool,
     /// The active findings, worst first.
     pub active: Box<[ActiveFinding]>,
-    /// The mail hosts, in the order in which senders try them.
-    pub hosts: Box<[MxHost]>,
+    /// The mail hosts, in the order in which senders try them: one list for all domains that have the same.
+    pub hosts: Arc<[MxHost]>,
     /// When the first certificate ends, or its chain, of the policy host and of all mail hosts; nothing where none was seen.
     pub certificate_ends_at: Option<Timestamp>,
     /// What the policy host presents; nothing where no certificate was seen.
@@ -88,9 +89,9 @@ pub struct Reported {
     pub failing: bool,
 }
 
-/// A text that many have in common, in memory once.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Shared(Arc<str>);
+/// A text that many have in common, in memory once; each has a pointer of one word to it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Shared(Arc<Box<str>>);
 
 /// How many texts are shared at most: there are a few hundred CAs, and whoever makes up others must not fill the memory.
 const SHARED_MOST: usize = 10_000;
@@ -98,20 +99,27 @@ const SHARED_MOST: usize = 10_000;
 impl Shared {
     /// The text, in common with all that have the same.
     pub fn new(text: &str) -> Self {
-        static KNOWN: LazyLock<Mutex<HashSet<Arc<str>>>> = LazyLock::new(Mutex::default);
+        static KNOWN: LazyLock<Mutex<HashSet<Shared>>> = LazyLock::new(Mutex::default);
         let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(shared) = known.get(text) {
-            return Self(Arc::clone(shared));
+            return shared.clone();
         }
-        let shared: Arc<str> = text.into();
+        let shared = Self(Arc::new(text.into()));
         if known.len() < SHARED_MOST {
-            known.insert(Arc::clone(&shared));
+            known.insert(shared.clone());
         }
-        Self(shared)
+        shared
     }
 
     /// The text.
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// It is found by its text.
+impl Borrow<str> for Shared {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }
@@ -202,7 +210,7 @@ impl Summary {
 
     /// The same with these names of the same mail hosts.
     pub(super) fn with_names(mut self, same: impl Fn(MxHost) -> MxHost) -> Self {
-        self.hosts = self.hosts.into_iter().map(&same).collect();
+        self.hosts = self.hosts.iter().cloned().map(&same).collect();
         for finding in &mut self.active {
             finding.host = finding.host.take().map(&same);
         }

@@ -3,6 +3,8 @@
 //! Only numbers are kept here, and a [`Telemetry`] never asks the clock: durations and times are handed in. Every label
 //! value that can occur is there from the start at 0, because a counter that is born with a count hides its first rise.
 
+mod web;
+
 use std::{
     fmt,
     sync::{Arc, PoisonError, RwLock},
@@ -11,8 +13,9 @@ use std::{
 
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, proto::MetricFamily,
+    Registry, core::Metric as _, proto::MetricFamily,
 };
+use tokio::runtime::Handle;
 
 use super::{
     Shards,
@@ -20,6 +23,8 @@ use super::{
     sharding,
 };
 use crate::terms::Timestamp;
+
+pub use web::{ConnectionGuard, DropReason};
 
 /// What is probed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,6 +85,9 @@ const PROBE_BUCKETS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.
 /// Seconds. A schedule in good order starts within one of them, hence the many below it; minutes mean that too much is due at once.
 const LAG_BUCKETS: [f64; 14] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 10.0, 60.0, 300.0, 900.0, 3600.0];
 
+/// When the process started, as its collector calls it.
+const PROCESS_START: &str = "process_start_time_seconds";
+
 /// The numbers of the resolver, as it stands at one moment. They only rise.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DnsCounters {
@@ -116,6 +124,9 @@ struct Inner {
     stretch: Gauge,
     slowed: IntCounter,
     panics: IntCounter,
+    tasks: IntGauge,
+    /// In no registry of its own: it stands in for what the kernel hides.
+    process_started_at: Gauge,
     reload_successful: IntGauge,
     reload_success_at: Gauge,
     state_failures: IntCounter,
@@ -124,6 +135,7 @@ struct Inner {
     state_damaged: IntGauge,
     inventory: Gauges,
     sharding: sharding::Gauges,
+    web: web::Gauges,
     dns: RwLock<Option<DnsSource>>,
 }
 
@@ -161,6 +173,8 @@ impl Telemetry {
             stretch: register(&registry, Gauge::with_opts(opts("smtptls_schedule_stretch_ratio"))?)?,
             slowed: register(&registry, IntCounter::with_opts(opts("smtptls_politeness_slowed_total"))?)?,
             panics: register(&registry, IntCounter::with_opts(opts("smtptls_task_panics_total"))?)?,
+            tasks: register(&registry, IntGauge::with_opts(opts("smtptls_tasks"))?)?,
+            process_started_at: Gauge::with_opts(opts(PROCESS_START))?,
             reload_successful: register(
                 &registry,
                 IntGauge::with_opts(opts("smtptls_config_last_reload_successful"))?,
@@ -178,6 +192,7 @@ impl Telemetry {
             state_damaged: register(&registry, IntGauge::with_opts(opts("smtptls_state_damaged_files"))?)?,
             inventory: Gauges::register(&registry)?,
             sharding: sharding::Gauges::register(&registry)?,
+            web: web::Gauges::register(&registry)?,
             dns: RwLock::new(None),
             registry,
         };
@@ -210,6 +225,11 @@ impl Telemetry {
     /// How many probes are due and have not begun.
     pub fn set_overdue(&self, probes: usize) {
         self.0.overdue.set(clamp(probes));
+    }
+
+    /// How many probes are due and have not begun, as the keeper last said.
+    pub fn overdue(&self) -> i64 {
+        self.0.overdue.get()
     }
 
     /// By how much all intervals are longer than configured: 1 where all is done in time.
@@ -290,9 +310,26 @@ impl Telemetry {
         self.0.dns.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(|source| source())
     }
 
+    /// The process started at `at`: for where the kernel does not say when it was booted (`ProcSubset=pid` of systemd hides it).
+    pub fn process_started(&self, at: Timestamp) {
+        self.0.process_started_at.set(seconds(at));
+    }
+
     /// All other numbers now, and those of the process, in order of their names. The help texts in it mean nothing.
     pub fn gather(&self) -> Vec<MetricFamily> {
-        self.0.registry.gather()
+        // Where a runtime asks, it is the one that has all tasks.
+        if let Ok(runtime) = Handle::try_current() {
+            self.0.tasks.set(i64::try_from(runtime.metrics().num_alive_tasks()).unwrap_or(i64::MAX));
+        }
+        let mut families = self.0.registry.gather();
+        let started = families.iter_mut().find(|family| family.name() == PROCESS_START);
+        for metric in started.into_iter().flat_map(MetricFamily::mut_metric) {
+            // 1970: the collector could not tell.
+            if metric.get_gauge().get_value() == 0.0 {
+                *metric = self.0.process_started_at.metric();
+            }
+        }
+        families
     }
 }
 

@@ -320,7 +320,8 @@ fn judge(response: &Response<Incoming>) -> Result<(), ListError> {
     let status = response.status();
     if status.is_redirection() {
         let location = response.headers().get(header::LOCATION).map(|value| Octets(value.as_bytes().to_vec()));
-        let target = location.map_or_else(|| "elsewhere".to_owned(), |location| cut(&location.to_string()));
+        let target =
+            location.map_or_else(|| "elsewhere".to_owned(), |location| cut(&without_secrets(&location.to_string())));
         let message = format!("the server redirects ({}) to {target}; redirects are not followed", status.as_u16());
         return Err(ListError::Answer(message));
     }
@@ -379,6 +380,15 @@ fn words(error: &dyn std::error::Error) -> String {
     cut(&Octets::from(what.as_str()).to_string())
 }
 
+/// A URL without user, query and fragment: a server that sends on to https repeats there the token that it was asked with.
+fn without_secrets(url: &str) -> String {
+    let plain = url.split(['?', '#']).next().unwrap_or_default();
+    let Some((scheme, rest)) = plain.split_once("://") else { return plain.to_owned() };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
+}
+
 fn cut(text: &str) -> String {
     text.chars().take(MAX_WORDS).collect()
 }
@@ -416,6 +426,19 @@ fn base64(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_a_redirect_leads_is_told_without_secrets() {
+        for (location, told) in [
+            ("https://sd.example/a?token=geheim", "https://sd.example/a"),
+            ("https://u:geheim@sd.example/a@b#geheim", "https://sd.example/a@b"),
+            ("//sd.example/?geheim", "//sd.example/"),
+            ("/a?geheim", "/a"),
+            ("https://sd.example", "https://sd.example"),
+        ] {
+            assert_eq!(without_secrets(location), told);
+        }
+    }
 
     #[test]
     fn base64_is_that_of_the_rfc() {

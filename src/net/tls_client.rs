@@ -43,8 +43,13 @@ const TLS_FIRST_BYTES: [u8; 2] = [0x16, 0x15];
 /// RSA keys below this are refused by the cryptographic library, yet mail servers still use them.
 const SMALLEST_VERIFIABLE_RSA: u32 = 2048;
 
+/// The most bytes that come over one connection, as they are on the wire: more than twice what the largest handshake, the largest
+/// header section and the largest policy take together, even if each byte of the policy is a chunk of its own. Interim answers and
+/// session tickets have no end of their own, and would keep a processor busy until the deadline.
+const MAX_RECEIVED: usize = 1 << 20;
+
 /// The stream that a handshake ends in.
-pub(super) type Encrypted = TlsStream<FirstByte<TcpStream>>;
+pub(super) type Encrypted = TlsStream<Guarded<TcpStream>>;
 
 /// All that handshakes share: provider, configuration, roots, and the chains that were judged lately.
 #[derive(Debug)]
@@ -90,7 +95,7 @@ impl TlsClient {
             kx_groups: vec![kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1],
             ..default_provider()
         });
-        let verifier = Arc::new(SignatureOnly { algorithms: provider.signature_verification_algorithms, keys: None });
+        let verifier = Arc::new(SignatureOnly::of_any_key(&provider));
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS13, &TLS12])
             .map_err(|error| TlsSetupError::new(&error))?
@@ -174,7 +179,7 @@ impl TlsClient {
         first: &[u8],
         deadline: Instant,
     ) -> Result<(Encrypted, TlsFacts), HandshakeFailure> {
-        let stream = FirstByte { inner: tcp, first: None };
+        let stream = Guarded::new(tcp);
         let mut unsaid = Ok(());
         // The library keeps it until the handshake is finished, and then encrypts it.
         let connect = TlsConnector::from(config)
@@ -279,10 +284,17 @@ fn escape(text: &str) -> String {
 /// Accepts every certificate, and asks only that the server holds its key: without that the certificate would say nothing
 /// about who answers. It records nothing, so one serves all connections.
 #[derive(Debug)]
-struct SignatureOnly {
+pub(super) struct SignatureOnly {
     algorithms: WebPkiSupportedAlgorithms,
     /// The client says that it knows these alone; nothing says all.
     keys: Option<KeyKind>,
+}
+
+impl SignatureOnly {
+    /// For servers with a key of any kind.
+    pub(super) const fn of_any_key(provider: &CryptoProvider) -> Self {
+        Self { algorithms: provider.signature_verification_algorithms, keys: None }
+    }
 }
 
 /// A kind of key of a certificate. A server with several certificates chooses by what the client says that it can verify
@@ -382,14 +394,22 @@ fn has_short_rsa_key(certificate: &CertificateDer<'_>) -> bool {
         .is_ok_and(|facts| facts.key.algorithm == "rsa" && facts.key.bits < SMALLEST_VERIFIABLE_RSA)
 }
 
-/// A stream that remembers the first byte that was read from it.
+/// A stream that remembers the first byte that was read from it, and brings no more than [`MAX_RECEIVED`].
 #[derive(Debug)]
-pub(super) struct FirstByte<S> {
+pub(super) struct Guarded<S> {
     inner: S,
     first: Option<u8>,
+    /// Bytes that may still come.
+    left: usize,
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for FirstByte<S> {
+impl<S> Guarded<S> {
+    const fn new(inner: S) -> Self {
+        Self { inner, first: None, left: MAX_RECEIVED }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -400,11 +420,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for FirstByte<S> {
         if self.first.is_none() {
             self.first = buffer.filled().get(before).copied();
         }
+        let came = buffer.filled().len().saturating_sub(before);
+        let Some(left) = self.left.checked_sub(came) else {
+            return Poll::Ready(Err(io::Error::other(format!("more than {MAX_RECEIVED} bytes came"))));
+        };
+        self.left = left;
         Poll::Ready(Ok(()))
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for FirstByte<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.inner).poll_write(context, bytes)
     }
@@ -433,6 +458,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for FirstByte<S> {
 #[cfg(test)]
 mod tests {
     use rustls::{AlertDescription, PeerIncompatible};
+    use tokio::io::AsyncReadExt as _;
 
     use super::*;
 
@@ -473,6 +499,17 @@ mod tests {
             HandshakeFailure::read(&closed, None),
             HandshakeFailure::Failed { failure: TlsFailure::Closed(_), not_tls_at_all: false }
         ));
+    }
+
+    #[tokio::test]
+    async fn a_peer_brings_no_more_than_it_may() {
+        for (more, taken) in [(0, true), (1, false)] {
+            let bytes = vec![0x16; MAX_RECEIVED + more];
+            let mut stream = Guarded::new(&bytes[..]);
+            let read = stream.read_to_end(&mut Vec::new()).await;
+            assert_eq!(read.is_ok(), taken, "{read:?}");
+            assert_eq!(stream.first, Some(0x16));
+        }
     }
 
     #[test]

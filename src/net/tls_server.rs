@@ -55,7 +55,11 @@ impl ServerCertificate {
             .with_no_client_auth()
             .with_single_cert(certificates, private)
             .map_err(|error| failed(key, format!("certificate and key cannot be used together: {error}")))?;
-        Ok(Self(TlsAcceptor::from(Arc::new(config))))
+        Ok(Self::of(config))
+    }
+
+    pub(super) fn of(config: ServerConfig) -> Self {
+        Self(TlsAcceptor::from(Arc::new(config)))
     }
 
     /// Does the handshake. The caller bounds its time.
@@ -82,6 +86,18 @@ impl AsyncRead for ServedTls {
 impl AsyncWrite for ServedTls {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut *self.get_mut().0).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.get_mut().0).poll_write_vectored(context, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,7 +1,7 @@
 //! One subject's state as bytes: a version, then JSON under Zstandard.
 //!
 //! JSON, because a field can be added to it with a default, and because a person with `zstd -d` and `jq` can read it. States of subjects
-//! are alike, so that a dictionary makes a fifth of them: `zstd -d -D src/store/states.dict`, behind the first byte.
+//! are alike, so that a dictionary makes a fifth of them: `zstd -d -D src/store/wider.dict`, behind the first byte.
 
 use std::{cell::RefCell, fmt, sync::LazyLock};
 
@@ -14,19 +14,27 @@ use zstd::{
 /// The first byte of a blob that is read and written here.
 const VERSION: u8 = 1;
 
-/// The first byte of one that is packed with [`STATES`]. A dictionary that was released never changes, and stays as long as blobs may be
-/// packed with it: another one gets a number of its own.
+/// The first byte of one that is packed with [`STATES`]: it is read. A dictionary that was released never changes, and stays as long as
+/// blobs may be packed with it: another one gets a number of its own.
 const WITH_STATES: u8 = 2;
 
-/// What states of domains and mail hosts have in common. src/store/dictionary.md says how it was made.
+/// The first byte of one that is packed with [`WIDER`]: it is read and written.
+const WITH_WIDER: u8 = 3;
+
+/// What states of domains and mail hosts have in common. src/store/dictionary.md says how both were made.
 static STATES: &[u8] = include_bytes!("states.dict");
-static PACKING: LazyLock<EncoderDictionary<'static>> = LazyLock::new(|| EncoderDictionary::copy(STATES, LEVEL));
-static UNPACKING: LazyLock<DecoderDictionary<'static>> = LazyLock::new(|| DecoderDictionary::copy(STATES));
+static WIDER: &[u8] = include_bytes!("wider.dict");
+static PACKING: LazyLock<EncoderDictionary<'static>> = LazyLock::new(|| EncoderDictionary::copy(WIDER, LEVEL));
+static UNPACKING_STATES: LazyLock<DecoderDictionary<'static>> = LazyLock::new(|| DecoderDictionary::copy(STATES));
+static UNPACKING: LazyLock<DecoderDictionary<'static>> = LazyLock::new(|| DecoderDictionary::copy(WIDER));
+
+/// What the library sets up for a frame is larger than a state: it is set up once a thread.
+type Kept<T> = RefCell<Option<T>>;
 
 thread_local! {
-    // What the library sets up for a frame is larger than a state: it is set up once a thread.
-    static PACKER: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
-    static UNPACKER: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+    static PACKER: Kept<Compressor<'static>> = const { RefCell::new(None) };
+    static UNPACKER_OF_STATES: Kept<Decompressor<'static>> = const { RefCell::new(None) };
+    static UNPACKER: Kept<Decompressor<'static>> = const { RefCell::new(None) };
 }
 
 /// The library's own default; measured beside deflate in docs/reliability.md.
@@ -41,7 +49,7 @@ const LARGEST_TEXT: usize = 64 * 1024 * 1024;
 #[non_exhaustive]
 pub enum PackedError {
     /// Another program wrote it, or nothing did.
-    #[error("it is of version {0}, and this program knows versions {VERSION} and {WITH_STATES}")]
+    #[error("it is of version {0}, and this program knows versions {VERSION} to {WITH_WIDER}")]
     Version(u8),
     /// It is empty.
     #[error("it is empty")]
@@ -72,7 +80,7 @@ impl Packed {
             };
             packer.compress(&text)
         })?;
-        Ok(Self(versioned(WITH_STATES, &packed).into()))
+        Ok(Self(versioned(WITH_WIDER, &packed).into()))
     }
 
     /// Bytes that were packed some time, by this version or an earlier one. Whether they are whole shows when they are opened.
@@ -125,16 +133,24 @@ pub(super) fn unpack<T: DeserializeOwned>(blob: &[u8]) -> Result<T, PackedError>
     let text = match blob.split_first() {
         None => return Err(PackedError::Empty),
         Some((&VERSION, packed)) => zstd::bulk::decompress(packed, size(packed)?)?,
-        Some((&WITH_STATES, packed)) => UNPACKER.with_borrow_mut(|kept| {
-            let unpacker = match kept {
-                Some(unpacker) => unpacker,
-                None => kept.insert(Decompressor::with_prepared_dictionary(&UNPACKING)?),
-            };
-            unpacker.decompress(packed, size(packed)?)
-        })?,
+        Some((&WITH_STATES, packed)) => UNPACKER_OF_STATES.with(|kept| decompress(kept, &UNPACKING_STATES, packed))?,
+        Some((&WITH_WIDER, packed)) => UNPACKER.with(|kept| decompress(kept, &UNPACKING, packed))?,
         Some((&version, _)) => return Err(PackedError::Version(version)),
     };
     Ok(serde_json::from_slice(&text)?)
+}
+
+fn decompress(
+    kept: &Kept<Decompressor<'static>>,
+    dictionary: &'static DecoderDictionary<'static>,
+    packed: &[u8],
+) -> std::io::Result<Vec<u8>> {
+    let mut kept = kept.borrow_mut();
+    let unpacker = match &mut *kept {
+        Some(unpacker) => unpacker,
+        none => none.insert(Decompressor::with_prepared_dictionary(dictionary)?),
+    };
+    unpacker.decompress(packed, size(packed)?)
 }
 
 /// How large the text is, as the frame announces it.
@@ -158,7 +174,17 @@ mod tests {
         assert_eq!(unpack::<Vec<String>>(&blob).unwrap(), state);
         let packed = Packed::of(&state).unwrap();
         assert_eq!(packed.open::<Vec<String>>().unwrap(), state);
-        assert_eq!(packed.as_bytes()[0], WITH_STATES);
+        assert_eq!(packed.as_bytes()[0], WITH_WIDER);
+    }
+
+    #[test]
+    fn what_the_version_before_packed_unpacks() {
+        let state = "dns-lookup-failed _smtp._tls.example".repeat(100);
+        let text = serde_json::to_vec(&state).unwrap();
+        let packed = Compressor::with_dictionary(LEVEL, STATES).unwrap().compress(&text).unwrap();
+        assert_eq!(unpack::<String>(&versioned(WITH_STATES, &packed)).unwrap(), state);
+        // One that is called by the other number was damaged.
+        assert!(matches!(unpack::<String>(&versioned(WITH_WIDER, &packed)), Err(PackedError::Packing(_))));
     }
 
     #[test]
@@ -176,7 +202,7 @@ mod tests {
     #[test]
     fn a_blob_that_would_fill_the_memory_is_refused() {
         // A frame that announces 1 TiB: magic number, descriptor with an 8-byte size and one segment, the size.
-        for version in [VERSION, WITH_STATES] {
+        for version in [VERSION, WITH_STATES, WITH_WIDER] {
             let mut blob = vec![version, 0x28, 0xb5, 0x2f, 0xfd, 0b1110_0000];
             blob.extend((1_u64 << 40).to_le_bytes());
             assert!(matches!(unpack::<String>(&blob), Err(PackedError::Packing(_))));
@@ -187,7 +213,7 @@ mod tests {
         #[test]
         fn any_bytes_are_an_answer(bytes: Vec<u8>) {
             let _ = unpack::<serde_json::Value>(&bytes);
-            for version in [VERSION, WITH_STATES] {
+            for version in [VERSION, WITH_STATES, WITH_WIDER] {
                 let _ = unpack::<serde_json::Value>(&[&[version, 0x28, 0xb5, 0x2f, 0xfd], bytes.as_slice()].concat());
             }
         }

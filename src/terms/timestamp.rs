@@ -3,6 +3,7 @@
 use std::{
     borrow::Cow,
     fmt,
+    num::NonZeroU64,
     ops::{Add, Sub},
     str::FromStr,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -22,30 +23,38 @@ const EPOCH: DateTime = date(1970, 1, 1).at(0, 0, 0, 0);
 ///
 /// Outside the years -9999 to 9999, which RFC 3339 cannot say, it prints as `@` and the seconds since 1970. Whatever it prints
 /// it reads.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp {
-    milliseconds: i64,
+    /// The milliseconds, moved so that their order stays and the first of all is 1: then a time that may be missing takes no more room
+    /// than one that is there.
+    moved: NonZeroU64,
 }
+
+/// From the milliseconds to what stands for them.
+const MOVED: u64 = 1 << 63;
 
 impl Timestamp {
     /// From seconds since 1970 (negative before).
     pub const fn from_unix_seconds(seconds: i64) -> Self {
-        Self { milliseconds: seconds.saturating_mul(1000) }
+        Self::from_unix_milliseconds(seconds.saturating_mul(1000))
     }
 
-    /// From milliseconds since 1970 (negative before).
+    /// From milliseconds since 1970 (negative before). The first number of all stands for the one after it.
     pub const fn from_unix_milliseconds(milliseconds: i64) -> Self {
-        Self { milliseconds }
+        match NonZeroU64::new(milliseconds.cast_unsigned() ^ MOVED) {
+            Some(moved) => Self { moved },
+            None => Self { moved: NonZeroU64::MIN },
+        }
     }
 
     /// Seconds since 1970, rounded down.
     pub const fn unix_seconds(self) -> i64 {
-        self.milliseconds.div_euclid(1000)
+        self.unix_milliseconds().div_euclid(1000)
     }
 
     /// Milliseconds since 1970.
     pub const fn unix_milliseconds(self) -> i64 {
-        self.milliseconds
+        (self.moved.get() ^ MOVED).cast_signed()
     }
 
     /// The same without its milliseconds: what people and programs are shown.
@@ -55,8 +64,20 @@ impl Timestamp {
 
     /// The time that passed since `earlier`; zero where it lies later.
     pub fn since(self, earlier: Self) -> Duration {
-        let milliseconds = self.milliseconds.saturating_sub(earlier.milliseconds);
+        let milliseconds = self.unix_milliseconds().saturating_sub(earlier.unix_milliseconds());
         Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0))
+    }
+}
+
+impl Default for Timestamp {
+    fn default() -> Self {
+        Self::from_unix_milliseconds(0)
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Timestamp").field("milliseconds", &self.unix_milliseconds()).finish()
     }
 }
 
@@ -66,7 +87,7 @@ impl From<SystemTime> for Timestamp {
             Ok(after) => i64::try_from(after.as_millis()).unwrap_or(i64::MAX),
             Err(before) => i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |ms| -ms),
         };
-        Self { milliseconds }
+        Self::from_unix_milliseconds(milliseconds)
     }
 }
 
@@ -75,7 +96,7 @@ impl Add<Duration> for Timestamp {
 
     fn add(self, duration: Duration) -> Self {
         let milliseconds = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-        Self { milliseconds: self.milliseconds.saturating_add(milliseconds) }
+        Self::from_unix_milliseconds(self.unix_milliseconds().saturating_add(milliseconds))
     }
 }
 
@@ -84,7 +105,7 @@ impl Sub<Duration> for Timestamp {
 
     fn sub(self, duration: Duration) -> Self {
         let milliseconds = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-        Self { milliseconds: self.milliseconds.saturating_sub(milliseconds) }
+        Self::from_unix_milliseconds(self.unix_milliseconds().saturating_sub(milliseconds))
     }
 }
 
@@ -118,7 +139,7 @@ impl FromStr for Timestamp {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.parse::<jiff::Timestamp>() {
-            Ok(parsed) => Ok(Self { milliseconds: parsed.as_millisecond() }),
+            Ok(parsed) => Ok(Self::from_unix_milliseconds(parsed.as_millisecond())),
             Err(error) => read_remote(text).ok_or_else(|| format!("{text:?} is no RFC 3339 time: {error}")),
         }
     }
@@ -136,7 +157,7 @@ fn read_remote(text: &str) -> Option<Timestamp> {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match jiff::Timestamp::from_millisecond(self.milliseconds) {
+        match jiff::Timestamp::from_millisecond(self.unix_milliseconds()) {
             Ok(timestamp) => serializer.collect_str(&timestamp),
             Err(_) => serializer.collect_str(self),
         }

@@ -234,6 +234,17 @@ impl SenderState {
         Self { state: State::Partial, reason, paths: self.paths }
     }
 
+    /// The state of senders that apply DANE, beside that of those that apply nothing. Where another path is open to these, and what DANE
+    /// makes of it cannot be told from here, that every other path is refused is no proof that none is left.
+    #[must_use]
+    pub const fn unless_unseen(self, opportunistic: &Self) -> Self {
+        let unseen = self.paths.cannot_tell > opportunistic.paths.cannot_tell;
+        match self.state {
+            State::Blocked if unseen => Self { state: State::Unknown, reason: Reason::NotSeen, ..self },
+            _ => self,
+        }
+    }
+
     const fn is_unknown(&self) -> bool {
         matches!(self.state, State::Unknown)
     }

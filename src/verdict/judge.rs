@@ -116,7 +116,7 @@ fn senders(case: &Case<'_>) -> AllViews {
             let unreached = |mx: &MxAssessment| mx.dane.without_address();
             let opportunistic = of(&|_, address| address.opportunistic, &cannot_tell);
             let mut sts_state = of(&|_, address| address.sts, &cannot_tell);
-            let dane = of(&|_, address| address.dane, &unreached);
+            let dane = of(&|_, address| address.dane, &unreached).unless_unseen(&opportunistic);
             let mut both = of(&|_, address| address.sts.and(address.dane), &unreached);
             let mut held_refuses = false;
             for cached in &case.cached_views {

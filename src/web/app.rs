@@ -22,7 +22,7 @@ use maud::Markup;
 use tokio::{sync::watch, time::timeout};
 
 use super::{
-    Links, Mount, Reload, ReportDoor,
+    Admission, Links, Mount, Reload, ReportDoor,
     apart::{Turns, apart},
     api::{self, Answer},
     body::Pieces,
@@ -69,6 +69,7 @@ pub struct App {
     prompter: Option<Prompter>,
     reports: Option<Arc<ReportDoor>>,
     shards: Option<watch::Receiver<Arc<Shards>>>,
+    admission: Option<Arc<Admission>>,
     telemetry: Telemetry,
     reload: Reload,
     metrics_path: MetricsPath,
@@ -102,6 +103,7 @@ impl App {
             prompter: None,
             reports: None,
             shards: None,
+            admission: None,
             telemetry,
             reload,
             metrics_path,
@@ -136,6 +138,12 @@ impl App {
     #[must_use]
     pub fn with_shards(self, shards: watch::Receiver<Arc<Shards>>) -> Self {
         Self { shards: Some(shards), ..self }
+    }
+
+    /// The same for those alone whom the web configuration lets in.
+    #[must_use]
+    pub fn with_admission(self, admission: Option<Arc<Admission>>) -> Self {
+        Self { admission, ..self }
     }
 
     /// The same elsewhere than at the root.
@@ -360,6 +368,22 @@ impl App {
     fn elsewhere(&self, name: &str) -> Option<String> {
         let domain = PolicyDomain::parse(&decoded(name)?).ok()?;
         self.shards()?.elsewhere(&domain)
+    }
+
+    /// Who may ask; nothing where all may.
+    pub(super) const fn admission(&self) -> Option<&Arc<Admission>> {
+        self.admission.as_ref()
+    }
+
+    /// Whether a path is the one that reports are posted to, which is open to all.
+    pub(super) fn is_for_reports(&self, path: &str) -> bool {
+        let below = self.mount.below(path);
+        self.reports.as_ref().is_some_and(|door| below.is_some_and(|path| door.is_at(path, Listener::Main)))
+    }
+
+    /// Where the server counts.
+    pub(super) const fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
     }
 
     const fn links(&self) -> &Links {

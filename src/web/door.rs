@@ -4,6 +4,7 @@
 use std::{
     fmt::Display,
     net::IpAddr,
+    pin::pin,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
@@ -16,7 +17,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Bytes};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use super::{
@@ -33,6 +34,8 @@ use crate::{
 const BODY_MOST: usize = MAIL_MOST;
 /// A body that has not come within this time is given up; the largest needs 2 Mbit/s for it.
 const BODY_WITHIN: Duration = Duration::from_secs(60);
+/// Within this time the body has to end or to have grown by [`PIECE`]: whoever drips holds a place no longer.
+const PIECE_WITHIN: Duration = Duration::from_secs(10);
 /// Requests with a body at once; the connections of the server are many more, so that a scrape always finds one.
 const POSTS_MOST: usize = 64;
 /// Bytes of bodies that are held at once, all requests together.
@@ -181,13 +184,24 @@ impl ReportDoor {
     {
         let mut room = Arc::clone(&self.room).try_acquire_owned().map_err(|_| BodyProblem::NoRoom)?;
         let mut bytes = Vec::new();
-        while let Some(frame) = body.frame().await {
+        let (mut late, mut grown) = (pin!(sleep(PIECE_WITHIN)), 0);
+        loop {
+            let frame = tokio::select! {
+                frame = body.frame() => frame,
+                () = &mut late => return Err(BodyProblem::TooSlow),
+            };
+            let Some(frame) = frame else { break };
             let frame = frame.map_err(|error| BodyProblem::Broken(error.to_string()))?;
             let Some(more) = frame.data_ref() else { continue };
             if bytes.len().saturating_add(more.len()) > BODY_MOST {
                 return Err(BodyProblem::TooLarge);
             }
             bytes.extend_from_slice(more);
+            grown += more.len();
+            if grown >= PIECE {
+                grown = 0;
+                late.set(sleep(PIECE_WITHIN));
+            }
             // By what the memory really takes, which grows in steps.
             let pieces = bytes.capacity().div_ceil(PIECE).saturating_sub(room.num_permits());
             if pieces > 0 {

@@ -1,10 +1,13 @@
 //! The web server: metrics, a landing page, the log of changes, looks on demand, and the endpoints of health and reload.
 
+mod admission;
 mod apart;
 mod api;
 mod app;
+mod basic;
 mod body;
 mod changes;
+mod connections;
 mod discovery;
 mod domains;
 mod door;
@@ -25,10 +28,12 @@ mod scrape;
 mod selection;
 mod server;
 mod shards;
+mod watched;
 
 #[cfg(test)]
 mod tests;
 
+pub use admission::{Admission, check_web_config};
 pub use app::{App, MetricsPath, MetricsPathError};
 pub use door::ReportDoor;
 pub use links::{ExternalUrl, ExternalUrlError, Links, Mount, RoutePrefix, RoutePrefixError};

@@ -1,6 +1,11 @@
 //! `GET /metrics`: what Prometheus scrapes, in the format, the encoding and the part that it asks for.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode,
@@ -9,9 +14,10 @@ use http::{
 use hyper::body::Bytes;
 use tokio::{
     runtime::Handle,
-    sync::{Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::{sleep, timeout},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     body::{Pieces, Step},
@@ -35,6 +41,12 @@ const AHEAD: usize = 2;
 /// How long a scrape waits for its turn: shorter than any usual timeout, so that whoever asks hears why.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// A reader that has taken nothing for so long gives way to a scrape that waits for its turn.
+const STALLED: Duration = Duration::from_secs(1);
+
+/// So often whoever waits for its turn looks for such a reader.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
 /// When to come again, in seconds: a scrape takes less than one.
 const COME_AGAIN: &str = "1";
 
@@ -42,12 +54,20 @@ const COME_AGAIN: &str = "1";
 #[derive(Clone, Debug)]
 pub(super) struct Scrapes {
     places: Arc<Semaphore>,
+    stalled: Arc<Mutex<Stalled>>,
     patience: Duration,
+}
+
+/// Scrapes whose readers take nothing, the one that began to wait first at the front.
+#[derive(Debug, Default)]
+struct Stalled {
+    next: u64,
+    waiting: BTreeMap<u64, CancellationToken>,
 }
 
 impl Default for Scrapes {
     fn default() -> Self {
-        Self { places: Arc::new(Semaphore::new(AT_ONCE)), patience: PATIENCE }
+        Self { places: Arc::new(Semaphore::new(AT_ONCE)), stalled: Arc::default(), patience: PATIENCE }
     }
 }
 
@@ -64,13 +84,14 @@ impl Scrapes {
             Ok(wanted) => wanted,
             Err(wrong) => return text(StatusCode::BAD_REQUEST, format!("{wrong}\n")),
         };
-        let Ok(Ok(place)) = timeout(self.patience, Arc::clone(&self.places).acquire_owned()).await else {
+        let Ok(Some(place)) = timeout(self.patience, self.place()).await else {
             let mut busy = plain(StatusCode::SERVICE_UNAVAILABLE, "Too many scrapes at once.\n");
             busy.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(COME_AGAIN));
             return busy;
         };
         let (sender, mut frames) = mpsc::channel(AHEAD);
         let mut over = Box::pin(sleep(LONGEST));
+        let stalled = Arc::clone(&self.stalled);
         // To write a frame takes some ten microseconds, and reading files of the process more: not on a thread on which probes run.
         tokio::task::spawn_blocking(move || {
             let runtime = Handle::current();
@@ -78,9 +99,17 @@ impl Scrapes {
             let mut whole = true;
             let mut send = |frame| {
                 whole &= runtime.block_on(async {
+                    let mut sending = pin!(sender.send(Step::Frame(frame)));
                     tokio::select! {
-                        sent = sender.send(Step::Frame(frame)) => sent.is_ok(),
+                        sent = &mut sending => return sent.is_ok(),
+                        () = &mut over => return false,
+                        () = sleep(STALLED) => {}
+                    }
+                    let waiting = Waiting::begin(&stalled);
+                    tokio::select! {
+                        sent = &mut sending => sent.is_ok(),
                         () = &mut over => false,
+                        () = waiting.gives_way() => false,
                     }
                 });
                 whole
@@ -110,6 +139,56 @@ impl Scrapes {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         answer
+    }
+}
+
+impl Scrapes {
+    /// A place, if need be that of a scrape which nobody reads.
+    async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        let mut place = pin!(Arc::clone(&self.places).acquire_owned());
+        loop {
+            tokio::select! {
+                biased;
+                // The semaphore is never closed.
+                place = &mut place => return place.ok(),
+                () = sleep(LOOK_AGAIN) => {
+                    let mut stalled = self.stalled.lock().unwrap_or_else(PoisonError::into_inner);
+                    if let Some((_, first)) = stalled.waiting.pop_first() {
+                        first.cancel();
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A scrape waits for its reader.
+struct Waiting<'a> {
+    all: &'a Mutex<Stalled>,
+    number: u64,
+    cut: CancellationToken,
+}
+
+impl<'a> Waiting<'a> {
+    fn begin(all: &'a Mutex<Stalled>) -> Self {
+        let cut = CancellationToken::new();
+        let mut stalled = all.lock().unwrap_or_else(PoisonError::into_inner);
+        stalled.next += 1;
+        let number = stalled.next;
+        stalled.waiting.insert(number, cut.clone());
+        drop(stalled);
+        Self { all, number, cut }
+    }
+
+    /// Ends when another scrape needs the place.
+    async fn gives_way(&self) {
+        self.cut.cancelled().await;
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).waiting.remove(&self.number);
     }
 }
 
@@ -224,9 +303,24 @@ mod tests {
         assert_eq!(nothing.status(), 500);
     }
 
+    fn one_at_a_time(patience: Duration) -> Scrapes {
+        Scrapes { places: Arc::new(Semaphore::new(1)), patience, ..Scrapes::default() }
+    }
+
+    #[tokio::test]
+    async fn a_scrape_that_nobody_reads_gives_way_and_is_not_whole() {
+        let scrapes = one_at_a_time(Duration::from_secs(60));
+        let endless = |_: Wanted, send: &mut dyn FnMut(Bytes) -> bool| while send(Bytes::from_static(b"x")) {};
+        let unread = answered(&scrapes, endless).await;
+        let second = answered(&scrapes, |_, send| assert!(send(Bytes::from_static(b"a 1\n")))).await;
+        assert_eq!(second.into_body().collect().await.unwrap().to_bytes(), "a 1\n");
+        assert!(unread.into_body().collect().await.is_err(), "what was cut is no whole answer");
+        assert!(scrapes.stalled.lock().unwrap().waiting.is_empty());
+    }
+
     #[tokio::test]
     async fn too_many_at_once_are_told_to_come_again_and_places_come_back() {
-        let scrapes = Scrapes { places: Arc::new(Semaphore::new(1)), patience: Duration::from_millis(20) };
+        let scrapes = one_at_a_time(Duration::from_millis(20));
         let endless = |_: Wanted, send: &mut dyn FnMut(Bytes) -> bool| while send(Bytes::from_static(b"x")) {};
         let first = answered(&scrapes, endless).await;
         let second = answered(&scrapes, |_, _| {}).await;

@@ -20,6 +20,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+mod admission;
+mod framing;
+mod slow;
+
 use super::{App, Limits, MetricsPath, Mount, Reload, bind, serve};
 use crate::{
     metrics::{Blocks, Exposition, Level, fixture},
@@ -287,32 +291,10 @@ async fn a_request_has_limits() {
 }
 
 #[tokio::test]
-async fn a_peer_that_dawdles_is_cut_off() {
-    let server = start(no_reload(), Limits { header: Duration::from_millis(50), ..Limits::default() });
-    // These end only because the server closes; `raw` gives up after a time that no machine needs.
-    let half = raw(&server, b"GET / HTTP/1.1\r\nHo").await;
-    assert!(half.is_empty() || half.starts_with("HTTP/1.1 4"), "{half}");
-    assert_eq!(raw(&server, b"").await, "");
-    let idle = raw(&server, b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n").await;
-    assert!(idle.ends_with("Healthy.\n"), "answered, kept open, then closed: {idle}");
-}
-
-#[tokio::test]
 async fn a_connection_does_not_live_for_ever() {
     let server = start(no_reload(), Limits { lifetime: Duration::from_millis(50), ..Limits::default() });
     let answer = raw(&server, b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n").await;
     assert!(answer.ends_with("Healthy.\n"), "{answer}");
-}
-
-#[tokio::test]
-async fn more_connections_than_places_wait_and_are_served() {
-    let server = start(no_reload(), Limits { connections: 1, ..Limits::default() });
-    let first = TcpStream::connect(server.address).await.unwrap();
-    let (status, _) = tokio::join!(async { ask(&server, "GET", "/-/healthy").await.0 }, async {
-        tokio::task::yield_now().await;
-        drop(first);
-    });
-    assert_eq!(status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

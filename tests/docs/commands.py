@@ -125,8 +125,8 @@ def healthcheck(line: str) -> list[str] | None:
 
 def route(words: list[str]) -> list[str]:
     """The flags by which that monitor answers there."""
-    flag = "--web.route-prefix"
-    return [flag, words[words.index(flag) + 1]] if flag in words else []
+    flags = [flag for flag in ("--web.route-prefix", "--web.config.file") if flag in words]
+    return [word for flag in flags for word in (flag, words[words.index(flag) + 1])]
 
 
 def in_this_world(line: str, url: str, folder: str) -> str:
@@ -136,7 +136,8 @@ def in_this_world(line: str, url: str, folder: str) -> str:
         # Not in the name of a file (google.com!example.com!…), and not in a longer name.
         line = re.sub(rf"(?<![\w!-]){re.escape(name)}(?![\w-]|\.\w)", stands_for, line)
     line = re.sub(r"(http://)?localhost:10461", url, line)
-    return line.replace("/var/lib/smtptls-exporter", f"{folder}/data").replace("/etc/smtptls-exporter.yml", f"{folder}/smtptls-exporter.yml")
+    line = line.replace("/etc/smtptls-exporter/web.yml", f"{folder}/web.yml")
+    return line.replace("/var/lib/smtptls-exporter", f"{folder}/data").replace("/etc/smtptls-exporter/smtptls-exporter.yml", f"{folder}/smtptls-exporter.yml")
 
 
 def common(text: str) -> list[str]:

@@ -12,6 +12,11 @@ from world import World
 
 POLICY = "version: STSv1\nmode: testing\nmx: mx1.example.com\nmx: mx2.example.com\nmax_age: 86400\n"
 
+# Its certificate and key are made by a line of the page.
+WEB = """tls_server_config: {cert_file: web.crt, key_file: web.key}
+basic_auth_users: {prometheus: $2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG}
+"""
+
 # What Google and Microsoft sent about two days, shortened: the fields are those of RFC 8460 §4.4.
 FAILED = {"result-type": "certificate-expired", "receiving-mx-hostname": "mx2.example.com", "failed-session-count": 2,
           "failure-reason-code": "certificate has expired"}
@@ -75,6 +80,7 @@ def lay_out(world: World) -> None:
     (reader / "mta-sts.txt").write_text(POLICY)
     (reader / "domains.txt").write_text("good.test\nplain.test   # a comment\n")
     (reader / "imap-password").write_text("secret\n")
+    (reader / "web.yml").write_text(WEB)
     restore(world)
 
 

@@ -7,12 +7,19 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import jsonschema
 import yaml
 
 from pages import ROOT, Block
 
 # Keys at the top of a configuration of this program.
 OWN = {"resolver", "probe", "own_mx", "thresholds", "severities", "accept", "domains", "domain_files", "http_sd", "reports", "metrics", "shard", "state"}
+# Those of its web configuration.
+WEB = {"tls_server_config", "http_server_config", "basic_auth_users", "rate_limit"}
+
+# The chart of Helm, and the keys at the top of its values.
+CHART = ROOT / "deploy/helm/smtptls-exporter"
+VALUES = set(yaml.safe_load((CHART / "values.yaml").read_text()))
 
 RECORD = re.compile(r'[\w.*-]+\. (?:\d+ )?(?:IN )?(?:TXT "[^"]*"( "[^"]*")*|(?:A|AAAA) \S+|CNAME [\w.-]+\.|MX \d+ (?:[\w.-]+\.|\.)|TLSA \d \d \d [0-9a-f….]+)(?:\s*;.*)?')
 
@@ -30,6 +37,10 @@ class Snippets:
         shutil.copytree(ROOT / "alerts/sharded", folder / "sharded")
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=docs.test",
                         "-keyout", folder / "key.pem", "-out", folder / "cert.pem"], check=True, capture_output=True)
+        for name in ("web.crt", "clients.crt"):
+            shutil.copy(folder / "cert.pem", folder / name)
+        shutil.copy(folder / "key.pem", folder / "web.key")
+        (folder / "web-password").write_text("secret\n")
         self.checked: dict[str, int] = {}
 
     def wrong(self, block: Block) -> str | None:
@@ -62,7 +73,8 @@ class Snippets:
         return next(filter(None, map(self.json, text.splitlines())), None)
 
     def yaml(self, text: str) -> str | None:
-        """By its keys: a configuration or a list of domains of this program, a configuration of Prometheus, of Alertmanager, rules, or manifests of Kubernetes."""
+        """By its keys: a configuration or a list of domains of this program, a configuration of Prometheus, of Alertmanager, rules, services of
+        docker compose, or manifests of Kubernetes."""
         try:
             documents = [document for document in yaml.safe_load_all(text) if document is not None]
         except yaml.YAMLError as error:
@@ -87,6 +99,15 @@ class Snippets:
             # A part of a file is shown often; a file needs domains.
             whole = text if "domains" in keys else f"domains: [example.com]\n{text}"
             return self.ask([self.binary, "config", "check"], whole, "smtptls-exporter.yml")
+        if keys <= VALUES:
+            self.count("values of the chart")
+            schema = json.loads((CHART / "values.schema.json").read_text())
+            # What is not shown is as in values.yaml.
+            whole = yaml.safe_load((CHART / "values.yaml").read_text()) | documents[0]
+            return next((f"{error.json_path}: {error.message}" for error in jsonschema.Draft7Validator(schema).iter_errors(whole)), None)
+        if keys <= WEB:
+            self.count("web configurations")
+            return self.ask([self.binary, "config", "check", "--web.config.file"], text, "web.yml")
         if "groups" in keys:
             self.count("rules")
             return self.ask(["promtool", "check", "rules"], text, "rules.yml")
@@ -96,7 +117,22 @@ class Snippets:
         if keys & {"receivers", "inhibit_rules"}:
             self.count("Alertmanager configurations")
             return self.ask(["amtool", "check-config"], text, "alertmanager.yml")
+        if "services" in keys:
+            return self.compose(documents)
         return f"YAML of nobody known: {', '.join(sorted(keys))}"
+
+    def compose(self, documents: list[dict]) -> str | None:
+        """A file of docker compose: its services have a pinned image, and their volumes are declared or of this host."""
+        for document in documents:
+            for name, service in document["services"].items():
+                self.count("services of compose")
+                if not re.fullmatch(r"[\w./-]+:v?\d+(\.\d+)+(-\w+)?", service.get("image", "")):
+                    return f"{name}: its image is not pinned"
+                for volume in service.get("volumes", []):
+                    source = volume.partition(":")[0]
+                    if not source.startswith((".", "/")) and source not in document.get("volumes", {}):
+                        return f"{name}: the volume {source} is not declared"
+        return None
 
     def promql(self, text: str) -> str | None:
         """Expressions, set apart by empty lines."""

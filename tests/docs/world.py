@@ -165,6 +165,14 @@ class World:
         except subprocess.TimeoutExpired:
             return subprocess.CompletedProcess(shell, 124, "", f"no end within {COMMAND} s")
 
+    def answers(self, port: int, prefix: str, words: list[str]) -> bool:
+        """Whether a monitor answers; one with a web configuration is asked as its own health check does."""
+        flag = "--web.config.file"
+        if flag not in words:
+            return answers(f"http://127.0.0.1:{port}{prefix}")
+        asked = [self.binary, "healthcheck", "--web.listen-address", f"127.0.0.1:{port}", flag, words[words.index(flag) + 1]]
+        return subprocess.run(asked, capture_output=True, timeout=COMMAND, check=False).returncode == 0
+
     def run_monitor(self, words: list[str], number: int, health: list[str] | None = None) -> str | None:
         """Start a monitor, see that it answers, perhaps by the healthcheck of a page, and end it; says what was wrong."""
         port, folder = free_port(), self.scratch / f"monitor-{number}"
@@ -184,7 +192,7 @@ class World:
             process = subprocess.Popen([self.binary, *words[1:]], stdout=output, stderr=output, cwd=folder, env=self.environment)
         try:
             deadline = time.monotonic() + START
-            while not answers(f"http://127.0.0.1:{port}{prefix}"):
+            while not self.answers(port, prefix, words):
                 if process.poll() is not None or time.monotonic() > deadline:
                     return f"it does not answer: {log.read_text()[-2000:]}"
                 time.sleep(0.1)

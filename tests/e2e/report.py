@@ -3,7 +3,7 @@
 import time
 
 
-STAGES = ("world", "check", "advice", "alerts", "scrape", "probe", "connections", "faults", "reload", "resolver", "dashboards", "reports", "shards", "stop")
+STAGES = ("world", "check", "advice", "alerts", "scrape", "probe", "connections", "faults", "reload", "resolver", "dashboards", "reports", "shards", "partitions", "stop")
 
 
 class Report:

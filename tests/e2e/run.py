@@ -13,6 +13,7 @@ sys.dont_write_bytecode = True
 
 from alerts import AlertsStage
 from compare import print_comparison
+from partitions_stage import PartitionsStage
 from report import Report
 from shards_stage import ShardsStage
 from stages import Stages
@@ -42,6 +43,8 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="smtptls-e2e-"))
     # Servers that drop their privileges read their settings here.
     folder.chmod(0o755)
+    if arguments.only == "partitions":
+        return partitions_alone(report, folder, binary)
     world = MailWorld(folder)
     exporter = Exporter(binary or BUILDS[0], world)
     try:
@@ -73,6 +76,18 @@ def main() -> int:
     return report.end()
 
 
+def partitions_alone(report: Report, folder: Path, binary: Path) -> int:
+    """The stage that needs nothing of the world."""
+    try:
+        report.stage("partitions: each side cut off and joined again")
+        PartitionsStage(report, folder, binary).run()
+    except Failure as failure:
+        report.result("partitions", str(failure))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return report.end()
+
+
 def stages(report: Report, run: Stages, world_only: bool) -> None:
     """The stages, as far as they are asked for."""
     report.stage("world: each domain is as intended")
@@ -93,6 +108,9 @@ def stages(report: Report, run: Stages, world_only: bool) -> None:
     if report.wants_stage("shards"):
         report.stage("shards: instances that share the domains and a database")
         ShardsStage(report, run.world, run.exporter.binary).run()
+    if report.wants_stage("partitions"):
+        report.stage("partitions: each side cut off and joined again")
+        PartitionsStage(report, run.world.folder, run.exporter.binary).run()
     if report.only == "reports":
         report.stage("reports: by every way, through restarts")
         run.reports()
@@ -167,7 +185,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--exporter", type=Path, metavar="PATH", help="the binary (default: target/release, then target/debug)")
     parser.add_argument("--world-only", action="store_true", help="start and prove the servers, without an exporter")
     parser.add_argument("--compare", action="store_true", help="print what Postfix and ldns say about the DANE of this world")
-    parser.add_argument("--only", metavar="NAME", help="one stage (world, check, advice, alerts, scrape, probe, connections, faults, resolver, dashboards, reports, stop) "
+    parser.add_argument("--only", metavar="NAME", help="one stage (world, check, advice, alerts, scrape, probe, connections, faults, resolver, dashboards, reports, partitions, stop) "
                         "or whatever concerns one domain or mail host")
     parser.add_argument("--keep", action="store_true", help="leave the servers running afterwards, until Ctrl-C")
     return parser.parse_args()

@@ -13,14 +13,14 @@ const ROOMS: [&str; 13] = [
 ];
 
 /// Words with the rooms that may have them. What stands in no row is free.
-const MEANS: [(&[&str], &[&str]); 20] = [
+const MEANS: [(&[&str], &[&str]); 21] = [
     (&["async", "tokio", "tokio_util", "futures_util"], &["net", "store", "monitor", "web", "demo", "cli"]),
     (&["UdpSocket", "socket2"], &["net", "web", "demo"]),
     // `healthcheck` asks the own server.
     (&["TcpStream", "TcpListener"], &["net", "web", "demo", "cli"]),
     (&["SystemTime::now"], &["net"]),
     // How long something took; what time it is comes from `net`.
-    (&["Instant::now"], &["net", "store", "monitor", "metrics", "demo", "cli"]),
+    (&["Instant::now"], &["net", "store", "monitor", "metrics", "web", "demo", "cli"]),
     // `monitor` watches folders of reports.
     (&["fs"], &["config", "net", "store", "monitor", "demo", "cli"]),
     (&["sqlx", "rusqlite"], &["store"]),
@@ -39,6 +39,8 @@ const MEANS: [(&[&str], &[&str]); 20] = [
     (&["rustls_pki_types"], &["protocol", "net", "demo"]),
     (&["async_imap"], &["net"]),
     (&["rand"], &["net", "monitor", "demo", "cli"]),
+    // Hashes of passwords are read by `config`, and compared where requests come in.
+    (&["bcrypt"], &["config", "web"]),
     (&["Command"], &["cli"]),
 ];
 
@@ -86,6 +88,34 @@ fn no_program_is_ever_started() {
         assert!(starts_programs(&words(text)), "{text}");
     }
     assert!(!starts_programs(&words("use std::{env, process::ExitCode}; // process::Command")));
+}
+
+/// The compiler holds it where a root says so, and the manifest says so for all. The fuzz targets cannot: the macro that makes them exports a
+/// function to libFuzzer.
+#[test]
+fn no_root_lets_unsafe_code_in() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(top.join("Cargo.toml")).unwrap();
+    assert!(manifest.contains("\n[lints.rust]\nunsafe_code = \"forbid\"\n"), "the manifest forbids it");
+    let mut roots = vec![top.join("build.rs")];
+    for folder in ["src", "tests/suite", "benches", "fuzz/src"].map(|folder| top.join(folder)) {
+        roots.extend(["lib.rs", "main.rs"].map(|name| folder.join(name)).into_iter().filter(|path| path.exists()));
+    }
+    for entry in fs::read_dir(top.join("benches")).unwrap() {
+        let path = entry.unwrap().path();
+        let root = if path.is_dir() { path.join("main.rs") } else { path };
+        roots.extend(root.extension().is_some_and(|ending| ending == "rs").then_some(root));
+    }
+    assert!(roots.len() > 10, "the roots are found: {roots:?}");
+    let without: Vec<_> = roots
+        .iter()
+        .filter(|root| !fs::read_to_string(root).unwrap().lines().any(|line| line == "#![forbid(unsafe_code)]"))
+        .collect();
+    assert!(without.is_empty(), "{without:?}");
+    let targets = fs::read_dir(top.join("fuzz/fuzz_targets")).unwrap().map(|entry| entry.unwrap().path());
+    let unsafe_targets: Vec<_> =
+        targets.filter(|path| words(&fs::read_to_string(path).unwrap()).iter().any(|word| word == "unsafe")).collect();
+    assert!(unsafe_targets.is_empty(), "{unsafe_targets:?}");
 }
 
 /// Whether a text has more of a module `process` than the exit status and the own number.

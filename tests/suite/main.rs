@@ -1,4 +1,5 @@
 //! One binary for all integration tests, so that the library is linked once.
+#![forbid(unsafe_code)]
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -11,6 +12,7 @@
 mod advice;
 mod any_bytes;
 mod architecture;
+mod attack;
 mod certificate_corpus;
 mod changes;
 mod check;
@@ -20,6 +22,7 @@ mod dane;
 mod dashboards;
 mod demo;
 mod description;
+mod faults;
 mod history;
 mod imap;
 mod invariants;
@@ -34,6 +37,7 @@ mod reports;
 mod resolver;
 mod resolver_dnssec;
 mod serve;
+mod service;
 mod sharding;
 mod shared_hosts;
 mod smtp_probe;

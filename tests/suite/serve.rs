@@ -48,16 +48,15 @@ impl Served {
 
     /// With this state folder.
     pub(crate) async fn start_in(config: &Path, state: &Path, arguments: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_smtptls-exporter"))
-            .args(["serve", "--web.listen-address", "127.0.0.1:0", "--config.file"])
-            .arg(config)
-            .arg("--state.dir")
-            .arg(state)
-            .args(arguments)
-            .stderr(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_smtptls-exporter"));
+        command.args(["serve", "--web.listen-address", "127.0.0.1:0", "--config.file"]).arg(config);
+        command.arg("--state.dir").arg(state).args(arguments);
+        Self::start_as(command).await
+    }
+
+    /// By a command of its own, which listens at one address.
+    pub(crate) async fn start_as(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (lines, log) = mpsc::channel();
         std::thread::spawn(move || {
@@ -84,6 +83,19 @@ impl Served {
         Self { child, address, log, state: None }
     }
 
+    /// Where it listens.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits until its log says this.
+    pub(crate) fn until_said(&self, text: &str) {
+        let mut seen = Vec::new();
+        while !seen.last().is_some_and(|line: &String| line.contains(text)) {
+            seen.push(self.log.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("never said {text:?}: {seen:?}")));
+        }
+    }
+
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
         self.request("GET", path).await
     }
@@ -101,7 +113,8 @@ impl Served {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.to_owned(), body.to_owned())
+        let in_chunks = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+        (head.to_owned(), if in_chunks { joined(body) } else { body.to_owned() })
     }
 
     /// A request with more header lines: status, header in lower case, body.
@@ -136,6 +149,21 @@ impl Served {
         }
     }
 
+    /// Where it listens.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it logged since it listens, or since this was asked before.
+    pub(crate) fn logged(&self) -> Vec<String> {
+        self.log.try_iter().collect()
+    }
+
+    /// Its number.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         let command = format!("kill -{name} {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success());
@@ -151,6 +179,21 @@ impl Served {
             assert!(asked.elapsed() < PATIENCE, "it does not end");
             sleep(Duration::from_millis(20)).await;
         }
+    }
+}
+
+/// A body without the lengths of its chunks (RFC 9112 §7.1).
+fn joined(body: &str) -> String {
+    let (mut rest, mut whole) = (body.as_bytes(), Vec::new());
+    loop {
+        let end = rest.windows(2).position(|pair| pair == b"\r\n").unwrap();
+        let length = usize::from_str_radix(std::str::from_utf8(&rest[..end]).unwrap(), 16).unwrap();
+        if length == 0 {
+            return String::from_utf8(whole).unwrap();
+        }
+        let chunk = &rest[end + 2..];
+        whole.extend_from_slice(&chunk[..length]);
+        rest = &chunk[length + 2..];
     }
 }
 

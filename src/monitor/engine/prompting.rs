@@ -161,7 +161,7 @@ impl Keeper {
         let time = Instant::now();
         for target in self.fleet.targets(&wish.domain).unwrap_or_default() {
             let spared = self.fleet.turned_away(&target);
-            if self.prompts.settle(wish, &target, spared) || !self.schedule.ask(&target, time) {
+            if self.prompts.settle(wish, &target, spared) || !self.schedule.ask(&(&target).into(), time) {
                 continue;
             }
             if let Target::Domain(domain) = &target {

@@ -8,7 +8,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{Keeper, Target, Wanted, limits};
+use super::{Keeper, Target, Wanted, key::Key, limits};
 use crate::{
     config::{Change, Settings},
     monitor::{Edges, EdgesError, Kept, SharedStore, prompt::InForce},
@@ -166,20 +166,20 @@ impl Keeper {
     /// no interval can have changed, those that stay are not walked.
     fn follow_configuration(&mut self, wanted: Wanted, change: &Change) {
         for target in wanted.never {
-            self.schedule.remove(&target);
+            self.schedule.remove(&target.into());
         }
         self.begin_spread(wanted.now);
         let time = Instant::now();
         let targets: Vec<Target> = match change.probing_changed {
             true => {
                 let domains = self.settings.domains.iter().map(|one| Target::Domain(one.domain.clone()));
-                domains.chain(self.schedule.keys().filter(|key| !matches!(key, Target::Domain(_))).cloned()).collect()
+                domains.chain(self.schedule.keys().filter_map(Key::other).cloned()).collect()
             }
             false => change.changed.iter().cloned().map(Target::Domain).collect(),
         };
         for target in targets {
             let interval = self.interval(&target);
-            if let Some(at) = self.schedule.within(&target, interval, time, rand::random) {
+            if let Some(at) = self.schedule.within(&(&target).into(), interval, time, rand::random) {
                 self.tell_due(&target, at);
             }
         }

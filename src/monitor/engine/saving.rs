@@ -42,7 +42,7 @@ impl Keeper {
             let first = self.first_of(&target, known.as_deref());
             let at = start + due.unwrap_or_default().since(time).min(first.again);
             note_due(known.as_deref(), at);
-            self.schedule.resume(target, at, first);
+            self.schedule.resume(target.into(), at, first);
         }
         self.begin_spread(targets.into_iter().map(|(target, _)| target).collect());
     }
@@ -58,7 +58,7 @@ impl Keeper {
         let targets: Vec<_> = known.collect();
         let mut ramp = self.schedule.ramp(targets.iter().map(|(first, ..)| first.again), start);
         for (first, target, known) in targets {
-            let at = self.schedule.begin(target, first, &mut ramp, start);
+            let at = self.schedule.begin(target.into(), first, &mut ramp, start);
             note_due(known.as_deref(), at);
         }
     }

@@ -58,6 +58,7 @@ impl Fleet {
         let sees_otherwise = self.dnssec != dnssec;
         self.settings = settings;
         self.dnssec = dnssec;
+        self.around = None;
         if change.others_changed {
             self.configure_reports();
         }

@@ -1,7 +1,7 @@
 //! From what was seen and remembered to what the snapshot holds.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     mem::take,
     net::IpAddr,
     sync::Arc,
@@ -27,6 +27,9 @@ use crate::{
 /// millisecond.
 const SHELVES_AT_ONCE: usize = 16;
 
+/// So many hosts that changed are judged at a time in any case, however far behind the domains are: one or two milliseconds.
+const HOSTS_AT_ONCE: usize = 32;
+
 /// What the summaries of all domains say about one mail host.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Standing {
@@ -36,7 +39,12 @@ pub(super) struct Standing {
     enforcing: usize,
     /// How many findings of each code are about it.
     findings: BTreeMap<Code, usize>,
+    /// The latest lists of mail hosts that begin with it, so that domains that have the same share it.
+    lists: VecDeque<Arc<[MxHost]>>,
 }
+
+/// So many lists of one provider are shared: those of its kinds of customers. Whoever has one of his own gains nothing.
+const LISTS_MOST: usize = 4;
 
 impl Fleet {
     /// Judges what changed and gives the new snapshot; nothing where nothing changed.
@@ -44,7 +52,7 @@ impl Fleet {
         self.refresh_while(now, || true)
     }
 
-    /// The same, but domains are judged only while `go_on` says so, and one at least. What is left has its turn at the next call
+    /// The same, but domains and hosts are judged only while `go_on` says so, and some at least. What is left has its turn at the next call
     /// ([`is_behind`](Self::is_behind)); the snapshot shows it as it was.
     pub(crate) fn refresh_while(&mut self, now: Timestamp, mut go_on: impl FnMut() -> bool) -> Option<Arc<Snapshot>> {
         if !take(&mut self.changed) && !self.is_behind() {
@@ -54,25 +62,32 @@ impl Fleet {
             true => self.look_once_around(),
             false => self.look_around(now),
         }
-        self.notice_hosts(now);
+        let mut hosts = Vec::new();
         let mut judged: HashMap<PolicyDomain, Arc<KnownDomain>> = HashMap::new();
         loop {
-            let mut shelves = SHELVES_AT_ONCE;
-            // One that was judged a moment ago, for another reason, comes out the same.
-            let next = self.next_to_judge(&mut shelves).filter(|domain| !judged.contains_key(domain));
-            if let Some(known) = next.and_then(|domain| self.judge(&domain, now)) {
-                judged.insert(known.domain().clone(), known);
+            // Some before the domains, which are told what is new of them; then what the domains say of theirs. Of a host that is judged
+            // twice the second counts.
+            hosts.extend(self.judge_hosts(now, &mut || false));
+            while self.waits_with_domains() {
+                let mut shelves = SHELVES_AT_ONCE;
+                // One that was judged a moment ago, for another reason, comes out the same.
+                let next = self.next_to_judge(&mut shelves).filter(|domain| !judged.contains_key(domain));
+                if let Some(known) = next.and_then(|domain| self.judge(&domain, now)) {
+                    judged.insert(known.domain().clone(), known);
+                }
+                if !go_on() {
+                    break;
+                }
             }
+            hosts.extend(self.judge_hosts(now, &mut go_on));
             if !self.is_behind() || !go_on() {
                 break;
             }
         }
         self.domains = self.domains.with(judged.into_values(), []);
-        let hosts = self.snapshot.hosts.iter().map(|known| &known.state.host);
-        let gone: Vec<MxHost> = hosts.filter(|host| !self.hosts.contains_key(*host)).cloned().collect();
-        let changed: Vec<Arc<KnownHost>> =
-            take(&mut self.changed_hosts).iter().filter_map(|name| self.known_host(name, now)).collect();
-        let hosts = self.snapshot.hosts.with(changed, gone.iter().map(MxHost::as_str));
+        let gone = take(&mut self.gone_hosts);
+        let gone = gone.iter().filter(|host| !self.hosts.contains_key(*host)).map(MxHost::as_str);
+        let hosts = self.snapshot.hosts.with(hosts, gone);
         self.snapshot = Arc::new(Snapshot {
             number: self.snapshot.number + 1,
             at: now,
@@ -87,8 +102,12 @@ impl Fleet {
         Some(Arc::clone(&self.snapshot))
     }
 
-    /// Whether domains wait to be judged.
+    /// Whether domains or hosts wait to be judged.
     pub(crate) fn is_behind(&self) -> bool {
+        !self.changed_hosts.is_empty() || self.waits_with_domains()
+    }
+
+    fn waits_with_domains(&self) -> bool {
         !self.turn.is_empty() || !self.waiting.is_empty() || self.sweep.is_under_way()
     }
 
@@ -120,7 +139,7 @@ impl Fleet {
         self.waiting.remove(domain);
         let entry = self.open.remove(domain);
         let known = Arc::clone(self.domains.get(domain.as_str())?);
-        let mut kept = entry.unwrap_or_else(|| known.unpacked());
+        let mut kept = entry.map_or_else(|| known.unpacked(), |entry| *entry);
         let state = {
             let around = Surroundings {
                 settings: &self.settings,
@@ -140,8 +159,7 @@ impl Fleet {
             if known.summary.is_some() && !standing_findings(&kept).eq(&before) {
                 self.note_domain(&known, true);
             }
-            let of_kept = Summary::of_kept(assessment, &kept, now);
-            summary = Some(of_kept.with_names(|host| self.same_name(host)));
+            summary = Some(self.with_known_names(Summary::of_kept(assessment, &kept, now)));
         }
         self.restand(known.summary.as_ref(), summary.as_ref());
         let probed = summary.as_ref().is_none_or(|summary| *summary.hosts != *kept.hosts);
@@ -159,7 +177,7 @@ impl Fleet {
         match (&known.summary, &judged.summary) {
             (None, Some(_)) => self.note_domain(&known, true),
             (before, now) if before != now || known.rendered != judged.rendered || known.stamp != judged.stamp => {
-                judged.unsaved.set(true);
+                judged.saved.note_seen();
             }
             _ => {}
         }
@@ -180,14 +198,28 @@ impl Fleet {
         }
     }
 
+    /// The summary with names and lists of mail hosts as the fleet holds them already.
+    pub(super) fn with_known_names(&self, summary: Summary) -> Summary {
+        let mut summary = summary.with_names(|host| self.same_name(host));
+        let standing = summary.hosts.first().and_then(|first| self.standing.get(first));
+        let mut lists = standing.iter().flat_map(|standing| &standing.lists);
+        if let Some(same) = lists.find(|list| **list == summary.hosts) {
+            summary.hosts = Arc::clone(same);
+        }
+        summary
+    }
+
     /// Takes what a summary said of mail hosts out of what stands there, and puts what another one says in its place.
     pub(super) fn restand(&mut self, before: Option<&Summary>, now: Option<&Summary>) {
         if before.map(said_of_hosts) == now.map(said_of_hosts) {
             return;
         }
         for (summary, adds) in [(before, false), (now, true)] {
-            for host in summary.iter().flat_map(|summary| &summary.hosts) {
+            for host in summary.iter().flat_map(|summary| summary.hosts.iter()) {
                 let standing = self.standing.entry(host.clone()).or_default();
+                if let Some(summary) = summary.filter(|summary| adds && summary.hosts.first() == Some(host)) {
+                    standing.note_list(&summary.hosts);
+                }
                 let step = |count: &mut usize| {
                     *count = if adds { count.saturating_add(1) } else { count.saturating_sub(1) };
                 };
@@ -210,18 +242,25 @@ impl Fleet {
         }
     }
 
-    /// Tells the domains of those hosts that show something new.
-    fn notice_hosts(&mut self, now: Timestamp) {
-        for name in &self.changed_hosts {
-            let Some(host) = self.hosts.get(name) else { continue };
-            let sight = Some(self.sight(name, host, now));
-            if let Some(host) = self.hosts.get_mut(name)
-                && host.sight != sight
-            {
+    /// Judges hosts that changed, some in any case and more while `go_on` says so. The domains of those that show something new are to
+    /// be judged too.
+    fn judge_hosts(&mut self, now: Timestamp, go_on: &mut impl FnMut() -> bool) -> Vec<Arc<KnownHost>> {
+        let mut judged = Vec::new();
+        while (judged.len() < HOSTS_AT_ONCE || go_on())
+            && let Some(name) = self.changed_hosts.pop_first()
+        {
+            let Some(host) = self.hosts.get(&name) else { continue };
+            let state = Arc::new(self.host_state(&name, host, now));
+            let sight = Some(host_sight::sight(host, &state, self.settings.probe.mx_interval, now));
+            let news = host.sight != sight;
+            let rendered = self.renderer.host(&state, &self.vantage);
+            judged.push(Arc::new(KnownHost { state, rendered, facts: host.facts() }));
+            if let Some(host) = self.hosts.get_mut(&name).filter(|_| news) {
                 host.sight = sight;
-                self.sweep.users_of(name);
+                self.sweep.users_of(&name);
             }
         }
+        judged
     }
 
     /// What restored hosts show is what their domains were judged by: it is no news.
@@ -240,13 +279,6 @@ impl Fleet {
 
     fn sight(&self, name: &MxHost, host: &Host, now: Timestamp) -> u64 {
         host_sight::sight(host, &self.host_state(name, host, now), self.settings.probe.mx_interval, now)
-    }
-
-    fn known_host(&self, name: &MxHost, now: Timestamp) -> Option<Arc<KnownHost>> {
-        let host = self.hosts.get(name)?;
-        let state = Arc::new(self.host_state(name, host, now));
-        let rendered = self.renderer.host(&state, &self.vantage);
-        Some(Arc::new(KnownHost { state, rendered, facts: host.facts() }))
     }
 
     fn host_state(&self, name: &MxHost, host: &Host, now: Timestamp) -> HostState {
@@ -301,6 +333,18 @@ impl Fleet {
             true => self.stamp,
             false => Stamp { judging: self.stamp.judging ^ place(&format!("{options:?}")), ..self.stamp },
         }
+    }
+}
+
+impl Standing {
+    fn note_list(&mut self, list: &Arc<[MxHost]>) {
+        if self.lists.contains(list) {
+            return;
+        }
+        if self.lists.len() >= LISTS_MOST {
+            self.lists.pop_front();
+        }
+        self.lists.push_back(Arc::clone(list));
     }
 }
 

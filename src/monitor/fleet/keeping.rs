@@ -31,6 +31,13 @@ pub(in crate::monitor) const BATCH: usize = 1024;
 /// leave at once, and a row is not larger than the domain was in the fleet. Beyond it what leaves is lost, and counted.
 pub(in crate::monitor) const FORMER_WAITING: usize = 1_000_000;
 
+/// So long it takes to go round over all domains for those that have rested: seldom enough to cost nothing, and short beside
+/// [`UNCHANGED_REST`], by which much later some may be written.
+const ROUND: Duration = Duration::from_secs(600);
+
+/// So many shelves are looked at in any case, some thousand domains: a small fleet is looked through each time.
+const SHELVES_LEAST: usize = 32;
+
 /// What each line has of a batch in any case: news of many domains must not keep the hosts that they share from the store, nor the
 /// other way round.
 const SHARE: usize = BATCH / 4;
@@ -47,13 +54,16 @@ pub(super) struct Unsaved {
     lost: u64,
 }
 
-/// Domains that wait for the store. When each was written, and whether it was seen since, stands with the domain itself.
+/// Domains that wait for the store. When each was written, and whether it was seen since, stands with the domain itself: a line of those
+/// that were only seen again would be a second list of the whole fleet, so they are found by going round over the shelves.
 #[derive(Debug, Default)]
 struct Resting {
     /// They show something new.
     urgent: BTreeSet<PolicyDomain>,
-    /// Those that were never written, and then those that were, by the time at which they were: each once.
-    written: BTreeSet<(Option<Timestamp>, PolicyDomain)>,
+    /// The place from which the round goes on.
+    next: u64,
+    /// Until when it was paced.
+    gone_at: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -83,42 +93,49 @@ impl Resting {
         while taken.len() < most
             && let Some(domain) = self.urgent.pop_first()
         {
-            let Some(known) = domains.get(domain.as_str()) else { continue };
-            self.rest(known, now);
-            known.unsaved.set(false);
-            taken.push(Arc::clone(known));
+            taken.extend(domains.get(domain.as_str()).map(|known| written(known, now)));
         }
-        // What goes to the end of the line is not looked at again.
-        let mut looked_at = Vec::new();
+        let mut shelves = self.shelves(domains.shelves().count(), all, now);
         while taken.len() < most
-            && self.written.first().is_some_and(|(at, _)| all || rested(*at, now))
-            && let Some((_, domain)) = self.written.pop_first()
+            && shelves > 0
+            && let Some(shelf) = domains.shelf_at(self.next)
         {
-            let Some(known) = domains.get(domain.as_str()) else { continue };
-            if known.unsaved.get() {
-                known.unsaved.set(false);
-                taken.push(Arc::clone(known));
+            let waits = |known: &&Arc<KnownDomain>| known.saved.is_behind() && (all || rested(known.saved.at(), now));
+            let room = most - taken.len();
+            taken.extend(shelf.entries().iter().filter(waits).take(room).map(|known| written(known, now)));
+            // A shelf from which as many were taken as there was room for is looked at again: more may wait there.
+            if taken.len() < most {
+                self.next = shelf.range().end().checked_add(1).unwrap_or(0);
+                shelves -= 1;
             }
-            known.saved_at.set(now);
-            looked_at.push((Some(now), domain));
         }
-        self.written.extend(looked_at);
         taken
     }
 
-    /// The domain rests from now on.
-    fn rest(&mut self, known: &KnownDomain, now: Timestamp) {
-        let domain = known.domain().clone();
-        let (_, domain) = self.written.take(&(known.saved_at.get(), domain.clone())).unwrap_or((None, domain));
-        known.saved_at.set(now);
-        self.written.insert((Some(now), domain));
+    /// How many of so many shelves are looked at now: as many as it takes to go round in time; `all`: each once.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a number of shelves"
+    )]
+    fn shelves(&mut self, of: usize, all: bool, now: Timestamp) -> usize {
+        let gone = self.gone_at.replace(now).map_or(ROUND, |before| now.since(before));
+        let share = gone.as_secs_f64() / ROUND.as_secs_f64();
+        let paced = (of as f64 * share).ceil() as usize;
+        if all { of } else { paced.max(SHELVES_LEAST).min(of) }
     }
 
     /// The domain is not in the fleet any more. Says whether the store has not all of it.
     fn forget(&mut self, known: &KnownDomain) -> bool {
-        self.written.remove(&(known.saved_at.get(), known.domain().clone()));
-        self.urgent.remove(known.domain()) || known.unsaved.get()
+        self.urgent.remove(known.domain()) || known.saved.is_behind()
     }
+}
+
+/// The domain goes to the store.
+fn written(known: &Arc<KnownDomain>, now: Timestamp) -> Arc<KnownDomain> {
+    known.saved.note_written(now);
+    Arc::clone(known)
 }
 
 impl<K: Clone + Ord> Waiting<K> {
@@ -197,7 +214,7 @@ impl Fleet {
 
     /// Domains that lie judged and were seen since they were written, where that is all: what they show is not written yet.
     pub(in crate::monitor) fn only_seen(&self) -> Vec<Arc<KnownDomain>> {
-        self.domains.iter().filter(|known| known.unsaved.get() && !self.is_open(known.domain())).cloned().collect()
+        self.domains.iter().filter(|known| known.saved.is_behind() && !self.is_open(known.domain())).cloned().collect()
     }
 
     /// Whether something waits that is to be written at once.
@@ -250,18 +267,10 @@ impl Fleet {
     }
 
     pub(super) fn note_domain(&mut self, known: &KnownDomain, news: bool) {
-        let resting = &mut self.unsaved.domains;
         if news {
-            resting.urgent.insert(known.domain().clone());
-        } else if known.saved_at.get().is_none() {
-            resting.written.insert((None, known.domain().clone()));
+            self.unsaved.domains.urgent.insert(known.domain().clone());
         }
-        known.unsaved.set(true);
-    }
-
-    /// A domain that was read from the store is written again when it has rested.
-    pub(super) fn note_restored(&mut self, known: &KnownDomain, now: Timestamp) {
-        self.unsaved.domains.rest(known, now);
+        known.saved.note_seen();
     }
 
     pub(super) fn note_host(&mut self, name: &MxHost, news: bool) {
@@ -420,27 +429,48 @@ fn served(fetches: &[PolicyFetch]) -> BTreeSet<Served<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{DomainOptions, DomainSettings};
+    use crate::config::DomainSettings;
 
     const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
 
-    fn known() -> KnownDomain {
-        let domain = PolicyDomain::parse("a.example").unwrap();
-        KnownDomain::new(DomainSettings::with(domain, DomainOptions::default()))
+    #[test]
+    fn the_round_takes_each_that_has_rested_once_and_goes_on_where_it_ended() {
+        let names = |number: u32| PolicyDomain::parse(&format!("d{number}.example")).unwrap();
+        let all: Vec<PolicyDomain> = (0..3000).map(names).collect();
+        let new = |name: &PolicyDomain| Arc::new(KnownDomain::new(DomainSettings::new(name.clone())));
+        let domains: Roll<KnownDomain> = all.iter().map(new).collect();
+        let shelves = domains.shelves().count();
+        assert!(shelves < SHELVES_LEAST, "{shelves}");
+        for known in domains.iter() {
+            known.saved.note_written(NOW);
+            known.saved.note_seen();
+        }
+        let mut line = Resting::default();
+        let rested = NOW + UNCHANGED_REST;
+        assert_eq!(line.take(&domains, BATCH, false, rested - Duration::from_secs(1)).len(), 0);
+        let mut taken = BTreeSet::new();
+        for most in [BATCH, BATCH, 3000 - 2 * BATCH] {
+            let next = line.take(&domains, BATCH, false, rested);
+            assert_eq!(next.len(), most);
+            taken.extend(next.iter().map(|known| known.domain().clone()));
+        }
+        assert_eq!(taken.len(), 3000, "each once");
+        assert_eq!(line.take(&domains, BATCH, true, rested).len(), 0);
+        // One is seen again: at the end it is written before it has rested.
+        domains.get("d7.example").unwrap().saved.note_seen();
+        assert_eq!(line.take(&domains, BATCH, false, rested).len(), 0);
+        let last = line.take(&domains, BATCH, true, rested);
+        assert_eq!(last.iter().map(|known| known.domain().as_str()).collect::<Vec<_>>(), ["d7.example"]);
     }
 
     #[test]
-    fn who_leaves_and_returns_stands_in_the_line_once() {
+    fn the_round_over_a_large_fleet_is_paced() {
         let mut line = Resting::default();
-        for minute in 0..5 {
-            let (known, now) = (known(), NOW + Duration::from_secs(60 * minute));
-            line.rest(&known, now);
-            // News is written meanwhile.
-            line.rest(&known, now + Duration::from_secs(1));
-            assert_eq!(line.written.len(), 1);
-            assert!(!line.forget(&known));
-        }
-        assert!(line.written.is_empty());
+        assert_eq!(line.shelves(6000, false, NOW), 6000, "nobody knows when the last one was");
+        assert_eq!(line.shelves(6000, false, NOW + Duration::from_secs(1)), SHELVES_LEAST);
+        assert_eq!(line.shelves(6000, false, NOW + Duration::from_secs(61)), 600);
+        assert_eq!(line.shelves(6000, false, NOW + ROUND * 3), 6000);
+        assert_eq!(line.shelves(6000, true, NOW + ROUND * 3), 6000);
     }
 
     #[test]

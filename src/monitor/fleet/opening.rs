@@ -19,13 +19,13 @@ impl Fleet {
         let turn = &mut self.turn;
         self.open.entry(domain.clone()).or_insert_with(|| {
             turn.push_back(domain.clone());
-            known.unpacked()
+            Box::new(known.unpacked())
         })
     }
 
     /// What is known of a domain, without opening it for longer.
     pub(super) fn look_into(&self, known: &KnownDomain) -> StoredDomain {
-        self.open.get(known.domain()).cloned().unwrap_or_else(|| known.unpacked())
+        self.open.get(known.domain()).map_or_else(|| known.unpacked(), |entry| StoredDomain::clone(entry))
     }
 
     /// The mail hosts of a domain that are probed; nothing where the domain is not configured.

@@ -14,7 +14,7 @@ use crate::{
         scribe::{KeptDomain, readable},
         snapshot::AtRest,
     },
-    store::{HostRow, StoredHost},
+    store::{HostRow, Packed, StoredHost},
     terms::{MxHost, PolicyDomain, Timestamp},
 };
 
@@ -30,6 +30,16 @@ struct Brief {
     /// When it was looked at last, and what failed then.
     seen_at: Option<Timestamp>,
     failures: (u32, u32),
+}
+
+/// What is taken over of a domain, until it is known what this side sees.
+struct Restored {
+    state: Packed,
+    /// The mail hosts that are probed, where no face tells them.
+    probed: Option<Arc<[MxHost]>>,
+    face: Option<Face>,
+    /// The face lay apart from the row.
+    apart: bool,
 }
 
 impl Brief {
@@ -82,9 +92,9 @@ impl Fleet {
                 Some(_) => None,
                 None => Some(hosts.into_iter().map(|host| self.same_name(host)).collect()),
             };
-            let known = KnownDomain { state: AtRest::Packed(row.state), probed, ..KnownDomain::clone(&known) };
-            restored.push((known, face, apart));
+            restored.push((known, Restored { state: row.state, probed, face, apart }));
         }
+        self.around = None;
         // What this side sees follows from the hosts: a face that was made with another sight has to be judged again.
         match self.once {
             true => self.look_once_around(),
@@ -96,15 +106,15 @@ impl Fleet {
         }
         let mut settled = HashSet::new();
         let mut known = Vec::with_capacity(restored.len());
-        for (domain, face, apart) in restored {
-            let domain = self.with_face(domain, face, &mut settled, now);
-            // The row is to be written again as if it had been seen by now.
-            domain.unsaved.set(apart);
-            known.push(Arc::new(domain));
+        for (domain, restored) in restored {
+            known.push(Arc::new(self.restored(&domain, restored, &mut settled, now)));
         }
-        match settled.len() < FEW {
-            true => settled.iter().for_each(|domain| drop(self.waiting.remove(domain))),
-            false => self.waiting.retain(|domain| !settled.contains(domain)),
+        if settled.len() < FEW {
+            for domain in &settled {
+                self.waiting.remove(domain);
+            }
+        } else {
+            self.waiting.retain(|domain| !settled.contains(domain));
         }
         self.domains = self.domains.with(known, []);
         self.sight_restored(now);
@@ -112,19 +122,21 @@ impl Fleet {
         due
     }
 
-    /// A restored domain with its face. Those that are shown as they are, and need not be judged, are added to `settled`.
-    fn with_face(
+    /// A restored domain. Those that are shown as they were, and need not be judged, are added to `settled`.
+    fn restored(
         &mut self,
-        known: KnownDomain,
-        face: Option<Face>,
+        known: &KnownDomain,
+        restored: Restored,
         settled: &mut HashSet<PolicyDomain>,
         now: Timestamp,
     ) -> KnownDomain {
+        let Restored { state, probed, face, apart } = restored;
+        let known = KnownDomain { state: AtRest::Packed(state), probed, ..known.clone() };
         let stamp = self.stamp_of(&known.settings);
         let known = match face {
             Some(face) => {
-                let summary = face.summary.with_names(|host| self.same_name(host));
-                let probed = face.probed.map(|hosts| hosts.into_iter().map(|host| self.same_name(host)).collect());
+                let summary = self.with_known_names(face.summary);
+                let probed = face.probed.map(|hosts| hosts.iter().map(|host| self.same_name(host.clone())).collect());
                 if face.stamp.rendering == stamp.rendering {
                     self.restand(None, Some(&summary));
                     if face.stamp.judging != stamp.judging {
@@ -143,19 +155,25 @@ impl Fleet {
         if known.summary.is_none() {
             self.waiting.insert(known.domain().clone());
         }
-        self.note_restored(&known, now);
+        known.saved.note_written(now);
+        if apart {
+            // Its row is to be written again as if it had been seen by now.
+            known.saved.note_seen();
+        }
         known
     }
 
     /// A mail host that a restored domain uses, with what was kept of it the first time.
     fn restore_host(&mut self, host: &MxHost, kept: &mut BTreeMap<MxHost, HostRow>, due: &mut Vec<Due>) {
         let settings = Arc::clone(&self.settings);
+        let listed = &mut self.listed;
         let known = self.hosts.entry(host.clone()).or_insert_with(|| {
             let mut known = Host::new();
             match kept.remove(host).and_then(|row| readable(host, row.open())) {
                 Some(stored) => known.restore(host, stored, &settings, due),
                 None => due.push((Target::Host(host.clone()), None)),
             }
+            *listed += known.listed();
             known
         });
         known.users += 1;

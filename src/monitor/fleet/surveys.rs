@@ -132,5 +132,8 @@ impl Fleet {
                 known.surveys.latest = None;
             }
         }
+        for known in self.departed.hosts().flat_map(|host| host.addresses.values_mut()) {
+            known.surveys.latest = None;
+        }
     }
 }

@@ -123,6 +123,25 @@ fn probe_at(at: Timestamp, fleet: &mut Fleet, name: &str, address: &str, outcome
 const TWO: &str = "domains: [a.example, b.example]";
 
 #[test]
+fn a_host_that_comes_back_goes_on_with_what_was_known() {
+    let mut fleet = fleet("domains: [a.example]");
+    let (name, address) = (host("mx.a.example"), ip("192.0.2.1"));
+    look(&mut fleet, "a.example", &["mx.a.example"]);
+    look_up(&mut fleet, "mx.a.example", &["192.0.2.1"], NOW);
+    probe(&mut fleet, "mx.a.example", "192.0.2.1", SmtpOutcome::Done);
+    assert_eq!(fleet.counts(), [1, 1, 1]);
+    look(&mut fleet, "a.example", &["mx.b.example"]);
+    assert_eq!(fleet.counts(), [1, 1, 0]);
+    assert!(fleet.refresh(NOW).unwrap().host(&name).is_none());
+    let wanted = look(&mut fleet, "a.example", &["mx.a.example"]);
+    assert_eq!(wanted.now, [Target::Host(name.clone()), Target::Address(name.clone(), address)]);
+    assert_eq!(fleet.counts(), [1, 1, 1]);
+    assert!(fleet.hosts[&name].history.addresses.contains_key(&address));
+    let shown = fleet.refresh(NOW).unwrap();
+    assert!(shown.host(&name).is_some_and(|state| state.domains == 1 && state.paths.len() == 1));
+}
+
+#[test]
 fn a_shared_host_is_wanted_once_and_goes_with_its_last_domain() {
     let mut fleet = fleet(TWO);
     assert_eq!(look(&mut fleet, "a.example", &["mx.p.example"]).now, [Target::Host(host("mx.p.example"))]);

@@ -8,9 +8,8 @@ use std::{
     collections::HashMap,
     fs::{self, DirBuilder, File, Metadata},
     io::{self, Read},
-    os::unix::fs::{DirBuilderExt, MetadataExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -43,6 +42,11 @@ const FILES_AT_ONCE: usize = 64;
 const BYTES_AT_ONCE: u64 = 16 << 20;
 /// A larger file is neither report nor mail, and is not read.
 const FILE_MOST: usize = if JSON_MOST > MAIL_MOST { JSON_MOST } else { MAIL_MOST };
+/// open(2): does not wait for whoever writes into a pipe; of no effect on files.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const O_NONBLOCK: i32 = 0o4000;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const O_NONBLOCK: i32 = 0x4;
 /// The mark of a mail in a maildir that somebody has seen, and where the marks of a name begin.
 const SEEN: char = 'S';
 const MARKS: &str = ":2,";
@@ -299,18 +303,15 @@ async fn take_up(intake: &Intake, found: &Found) -> Ended {
 
 /// Whether it shows by itself that all of it is there, as a report does that can be read. Half a mail may look like a whole one.
 async fn shows_its_end(intake: &Intake, raw: &RawReport) -> bool {
-    // It is never closed.
-    let turn = Arc::clone(&intake.shared.turns).acquire_owned().await;
-    let (shared, copy) = (Arc::clone(&intake.shared), raw.clone());
-    let reading = tokio::task::spawn_blocking(move || {
-        shared.with_reader(|reader| matches!(open(reader, &copy, false), Ok(Opened::Bare(_))))
-    });
-    let shows = reading.await.unwrap_or_else(|error| {
-        tracing::error!(%error, "a report could not be read: a fault of this program");
-        false
-    });
-    drop(turn);
-    shows
+    let copy = raw.clone();
+    let reading = intake.shared.readers.read(move |reader| matches!(open(reader, &copy, false), Ok(Opened::Bare(_))));
+    match reading.await {
+        Ok((shows, _)) => shows,
+        Err(error) => {
+            tracing::error!(%error, "a report could not be read: a fault of this program");
+            false
+        }
+    }
 }
 
 /// The folders that are looked into.
@@ -382,8 +383,8 @@ fn read(found: &Found) -> io::Result<Option<RawReport>> {
     if Print::of(&before)? != found.print {
         return Ok(None);
     }
-    let file = File::open(&found.path)?;
-    // Between the look and the opening a link may have taken its place.
+    let file = File::options().read(true).custom_flags(O_NONBLOCK).open(&found.path)?;
+    // Between the look and the opening a link may have taken its place, or a pipe, which would keep this thread until somebody writes.
     if Print::of(&file.metadata()?)? != found.print {
         return Ok(None);
     }

@@ -8,6 +8,7 @@ mod labels;
 mod open;
 mod quarantine;
 mod rate;
+mod reading;
 mod shared;
 mod submission;
 

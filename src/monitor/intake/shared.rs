@@ -18,12 +18,13 @@ use super::{
     filer::add,
     open::OpenedReport,
     quarantine::Quarantine,
+    reading::Readers,
 };
 use crate::{
     config::{DomainList, ReportAuthentication, Settings},
     monitor::Snapshot,
     net::resolver::Resolver,
-    protocol::tls_rpt::{FailureDetail, RefusalReason, ReportReader, ReportedPolicy, TlsReport},
+    protocol::tls_rpt::{FailureDetail, RefusalReason, ReportedPolicy, TlsReport},
     store::NewsCursor,
     terms::PolicyDomain,
 };
@@ -81,11 +82,10 @@ pub(super) struct Shared {
     refused: Mutex<BTreeMap<RefusalReason, u64>>,
     /// The earliest place up to which the reports of domains were read that came since the filer looked.
     came_at: Mutex<Option<NewsCursor>>,
-    readers: Mutex<Vec<ReportReader>>,
+    pub(super) readers: Readers,
     pub(super) quarantine: Option<Quarantine>,
     raw: Arc<Semaphore>,
     read: Arc<Semaphore>,
-    pub(super) turns: Arc<Semaphore>,
 }
 
 impl Shared {
@@ -96,11 +96,10 @@ impl Shared {
             snapshots,
             refused: Mutex::default(),
             came_at: Mutex::default(),
-            readers: Mutex::default(),
+            readers: Readers::new(processors.min(READERS_MOST)),
             quarantine: state.map(Quarantine::new),
             raw: Arc::new(Semaphore::new(RAW_MOST / KIB)),
             read: Arc::new(Semaphore::new(READ_MOST / KIB)),
-            turns: Arc::new(Semaphore::new(processors.min(READERS_MOST))),
         }
     }
 
@@ -129,15 +128,6 @@ impl Shared {
     /// Room for a report as it was read.
     pub(super) async fn room_for_read(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         room(&self.read, bytes, READ_MOST).await
-    }
-
-    /// Does something with a reader, of which there are no more than turns.
-    pub(super) fn with_reader<T>(&self, work: impl FnOnce(&mut ReportReader) -> T) -> T {
-        let reader = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut reader = reader.unwrap_or_default();
-        let result = work(&mut reader);
-        self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
-        result
     }
 
     /// Who uses the mail hosts that reports name, as far as is known now.
@@ -188,7 +178,7 @@ fn users_of<'a>(
     }
     users.complete = is_complete();
     for known in snapshot.domains.iter() {
-        for host in known.summary.iter().flat_map(|summary| &summary.hosts) {
+        for host in known.summary.iter().flat_map(|summary| summary.hosts.iter()) {
             if wanted.contains(host.as_str()) && !users.is_crowded(host) {
                 users.add(host, known.domain());
             }

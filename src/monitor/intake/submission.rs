@@ -10,13 +10,16 @@ use super::{
     attribute::{Attribution, Territory, Users, attribute},
     filer::Item,
     open::{Opened, OpenedReport, open},
+    reading::Unread,
     shared::{Plan, weight},
 };
 use crate::{
     config::ReportAuthentication,
     facts::{Authentication, Provenance, Reporter, Transport},
     net::{check_signatures, now},
-    protocol::tls_rpt::{Claim, Proof, Refusal, RefusalReason, TlsReport, judge_signatures, judge_trusted_header},
+    protocol::tls_rpt::{
+        Claim, Proof, Refusal, RefusalReason, ReportReader, TlsReport, judge_signatures, judge_trusted_header,
+    },
     store::{Filed, IncomingReport},
     terms::Timestamp,
 };
@@ -56,7 +59,11 @@ pub(super) async fn submit(intake: &Intake, raw: RawReport) -> Receipt {
 }
 
 async fn one(intake: &Intake, raw: &RawReport, from_mbox: bool) -> Receipt {
-    match read(intake, raw, from_mbox).await {
+    let read = match read(intake, raw, from_mbox).await {
+        Ok(read) => read,
+        Err(postponed) => return Receipt::Later(postponed),
+    };
+    match read {
         Err(refusal) => refuse(intake, raw, refusal).await,
         Ok(Read::Bare(placed, _room)) => {
             let plan = intake.shared.plan();
@@ -121,13 +128,11 @@ async fn each(intake: &Intake, raw: &RawReport, mails: Vec<bytes::Bytes>) -> Rec
     }
 }
 
-/// Unpacks and reads, on a thread for blocking work; a few at a time.
-async fn read(intake: &Intake, raw: &RawReport, from_mbox: bool) -> Result<Read, Refusal> {
-    // It is never closed.
-    let turn = Arc::clone(&intake.shared.turns).acquire_owned().await;
+/// Unpacks and reads, a few at a time.
+async fn read(intake: &Intake, raw: &RawReport, from_mbox: bool) -> Result<Result<Read, Refusal>, Postponed> {
     let (shared, copy) = (Arc::clone(&intake.shared), raw.clone());
-    let work = move || {
-        let opened = shared.with_reader(|reader| open(reader, &copy, from_mbox))?;
+    let work = move |reader: &mut ReportReader| {
+        let opened = open(reader, &copy, from_mbox)?;
         let plan = shared.plan();
         let users = match &opened {
             Opened::Bare(report) => shared.users(&plan, [&**report]),
@@ -146,18 +151,26 @@ async fn read(intake: &Intake, raw: &RawReport, from_mbox: bool) -> Result<Read,
             Opened::Mails(mails) => Read::Mails(mails),
         })
     };
-    let mut read = tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
-        tracing::error!(%error, "a report could not be read: a fault of this program");
-        Err(Refusal::new(RefusalReason::BadEncoding, "it could not be read: a fault of this program"))
-    })?;
+    let (mut read, turn) = match intake.shared.readers.read(work).await {
+        Ok(read) => read,
+        Err(Unread::NoThread(error)) => {
+            tracing::warn!(%error, "there is no thread to read a report on; it has to come again");
+            return Err(Postponed::Busy);
+        }
+        Err(Unread::Broken) => {
+            tracing::error!("a report could not be read: a fault of this program");
+            let said = "it could not be read: a fault of this program";
+            return Ok(Err(Refusal::new(RefusalReason::BadEncoding, said)));
+        }
+    };
     // The turn is kept until there is room for what was read: so no more than a few wait outside of the bounds.
     match &mut read {
-        Read::Bare(placed, room) => *room = intake.shared.room_for_read(weight(&placed.report.report)).await,
-        Read::Mail(placed, room) => {
+        Ok(Read::Bare(placed, room)) => *room = intake.shared.room_for_read(weight(&placed.report.report)).await,
+        Ok(Read::Mail(placed, room)) => {
             let weight = placed.iter().map(|one| weight(&one.report.report)).sum();
             *room = intake.shared.room_for_read(weight).await;
         }
-        Read::Mails(_) => {}
+        Ok(Read::Mails(_)) | Err(_) => {}
     }
     drop(turn);
     Ok(read)

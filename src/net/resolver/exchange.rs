@@ -48,8 +48,12 @@ pub(super) async fn exchange(
             Received::Answer(answer) => return Ok(answer),
             Received::WithoutEdns => {}
             Received::Unreadable(why) => return Err(LookupFailure::Malformed(why)),
-            Received::Stray | Received::Truncated => {
+            Received::Stray => {
                 return Err(LookupFailure::Malformed("the answer over TCP is for another question".to_owned()));
+            }
+            // What is missing there may be all of it: that is no proof that there is nothing.
+            Received::Truncated => {
+                return Err(LookupFailure::Malformed("the answer is cut, over TCP too".to_owned()));
             }
         }
     }
@@ -66,7 +70,7 @@ async fn udp(sockets: &Sockets, query: &Query, deadline: Instant) -> Result<Rece
         loop {
             buffer.clear();
             line.socket.recv_buf(&mut buffer).await?;
-            match query.read(&buffer, false) {
+            match query.read(&buffer) {
                 Received::Stray => strays += 1,
                 received => {
                     // Where strays came, others may follow.
@@ -102,7 +106,7 @@ async fn tcp(server: SocketAddr, query: &Query) -> io::Result<Received> {
     if answer.len() < length.into() {
         return Ok(Received::Unreadable("the connection ended within the answer".to_owned()));
     }
-    Ok(query.read(&answer, true))
+    Ok(query.read(&answer))
 }
 
 fn unreachable_because(error: &io::Error) -> LookupFailure {

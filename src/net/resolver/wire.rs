@@ -106,7 +106,7 @@ impl Query {
     }
 
     /// Reads what came in on the socket of this query.
-    pub(super) fn read(&self, message: &[u8], over_tcp: bool) -> Received {
+    pub(super) fn read(&self, message: &[u8]) -> Received {
         let Some(&[id_high, id_low, flags, ..]) = message.first_chunk::<HEADER_LENGTH>() else {
             return Received::Stray;
         };
@@ -115,7 +115,7 @@ impl Query {
             return Received::Stray;
         }
         // What was cut may end within a record: there is nothing to read.
-        if truncated && !over_tcp {
+        if truncated {
             return Received::Truncated;
         }
         let bytes = message.len();
@@ -238,7 +238,7 @@ mod tests {
     }
 
     fn read(query: &Query, message: &Message) -> Received {
-        query.read(&message.to_vec().unwrap(), false)
+        query.read(&message.to_vec().unwrap())
     }
 
     #[test]
@@ -276,7 +276,7 @@ mod tests {
         let mut other_id = reply(&query);
         other_id.metadata.id = query.id.wrapping_add(1);
         assert!(matches!(read(&query, &other_id), Received::Stray));
-        assert!(matches!(query.read(query.bytes(), false), Received::Stray), "a query is no answer");
+        assert!(matches!(query.read(query.bytes()), Received::Stray), "a query is no answer");
     }
 
     #[test]
@@ -318,7 +318,7 @@ mod tests {
             let mut message = query.id.to_be_bytes().to_vec();
             message.push(0x80);
             message.extend(tail);
-            let _ = query.read(&message, true);
+            let _ = query.read(&message);
         }
     }
 }

@@ -10,7 +10,7 @@ const SPECIAL_IP4: [(Ipv4Addr, u32); 15] = [
     (Ipv4Addr::new(127, 0, 0, 0), 8),     // loopback, RFC 1122 §3.2.1.3
     (Ipv4Addr::new(169, 254, 0, 0), 16),  // link-local, RFC 3927; cloud metadata stands here
     (Ipv4Addr::new(172, 16, 0, 0), 12),   // private, RFC 1918
-    (Ipv4Addr::new(192, 0, 0, 0), 24),    // protocol assignments, RFC 6890 §2.1
+    (Ipv4Addr::new(192, 0, 0, 0), 24),    // protocol assignments, RFC 6890 §2.1; two are anycast, as in SPECIAL_IP6
     (Ipv4Addr::new(192, 0, 2, 0), 24),    // documentation, RFC 5737
     (Ipv4Addr::new(192, 88, 99, 0), 24),  // 6to4 relay anycast, withdrawn by RFC 7526
     (Ipv4Addr::new(192, 168, 0, 0), 16),  // private, RFC 1918
@@ -21,23 +21,17 @@ const SPECIAL_IP4: [(Ipv4Addr, u32); 15] = [
     (Ipv4Addr::new(240, 0, 0, 0), 4),     // reserved, and the limited broadcast, RFC 1112 §4
 ];
 
-/// The IPv6 networks that are not globally reachable (IANA IPv6 Special-Purpose Address Registry, RFC 6890), and multicast.
-const SPECIAL_IP6: [(Ipv6Addr, u32); 15] = [
-    (Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 0), 96), // unspecified, loopback, "IPv4-compatible" (RFC 4291 §2.5.5.1)
-    (Ipv6Addr::new(0x64, 0xff9b, 1, 0, 0, 0, 0, 0), 48), // local-use NAT64, RFC 8215
-    (Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 0), 64), // discard-only, RFC 6666
-    (Ipv6Addr::new(0x100, 0, 0, 1, 0, 0, 0, 0), 64), // dummy prefix, RFC 9780
-    (Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 0), 48), // benchmarking, RFC 5180
-    (Ipv6Addr::new(0x2001, 0x10, 0, 0, 0, 0, 0, 0), 28), // ORCHID, withdrawn, RFC 4843
-    (Ipv6Addr::new(0x2001, 0x20, 0, 0, 0, 0, 0, 0), 28), // ORCHIDv2: identifiers, not locators, RFC 7343
+/// `2000::/3`, the global unicast addresses (IANA IPv6 Address Space registry, RFC 4291 §2.4). Of all others no host on the internet
+/// has one, and many networks use some inside: loopback, unique local, link-local, site-local, "IPv4-compatible", local-use NAT64, multicast.
+const GLOBAL_UNICAST: (Ipv6Addr, u32) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
+
+/// The networks in it that are not globally reachable (IANA IPv6 Special-Purpose Address Registry, RFC 6890).
+const SPECIAL_IP6: [(Ipv6Addr, u32); 3] = [
+    // Protocol assignments, RFC 2928: benchmarking, ORCHID and others. The few that the registry calls reachable are identifiers, or
+    // anycast addresses which the nearest router answers (RFC 7723, RFC 8155): inside, where it is one's own.
+    (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),
     (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32), // documentation, RFC 3849
-    (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20), // documentation, RFC 9637
-    (Ipv6Addr::new(0x5f00, 0, 0, 0, 0, 0, 0, 0), 16), // segment routing SIDs, RFC 9602
-    (Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7), // unique local, RFC 4193
-    (Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10), // link-local, RFC 4291 §2.5.6
-    (Ipv6Addr::new(0xfec0, 0, 0, 0, 0, 0, 0, 0), 10), // site-local, withdrawn, RFC 3879
-    (Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8), // multicast, RFC 4291 §2.7
-    (Ipv6Addr::new(0, 0, 0, 0, 0xffff, 0, 0, 0), 96), // IPv4-translated (SIIT), RFC 2765: not routed
+    (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20),     // documentation, RFC 9637
 ];
 
 /// `::ffff:0:0/96`, IPv4-mapped (RFC 4291 §2.5.5.2).
@@ -49,7 +43,7 @@ const SIX_TO_FOUR: (Ipv6Addr, u32) = (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0)
 /// `2001::/32`, Teredo (RFC 4380 §4).
 const TEREDO: (Ipv6Addr, u32) = (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 32);
 
-/// Whether the public internet can reach the address: it lies in no special-purpose network (RFC 6890).
+/// Whether the public internet can reach the address: it is a unicast address, and lies in no special-purpose network (RFC 6890).
 ///
 /// An IPv6 address that carries an IPv4 address (mapped, NAT64, 6to4, Teredo) is as public as that one, so that a private
 /// service cannot be named through a transition prefix.
@@ -71,6 +65,9 @@ fn is_public_ip6(address: Ipv6Addr) -> bool {
         |shift: u32| Ipv4Addr::from_bits(u32::try_from((address.to_bits() >> shift) & 0xffff_ffff).unwrap_or(0));
     if within(&MAPPED) || within(&NAT64) {
         return is_public_ip4(embedded(0));
+    }
+    if !within(&GLOBAL_UNICAST) {
+        return false;
     }
     if within(&SIX_TO_FOUR) {
         return is_public_ip4(embedded(80));
@@ -145,6 +142,14 @@ mod tests {
             "ff02::1",
             "ffff::1",
             "::ffff:0:8.8.8.8",
+            "2001:1::1",
+            "2001:2:1::1",
+            "2001:30::1",
+            "2001:1ff:ffff::1",
+            "101::1",
+            "1fff:ffff::1",
+            "4000::1",
+            "5eff::1",
         ];
         for text in special {
             assert!(!is_public(text.parse().unwrap()), "{text} is special");
@@ -177,18 +182,15 @@ mod tests {
             "203.0.112.255",
             "203.0.114.0",
             "223.255.255.255",
+            "2000::1",
+            "2001:200::1",
             "2001:4860:4860::8888",
-            "2001:1::1",
-            "2001:2:1::1",
-            "2001:30::1",
             "2001:db7::1",
             "2001:db9::1",
             "2606:4700::1111",
             "2a00:1450::1",
             "3ffe::1",
             "3fff:1000::1",
-            "5eff::1",
-            "101::1",
         ];
         for text in public {
             assert!(is_public(text.parse().unwrap()), "{text} is public");

@@ -32,6 +32,9 @@ PROGRAMS = {
     "openssl": "openssl",
     "dovecot": "dovecot-imapd",
     "curl": "curl",
+    "ip": "iproute2",
+    "unshare": "util-linux",
+    "setpriv": "util-linux",
 }
 
 

@@ -21,8 +21,8 @@ use tokio_rustls::TlsAcceptor;
 use crate::world::pki::Pki;
 
 /// A server that gives the same answer to every request and keeps what it was asked.
-pub(super) struct ListServer {
-    pub(super) address: SocketAddr,
+pub(crate) struct ListServer {
+    pub(crate) address: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
     answer: Arc<Mutex<String>>,
     task: JoinHandle<()>,
@@ -39,7 +39,7 @@ pub(super) fn json(body: &str) -> String {
 }
 
 impl ListServer {
-    pub(super) async fn start(answer: &str) -> Self {
+    pub(crate) async fn start(answer: &str) -> Self {
         Self::start_with(answer, None, "127.0.0.1:0").await
     }
 
@@ -68,12 +68,12 @@ impl ListServer {
         Self { address, asked, answer, task }
     }
 
-    pub(super) fn answer(&self, answer: &str) {
+    pub(crate) fn answer(&self, answer: &str) {
         *self.answer.lock().unwrap() = answer.to_owned();
     }
 
     /// What was asked since the last time, the names of header fields in lower case.
-    pub(super) fn asked(&self) -> Vec<String> {
+    pub(crate) fn asked(&self) -> Vec<String> {
         std::mem::take(&mut *self.asked.lock().unwrap())
     }
 }

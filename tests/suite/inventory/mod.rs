@@ -2,5 +2,5 @@
 
 mod files;
 mod forms;
-mod http;
+pub(crate) mod http;
 mod served;

@@ -1,6 +1,11 @@
 //! Reports by HTTPS POST (RFC 8460 §5.4), over real sockets.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use rcgen::{CertificateParams, KeyPair};
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs::default_provider, pki_types::ServerName};
@@ -9,7 +14,7 @@ use smtptls_exporter::{
     metrics::{Blocks, Exposition, Level},
     monitor::Telemetry,
     protocol::tls_rpt::RefusalReason,
-    web::{App, Limits, MetricsPath, ReportDoor, ReportEntrance, bind, serve},
+    web::{Admission, App, Limits, MetricsPath, ReportDoor, ReportEntrance, bind, serve},
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -55,16 +60,23 @@ impl Posted {
     }
 
     async fn start_with(http: file::ReportsHttp) -> Self {
+        Self::start_guarded(http, None).await
+    }
+
+    async fn start_guarded(http: file::ReportsHttp, web_config: Option<&Path>) -> Self {
         let bench = Bench::start(|settings| settings.reports.http = Some(http.clone().into())).await;
         let stop = CancellationToken::new();
+        let telemetry = Telemetry::new().unwrap();
         let door = Arc::new(ReportDoor::new(bench.intake()));
-        let entrance = Arc::new(ReportEntrance::new(Arc::clone(&door), Limits::default(), stop.clone()));
+        let entrance =
+            Arc::new(ReportEntrance::new(Arc::clone(&door), telemetry.clone(), Limits::default(), stop.clone()));
         let prepared = entrance.prepare(&settings(Some(http))).await.unwrap();
         entrance.open(prepared).await;
         let no_reload = Box::new(|| -> futures_util::future::BoxFuture<'static, _> { Box::pin(async { Ok(()) }) });
         let exposition = Exposition::new(Blocks::new(Level::Normal));
-        let app = App::new(exposition, Telemetry::new().unwrap(), MetricsPath::default(), no_reload);
-        let app = Arc::new(app.with_store(bench.monitor.store()).with_reports(door));
+        let admission = web_config.map(|path| Admission::open(path, telemetry.clone()).unwrap());
+        let app = App::new(exposition, telemetry, MetricsPath::default(), no_reload);
+        let app = Arc::new(app.with_store(bench.monitor.store()).with_reports(door).with_admission(admission));
         app.publish(Arc::clone(&bench.monitor.snapshots().borrow()));
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
@@ -188,6 +200,32 @@ async fn rep_j54_a_body_over_the_cap_is_refused() {
     assert!(answer.starts_with(b"HTTP/1.1 413 "), "{:?}", String::from_utf8_lossy(&answer));
     served.bench.refused(RefusalReason::TooLarge, 2).await;
     assert!(served.bench.quarantined().is_empty());
+    served.end().await;
+}
+
+#[tokio::test]
+async fn reports_come_in_where_all_else_asks_for_a_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("web.yml");
+    let hash = bcrypt::hash("geheim", 4).unwrap();
+    let text = format!(
+        "basic_auth_users: {{ann: '{hash}'}}\nrate_limit: {{interval: 1h, burst: 3}}\n\
+         http_server_config: {{headers: {{X-Frame-Options: deny}}}}\n"
+    );
+    std::fs::write(&path, text).unwrap();
+    let served = Posted::start_guarded(http(None, None), Some(&path)).await;
+    assert_eq!(served.ask("GET", "/metrics").await.status, 401);
+    assert_eq!(served.ask("GET", "/tlsrpt/").await.status, 401, "another path");
+    let answers = [served.post("", fresh(REPORT).as_bytes()).await, served.ask("GET", "/tlsrpt").await];
+    assert_eq!(answers.each_ref().map(|answer| answer.status), [201, 405]);
+    assert!(answers.iter().all(|answer| !answer.head.contains("x-frame-options")), "{answers:?}");
+    // The limit of the others is not that of reports.
+    assert_eq!(served.ask("GET", "/metrics").await.status, 401);
+    assert_eq!(served.ask("GET", "/metrics").await.status, 429);
+    for number in 0..5 {
+        let report = fresh(&with(r#""r1""#, &format!("\"{number}\"")));
+        assert_eq!(served.post("", report.as_bytes()).await.status, 201);
+    }
     served.end().await;
 }
 

@@ -8,7 +8,7 @@ mod intake_attack;
 mod intake_dkim;
 mod intake_folders;
 mod intake_posts;
-mod made;
+pub(crate) mod made;
 mod reader;
 mod reader_corpus;
 mod reader_limits;

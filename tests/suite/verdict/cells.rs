@@ -1,7 +1,7 @@
 //! The worked cells of the definition of delivery, each from facts to the word.
 
 use smtptls_exporter::{
-    facts::{ConnectFailure, Phase, Security, SmtpOutcome, TlsaRecord},
+    facts::{ConnectFailure, DnssecSight, Phase, Security, SmtpOutcome, TlsaRecord},
     verdict::{Assessment, Code, Reason, State},
 };
 
@@ -246,6 +246,31 @@ fn what_holders_of_a_policy_are_refused_counts() {
         "senders that hold the policy do not deliver to {MX2}: {:#?}",
         seen.senders
     );
+}
+
+/// Without sight of DNSSEC nobody can say what DANE makes of the host that answers: that is no proof that senders have no path.
+#[test]
+fn one_host_of_two_down_where_dnssec_is_not_seen() {
+    for sight in [DnssecSight::Off, DnssecSight::Blind] {
+        let unseen = || {
+            let world = World::good("enforce").body(&policy_body("enforce", &["*.example.com"])).mx(MX2, &[A2]);
+            let world = world.with(|world| {
+                world.vantage.dnssec = sight;
+                world.domain.dnssec_healthy = false;
+                world.domain.mx.security = Security::Indeterminate;
+            });
+            [MX1, MX2].into_iter().fold(world, |world, host| {
+                world
+                    .addresses_are(host, Security::Indeterminate)
+                    .host_lookup(host, |seen| (seen.dnssec_healthy, seen.tlsa) = (false, None))
+            })
+        };
+        let seen = down(unseen(), A1).assess();
+        assert_eq!((seen.delivery, seen.senders.sts.reason), (State::Partial, Reason::Degraded), "{sight:?}");
+        assert_eq!((seen.senders.dane.state, seen.senders.dane.reason), (State::Unknown, Reason::NotSeen));
+        // A path that nobody has is none for DANE either.
+        assert_eq!(down(down(unseen(), A1), A2).assess().delivery, State::Blocked, "{sight:?}");
+    }
 }
 
 /// none deployed | no TLSA | all time out 3 times, canary fine | blocked

@@ -22,6 +22,7 @@ use tokio::{
     time::sleep,
 };
 
+pub use super::dns_tcp::TcpFault;
 use super::signed::{Role, Signed, Signing, Wishes};
 
 pub use hickory_resolver::proto::rr::RecordType;
@@ -74,6 +75,10 @@ pub enum Behaviour {
     OnlyAlias,
     /// The names of other servers, as a server answers that does not resolve.
     Referral,
+    /// As [`Behaviour::WrongId`], so many times.
+    Strays(usize),
+    /// As [`Behaviour::Truncate`]; over TCP this.
+    Tcp(TcpFault),
 }
 
 /// How a query came.
@@ -115,10 +120,14 @@ struct Zone {
     behaviours: HashMap<String, Behaviour>,
     type_behaviours: HashMap<(String, RecordType), Behaviour>,
     extended_errors: HashMap<String, Vec<(u16, String)>>,
+    /// What the A records of a name will be, the next first; the last stay.
+    turns: HashMap<String, Vec<Vec<RData>>>,
     authentic: bool,
     signed: Option<Signed>,
     uncached: bool,
     outage: Option<Behaviour>,
+    /// The octets that a flood over TCP got rid of.
+    flooded: usize,
     seen: Vec<SeenQuery>,
 }
 
@@ -130,6 +139,8 @@ struct Reaction {
     drip: Option<Duration>,
     /// Over TCP: end within the answer.
     cut: bool,
+    /// Over TCP: this in the place of the answer.
+    fault: Option<TcpFault>,
 }
 
 impl DnsPeer {
@@ -174,6 +185,12 @@ impl DnsPeer {
     /// Sets the A records of a name.
     pub fn a(&self, name: &str, addresses: &[&str]) {
         self.set(name, RecordType::A, addresses.iter().map(|address| RData::A(A(address.parse().expect("IPv4")))));
+    }
+
+    /// Sets the A records of a name anew for each question, with these addresses by turns; the last ones stay.
+    pub fn a_by_turns(&self, name: &str, turns: &[&str]) {
+        let record = |address: &&str| vec![RData::A(A(address.parse().expect("IPv4")))];
+        self.zone().turns.insert(canonical(name), turns.iter().map(record).collect());
     }
 
     /// Sets the AAAA records of a name.
@@ -274,6 +291,11 @@ impl DnsPeer {
         self.zone().seen.iter().filter(|query| query.name == canonical(name)).count()
     }
 
+    /// How many octets floods over TCP got rid of, those in the buffers of the system among them.
+    pub fn flooded(&self) -> usize {
+        self.zone().flooded
+    }
+
     fn set(&self, name: &str, kind: RecordType, records: impl IntoIterator<Item = RData>) {
         let mut zone = self.zone();
         let all = zone.records.entry(canonical(name)).or_default();
@@ -327,6 +349,9 @@ async fn serve_stream(mut stream: TcpStream, zone: &Mutex<Zone>) -> io::Result<(
         stream.read_exact(&mut query).await?;
         let reaction = zone.lock().unwrap().react(&query, Transport::Tcp);
         sleep(reaction.after).await;
+        if let Some(fault) = reaction.fault {
+            return fault.answer(stream, &reaction.messages, |octets| zone.lock().unwrap().flooded += octets).await;
+        }
         for message in reaction.messages {
             let mut bytes = u16::try_from(message.len()).expect("the message fits").to_be_bytes().to_vec();
             bytes.extend(message);
@@ -364,7 +389,8 @@ impl Zone {
             dnssec_ok: query.edns.as_ref().is_some_and(|edns| edns.flags().dnssec_ok),
             checking_disabled: query.metadata.checking_disabled,
         });
-        let mut reaction = Reaction { after: Duration::ZERO, messages: Vec::new(), drip: None, cut: false };
+        let mut reaction =
+            Reaction { after: Duration::ZERO, messages: Vec::new(), drip: None, cut: false, fault: None };
         let for_all = self.outage.as_mut();
         let by_type = self.type_behaviours.get_mut(&(name.clone(), kind));
         let behaviour = for_all.or(by_type).or_else(|| self.behaviours.get_mut(&name));
@@ -381,6 +407,15 @@ impl Zone {
             Some(behaviour) => Some(*behaviour),
         };
 
+        if kind == RecordType::A
+            && let Some(turns) = self.turns.get_mut(&name).filter(|turns| !turns.is_empty())
+        {
+            let next = turns.remove(0);
+            let all = self.records.entry(name.clone()).or_default();
+            all.retain(|record| record.record_type() != kind);
+            all.extend(next);
+        }
+
         let mut answer = self.answer(&query, &question, behaviour);
         if self.uncached {
             answer.answers.iter_mut().chain(&mut answer.authorities).for_each(|record| record.ttl = 0);
@@ -388,24 +423,33 @@ impl Zone {
         match (behaviour, transport) {
             (Some(Behaviour::Silent), _) => return reaction,
             (Some(Behaviour::Delay(after)), _) => reaction.after = after,
-            (Some(Behaviour::Truncate | Behaviour::DripTcp(_) | Behaviour::CutTcp), Transport::Udp) => {
+            (
+                Some(Behaviour::Truncate | Behaviour::DripTcp(_) | Behaviour::CutTcp | Behaviour::Tcp(_)),
+                Transport::Udp,
+            ) => {
                 answer = answer.truncate();
             }
             (Some(Behaviour::DripTcp(pause)), Transport::Tcp) => reaction.drip = Some(pause),
             (Some(Behaviour::CutTcp), Transport::Tcp) => reaction.cut = true,
+            (Some(Behaviour::Tcp(TcpFault::OtherQuestion)), Transport::Tcp) => {
+                answer.queries = vec![Question::query(wire_name("other.example"), kind)];
+            }
+            (Some(Behaviour::Tcp(TcpFault::Truncated)), Transport::Tcp) => answer = answer.truncate(),
+            (Some(Behaviour::Tcp(fault)), Transport::Tcp) => reaction.fault = Some(fault),
             (Some(Behaviour::Garbage), _) => {
                 let mut bytes = query.metadata.id.to_be_bytes().to_vec();
                 bytes.extend([0x80, 0x80, 0, 9, 0, 9, 0, 9, 0, 9, 0xff, 0xff, 0xff]);
                 reaction.messages.push(bytes);
                 return reaction;
             }
-            (Some(Behaviour::WrongId | Behaviour::WrongIdFirst), _) => {
+            (Some(Behaviour::WrongId | Behaviour::WrongIdFirst | Behaviour::Strays(_)), _) => {
                 let mut forged = answer.clone();
                 forged.metadata.id = query.metadata.id.wrapping_add(1);
                 let address = RData::A(A(Ipv4Addr::new(198, 51, 100, 66)));
                 forged.answers = vec![Record::from_rdata(question.name().clone(), TTL, address)];
-                reaction.messages.push(forged.to_vec().unwrap());
-                if behaviour == Some(Behaviour::WrongId) {
+                let times = if let Some(Behaviour::Strays(times)) = behaviour { times } else { 1 };
+                reaction.messages.extend(vec![forged.to_vec().unwrap(); times]);
+                if behaviour != Some(Behaviour::WrongIdFirst) {
                     return reaction;
                 }
             }

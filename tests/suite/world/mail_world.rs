@@ -108,6 +108,11 @@ impl MailWorld {
         DeafAddress::start(SocketAddr::from((address, self.smtp_port)))
     }
 
+    /// The same for the port of a policy host.
+    pub(crate) fn deaf_policy_host(&self, address: Ipv4Addr) -> DeafAddress {
+        DeafAddress::start(SocketAddr::from((address, self.https_port)))
+    }
+
     /// Publishes the record and the policy of a domain, in enforce for these patterns, at a policy host of its own.
     pub(crate) async fn policy(&self, domain: &str, patterns: &[&str]) -> HttpsPeer {
         let address = self.address();

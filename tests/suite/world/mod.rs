@@ -3,6 +3,7 @@
 #![allow(unreachable_pub)]
 
 pub mod dns;
+pub mod dns_tcp;
 pub mod https;
 pub mod imap;
 pub mod mail_world;

@@ -183,6 +183,14 @@ impl Identity {
         Self(Arc::new(CertifiedKey::new(self.0.cert.clone(), Arc::clone(&other.0.key))))
     }
 
+    /// With the last certificate of the chain so many times more.
+    pub(crate) fn with_more(&self, times: usize) -> Self {
+        let mut chain = self.0.cert.clone();
+        let last = chain.last().unwrap().clone();
+        chain.extend(std::iter::repeat_n(last, times));
+        Self(Arc::new(CertifiedKey::new(chain, Arc::clone(&self.0.key))))
+    }
+
     /// A TLS server that presents this to everybody.
     pub(crate) fn server(&self, versions: &[&'static SupportedProtocolVersion]) -> Arc<ServerConfig> {
         server(Arc::new(self.clone()), versions)

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Writes what is inside the program as CycloneDX, with versions, licences and checksums: FILE.
+#
+#   sbom.sh FILE
+#
+# TARGET    the triple, that of this machine unless told
+# Needs cargo-cyclonedx.
+set -euo pipefail
+file=$(realpath -m "$1")
+cd "$(dirname "$0")/.."
+target=${TARGET:-$(rustc -vV | sed -n 's/^host: //p')}
+# It takes no folder, writes beside the manifest, and appends the ending itself.
+name=sbom-$$
+trap 'rm -f "$name.json"' EXIT
+cargo cyclonedx --quiet --format json --spec-version 1.5 --target "$target" --override-filename "$name"
+mkdir -p "$(dirname "$file")"
+mv "$name.json" "$file"

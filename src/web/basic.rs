@@ -1,0 +1,341 @@
+//! Who asks, by user name and password (RFC 7617). A password that was right is known again without its hash being made anew; all
+//! others cost that much, and no more of them at once than leave the machine to its work.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use aws_lc_rs::{
+    hmac::{HMAC_SHA256, Key, sign},
+    rand::SystemRandom,
+};
+use http::{HeaderMap, header::AUTHORIZATION};
+use mail_parser::decoders::base64::base64_decode;
+use tokio::{
+    sync::{Semaphore, watch},
+    time::timeout,
+};
+
+use super::connections::counted_as;
+use crate::config::web::PasswordHash;
+
+/// The credentials that are known to be right: a few for each user (bcrypt reads no more than 72 bytes of a password).
+const KNOWN_MOST: usize = 1024;
+/// Passwords that are looked at or wait for it. With the usual cost one takes 55 ms of a core.
+const WAITING_MOST: usize = 64;
+/// So many of them from one address: the same password counts once, however often it is sent.
+const WAITING_OF_ONE: usize = 4;
+/// How long a password waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// A header that is longer holds no name and password that a person or program has.
+const MAX_CREDENTIALS: usize = 2048;
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The password is right.
+    Known,
+    /// There is none, or it is wrong.
+    Unknown,
+    /// Too many passwords wait.
+    Busy,
+}
+
+/// The users and what is known of their passwords. New users mean a new one, so that nothing old is known.
+pub(super) struct Basic {
+    users: BTreeMap<String, PasswordHash>,
+    /// Of this process alone: what is kept of passwords cannot be compared with anything elsewhere.
+    key: Key,
+    state: Arc<Mutex<State>>,
+    turns: Arc<Semaphore>,
+}
+
+/// Name, hash and password in one value that tells nothing of them.
+type Mark = [u8; 32];
+
+#[derive(Default)]
+struct State {
+    known: HashMap<Mark, ()>,
+    /// Those that are looked at, with whoever waits for the answer.
+    under_way: HashMap<Mark, watch::Receiver<Option<bool>>>,
+    by_peer: HashMap<IpAddr, usize>,
+}
+
+impl Basic {
+    /// Nothing where this system gives no random numbers.
+    pub(super) fn new(users: BTreeMap<String, PasswordHash>) -> Option<Self> {
+        let key = Key::generate(HMAC_SHA256, &SystemRandom::new()).ok()?;
+        // Half of the cores at most: probes and scrapes have the others.
+        let turns = thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
+        Some(Self { users, key, state: Arc::default(), turns: Arc::new(Semaphore::new(turns)) })
+    }
+
+    /// Whether a request comes from a user.
+    pub(super) async fn judge(&self, headers: &HeaderMap, peer: IpAddr) -> Verdict {
+        let Some((user, password)) = credentials(headers) else { return Verdict::Unknown };
+        let (is_user, hash) = self.hash_of(&user);
+        let Some(hash) = hash else { return Verdict::Unknown };
+        let mark = self.mark(&[user.as_bytes(), hash.reveal().as_bytes(), &password]);
+        let peer = counted_as(peer);
+        let outcome = {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            if state.known.contains_key(&mark) {
+                return Verdict::Known;
+            }
+            match state.under_way.get(&mark) {
+                Some(outcome) => outcome.clone(),
+                None => {
+                    let of_peer = state.by_peer.get(&peer).copied().unwrap_or(0);
+                    if state.under_way.len() >= WAITING_MOST || of_peer >= WAITING_OF_ONE {
+                        return Verdict::Busy;
+                    }
+                    let (told, outcome) = watch::channel(None);
+                    state.under_way.insert(mark, outcome.clone());
+                    state.by_peer.insert(peer, of_peer + 1);
+                    let look = Look { state: Arc::clone(&self.state), mark, peer };
+                    // On its own: whoever asked may go, and others wait for the same.
+                    tokio::spawn(look.go(Arc::clone(&self.turns), hash.clone(), password, is_user, told));
+                    outcome
+                }
+            }
+        };
+        let mut outcome = outcome;
+        match outcome.wait_for(Option::is_some).await.map(|right| *right) {
+            Ok(Some(true)) => Verdict::Known,
+            Ok(_) => Verdict::Unknown,
+            // It had no turn in time.
+            Err(_) => Verdict::Busy,
+        }
+    }
+
+    /// The hash of a user. For a name that is none, that of one of the users, always the same for the name: it costs as much to
+    /// compare as the one of a user, and tells nobody which names there are.
+    fn hash_of(&self, user: &str) -> (bool, Option<&PasswordHash>) {
+        match self.users.get(user) {
+            Some(hash) => (true, Some(hash)),
+            None => {
+                let [first, second, ..] = self.mark(&[user.as_bytes()]);
+                let place = usize::from(u16::from_be_bytes([first, second])) % self.users.len().max(1);
+                (false, self.users.values().nth(place))
+            }
+        }
+    }
+
+    fn mark(&self, parts: &[&[u8]]) -> Mark {
+        let mut joined = Vec::new();
+        for part in parts {
+            // With its length: no two lists of parts are one text.
+            joined.extend_from_slice(&part.len().to_be_bytes());
+            joined.extend_from_slice(part);
+        }
+        let tag = sign(&self.key, &joined);
+        let mut mark = [0; 32];
+        for (to, from) in mark.iter_mut().zip(tag.as_ref()) {
+            *to = *from;
+        }
+        mark
+    }
+}
+
+impl std::fmt::Debug for Basic {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Basic").field("users", &self.users.len()).finish_non_exhaustive()
+    }
+}
+
+/// One password that is looked at; over when it is dropped.
+struct Look {
+    state: Arc<Mutex<State>>,
+    mark: Mark,
+    peer: IpAddr,
+}
+
+impl Look {
+    async fn go(
+        self,
+        turns: Arc<Semaphore>,
+        hash: PasswordHash,
+        password: Vec<u8>,
+        is_user: bool,
+        told: watch::Sender<Option<bool>>,
+    ) {
+        let Ok(Ok(turn)) = timeout(PATIENCE, turns.acquire_owned()).await else { return };
+        let compared = tokio::task::spawn_blocking(move || {
+            let right = bcrypt::verify(&password, hash.reveal());
+            drop(turn);
+            right
+        });
+        let right = match compared.await {
+            Ok(Ok(right)) => right && is_user,
+            Ok(Err(error)) => {
+                tracing::error!(%error, "a password could not be compared");
+                false
+            }
+            Err(error) => {
+                tracing::error!(%error, "a password could not be compared");
+                false
+            }
+        };
+        if right {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            if state.known.len() >= KNOWN_MOST {
+                state.known.clear();
+            }
+            state.known.insert(self.mark, ());
+        }
+        // Where nobody waits any more there is nobody to be told.
+        let _ = told.send(Some(right));
+    }
+}
+
+impl Drop for Look {
+    fn drop(&mut self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.under_way.remove(&self.mark);
+        if let Some(count) = state.by_peer.get_mut(&self.peer) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                state.by_peer.remove(&self.peer);
+            }
+        }
+    }
+}
+
+/// Name and password; nothing where the header is none or not one.
+fn credentials(headers: &HeaderMap) -> Option<(String, Vec<u8>)> {
+    let mut all = headers.get_all(AUTHORIZATION).iter();
+    let value = all.next()?.to_str().ok()?;
+    if all.next().is_some() || value.len() > MAX_CREDENTIALS {
+        return None;
+    }
+    let (scheme, encoded) = value.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("Basic") {
+        return None;
+    }
+    let decoded = base64_decode(encoded.trim().as_bytes())?;
+    let colon = decoded.iter().position(|byte| *byte == b':')?;
+    let (user, password) = decoded.split_at(colon);
+    let password = password.get(1..)?.to_vec();
+    Some((String::from_utf8(user.to_vec()).ok()?, password))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::join_all;
+    use http::HeaderValue;
+
+    use super::*;
+    use crate::config::web::parse;
+
+    const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    /// Of the least cost, so that tests are quick.
+    fn with(users: &[(&str, &str)]) -> Basic {
+        let lines: String = users
+            .iter()
+            .map(|(user, password)| format!("  {user}: '{}'\n", bcrypt::hash(password, 4).unwrap()))
+            .collect();
+        Basic::new(parse("web.yml", &format!("basic_auth_users:\n{lines}")).unwrap().settings.users).unwrap()
+    }
+
+    fn header(value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_str(value).unwrap())])
+    }
+
+    fn known(basic: &Basic) -> usize {
+        basic.state.lock().unwrap().known.len()
+    }
+
+    #[test]
+    fn credentials_are_those_of_the_rfc() {
+        let read =
+            |value: &str| credentials(&header(value)).map(|(user, word)| (user, String::from_utf8(word).unwrap()));
+        let pair = |user: &str, word: &str| Some((user.to_owned(), word.to_owned()));
+        assert_eq!(read("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="), pair("Aladdin", "open sesame"));
+        assert_eq!(read("basic dGVzdDoxMjPCow=="), pair("test", "123£"), "RFC 7617 section 2.1");
+        assert_eq!(read("BASIC YTpiOmM="), pair("a", "b:c"), "a password may hold colons");
+        assert_eq!(read("Basic Og=="), pair("", ""));
+        for wrong in ["", "Basic", "Basic ", "Basic YQ==", "Bearer QWxhZGRpbjpvcGVuIHNlc2FtZQ==", "Basic /zph"] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+        assert_eq!(read(&format!("Basic {}", "QUFB".repeat(1000))), None);
+        let mut two = header("Basic Og==");
+        two.append(AUTHORIZATION, HeaderValue::from_static("Basic Og=="));
+        assert_eq!(credentials(&two), None);
+    }
+
+    #[tokio::test]
+    async fn only_the_right_password_of_a_user_is_let_in_and_known_again() {
+        let basic = with(&[("ann", "geheim"), ("bob", "wort")]);
+        // ann:geheim, bob:geheim, eve:geheim, ann:Geheim, ann: and none.
+        let ann = header("Basic YW5uOmdlaGVpbQ==");
+        assert_eq!(basic.judge(&ann, PEER).await, Verdict::Known);
+        assert_eq!(known(&basic), 1);
+        assert_eq!(basic.judge(&ann, PEER).await, Verdict::Known);
+        for wrong in
+            ["Basic Ym9iOmdlaGVpbQ==", "Basic ZXZlOmdlaGVpbQ==", "Basic YW5uOkdlaGVpbQ==", "Basic YW5uOg==", "Basic x"]
+        {
+            assert_eq!(basic.judge(&header(wrong), PEER).await, Verdict::Unknown, "{wrong}");
+        }
+        assert_eq!(basic.judge(&HeaderMap::new(), PEER).await, Verdict::Unknown);
+        assert_eq!(known(&basic), 1, "what was wrong is not kept");
+        let state = basic.state.lock().unwrap();
+        assert!(state.under_way.is_empty() && state.by_peer.is_empty());
+        assert!(!format!("{basic:?}").contains("ann"));
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_no_user_costs_as_much_and_never_gets_in() {
+        let basic = with(&[("ann", "geheim")]);
+        let (is_user, hash) = basic.hash_of("eve");
+        assert!(!is_user && hash.unwrap().reveal() == basic.users["ann"].reveal());
+        // eve:geheim, which is right for the hash that it is compared with.
+        assert_eq!(basic.judge(&header("Basic ZXZlOmdlaGVpbQ=="), PEER).await, Verdict::Unknown);
+        assert_eq!(known(&basic), 0);
+        let many = with(&[("a", "1"), ("b", "2"), ("c", "3")]);
+        assert!((0..9).all(|_| many.hash_of("eve").1.unwrap().reveal() == many.hash_of("eve").1.unwrap().reveal()));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_flood_of_wrong_passwords_is_bounded_and_whoever_is_known_does_not_feel_it() {
+        let basic = with(&[("ann", "geheim")]);
+        let ann = header("Basic YW5uOmdlaGVpbQ==");
+        assert_eq!(basic.judge(&ann, PEER).await, Verdict::Known);
+        // Nobody gets a turn: everything that was not known waits.
+        let all = basic.turns.available_permits();
+        let held = Arc::clone(&basic.turns).acquire_many_owned(u32::try_from(all).unwrap()).await.unwrap();
+        let wrong = |number: u32| header(&format!("Basic YW5uOng{}", char::from_digit(number % 36, 36).unwrap()));
+        let basic = Arc::new(basic);
+        let flood: Vec<_> = (0..20)
+            .map(|number| {
+                let (basic, headers) = (Arc::clone(&basic), wrong(number));
+                tokio::spawn(async move { basic.judge(&headers, PEER).await })
+            })
+            .collect();
+        let outcome = timeout(Duration::from_secs(60), async {
+            while basic.state.lock().unwrap().under_way.len() < WAITING_OF_ONE {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(basic.judge(&ann, PEER).await, Verdict::Known);
+        });
+        outcome.await.unwrap();
+        assert_eq!(basic.state.lock().unwrap().by_peer[&PEER], WAITING_OF_ONE);
+        drop(held);
+        let verdicts: Vec<_> = join_all(flood).await.into_iter().map(Result::unwrap).collect();
+        assert!(verdicts.contains(&Verdict::Busy) && verdicts.contains(&Verdict::Unknown), "{verdicts:?}");
+        assert!(!verdicts.contains(&Verdict::Known));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn one_password_that_comes_many_times_is_looked_at_once() {
+        let basic = with(&[("ann", "geheim")]);
+        let ann = header("Basic YW5uOmdlaGVpbQ==");
+        let verdicts = join_all((0..50).map(|_| basic.judge(&ann, PEER))).await;
+        assert!(verdicts.iter().all(|verdict| *verdict == Verdict::Known), "{verdicts:?}");
+        assert_eq!(known(&basic), 1);
+    }
+}

@@ -1,0 +1,332 @@
+//! Who is connected, and who has to go where places run short: first whoever never sent a request, then whoever sends none now,
+//! then whoever does not read its answer. A request under way is never ended for a new connection.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    net::{IpAddr, Ipv6Addr},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::monitor::{ConnectionGuard, DropReason, Telemetry};
+
+/// What a connection waits for, which makes it give way; the first is the first to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Waiting {
+    /// For its first request.
+    First,
+    /// For a further one.
+    Next,
+    /// For its peer, which does not read the answer.
+    Reader,
+}
+
+/// The connections of one server.
+#[derive(Debug)]
+pub(super) struct Connections {
+    held: Mutex<Held>,
+    most: usize,
+    most_of_one: usize,
+    telemetry: Telemetry,
+}
+
+/// The place of a connection, given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    connections: Arc<Connections>,
+    number: u64,
+    displaced: CancellationToken,
+    answering: AtomicBool,
+    requests: AtomicU64,
+    _counted: ConnectionGuard,
+}
+
+/// A request is under way; over when it is dropped.
+#[derive(Debug)]
+pub(super) struct UnderWay(Arc<Place>);
+
+/// In the order in which they have to give way: by kind, and the one that has waited longest first.
+type Rank = (Waiting, u64);
+
+#[derive(Debug, Default)]
+struct Held {
+    /// The next number, of a connection or of a rank.
+    next: u64,
+    open: HashMap<u64, Open>,
+    /// Those that may be displaced.
+    waiting: BTreeMap<Rank, u64>,
+    peers: HashMap<IpAddr, Peer>,
+}
+
+#[derive(Debug)]
+struct Open {
+    peer: IpAddr,
+    rank: Option<Rank>,
+    displaced: CancellationToken,
+}
+
+#[derive(Debug, Default)]
+struct Peer {
+    open: usize,
+    waiting: BTreeSet<Rank>,
+}
+
+impl Connections {
+    /// At most `most` at one time, and `most_of_one` from one address.
+    pub(super) fn new(most: usize, most_of_one: usize, telemetry: Telemetry) -> Arc<Self> {
+        Arc::new(Self { held: Mutex::default(), most, most_of_one, telemetry })
+    }
+
+    /// A place for a new connection, if need be that of another one which waits; nothing where all places have a request under way.
+    pub(super) fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<Arc<Place>> {
+        let peer = counted_as(peer);
+        let mut held = self.held();
+        let of_peer = held.peers.get(&peer);
+        let short = match of_peer.map_or(0, |peer| peer.open) >= self.most_of_one {
+            // Its own one goes: nobody else pays for a peer that has many.
+            true => Some((of_peer.and_then(|peer| peer.waiting.first().copied()), DropReason::PeerLimit)),
+            false if held.open.len() >= self.most => {
+                Some((held.waiting.first_key_value().map(|(rank, _)| *rank), DropReason::Limit))
+            }
+            false => None,
+        };
+        match short {
+            None => {}
+            Some((Some(rank), _)) => self.displace(&mut held, rank),
+            Some((None, reason)) => {
+                self.telemetry.connection_dropped(reason);
+                return None;
+            }
+        }
+        let number = held.number();
+        let rank = (Waiting::First, held.number());
+        let displaced = CancellationToken::new();
+        held.open.insert(number, Open { peer, rank: Some(rank), displaced: displaced.clone() });
+        held.waiting.insert(rank, number);
+        let of_peer = held.peers.entry(peer).or_default();
+        of_peer.open += 1;
+        of_peer.waiting.insert(rank);
+        drop(held);
+        Some(Arc::new(Place {
+            connections: Arc::clone(self),
+            number,
+            displaced,
+            answering: AtomicBool::new(false),
+            requests: AtomicU64::new(0),
+            _counted: self.telemetry.connection_opened(),
+        }))
+    }
+
+    /// Ends the connection that has to give way first, where the system gives no descriptor for another one.
+    pub(super) fn make_room(&self) {
+        let mut held = self.held();
+        if let Some(rank) = held.waiting.first_key_value().map(|(rank, _)| *rank) {
+            self.displace(&mut held, rank);
+        }
+    }
+
+    fn displace(&self, held: &mut Held, rank: Rank) {
+        if let Some(number) = held.waiting.get(&rank).copied()
+            && let Some(open) = held.remove(number)
+        {
+            open.displaced.cancel();
+            self.telemetry.connection_dropped(DropReason::Displaced);
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Open> {
+        self.set_rank(number, None);
+        let open = self.open.remove(&number)?;
+        if let Some(peer) = self.peers.get_mut(&open.peer) {
+            peer.open = peer.open.saturating_sub(1);
+            if peer.open == 0 {
+                self.peers.remove(&open.peer);
+            }
+        }
+        Some(open)
+    }
+
+    fn set_rank(&mut self, number: u64, rank: Option<Rank>) {
+        let Some(open) = self.open.get_mut(&number) else { return };
+        let before = std::mem::replace(&mut open.rank, rank);
+        let mut peer = self.peers.get_mut(&open.peer);
+        if let Some(before) = before {
+            self.waiting.remove(&before);
+            if let Some(peer) = &mut peer {
+                peer.waiting.remove(&before);
+            }
+        }
+        if let Some(rank) = rank {
+            self.waiting.insert(rank, number);
+            if let Some(peer) = &mut peer {
+                peer.waiting.insert(rank);
+            }
+        }
+    }
+}
+
+impl Place {
+    /// Ends when another connection took the place.
+    pub(super) async fn displaced(&self) {
+        self.displaced.cancelled().await;
+    }
+
+    /// From now on it waits, and may be displaced.
+    pub(super) fn waits(&self, what: Waiting) {
+        let mut held = self.connections.held();
+        let rank = (what, held.number());
+        held.set_rank(self.number, Some(rank));
+    }
+
+    /// It does not wait any more.
+    pub(super) fn goes_on(&self) {
+        self.connections.held().set_rank(self.number, None);
+    }
+
+    /// A request came.
+    pub(super) fn begin(self: &Arc<Self>) -> UnderWay {
+        self.goes_on();
+        self.answering.store(true, Ordering::Release);
+        self.requests.fetch_add(1, Ordering::AcqRel);
+        UnderWay(Arc::clone(self))
+    }
+
+    /// Whether a request is under way: it came, and its answer was not made to its end.
+    pub(super) fn is_answering(&self) -> bool {
+        self.answering.load(Ordering::Acquire)
+    }
+
+    /// How many requests came so far.
+    pub(super) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Acquire)
+    }
+
+    /// The peer was too slow, and the connection ends for it.
+    pub(super) fn was_slow(&self) {
+        self.connections.telemetry.connection_dropped(DropReason::Slow);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.connections.held().remove(self.number);
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.answering.store(false, Ordering::Release);
+    }
+}
+
+/// Whom a connection counts for: an IPv4 address, or the /64 of an IPv6 address, all of which one host may have.
+pub(super) fn counted_as(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V6(ip6) => {
+            let [a, b, c, d, ..] = ip6.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        ip4 @ IpAddr::V4(_) => ip4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(most: usize, most_of_one: usize) -> Arc<Connections> {
+        Connections::new(most, most_of_one, Telemetry::new().unwrap())
+    }
+
+    fn peer(number: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, number])
+    }
+
+    fn is_displaced(place: &Place) -> bool {
+        place.displaced.is_cancelled()
+    }
+
+    #[test]
+    fn whoever_never_asked_goes_first_then_whoever_asks_nothing_then_whoever_does_not_read() {
+        let connections = of(4, 4);
+        let [reader, idle, new, newer] = [1, 2, 3, 4].map(|number| connections.admit(peer(number)).unwrap());
+        drop(idle.begin());
+        idle.waits(Waiting::Next);
+        let _answer = reader.begin();
+        reader.waits(Waiting::Reader);
+        let busy: Vec<_> = [&new, &newer, &idle, &reader]
+            .into_iter()
+            .map(|goes| {
+                assert!(!is_displaced(goes));
+                let place = connections.admit(peer(9)).unwrap();
+                assert!(is_displaced(goes));
+                (place.begin(), place)
+            })
+            .collect();
+        assert!(connections.admit(peer(5)).is_none(), "requests under way are not ended");
+        drop(busy);
+        assert!(connections.admit(peer(5)).is_some());
+    }
+
+    #[test]
+    fn a_peer_that_has_many_pays_for_its_own() {
+        let connections = of(100, 2);
+        let other = connections.admit(peer(2)).unwrap();
+        let [first, second, third] = [1, 1, 1].map(|number| connections.admit(peer(number)).unwrap());
+        assert!(is_displaced(&first) && !is_displaced(&second) && !is_displaced(&other));
+        let _requests = [second.begin(), third.begin()];
+        assert!(connections.admit(peer(1)).is_none());
+        assert!(connections.admit(peer(3)).is_some());
+    }
+
+    #[test]
+    fn places_come_back_once() {
+        let connections = of(2, 2);
+        let first = connections.admit(peer(1)).unwrap();
+        let second = connections.admit(peer(1)).unwrap();
+        let third = connections.admit(peer(1)).unwrap();
+        assert!(is_displaced(&first));
+        // It was displaced: nothing of it is left to be given back, and what it does later means nothing.
+        first.waits(Waiting::Next);
+        drop(first);
+        let counted = |held: MutexGuard<'_, Held>| (held.open.len(), held.waiting.len());
+        assert_eq!(counted(connections.held()), (2, 2));
+        drop((second, third));
+        let held = connections.held();
+        assert!(held.open.is_empty() && held.waiting.is_empty() && held.peers.is_empty(), "{held:?}");
+    }
+
+    #[test]
+    fn without_a_descriptor_one_goes() {
+        let connections = of(10, 10);
+        connections.make_room();
+        let [busy, new] = [1, 2].map(|number| connections.admit(peer(number)).unwrap());
+        let _request = busy.begin();
+        connections.make_room();
+        connections.make_room();
+        assert!(is_displaced(&new) && !is_displaced(&busy));
+    }
+
+    #[test]
+    fn an_ip6_network_of_one_host_is_one_peer() {
+        let counted = |text: &str| counted_as(text.parse().unwrap()).to_string();
+        assert_eq!(counted("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(counted("::ffff:192.0.2.1"), "192.0.2.1");
+        assert_eq!(counted("192.0.2.1"), "192.0.2.1");
+    }
+}
