@@ -2,7 +2,7 @@
 //! others cost that much, and no more of them at once than leave the machine to its work.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     thread,
@@ -59,7 +59,7 @@ type Mark = [u8; 32];
 
 #[derive(Default)]
 struct State {
-    known: HashMap<Mark, ()>,
+    known: HashSet<Mark>,
     /// Those that are looked at, with whoever waits for the answer.
     under_way: HashMap<Mark, watch::Receiver<Option<bool>>>,
     by_peer: HashMap<IpAddr, usize>,
@@ -81,9 +81,9 @@ impl Basic {
         let Some(hash) = hash else { return Verdict::Unknown };
         let mark = self.mark(&[user.as_bytes(), hash.reveal().as_bytes(), &password]);
         let peer = counted_as(peer);
-        let outcome = {
+        let mut outcome = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            if state.known.contains_key(&mark) {
+            if state.known.contains(&mark) {
                 return Verdict::Known;
             }
             match state.under_way.get(&mark) {
@@ -103,7 +103,6 @@ impl Basic {
                 }
             }
         };
-        let mut outcome = outcome;
         match outcome.wait_for(Option::is_some).await.map(|right| *right) {
             Ok(Some(true)) => Verdict::Known,
             Ok(_) => Verdict::Unknown,
@@ -185,7 +184,7 @@ impl Look {
             if state.known.len() >= KNOWN_MOST {
                 state.known.clear();
             }
-            state.known.insert(self.mark, ());
+            state.known.insert(self.mark);
         }
         // Where nobody waits any more there is nobody to be told.
         let _ = told.send(Some(right));

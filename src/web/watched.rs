@@ -106,7 +106,8 @@ impl<S> Watched<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Watched<S> {
-    /// The header that was read may have become a request meanwhile.
+    /// The header that was read may have become a request meanwhile. What came of a further one together with it is in the buffer
+    /// of hyper, and not seen here: such a connection counts as idle.
     fn catch_up(&mut self) {
         let requests = self.place.requests();
         if self.requests != requests {

@@ -81,9 +81,21 @@ impl<K> Default for Waiting<K> {
     }
 }
 
-/// Whether what was written then is to be written again, where it was seen since.
+/// Whether what was written then is to be written again, where it was seen since. What was written by a clock that has been set back
+/// since would else rest until that time comes again.
 fn rested(at: Option<Timestamp>, now: Timestamp) -> bool {
-    at.is_none_or(|at| now.since(at) >= UNCHANGED_REST)
+    at.is_none_or(|at| at > now || now.since(at) >= UNCHANGED_REST)
+}
+
+/// Takes out the next that has rested: what was written first; before it, what was written by a clock that has been set back since, and
+/// would else rest until that time comes again. `all`: whether it has rested or not.
+fn next_rested<K: Ord>(written: &mut BTreeSet<(Option<Timestamp>, K)>, all: bool, now: Timestamp) -> Option<K> {
+    let next = match written.last() {
+        Some((Some(at), _)) if *at > now => written.pop_last(),
+        _ if written.first().is_some_and(|(at, _)| all || rested(*at, now)) => written.pop_first(),
+        _ => None,
+    };
+    next.map(|(_, key)| key)
 }
 
 impl Resting {
@@ -163,8 +175,7 @@ impl<K: Clone + Ord> Waiting<K> {
             taken.push(key);
         }
         while taken.len() < most
-            && self.seen.first().is_some_and(|(at, _)| all || rested(*at, now))
-            && let Some((_, key)) = self.seen.pop_first()
+            && let Some(key) = next_rested(&mut self.seen, all, now)
         {
             self.saved_at.insert(key.clone(), now);
             taken.push(key);

@@ -47,7 +47,7 @@ async fn requests_in_a_row_are_answered_in_order() {
     }
     request.extend(b"GET /-/reload HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     let answered = statuses(&server, &request).await;
-    assert_eq!(answered, [vec![200, 404, 200].repeat(20), vec![405]].concat());
+    assert_eq!(answered, [[200, 404, 200].repeat(20), vec![405]].concat());
 }
 
 #[tokio::test]
