@@ -232,7 +232,7 @@ impl Running {
         match lost {
             None => tracing::info!("stopping"),
             Some(task) => {
-                tracing::error!("{task} ended by a fault of this program; all of it ends, to be started again")
+                tracing::error!("{task} ended by a fault of this program; all of it ends, to be started again");
             }
         }
         self.notifier.stopping();
