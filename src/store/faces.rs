@@ -12,6 +12,9 @@ const LEVEL: i32 = 1;
 /// So many domains are packed together: enough to find what they have in common, few enough that damage takes little.
 pub const FACES_TOGETHER: usize = 1024;
 
+/// A domain with its face.
+pub type NamedFace = (PolicyDomain, Box<[u8]>);
+
 /// What lists and scrapes show of some domains.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PackedFaces(Box<[u8]>);
@@ -47,7 +50,7 @@ impl PackedFaces {
     ///
     /// # Errors
     /// [`PackedError`] where a later version packed them, or they are damaged.
-    pub fn open(&self) -> Result<Vec<(PolicyDomain, Box<[u8]>)>, PackedError> {
+    pub fn open(&self) -> Result<Vec<NamedFace>, PackedError> {
         let packed = match self.0.split_first() {
             None => return Err(PackedError::Empty),
             Some((&VERSION, packed)) => packed,
@@ -88,7 +91,7 @@ mod tests {
 
     #[test]
     fn what_is_packed_opens() {
-        let faces: Vec<(PolicyDomain, Box<[u8]>)> = (0..FACES_TOGETHER)
+        let faces: Vec<NamedFace> = (0..FACES_TOGETHER)
             .map(|n| (PolicyDomain::parse(&format!("d{n}.example")).unwrap(), vec![7; n % 50].into()))
             .collect();
         let packed = PackedFaces::of(faces.iter().map(|(domain, face)| (domain, &**face))).unwrap();

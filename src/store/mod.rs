@@ -29,7 +29,7 @@ use futures_util::future::BoxFuture;
 
 pub use self::{
     blob::{Packed, PackedError},
-    faces::{FACES_TOGETHER, PackedFaces},
+    faces::{FACES_TOGETHER, NamedFace, PackedFaces},
     failure::StoreError,
     filing::{
         HOSTS_OF_A_DAY_MOST, PROVEN_KEPT, REPORTS_OF_A_REPORTER_MOST, REPORTS_OF_THE_REST_MOST, UNPROVEN_KEPT,
