@@ -18,6 +18,10 @@ use crate::{
 /// A target with the time at which it is due; as soon as possible, where there is none.
 pub(in crate::monitor) type Due = (Target, Option<Timestamp>);
 
+/// So many restored domains at a time take the places of those of which nothing was known: the memory of the one serves the next ones, and
+/// that of a whole fleet is not needed twice.
+const RESTORED_TOGETHER: usize = 50_000;
+
 /// What was kept says of a domain before it is judged.
 struct Brief {
     hosts: Vec<MxHost>,
@@ -96,9 +100,12 @@ impl Fleet {
             // Nothing was judged with another sight.
             self.sweep = Sweep::default();
         }
-        let known: Vec<Arc<KnownDomain>> =
-            restored.into_iter().map(|(known, restored)| Arc::new(self.restored(&known, restored, now))).collect();
-        self.domains = self.domains.with(known, []);
+        let mut restored = restored.into_iter();
+        while restored.len() > 0 {
+            let some = restored.by_ref().take(RESTORED_TOGETHER);
+            let some: Vec<_> = some.map(|(known, kept)| Arc::new(self.restored(&known, kept, now))).collect();
+            self.domains = self.domains.with(some, []);
+        }
         self.sight_restored(now);
         self.changed = true;
         due
