@@ -24,6 +24,10 @@ const FEW: usize = 1000;
 /// A target with the time at which it is due; as soon as possible, where there is none.
 pub(in crate::monitor) type Due = (Target, Option<Timestamp>);
 
+/// So many restored domains at a time take the places of those of which nothing was known: the memory of the one serves the next ones, and
+/// that of a whole fleet is not needed twice.
+const RESTORED_TOGETHER: usize = 50_000;
+
 /// What was kept says of a domain before it is judged.
 struct Brief {
     hosts: Vec<MxHost>,
@@ -105,9 +109,12 @@ impl Fleet {
             self.sweep = Sweep::default();
         }
         let mut settled = HashSet::new();
-        let mut known = Vec::with_capacity(restored.len());
-        for (domain, restored) in restored {
-            known.push(Arc::new(self.restored(&domain, restored, &mut settled, now)));
+        let mut restored = restored.into_iter();
+        while restored.len() > 0 {
+            let some = restored.by_ref().take(RESTORED_TOGETHER);
+            let some: Vec<_> =
+                some.map(|(known, kept)| Arc::new(self.restored(&known, kept, &mut settled, now))).collect();
+            self.domains = self.domains.with(some, []);
         }
         if settled.len() < FEW {
             for domain in &settled {
@@ -116,7 +123,6 @@ impl Fleet {
         } else {
             self.waiting.retain(|domain| !settled.contains(domain));
         }
-        self.domains = self.domains.with(known, []);
         self.sight_restored(now);
         self.changed = true;
         due
