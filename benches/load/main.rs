@@ -4,6 +4,7 @@
 //! of connections at once, of which half are scrapers and half send their header a line at a time and never end it; then a steady rate
 //! of scrapes. It tells who was answered and when, the memory of `serve`, and what became of its looks: how many, and how late.
 //! With `--check` it fails where a bound is missed.
+#![forbid(unsafe_code)]
 #![allow(
     clippy::print_stdout,
     clippy::expect_used,

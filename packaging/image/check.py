@@ -62,17 +62,17 @@ def main() -> int:
     if missing or os.geteuid() != 0:
         print(f"check.py: needs root, and {', '.join(missing) or 'nothing else'}", file=sys.stderr)
         return 2
-    with tempfile.TemporaryDirectory(prefix="smtptls-image-") as name:
-        with Machine(Path(name)) as machine:
-            try:
-                revision = machine.build(arguments.program.resolve())
-                for step in (inspect, contents, version, no_shell, mistakes, whole_life, database, demonstration):
-                    began = time.monotonic()
-                    said = step(machine, revision)
-                    print(f"  {step.__name__.replace('_', ' ')}: {said} ({time.monotonic() - began:.1f} s)", flush=True)
-            except Failure as failure:
-                print(f"check.py: {failure}", file=sys.stderr)
-                return 1
+    with tempfile.TemporaryDirectory(prefix="smtptls-image-") as name, Machine(Path(name)) as machine:
+        try:
+            machine.start()
+            revision = machine.build(arguments.program.resolve())
+            for step in (inspect, contents, version, no_shell, mistakes, whole_life, database, demonstration):
+                began = time.monotonic()
+                said = step(machine, revision)
+                print(f"  {step.__name__.replace('_', ' ')}: {said} ({time.monotonic() - began:.1f} s)", flush=True)
+        except Failure as failure:
+            print(f"check.py: {failure}", file=sys.stderr)
+            return 1
     return 0
 
 
@@ -94,13 +94,16 @@ class Machine:
         self.image = "localhost/smtptls-exporter:check"
 
     def __enter__(self):
+        return self
+
+    def start(self) -> None:
+        """The network namespace and the peers in it."""
         self.command("ip", "netns", "add", self.namespace)
         self.command("ip", "-n", self.namespace, "link", "set", "lo", "up")
         log = (self.folder / "peers.log").open("w")
         self.peers = subprocess.Popen(
             ["ip", "netns", "exec", self.namespace, sys.executable, HERE / "peers.py"], stdout=log, stderr=log, env=self.environment)
         self.wait(lambda: "ready" in self.told(), "the peers are up")
-        return self
 
     def __exit__(self, *_):
         with contextlib.suppress(OSError):
@@ -109,7 +112,7 @@ class Machine:
         if self.peers is not None:
             self.peers.kill()
             self.peers.wait()
-        subprocess.run(["ip", "netns", "del", self.namespace], env=self.environment, check=False)
+        self.command("ip", "netns", "del", self.namespace, expect=None)
 
     def command(self, *words, expect: int | None = 0, stdin: str = "") -> subprocess.CompletedProcess:
         """Run a program to its end. `expect`: its exit status; None where any is right."""
@@ -212,12 +215,13 @@ def contents(machine: Machine, _: str) -> str:
     machine.podman("rm", "contents")
     with tarfile.open(archive) as tar:
         found = {entry.name.rstrip("/"): (entry.mode & 0o7777, entry.uid) for entry in tar if entry.name.rstrip("/")}
-        tar.extract(PROGRAM, machine.folder, filter="data") if hasattr(tarfile, "data_filter") else tar.extract(PROGRAM, machine.folder)
+        program = machine.folder / "program"
+        program.write_bytes(tar.extractfile(PROGRAM).read())
     archive.unlink()
     # Podman makes these when it mounts the container.
     made = {"dev", "etc", "etc/hosts", "etc/hostname", "etc/resolv.conf", "etc/mtab", "proc", "run", "run/.containerenv", "sys"}
     expect({name: facts for name, facts in found.items() if name not in made}, FILES, "the files")
-    headers = machine.command("readelf", "--wide", "--program-headers", "--dynamic", machine.folder / PROGRAM).stdout
+    headers = machine.command("readelf", "--wide", "--program-headers", "--dynamic", program).stdout
     expect([line for line in headers.splitlines() if "INTERP" in line or "(NEEDED)" in line], [], "what the program needs beside it")
     return f"{len(FILES)} files and folders, static"
 

@@ -15,7 +15,7 @@ use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, core::Metric as _, proto::MetricFamily,
 };
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::watch};
 
 use super::{
     Shards,
@@ -125,6 +125,8 @@ struct Inner {
     slowed: IntCounter,
     panics: IntCounter,
     tasks: IntGauge,
+    /// The task that the monitor cannot do without and that is gone.
+    lost: watch::Sender<Option<&'static str>>,
     /// In no registry of its own: it stands in for what the kernel hides.
     process_started_at: Gauge,
     reload_successful: IntGauge,
@@ -174,6 +176,7 @@ impl Telemetry {
             slowed: register(&registry, IntCounter::with_opts(opts("smtptls_politeness_slowed_total"))?)?,
             panics: register(&registry, IntCounter::with_opts(opts("smtptls_task_panics_total"))?)?,
             tasks: register(&registry, IntGauge::with_opts(opts("smtptls_tasks"))?)?,
+            lost: watch::Sender::new(None),
             process_started_at: Gauge::with_opts(opts(PROCESS_START))?,
             reload_successful: register(
                 &registry,
@@ -256,9 +259,19 @@ impl Telemetry {
         }
     }
 
-    /// A task panicked, and was caught.
-    pub fn task_panicked(&self) {
+    /// A task panicked.
+    pub(super) fn task_panicked(&self) {
         self.0.panics.inc();
+    }
+
+    /// This task of those that the monitor cannot do without is gone.
+    pub(super) fn lose(&self, name: &'static str) {
+        self.0.lost.send_replace(Some(name));
+    }
+
+    /// What tells that one is gone.
+    pub(super) fn losses(&self) -> watch::Receiver<Option<&'static str>> {
+        self.0.lost.subscribe()
     }
 
     /// The configuration was loaded at `at`, or was refused (`ok` is false) and the one before stays.

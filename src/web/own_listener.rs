@@ -110,8 +110,8 @@ impl ReportEntrance {
                 let certificate: CertificateCell = Arc::new(ArcSwapOption::new(certificate.map(Arc::new)));
                 let stop = self.stop.child_token();
                 let served = Served::Reports(Arc::clone(&self.door), Arc::clone(&certificate));
-                let task =
-                    tokio::spawn(serve_all(vec![listener], served, self.telemetry.clone(), stop.clone(), self.limits));
+                let serving = serve_all(vec![listener], served, self.telemetry.clone(), stop.clone(), self.limits);
+                let task = tokio::spawn(self.telemetry.vital("the listener for reports", serving));
                 *listening = Some(Listening { address, certificate, stop, task });
             }
             None => give_up(listening.take()),

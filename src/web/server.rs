@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     net::IpAddr,
+    panic::resume_unwind,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
@@ -23,6 +24,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
+    task::JoinSet,
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -136,10 +138,16 @@ pub(super) async fn serve_all(
         shutdown: shutdown.clone(),
         limits,
     };
+    let mut acceptors = JoinSet::new();
     for listener in listeners {
-        hall.tasks.spawn(hall.clone().accept(listener));
+        acceptors.spawn(hall.clone().accept(listener));
     }
-    shutdown.cancelled().await;
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        // They go on until then: one that does not has met a fault, which is this task's own.
+        Some(Err(fault)) = acceptors.join_next() => if let Ok(panic) = fault.try_into_panic() { resume_unwind(panic) },
+    }
+    while acceptors.join_next().await.is_some() {}
     hall.tasks.close();
     hall.tasks.wait().await;
 }

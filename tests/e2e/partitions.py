@@ -27,9 +27,9 @@ INTERVAL, RETRY, TIMEOUT, LOOKUP = 4, 2, 2, 1
 # By then a side that is cut off is known to be: every host was tried, and so was who is asked in doubt.
 NOTICED = 25
 # Within that the monitor looks again at what it said before it knew.
-SETTLED = 4
-# So long it stays cut off then: two intervals, in which wrong blame would show.
-HELD = 2 * INTERVAL
+SETTLED = 3
+# So long it stays cut off then: every host is looked at, so that wrong blame would show.
+HELD = INTERVAL + TIMEOUT
 # By then all is as before, from the moment the side is joined again: the retries wait longer and longer, up to an interval.
 RECOVERED = 25
 # Seconds over which what the peers meet is counted, and how many times more than at rest that may be after a cut: all is due at once, one

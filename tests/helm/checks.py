@@ -7,6 +7,7 @@ TLS_CONFIG = {"ca", "cert", "keySecret", "serverName", "insecureSkipVerify"}
 RELABELING = {"sourceLabels", "separator", "targetLabel", "regex", "modulus", "replacement", "action"}
 GROUP = {"name", "interval", "rules", "labels", "limit", "partial_response_strategy", "query_offset"}
 RULE = {"record", "alert", "expr", "for", "keep_firing_for", "labels", "annotations"}
+PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 # Volumes that the restricted standard allows (kubernetes.io/docs/concepts/security/pod-security-standards).
 VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
 
@@ -76,18 +77,19 @@ def together(documents: list[dict]) -> list[str]:
         wrong += [f"volume {name}: there, and not mounted" for name in (set(volumes) | claims) - set(mounts)]
         wrong += [f"ConfigMap {volume['configMap']['name']}: mounted, and not there" for volume in volumes.values() if "configMap" in volume and volume["configMap"]["name"] not in config_maps]
         paths = [mount["mountPath"] for mount in mounts.values()]
-        for word in container["args"]:
+        commands = [container[probe]["exec"]["command"] for probe in PROBES if "exec" in container.get(probe, {})]
+        for word in [*container["args"], *(word for command in commands for word in command[1:])]:
             _, _, value = word.partition("=")
             if value.startswith("/") and not any(value == path or value.startswith(f"{path}/") for path in paths):
                 wrong.append(f"{word}: is not mounted")
         ports = {port["name"]: port["containerPort"] for port in container["ports"]}
-        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        for probe in PROBES:
             if probe not in container:
                 wrong.append(f"no {probe}")
                 continue
-            asked = container[probe].get("httpGet") or container[probe]["tcpSocket"]
-            if asked["port"] not in ports:
-                wrong.append(f"{probe}: port {asked['port']}")
+            asked = container[probe].get("httpGet", {}).get("port", "http")
+            if asked not in ports:
+                wrong.append(f"{probe}: port {asked}")
         for other, selector in selectors(documents):
             if not selector.items() <= labels.items():
                 wrong.append(f"{other}: selects {selector}, the pods have {labels}")

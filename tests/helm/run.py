@@ -60,6 +60,9 @@ class Run:
         """What is made of other files is what it would be made of now."""
         done = subprocess.run([ROOT / "deploy/helm/make.py", self.exporter, "--check"], capture_output=True, text=True, check=False)
         self.hold("deploy/helm/make.py", [] if done.returncode == 0 else [(done.stdout + done.stderr).strip()])
+        shipped = {file.name.removesuffix(".rules.yml") for file in (ROOT / "alerts").glob("*.rules.yml")}
+        linked = {file.name.removesuffix(".rules.yml") for file in (CHART / "files/rules").iterdir()}
+        self.hold("files/rules", [] if shipped == linked == set(RULES) else [f"alerts/ has {sorted(shipped)}, the chart {sorted(linked)}, this test {RULES}"])
         version = re.search(r'^version = "(.+)"$', (ROOT / "Cargo.toml").read_text(), re.M)[1]
         chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
         self.hold("Chart.yaml", [] if chart["appVersion"] == version else [f"appVersion {chart['appVersion']}, the program is {version}"])
@@ -137,11 +140,15 @@ class Run:
         """The configuration is one that the program takes, as many shards as pods, and its flags are flags."""
         wrong = []
         for one in checks.by_kind(documents, "StatefulSet"):
-            words = one["spec"]["template"]["spec"]["containers"][0]["args"]
-            known = subprocess.run([self.exporter, words[0], "--help"], capture_output=True, text=True, check=False).stdout
-            for flag in (word.partition("=")[0] for word in words[1:] if word.startswith("--")):
-                if not re.search(rf"(?<![\w-]){re.escape(flag)}(?![\w.-])", known):
-                    wrong.append(f"{words[0]} has no flag {flag}")
+            container = one["spec"]["template"]["spec"]["containers"][0]
+            asked = [container[probe]["exec"]["command"] for probe in checks.PROBES if "exec" in container[probe]]
+            # Where the Dockerfile puts it.
+            wrong += [f"{words[0]} is not in the image" for words in asked if words[0] != "/usr/local/bin/smtptls-exporter"]
+            for words in [container["args"], *(words[1:] for words in asked)]:
+                known = subprocess.run([self.exporter, words[0], "--help"], capture_output=True, text=True, check=False).stdout
+                for flag in (word.partition("=")[0] for word in words[1:] if word.startswith("--")):
+                    if not re.search(rf"(?<![\w-]){re.escape(flag)}(?![\w.-])", known):
+                        wrong.append(f"{words[0]} has no flag {flag}")
             for config in checks.by_kind(documents, "ConfigMap"):
                 for name, text in config["data"].items():
                     if name != "smtptls-exporter.yml":

@@ -18,7 +18,7 @@ GOOD = [
                 "name": "one", "args": ["serve", "--config.file=/etc/one/one.yml", "--state.dir=/state"], "ports": [{"name": "http", "containerPort": 1}],
                 "securityContext": {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}},
                 "volumeMounts": [{"name": "configuration", "mountPath": "/etc/one"}, {"name": "state", "mountPath": "/state"}],
-                "startupProbe": {"httpGet": {"port": "http"}}, "livenessProbe": {"httpGet": {"port": "http"}}, "readinessProbe": {"tcpSocket": {"port": "http"}},
+                "startupProbe": {"httpGet": {"port": "http"}}, "livenessProbe": {"httpGet": {"port": "http"}}, "readinessProbe": {"exec": {"command": ["/one", "health", "--file=/etc/one/one.yml"]}},
             }],
         }},
     }},
@@ -66,7 +66,7 @@ class Checks(unittest.TestCase):
             broken(0, "metadata", "name", value="other"), broken(1, "spec", "selector", value={"app": "other"}), broken(1, "spec", "ports", 0, "targetPort", value="other"),
             broken(2, "spec", "serviceName", value="other"), broken(2, "spec", "volumeClaimTemplates", value=[]), broken(2, "spec", "replicas", value=2),
             broken(*CONTAINER, "volumeMounts", 1, "mountPath", value="/other"), broken(*CONTAINER, "livenessProbe", "httpGet", "port", value="other"),
-            broken(*CONTAINER, "startupProbe"), broken(3, "spec", "ingress", 0, "ports", 0, "port", value=2), broken(3, "spec", "podSelector", "matchLabels", value={"app": "other"}),
+            broken(*CONTAINER, "startupProbe"), broken(*CONTAINER, "readinessProbe", "exec", "command", 2, value="--file=/other"), broken(3, "spec", "ingress", 0, "ports", 0, "port", value=2), broken(3, "spec", "podSelector", "matchLabels", value={"app": "other"}),
             broken(4, "spec", "selector", "matchLabels", value={"app": "other"}), broken(4, "spec", "endpoints", 0, "port", value="other"),
             broken(4, "spec", "endpoints", 0, "params", value={"part": ["1"], "parts": ["2"]}), [*GOOD, GOOD[0]],
         ):

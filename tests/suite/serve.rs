@@ -88,6 +88,11 @@ impl Served {
         self.address
     }
 
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits until its log says this.
     pub(crate) fn until_said(&self, text: &str) {
         let mut seen = Vec::new();
@@ -147,11 +152,6 @@ impl Served {
             );
             sleep(Duration::from_millis(50)).await;
         }
-    }
-
-    /// Where it listens.
-    pub(crate) const fn address(&self) -> SocketAddr {
-        self.address
     }
 
     /// What it logged since it listens, or since this was asked before.

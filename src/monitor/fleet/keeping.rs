@@ -81,9 +81,21 @@ impl<K> Default for Waiting<K> {
     }
 }
 
-/// Whether what was written then is to be written again, where it was seen since.
+/// Whether what was written then is to be written again, where it was seen since. What was written by a clock that has been set back
+/// since would else rest until that time comes again.
 fn rested(at: Option<Timestamp>, now: Timestamp) -> bool {
-    at.is_none_or(|at| now.since(at) >= UNCHANGED_REST)
+    at.is_none_or(|at| at > now || now.since(at) >= UNCHANGED_REST)
+}
+
+/// Takes out the next that has rested: what was written first; before it, what was written by a clock that has been set back since, and
+/// would else rest until that time comes again. `all`: whether it has rested or not.
+fn next_rested<K: Ord>(written: &mut BTreeSet<(Option<Timestamp>, K)>, all: bool, now: Timestamp) -> Option<K> {
+    let next = match written.last() {
+        Some((Some(at), _)) if *at > now => written.pop_last(),
+        _ if written.first().is_some_and(|(at, _)| all || rested(*at, now)) => written.pop_first(),
+        _ => None,
+    };
+    next.map(|(_, key)| key)
 }
 
 impl Resting {
@@ -163,8 +175,7 @@ impl<K: Clone + Ord> Waiting<K> {
             taken.push(key);
         }
         while taken.len() < most
-            && self.seen.first().is_some_and(|(at, _)| all || rested(*at, now))
-            && let Some((_, key)) = self.seen.pop_first()
+            && let Some(key) = next_rested(&mut self.seen, all, now)
         {
             self.saved_at.insert(key.clone(), now);
             taken.push(key);
@@ -203,6 +214,18 @@ impl Fleet {
         }
         let any = !batch.domains.is_empty() || !batch.hosts.is_empty() || !batch.changes.is_empty();
         any.then_some(batch)
+    }
+
+    /// Takes mail hosts that wait for the store, up to [`BATCH`], also those that show nothing new; nothing where none waits.
+    pub(in crate::monitor) fn take_unsaved_hosts(&mut self, now: Timestamp) -> Option<Batch> {
+        let names = self.unsaved.hosts.take(BATCH, true, now);
+        let hosts: Vec<HostRow> = names.iter().filter_map(|name| host_row(name, self.hosts.get(name)?)).collect();
+        (!hosts.is_empty()).then(|| Batch { hosts, ..Batch::default() })
+    }
+
+    /// Domains that lie judged and were seen since they were written, where that is all: what they show is not written yet.
+    pub(in crate::monitor) fn only_seen(&self) -> Vec<Arc<KnownDomain>> {
+        self.domains.iter().filter(|known| known.saved.is_behind() && !self.is_open(known.domain())).cloned().collect()
     }
 
     /// Whether something waits that is to be written at once.

@@ -193,10 +193,12 @@ async fn answer(tcp: TcpStream, script: &Web, tls: Arc<ServerConfig>, mut counte
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await?);
     }
-    while script.changes_keys {
-        stream.get_mut().1.refresh_traffic_keys().map_err(io::Error::other)?;
-        stream.flush().await?;
-        counted.note(KEY_UPDATE);
+    if script.changes_keys {
+        loop {
+            stream.get_mut().1.refresh_traffic_keys().map_err(io::Error::other)?;
+            stream.flush().await?;
+            counted.note(KEY_UPDATE);
+        }
     }
     match script.answer.perform(&mut stream, &mut counted).await? {
         End::Close => stream.shutdown().await,

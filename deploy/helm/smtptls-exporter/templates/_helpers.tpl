@@ -51,18 +51,21 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end -}}
 {{- end -}}
 
-{{/* How the kubelet asks, for one path. */}}
+{{- define "smtptls-exporter.webConfigFile" -}}
+/etc/smtptls-exporter-web/{{ .Values.webConfig.key }}
+{{- end -}}
+
+{{/* How it is asked whether all is well, for one path. The kubelet has no password and no certificate: where one may be asked for, the program itself asks. */}}
 {{- define "smtptls-exporter.probe" -}}
-{{- $web := .root.Values.webConfig -}}
-{{- if and $web.secret (eq $web.probe "tcp") -}}
-tcpSocket:
-  port: http
+{{- if .root.Values.webConfig.secret -}}
+exec:
+  command:
+    - /usr/local/bin/smtptls-exporter
+    - healthcheck
+    - --web.config.file={{ include "smtptls-exporter.webConfigFile" .root }}
 {{- else -}}
 httpGet:
   path: {{ .path }}
   port: http
-  {{- if and $web.secret $web.tls }}
-  scheme: HTTPS
-  {{- end }}
 {{- end -}}
 {{- end -}}
