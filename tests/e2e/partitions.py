@@ -328,7 +328,7 @@ class Partitions:
         for way, (cut, join) in ways.items():
             self.cut(
                 f"partitions: all mail hosts, {way}", lambda cut=cut: cut(MAIL), lambda join=join: join(MAIL),
-                {canary: 0}, self.shut,
+                {canary: 0}, self.refused if way == "refusing" else self.shut,
             )
         self.one_host()
         self.scraper()
@@ -344,6 +344,11 @@ class Partitions:
         """Without the mail hosts: they are not judged, and what was known stands."""
         for domain in DOMAINS:
             expect(domain, seen.get(f'smtptls_domain_delivery{{domain="{domain}",state="protected"}}'), 1)
+        self.no_errors(seen)
+
+    def refused(self, seen: dict[str, float]) -> None:
+        """The mail hosts are refused, which may be their own doing as long as the canary was not asked: who was refused twice before that is
+        taken for down. No finding stays once the canary was refused too."""
         self.no_errors(seen)
 
     @staticmethod
