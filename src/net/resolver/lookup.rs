@@ -33,7 +33,7 @@ use crate::{
 /// How many lookups are under way at once. Each holds one socket, and a burst of so many queries still fits into the receive
 /// buffer of a resolver's socket at Linux's default size (208 KiB, of which the kernel books 768 bytes a query): what does
 /// not fit is lost and costs a retry.
-pub(super) const MAX_IN_FLIGHT: usize = 256;
+pub const MAX_IN_FLIGHT: usize = 256;
 /// RFC 2308 §5 allows hours; a record that was just published should not be missed for long.
 const MAX_NEGATIVE: Duration = Duration::from_secs(300);
 /// A failure is kept for as long as those who share the name come together (RFC 9520 §3.2 asks for at least a second).

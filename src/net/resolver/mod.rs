@@ -23,6 +23,6 @@ mod validator;
 mod wire;
 
 pub use anchors::{AnchorsError, TrustAnchors};
-pub use lookup::{Families, Resolver};
+pub use lookup::{Families, MAX_IN_FLIGHT, Resolver};
 pub use options::{DEFAULT_MAX_CACHE, DnssecChoice, ResolverOptions, ResolverSetupError, ServerChoice, system_servers};
 pub use stats::ResolverStats;
