@@ -181,7 +181,8 @@ impl Fleet {
         let last = seen.policy.fetches.iter().map(|fetch| fetch.at).max()?;
         // A little less than the interval, so that the probe that is scheduled for its end does fetch.
         let wait = self.settings.probe.policy_retry_interval.mul_f64(0.9);
-        (entry.policy_failures > 0 && now.since(last) < wait).then(|| seen.policy.clone())
+        // A fetch that lies ahead was made by a clock that was wrong, and must not stand in the way until that time comes.
+        (entry.policy_failures > 0 && last <= now && now.since(last) < wait).then(|| seen.policy.clone())
     }
 
     /// A domain was looked at. `hosts`: its mail hosts, and how many lie beyond the cap.

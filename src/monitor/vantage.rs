@@ -129,7 +129,7 @@ impl Doubt {
         for (witness, failed) in &mut self.witnesses {
             *failed |= *witness == address;
         }
-        let asked_lately = self.asked_at.is_some_and(|asked| at.since(asked) < pause);
+        let asked_lately = self.asked_at.is_some_and(|asked| asked <= at && at.since(asked) < pause);
         if self.is_certain() || asked_lately || self.networks() < NETWORKS_TO_BLAME {
             return Vec::new();
         }

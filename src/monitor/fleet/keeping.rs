@@ -76,6 +76,17 @@ fn rested(at: Option<Timestamp>, now: Timestamp) -> bool {
     at.is_none_or(|at| now.since(at) >= UNCHANGED_REST)
 }
 
+/// Takes out the next that has rested: what was written first; before it, what was written by a clock that has been set back since, and
+/// would else rest until that time comes again. `all`: whether it has rested or not.
+fn next_rested<K: Ord>(written: &mut BTreeSet<(Option<Timestamp>, K)>, all: bool, now: Timestamp) -> Option<K> {
+    let next = match written.last() {
+        Some((Some(at), _)) if *at > now => written.pop_last(),
+        _ if written.first().is_some_and(|(at, _)| all || rested(*at, now)) => written.pop_first(),
+        _ => None,
+    };
+    next.map(|(_, key)| key)
+}
+
 impl Resting {
     /// The next that are to be written: what is new first; `all`: also what need not be written yet.
     fn take(&mut self, domains: &Roll<KnownDomain>, most: usize, all: bool, now: Timestamp) -> Vec<Arc<KnownDomain>> {
@@ -91,8 +102,7 @@ impl Resting {
         // What goes to the end of the line is not looked at again.
         let mut looked_at = Vec::new();
         while taken.len() < most
-            && self.written.first().is_some_and(|(at, _)| all || rested(*at, now))
-            && let Some((_, domain)) = self.written.pop_first()
+            && let Some(domain) = next_rested(&mut self.written, all, now)
         {
             let Some(known) = domains.get(domain.as_str()) else { continue };
             if known.unsaved.get() {
@@ -146,8 +156,7 @@ impl<K: Clone + Ord> Waiting<K> {
             taken.push(key);
         }
         while taken.len() < most
-            && self.seen.first().is_some_and(|(at, _)| all || rested(*at, now))
-            && let Some((_, key)) = self.seen.pop_first()
+            && let Some(key) = next_rested(&mut self.seen, all, now)
         {
             self.saved_at.insert(key.clone(), now);
             taken.push(key);

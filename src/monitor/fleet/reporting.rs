@@ -138,7 +138,8 @@ impl Fleet {
     /// Shows those whose time has come at the next publication.
     pub(in crate::monitor) fn grow_up(&mut self, now: Timestamp) {
         while let Some((at, _)) = self.reporting.newborn.first()
-            && *at <= now
+            // A clock that was set back: it has been shown.
+            && (*at <= now || *at > now + NEWBORN_FOR * 2)
         {
             if let Some((_, name)) = self.reporting.newborn.pop_first() {
                 self.waiting.insert(name);

@@ -206,6 +206,7 @@ fn a_policy_host_that_failed_is_left_in_peace() {
     assert_eq!(wanted.again, Some(5 * MINUTE), "RFC 8461 §3.3");
     assert!(fleet.kept_policy(&name, NOW + MINUTE).is_some());
     assert!(fleet.kept_policy(&name, NOW + 5 * MINUTE).is_none());
+    assert!(fleet.kept_policy(&name, NOW - 60 * MINUTE).is_none(), "a clock that was set back leaves nobody unasked");
     // Without a record nobody misses the policy.
     fleet.domain_seen(seen("a.example", LookupOutcome::NoData, LookupOutcome::NoData), (vec![], 0));
     assert!(fleet.kept_policy(&name, NOW).is_none());

@@ -14,6 +14,9 @@ use crate::{
 /// scrape interval in use is shorter, because Prometheus forgets a series after five minutes.
 pub const NEWBORN_FOR: Duration = Duration::from_secs(300);
 
+/// So far the clocks of two instances may be apart that count for the same domain.
+const CLOCKS_APART: Duration = Duration::from_secs(30);
+
 /// A counter of a domain.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum CounterKey {
@@ -42,10 +45,11 @@ pub struct Counter {
 pub type Counters = BTreeMap<CounterKey, Counter>;
 
 impl Counter {
-    /// What a scrape shows at `now`: 0 while the counter is new.
+    /// What a scrape shows at `now`: 0 while the counter is new. One that was born in the future, by a clock that was set back since, has
+    /// been shown: it does not fall back to 0.
     pub fn shown(&self, now: Timestamp) -> u64 {
         match self.born_at {
-            Some(born) if now.since(born) < NEWBORN_FOR => 0,
+            Some(born) if born <= now + CLOCKS_APART && now.since(born) < NEWBORN_FOR => 0,
             _ => self.value,
         }
     }
@@ -73,4 +77,21 @@ pub fn increments(tally: &SessionTally, reporter: &str) -> BTreeMap<CounterKey, 
     increments.insert(CounterKey::ReporterSessions(reporter.to_owned()), most[0]);
     increments.insert(CounterKey::ReporterFailed(reporter.to_owned()), most[1]);
     increments
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_that_was_shown_does_not_fall_when_the_clock_is_set_back() {
+        let born = Timestamp::from_unix_seconds(1_795_464_000);
+        let counter = Counter { value: 7, born_at: Some(born) };
+        let second = Duration::from_secs(1);
+        assert_eq!(counter.shown(born), 0);
+        assert_eq!(counter.shown(born - 10 * second), 0, "the clock of another instance");
+        assert_eq!(counter.shown(born + NEWBORN_FOR - second), 0);
+        assert_eq!(counter.shown(born + NEWBORN_FOR), 7);
+        assert_eq!(counter.shown(born - 3600 * second), 7);
+    }
 }

@@ -57,6 +57,21 @@ fn what_is_new_is_written_at_once_and_what_is_not_rests() {
     assert_eq!(names(fleet.take_unsaved(true, NOW + UNCHANGED_REST)), ["mx.a.example"], "the end writes everything");
 }
 
+/// What was written by a clock that was ahead does not rest until its time comes again.
+#[test]
+fn a_clock_that_was_set_back_stops_no_writing() {
+    let ahead = NOW + 100 * UNCHANGED_REST;
+    let mut fleet = known();
+    assert_eq!(names(fleet.take_unsaved(false, ahead)), ["a.example", "mx.a.example"]);
+    look(&mut fleet, "a.example", &["mx.a.example"]);
+    look_up(&mut fleet, "mx.a.example", &["192.0.2.1"], NOW);
+    assert!(!fleet.has_news(), "the same again is no news");
+    assert_eq!(names(fleet.take_unsaved(false, NOW)), ["a.example", "mx.a.example"]);
+    look(&mut fleet, "a.example", &["mx.a.example"]);
+    look_up(&mut fleet, "mx.a.example", &["192.0.2.1"], NOW + MINUTE);
+    assert_eq!(names(fleet.take_unsaved(false, NOW + MINUTE)), [""; 0], "from then on it rests as ever");
+}
+
 #[test]
 fn the_order_of_records_is_no_news() {
     let mut fleet = fleet("domains: [a.example]");
