@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    net::IpAddr,
+    net::{Ipv4Addr, Ipv6Addr},
     ops::RangeInclusive,
     path::{Path, PathBuf},
     time::Duration,
@@ -210,17 +210,27 @@ impl Resolver<'_, '_> {
         }
     }
 
-    /// RFC 5321 §4.1.1.1: a domain name or an address literal.
+    /// RFC 5321 §4.1.1.1: a domain name or an address literal (§4.1.3).
     fn helo_name(&mut self, at: &At<String>) -> Option<String> {
         let literal = at.value.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-        let address = literal.map(|inner| inner.strip_prefix("IPv6:").unwrap_or(inner).parse::<IpAddr>());
-        if matches!(address, Some(Ok(_))) {
+        let is_address = literal.is_some_and(|inner| match inner.strip_prefix("IPv6:") {
+            Some(ip6) => ip6.parse::<Ipv6Addr>().is_ok(),
+            None => inner.parse::<Ipv4Addr>().is_ok(),
+        });
+        if is_address {
             return Some(at.value.clone());
         }
         match MxHost::parse(&at.value) {
-            Ok(name) => Some(name.as_str().to_owned()),
+            Ok(name) => {
+                if !name.as_str().contains('.') {
+                    let hint = "many mail hosts refuse a client that greets them so; write a name with its domain, or [address]";
+                    self.reader.warning(at.mark, format!("{name} is no fully qualified name"), Some(hint.to_owned()));
+                }
+                Some(name.as_str().to_owned())
+            }
             Err(error) => {
-                self.reader.unexpected(at.mark, error.to_string(), "a host name or [address]", None);
+                let expected = "a host name, [192.0.2.1] or [IPv6:2001:db8::1]";
+                self.reader.unexpected(at.mark, error.to_string(), expected, None);
                 None
             }
         }

@@ -55,8 +55,8 @@ pub struct SmtpTimeouts {
 pub struct SmtpOptions {
     /// The port to dial.
     pub port: u16,
-    /// The name in EHLO; nothing takes the name of this host, or the address literal of the connection where it has none
-    /// (RFC 5321 §4.1.4).
+    /// The name in EHLO; nothing takes the name of this host, or the address literal of the connection where it has none that is fully
+    /// qualified (RFC 5321 §4.1.4).
     pub helo_name: Option<String>,
     /// What may be dialled.
     pub dial: DialOptions,
@@ -93,7 +93,10 @@ impl Default for SmtpOptions {
 impl SmtpProber {
     /// A prober that shakes hands through `tls`.
     pub fn new(tls: Arc<TlsClient>, mut options: SmtpOptions) -> Self {
-        options.helo_name = options.helo_name.filter(|name| !name.is_empty()).or_else(host_name);
+        // RFC 5321 §2.3.5: a name in EHLO is fully qualified, and mail hosts refuse bare words. A host that has no other is told by its
+        // address.
+        let own = || host_name().filter(|name| name.contains('.'));
+        options.helo_name = options.helo_name.filter(|name| !name.is_empty()).or_else(own);
         Self { tls, dialer: Dialer::new(options.dial), options }
     }
 

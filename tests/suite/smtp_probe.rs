@@ -277,6 +277,28 @@ async fn rejections_name_phase_and_code() {
     }
 }
 
+/// RFC 5321 §4.1.1.10: whoever leaves says so, wherever the server waits for a command.
+#[tokio::test]
+async fn leave_is_taken_wherever_the_server_waits() {
+    for answer in ["421 later\r\n", "450 later\r\n", "554 no\r\n", "354 what?\r\n", "SSH-2.0-dropbear\r\n"] {
+        for (phase, at) in REPLIES {
+            let (seen, peer) = probe_with(PATIENT, |script| *at(script) = Act::say(answer)).await;
+            let commands = peer.commands();
+            assert_eq!(
+                commands.iter().filter(|command| *command == "QUIT").count(),
+                1,
+                "{phase:?} {answer:?}: {seen:?}"
+            );
+            assert_eq!(commands.last().map(String::as_str), Some("QUIT"), "{phase:?} {answer:?}: {commands:?}");
+        }
+    }
+    // A server that is still busy would take it for a command that came too early, and who fails in the handshake speaks no SMTP.
+    for (phase, at) in REPLIES {
+        let (_, peer) = probe_with(impatient(phase), |script| *at(script) = Act::Hang).await;
+        assert!(!peer.commands().contains(&"QUIT".to_owned()), "{phase:?}: {:?}", peer.commands());
+    }
+}
+
 type At = fn(&mut SmtpScript) -> &mut Act;
 
 /// The phases in which a reply is awaited.

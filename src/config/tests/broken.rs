@@ -68,10 +68,23 @@ const BROKEN: &[(&str, &str)] = &[
     ),
     (
         "probe: {helo_name: 'not a name', contact: \"a (b)\", opt_out: ['mx*.example'], canaries: [192.0.2.1]}",
-        "1:20 error: \"not a name\" in \"not a name\" is no label of a host name (letters, digits and inner hyphens, at most 63) | a host name or [address]\n\
+        "1:20 error: \"not a name\" in \"not a name\" is no label of a host name (letters, digits and inner hyphens, at most 63) | a host name, [192.0.2.1] or [IPv6:2001:db8::1]\n\
          1:43 error: this cannot stand in a User-Agent header | printable ASCII without ( ) and \\\n\
          1:62 error: \"mx*\" in \"mx*.example\" is no label of a host name (letters, digits and inner hyphens, at most 63) | a host name or *.domain\n\
          1:89 error: \"192.0.2.1\" is an address; a domain name was expected | a host name\n",
+    ),
+    // RFC 5321 §4.1.3: an IPv6 address has its tag, an IPv4 address none.
+    (
+        "probe: {helo_name: '[2001:db8::1]'}",
+        "1:20 error: \"[2001:db8::1]\" is an address; a domain name was expected | a host name, [192.0.2.1] or [IPv6:2001:db8::1]\n",
+    ),
+    (
+        "probe: {helo_name: '[IPv6:192.0.2.1]'}",
+        "1:20 error: \"[IPv6:192.0.2.1]\" is an address; a domain name was expected | a host name, [192.0.2.1] or [IPv6:2001:db8::1]\n",
+    ),
+    (
+        "probe: {helo_name: monitor}",
+        "1:20 warning: monitor is no fully qualified name | many mail hosts refuse a client that greets them so; write a name with its domain, or [address]\n",
     ),
     (
         "probe: {ca_file: /nowhere/roots.pem}",

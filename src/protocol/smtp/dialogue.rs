@@ -134,7 +134,8 @@ impl Dialogue {
         self.end(SmtpOutcome::HandshakeFailed(failure));
     }
 
-    /// The command that takes leave, where the server still listens: not after a fault, a timeout or a failed handshake.
+    /// The command that takes leave, where the server waits for one: not after a timeout, when it is still busy (it would take the command
+    /// for one that came too early), not where it does not stop talking, and not after a failed handshake.
     pub fn farewell(&self) -> Option<&'static [u8]> {
         match self.transcript.outcome {
             Some(
@@ -142,7 +143,9 @@ impl Dialogue {
                 | SmtpOutcome::Rejected { .. }
                 | SmtpOutcome::StarttlsNotOffered
                 | SmtpOutcome::StarttlsRefused { .. }
-                | SmtpOutcome::ProtocolError { fault: ProtocolFault::UnexpectedCode(_), .. },
+                | SmtpOutcome::ProtocolError {
+                    fault: ProtocolFault::UnexpectedCode(_) | ProtocolFault::NoReply(_), ..
+                },
             ) => Some(b"QUIT\r\n"),
             _ => None,
         }
