@@ -1,6 +1,6 @@
 //! The arguments: commands, flags and their help. The names of flags are those that users of Prometheus know.
 
-use std::{ffi::OsString, path::PathBuf, sync::LazyLock};
+use std::{ffi::OsString, path::PathBuf, sync::LazyLock, time::Duration};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, error::ErrorKind};
 
@@ -138,6 +138,9 @@ pub struct Serve {
     /// What every path begins with: those of the metrics, the pages, the reports and /-/... [default: the path of --web.external-url]
     #[arg(long = "web.route-prefix", value_name = "PATH")]
     pub route_prefix: Option<RoutePrefix>,
+    /// How much earlier than its scraper gives up /probe answers, in seconds [default: 0.5]
+    #[arg(long = "timeout-offset", value_name = "SECONDS", value_parser = seconds)]
+    pub timeout_offset: Option<Duration>,
 }
 
 /// The flags of `check`.
@@ -284,6 +287,11 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
     Ok(Invocation { common, command })
 }
 
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or_else(|| "expected seconds, such as 0.5".to_owned())
+}
+
 pub(super) fn domain(text: &str) -> Result<PolicyDomain, String> {
     PolicyDomain::parse(text).map_err(|error| error.to_string())
 }
@@ -407,6 +415,8 @@ mod tests {
             "--web.listen-address :99999",
             "--web.systemd-socket --web.listen-address :1",
             "--web.systemd-socket healthcheck",
+            "--timeout-offset -1",
+            "--timeout-offset 500ms",
             "--web.telemetry-path metrics",
             "--web.external-url monitor.example",
             "--web.route-prefix /a//b",

@@ -14,6 +14,7 @@ pub mod terminal;
 pub mod tlsa;
 
 mod demo;
+mod descriptors;
 mod healthcheck;
 mod serve;
 mod service;

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     OK, OWN_SIDE, USAGE,
     args::{Common, Serve},
-    complain,
+    complain, descriptors,
     service::{Notifier, handed_over},
     settings::{LoadedSettings, Source, colour, refused},
 };
@@ -24,7 +24,7 @@ use crate::{
     monitor::{Allotment, INDEX_VARIABLE, Inventory, Monitor, Renderer, Sharder, SharedState, Surroundings, Telemetry},
     net::{host_name, now},
     store::open_shared,
-    web::{App, ExternalUrl, Limits, ListenAddress, Mount, Reload, ReportDoor, ReportEntrance, bind, serve},
+    web::{App, ExternalUrl, ListenAddress, Mount, Reload, ReportDoor, ReportEntrance, TIMEOUT_OFFSET, bind, serve},
 };
 
 /// So long the whole end may take: what is under way has its own, shorter times, and this is for what hangs all the same. Less than
@@ -131,13 +131,15 @@ impl Running {
         listeners: Vec<TcpListener>,
         folder: &Path,
         source: Source,
-        LoadedSettings { settings, warnings }: LoadedSettings,
+        LoadedSettings { mut settings, warnings }: LoadedSettings,
     ) -> Result<Self, Failure> {
         tell_addresses(&listeners);
         tell(&warnings);
+        descriptors::fit(&mut settings);
         let notifier = Arc::new(Notifier::of_environment());
         let telemetry = Telemetry::new().map_err(|error| own_side(&error))?;
         telemetry.process_started(now());
+        telemetry.count_panics();
         let (inventory, settings) = Inventory::open(settings, folder, telemetry.clone()).await;
         let settings = Arc::new(settings);
         let domains = settings.domains.len();
@@ -154,17 +156,19 @@ impl Running {
 
         let stop = CancellationToken::new();
         let door = Arc::new(ReportDoor::new(monitor.intake()));
-        let entrance = Arc::new(ReportEntrance::new(Arc::clone(&door), Limits::default(), stop.clone()));
+        let entrance =
+            Arc::new(ReportEntrance::new(Arc::clone(&door), descriptors::limits(), stop.clone(), telemetry.clone()));
         let prepared = entrance.prepare(&settings).await.map_err(|error| unusable(&error))?;
         entrance.open(prepared).await;
         let sharder = allotment.with(monitor.reconfigurer(), telemetry.clone());
         let shards = sharder.shards();
         let keeper = sharder.keep(stop.clone());
         let lists = sharder.clone();
-        let follower = tokio::spawn(inventory.clone().follow(stop.clone(), move |domains| {
+        let following = inventory.clone().follow(stop.clone(), move |domains| {
             let sharder = lists.clone();
             async move { sharder.apply_domains(domains).await.map_err(|error| error.to_string()) }
-        }));
+        });
+        let follower = tokio::spawn(telemetry.vital("the watch over the lists of domains", following));
         let reloader = Arc::new(Reloader {
             source,
             sharder,
@@ -174,7 +178,7 @@ impl Running {
             entrance: Arc::clone(&entrance),
             notifier: Arc::clone(&notifier),
         });
-        let counted = telemetry.clone();
+        let (vital, counted) = (telemetry.clone(), telemetry.clone());
         let app = App::new(
             Exposition::new(Arc::clone(&blocks)),
             telemetry,
@@ -184,13 +188,16 @@ impl Running {
         let mount = Mount::new(arguments.external_url.clone(), arguments.route_prefix.clone());
         let app =
             app.with_store(monitor.store()).with_prompter(monitor.prompter()).with_reports(door).with_shards(shards);
-        let app = Arc::new(app.with_mount(mount));
+        let offset = arguments.timeout_offset.unwrap_or(TIMEOUT_OFFSET);
+        let app = Arc::new(app.with_mount(mount).with_timeout_offset(offset));
         let mut snapshots = monitor.snapshots();
         // Before anybody is answered: the first scrape after a restart shows what was stored.
         let stored = Arc::clone(&snapshots.borrow_and_update());
         show(&app, stored).await;
-        let publisher = tokio::spawn(publish(snapshots, Arc::clone(&app), stop.clone()));
-        let server = tokio::spawn(serve(listeners, app, stop.clone(), Limits::default()));
+        let publishing = publish(snapshots, Arc::clone(&app), stop.clone());
+        let publisher = tokio::spawn(vital.vital("the publisher of what was seen", publishing));
+        let serving = serve(listeners, app, stop.clone(), descriptors::limits());
+        let server = tokio::spawn(vital.vital("the server", serving));
         notifier.ready();
         let attendant = tokio::spawn({
             let (notifier, snapshots, pulse, stop) =
@@ -205,18 +212,30 @@ impl Running {
     /// Goes on until a signal says to stop; a second one ends it at once.
     pub(super) async fn until_told(self, signals: Signals) -> Result<(), Failure> {
         let Signals { reload, mut stop } = signals;
-        tokio::select! {
+        let lost = tokio::select! {
             // Beside the others: whoever says stop does not wait for a reload.
-            () = self.reloader.follow(reload) => {}
-            () = stop.received() => {}
+            () = self.reloader.follow(reload) => None,
+            () = stop.received() => None,
+            lost = self.reloader.telemetry.lost() => Some(lost),
+        };
+        match lost {
+            None => tracing::info!("stopping"),
+            Some(task) => {
+                tracing::error!("{task} ended by a fault of this program; all of it ends, to be started again");
+            }
         }
-        tracing::info!("stopping");
         self.notifier.stopping();
         tokio::select! {
             ended = timeout(STOP_MOST, self.end()) => ended.unwrap_or_else(|_| {
                 Err(own_side(&format!("not all that was under way ended within {STOP_MOST:?}; what was not written by then is lost")))
             }),
             () = stop.received() => Err(own_side(&"told to stop a second time: what was not written yet is lost")),
+        }?;
+        match lost {
+            None => Ok(()),
+            Some(task) => Err(own_side(&format!(
+                "{task} ended by a fault of this program; please report it with the lines before"
+            ))),
         }
     }
 
@@ -342,9 +361,10 @@ impl Reloader {
         let source = self.source.clone();
         // Reading files blocks.
         let loaded = tokio::task::spawn_blocking(move || source.load()).await.map_err(|error| error.to_string())?;
-        let LoadedSettings { settings, warnings } = loaded.map_err(|errors| refused(&errors, false))?;
+        let LoadedSettings { mut settings, warnings } = loaded.map_err(|errors| refused(&errors, false))?;
         settings.require_domains().map_err(|none| none.to_string())?;
         tell(&warnings);
+        descriptors::fit(&mut settings);
         let inventory = self.inventory.prepare(settings).await;
         let settings = inventory.settings();
         // What cannot be opened leaves all as it was.

@@ -172,13 +172,14 @@ impl Monitor {
             telemetry: telemetry.clone(),
             stop: stop.clone(),
         });
-        let sources = Sources::start(&intake, &settings, &edges.imap, state, &stop);
+        let sources = Sources::start(&intake, &settings, &edges.imap, state, &telemetry, &stop);
         let in_force = InForce { settings: Arc::clone(&settings), edges: Arc::clone(&edges) };
         let (force, in_force) = watch::channel(in_force);
         let probes = TaskTracker::new();
         let pulse = Pulse::new();
         let strangers = Strangers::new(telemetry.clone(), probes.clone(), stop.clone());
         let prompter = Prompter::new(orders_in, in_force.clone(), snapshots.clone(), strangers);
+        let vital = telemetry.clone();
         let mut keeper = Keeper {
             fleet,
             schedule: Schedule::new(limits(&settings)),
@@ -203,7 +204,7 @@ impl Monitor {
         keeper.tell_intervals();
         keeper.begin_all(due);
         keeper.publish_rest();
-        let keeper = tokio::spawn(keeper.run(inbox, orders, results));
+        let keeper = tokio::spawn(vital.vital("the keeper of the schedule", keeper.run(inbox, orders, results)));
         Ok(Self { commands, snapshots, store, unsaved: waits, intake, prompter, in_force, pulse, stop, keeper })
     }
 

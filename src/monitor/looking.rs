@@ -103,13 +103,11 @@ fn near_end(tls: Option<&TlsFacts>, at: Timestamp) -> bool {
     tls.is_some_and(|tls| tls.chain.leaf.not_after.since(at) < NEAR_END)
 }
 
-/// One look, with the moment at which it began: for an address, that at which its turn came. A panic in it is caught and
-/// counted.
+/// One look, with the moment at which it began: for an address, that at which its turn came. A panic in it is caught.
 pub(super) async fn look(eyes: &dyn Eyes, telemetry: &Telemetry, target: &Target, known: Known) -> (Instant, Seen) {
     let started = Instant::now();
     let looked = AssertUnwindSafe(look_at(eyes, telemetry, target, known)).catch_unwind().await;
     looked.unwrap_or_else(|_| {
-        telemetry.task_panicked();
         tracing::error!(?target, "a probe panicked; it is tried again at its next time");
         (started, Seen::Nothing)
     })

@@ -28,6 +28,7 @@ mod snapshot;
 mod summary;
 mod telemetry;
 mod vantage;
+mod vital;
 
 pub use certificates::{SeenCertificates, see_certificates};
 pub use check::{Looked, check, check_after, check_as_they_end};

@@ -176,7 +176,7 @@ impl Scribe {
         let (results, outcomes) = mpsc::channel(1);
         let shared = sharing.as_ref().map_or_else(|| desk.shared.subscribe(), |sharing| sharing.state.store());
         let rights = sharing.map(|sharing| sharing.rights);
-        let task = tokio::spawn(desk.work(inbox, results));
+        let task = tokio::spawn(telemetry.vital("the writer of the state", desk.work(inbox, results)));
         let time = Instant::now();
         let (next_at, trim_at) = (time + NEWS_AFTER, time + TRIM_EVERY);
         Ok((Self { jobs, outcomes, task, shared, rights, telemetry, busy: false, failures, next_at, trim_at }, kept))

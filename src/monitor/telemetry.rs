@@ -14,6 +14,8 @@ use prometheus::{
     Registry, core::Metric as _, proto::MetricFamily,
 };
 
+use tokio::sync::watch;
+
 use super::{
     Shards,
     inventory::{Gauges, InventorySource},
@@ -119,6 +121,8 @@ struct Inner {
     stretch: Gauge,
     slowed: IntCounter,
     panics: IntCounter,
+    /// The task that the monitor cannot do without and that is gone.
+    lost: watch::Sender<Option<&'static str>>,
     /// In no registry of its own: it stands in for what the kernel hides.
     process_started_at: Gauge,
     reload_successful: IntGauge,
@@ -166,6 +170,7 @@ impl Telemetry {
             stretch: register(&registry, Gauge::with_opts(opts("smtptls_schedule_stretch_ratio"))?)?,
             slowed: register(&registry, IntCounter::with_opts(opts("smtptls_politeness_slowed_total"))?)?,
             panics: register(&registry, IntCounter::with_opts(opts("smtptls_task_panics_total"))?)?,
+            lost: watch::Sender::new(None),
             process_started_at: Gauge::with_opts(opts(PROCESS_START))?,
             reload_successful: register(
                 &registry,
@@ -247,9 +252,19 @@ impl Telemetry {
         }
     }
 
-    /// A task panicked, and was caught.
-    pub fn task_panicked(&self) {
+    /// A task panicked.
+    pub(super) fn task_panicked(&self) {
         self.0.panics.inc();
+    }
+
+    /// This task of those that the monitor cannot do without is gone.
+    pub(super) fn lose(&self, name: &'static str) {
+        self.0.lost.send_replace(Some(name));
+    }
+
+    /// What tells that one is gone.
+    pub(super) fn losses(&self) -> watch::Receiver<Option<&'static str>> {
+        self.0.lost.subscribe()
     }
 
     /// The configuration was loaded at `at`, or was refused (`ok` is false) and the one before stays.

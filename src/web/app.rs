@@ -35,7 +35,8 @@ use super::{
         domain::{self, Site},
     },
     parameters::decoded,
-    probe, prompt, reload, reports,
+    probe::{self, TIMEOUT_OFFSET},
+    prompt, reload, reports,
     response::{html, json, not_allowed, plain, redirect, text, with_status},
     route::{self, API, Access, Asked, Found, Route},
     scrape::Scrapes,
@@ -73,6 +74,8 @@ pub struct App {
     reload: Reload,
     metrics_path: MetricsPath,
     mount: Mount,
+    /// How much earlier than a scraper gives up `/probe` answers.
+    timeout_offset: Duration,
     /// Answers of `/probe` that are being made.
     turns: Turns,
     /// Pages that are being made: lists of a large fleet have an entry for each domain or certificate while they are.
@@ -106,6 +109,7 @@ impl App {
             reload,
             metrics_path,
             mount: Mount::default(),
+            timeout_offset: TIMEOUT_OFFSET,
             turns: Turns::default(),
             page_turns: Turns::default(),
             scrapes: Scrapes::default(),
@@ -142,6 +146,12 @@ impl App {
     #[must_use]
     pub fn with_mount(self, mount: Mount) -> Self {
         Self { mount, ..self }
+    }
+
+    /// The same where `/probe` answers so much earlier than its scraper gives up.
+    #[must_use]
+    pub fn with_timeout_offset(self, timeout_offset: Duration) -> Self {
+        Self { timeout_offset, ..self }
     }
 
     /// Shows a snapshot. One task calls this, in the order of the snapshots; it takes a millisecond where little changed.
@@ -287,7 +297,7 @@ impl App {
                         app.exposition.probe_page(snapshot, domain, outcome)
                     };
                     let elsewhere = |target: &PolicyDomain| self.shards()?.elsewhere(target);
-                    probe::answer(prompter, metrics, elsewhere, &self.turns, asked).await?
+                    probe::answer(prompter, metrics, elsewhere, &self.turns, self.timeout_offset, asked).await?
                 }
                 None => probe::unavailable(),
             },

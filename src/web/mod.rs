@@ -34,5 +34,6 @@ pub use door::ReportDoor;
 pub use links::{ExternalUrl, ExternalUrlError, Links, Mount, RoutePrefix, RoutePrefixError};
 pub use listen::{BindError, DEFAULT_PORT, ListenAddress, ListenAddressError, bind};
 pub use own_listener::{EntranceError, Prepared, ReportEntrance};
+pub use probe::TIMEOUT_OFFSET;
 pub use reload::Reload;
 pub use server::{Limits, serve};

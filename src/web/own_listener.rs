@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     config::{ReportListener, Settings},
+    monitor::Telemetry,
     net::{ServerCertificate, ServerCertificateError},
 };
 
@@ -21,6 +22,7 @@ pub struct ReportEntrance {
     door: Arc<ReportDoor>,
     limits: Limits,
     stop: CancellationToken,
+    telemetry: Telemetry,
     listening: Mutex<Option<Listening>>,
 }
 
@@ -68,8 +70,8 @@ pub enum EntranceError {
 
 impl ReportEntrance {
     /// Nothing is open. `stop` ends all of it.
-    pub fn new(door: Arc<ReportDoor>, limits: Limits, stop: CancellationToken) -> Self {
-        Self { door, limits, stop, listening: Mutex::default() }
+    pub fn new(door: Arc<ReportDoor>, limits: Limits, stop: CancellationToken, telemetry: Telemetry) -> Self {
+        Self { door, limits, stop, telemetry, listening: Mutex::default() }
     }
 
     /// Opens what the settings ask for, without putting it in force: a port that is taken, or a certificate that cannot be read,
@@ -108,7 +110,8 @@ impl ReportEntrance {
                 let certificate: CertificateCell = Arc::new(ArcSwapOption::new(certificate.map(Arc::new)));
                 let stop = self.stop.child_token();
                 let served = Served::Reports(Arc::clone(&self.door), Arc::clone(&certificate));
-                let task = tokio::spawn(serve_all(vec![listener], served, stop.clone(), self.limits));
+                let serving = serve_all(vec![listener], served, stop.clone(), self.limits);
+                let task = tokio::spawn(self.telemetry.vital("the listener for reports", serving));
                 *listening = Some(Listening { address, certificate, stop, task });
             }
             None => give_up(listening.take()),

@@ -25,8 +25,8 @@ use crate::{
 
 /// In this header Prometheus tells how many seconds it waits.
 const TIMEOUT: &str = "x-prometheus-scrape-timeout-seconds";
-/// So much earlier the answer is sent: an answer on the way when the time is over is lost.
-const OFFSET: Duration = Duration::from_millis(500);
+/// So much earlier the answer is sent, unless the command line says another time: an answer on the way when the time is over is lost.
+pub const TIMEOUT_OFFSET: Duration = Duration::from_millis(500);
 /// For whoever does not say how long it waits, and at most: the value that users of blackbox_exporter know.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -50,7 +50,7 @@ struct Wish {
 /// configured after them.
 ///
 /// 400: a parameter is missing or wrong. 404: another instance looks at the domain. 403: the domain is not configured, and `probe.allow_any_target` is false. 429: too many
-/// wait already, for a look or for the text of one. `metrics` writes the page of a domain; `elsewhere` says why it is another
+/// wait already, for a look or for the text of one. `offset`: how much earlier than a scraper gives up. `metrics` writes the page of a domain; `elsewhere` says why it is another
 /// instance that looks at one.
 ///
 /// # Errors
@@ -60,9 +60,10 @@ pub(super) async fn answer(
     metrics: impl FnOnce(&Snapshot, &PolicyDomain, &ProbeOutcome) -> Bytes + Send + 'static,
     elsewhere: impl FnOnce(&PolicyDomain) -> Option<String>,
     turns: &Turns,
+    offset: Duration,
     asked: Asked<'_>,
 ) -> Result<Response<Pieces>, Answer> {
-    let wish = match Wish::read(asked.query, asked.headers) {
+    let wish = match Wish::read(asked.query, asked.headers, offset) {
         Ok(wish) => wish,
         Err(wrong) => return Ok(text(StatusCode::BAD_REQUEST, format!("{wrong}\n"))),
     };
@@ -138,7 +139,7 @@ fn forbidden(target: &PolicyDomain) -> Response<Pieces> {
 }
 
 impl Wish {
-    fn read(query: &str, headers: &HeaderMap) -> Result<Self, String> {
+    fn read(query: &str, headers: &HeaderMap, offset: Duration) -> Result<Self, String> {
         let (mut target, mut debug) = (None, false);
         parameters::read(query, &[PARAMETERS], |name, value| {
             match name {
@@ -151,19 +152,19 @@ impl Wish {
             Ok(())
         })?;
         let target = target.ok_or("target: it is missing; expected a domain, as in /probe?target=example.com")?;
-        Ok(Self { target, debug, patience: patience(headers)? })
+        Ok(Self { target, debug, patience: patience(headers, offset)? })
     }
 }
 
 /// How long the answer may take.
-fn patience(headers: &HeaderMap) -> Result<Duration, String> {
+fn patience(headers: &HeaderMap, offset: Duration) -> Result<Duration, String> {
     let Some(value) = headers.get(TIMEOUT) else { return Ok(PATIENCE) };
     let seconds = value.to_str().ok().and_then(|value| value.trim().parse::<f64>().ok());
     let timeout = seconds.filter(|seconds| *seconds > 0.0).and_then(|it| Duration::try_from_secs_f64(it).ok());
     let timeout =
         timeout.ok_or_else(|| format!("the header {TIMEOUT} is wrong; expected seconds above 0, such as 10"))?;
     // Whoever waits for less than the offset gets what there is time for.
-    Ok(timeout.checked_sub(OFFSET).filter(|left| !left.is_zero()).unwrap_or(timeout).min(PATIENCE))
+    Ok(timeout.checked_sub(offset).filter(|left| !left.is_zero()).unwrap_or(timeout).min(PATIENCE))
 }
 
 /// There is no monitor behind this server.
@@ -183,13 +184,16 @@ mod tests {
 
     #[test]
     fn the_answer_comes_before_the_scraper_gives_up() {
-        assert_eq!(patience(&HeaderMap::new()), Ok(PATIENCE), "whoever does not say");
-        let patience = |value| patience(&with_timeout(value)).map(|it| it.as_millis());
+        assert_eq!(patience(&HeaderMap::new(), TIMEOUT_OFFSET), Ok(PATIENCE), "whoever does not say");
+        let by = |value, offset| patience(&with_timeout(value), offset).map(|it| it.as_millis());
+        let patience = |value| by(value, TIMEOUT_OFFSET);
         assert_eq!(patience("10"), Ok(9500));
         assert_eq!(patience("1.5"), Ok(1000));
         assert_eq!(patience("3600"), Ok(120_000), "the own limit");
         assert_eq!(patience("0.5"), Ok(500), "as blackbox_exporter does");
         assert_eq!(patience("0.2"), Ok(200));
+        assert_eq!(by("10", Duration::from_secs(2)), Ok(8000), "--timeout-offset");
+        assert_eq!(by("10", Duration::ZERO), Ok(10_000));
         for wrong in ["", "soon", "0", "-1", "NaN", "inf", "1e400", "10s"] {
             assert!(patience(wrong).is_err(), "{wrong}");
         }
@@ -198,7 +202,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn any_query_is_read_or_refused(query: String) {
-            if let Err(said) = Wish::read(&query, &HeaderMap::new()) {
+            if let Err(said) = Wish::read(&query, &HeaderMap::new(), TIMEOUT_OFFSET) {
                 proptest::prop_assert!(said.contains("expected"), "{query:?}: {said}");
             }
         }
@@ -206,7 +210,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_says_what_was_expected() {
-        let read = |query| Wish::read(query, &HeaderMap::new());
+        let read = |query| Wish::read(query, &HeaderMap::new(), TIMEOUT_OFFSET);
         let wish = read("target=Example.COM.&debug=true").unwrap();
         assert_eq!((wish.target.as_str(), wish.debug), ("example.com", true));
         assert!(!read("debug=false&target=b%C3%BCcher.example").unwrap().debug);

@@ -1,6 +1,6 @@
 //! The server: connections, their limits, and an orderly end.
 
-use std::{convert::Infallible, net::IpAddr, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::IpAddr, panic::resume_unwind, pin::pin, sync::Arc, time::Duration};
 
 use http::{Request, Response, StatusCode};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -9,6 +9,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
+    task::JoinSet,
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -80,13 +81,18 @@ pub(super) async fn serve_all(
     shutdown: CancellationToken,
     limits: Limits,
 ) {
-    let tasks = TaskTracker::new();
+    let (tasks, mut acceptors) = (TaskTracker::new(), JoinSet::new());
     let places = Arc::new(Semaphore::new(limits.connections));
     for listener in listeners {
         let accepting = accept(listener, served.clone(), Arc::clone(&places), shutdown.clone(), limits, tasks.clone());
-        tasks.spawn(accepting);
+        acceptors.spawn(accepting);
     }
-    shutdown.cancelled().await;
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        // They go on until then: one that does not has met a fault, which is this task's own.
+        Some(Err(fault)) = acceptors.join_next() => if let Ok(panic) = fault.try_into_panic() { resume_unwind(panic) },
+    }
+    while acceptors.join_next().await.is_some() {}
     tasks.close();
     tasks.wait().await;
 }

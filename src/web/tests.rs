@@ -91,6 +91,21 @@ fn get(path: &str) -> Request<Empty<Bytes>> {
     Request::get(path).header("Host", "x").body(Empty::new()).unwrap()
 }
 
+/// A fault in one request takes its connection with it, and nothing else: its place is free again.
+#[tokio::test]
+async fn a_request_that_panics_costs_its_connection_alone() {
+    let broken: Reload = Box::new(|| Box::pin(async { panic!("the reload breaks") }));
+    let server = start(broken, Limits { connections: 2, ..Limits::default() });
+    server.app.publish(Arc::new(shown()));
+    for _ in 0..5 {
+        let answer = raw(&server, b"POST /-/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n").await;
+        assert_eq!(answer, "", "the connection ends without an answer");
+        assert_eq!(ask(&server, "GET", "/metrics").await.0, 200);
+    }
+    server.shutdown.cancel();
+    server.task.await.unwrap();
+}
+
 #[tokio::test]
 async fn metrics_come_as_prometheus_wants_them() {
     let server = started();

@@ -26,6 +26,7 @@ mod invariants;
 mod inventory;
 mod misbehaviours;
 mod monitor;
+mod own_faults;
 mod page_of_a_domain;
 mod policy_fetch;
 mod prompt;

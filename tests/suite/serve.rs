@@ -88,6 +88,11 @@ impl Served {
         self.address
     }
 
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits until its log says this.
     pub(crate) fn until_said(&self, text: &str) {
         let mut seen = Vec::new();

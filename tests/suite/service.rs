@@ -1,6 +1,7 @@
 //! `serve` under a service manager: what it is told, the sockets it hands over, and the end.
 
 use std::{
+    io::Write as _,
     os::{
         fd::OwnedFd,
         linux::net::SocketAddrExt as _,
@@ -14,6 +15,7 @@ use std::{
 use super::{
     serve::{PATIENCE, Served},
     world::{
+        dns::Behaviour,
         mail_world::MailWorld,
         smtp::{Act, SmtpScript},
     },
@@ -160,6 +162,41 @@ async fn what_cannot_be_taken_over_is_said_and_ends_with_2() {
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(said.contains(expected) && !said.contains("panicked"), "{said}");
     }
+}
+
+/// As much as can hang at a time: a name server that says nothing, mail hosts that do not greet, a client that does not read. The unit
+/// gives it 30 seconds (`TimeoutStopSec`), and it takes 20 at the most.
+#[tokio::test]
+async fn the_end_is_bounded_whatever_hangs() {
+    let world = MailWorld::start().await;
+    let mut domains = Vec::new();
+    for number in 0..40 {
+        let name: &'static str = format!("hang{number}.example").leak();
+        let domain = world.domain(name).await;
+        let good = SmtpScript::good(&world.pki.identity(&["mx.example.com"]));
+        domain.smtp.set_script(SmtpScript { banner: Act::Hang, ..good });
+        domains.push((name, domain));
+    }
+    let names: Vec<String> = (0..300).map(|number| format!("silent{number}.example")).collect();
+    for name in &names {
+        world.dns.behave(name, Behaviour::Silent);
+    }
+    let all: Vec<&str> = domains.iter().map(|(name, _)| *name).chain(names.iter().map(String::as_str)).collect();
+    let config = world.config_file(&format!("domains: [{}]\n", all.join(", ")));
+    let mut served = Served::start_as(serve(&config, &world.file("state"), &ANYWHERE)).await;
+    let end = Instant::now() + PATIENCE;
+    while domains.iter().map(|(_, domain)| domain.smtp.connections()).sum::<usize>() < 8 {
+        assert!(Instant::now() < end, "few are probed");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let mut slow = std::net::TcpStream::connect(served.address()).unwrap();
+    for _ in 0..20 {
+        slow.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    }
+    served.signal("TERM");
+    let (status, took) = served.end().await;
+    assert_eq!(status.code(), Some(0), "{took:?}");
+    assert!(took < Duration::from_secs(20), "{took:?}");
 }
 
 /// A probe that hangs holds the end up for its grace; whoever says stop a second time does not wait for it.

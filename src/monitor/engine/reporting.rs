@@ -16,11 +16,12 @@ use super::{GRACE, Keeper};
 use crate::{
     config::Settings,
     monitor::{
-        Intake,
+        Intake, Telemetry,
         intake::{INCOMING, IntakeNews, MailboxPace, mailboxes, watch_folder, watch_mailbox, watch_own_folder},
     },
     net::{ImapConnector, now},
     store::{Filing, NewsCursor},
+    verdict::NEWBORN_FOR,
 };
 
 /// The keeper's end of the intake.
@@ -31,6 +32,10 @@ pub(super) struct Desk {
     pub(super) sources: Sources,
 }
 
+/// What watches the ways in.
+const FOLDER: &str = "the watch over a folder of reports";
+const MAILBOX: &str = "the watch over a mailbox of reports";
+
 /// The ways in that are watched from here.
 pub(super) struct Sources {
     state: Option<PathBuf>,
@@ -38,6 +43,7 @@ pub(super) struct Sources {
     folders: CancellationToken,
     mailboxes: CancellationToken,
     tasks: TaskTracker,
+    telemetry: Telemetry,
 }
 
 impl Sources {
@@ -46,6 +52,7 @@ impl Sources {
         settings: &Settings,
         imap: &ImapConnector,
         state: Option<&Path>,
+        telemetry: &Telemetry,
         stop: &CancellationToken,
     ) -> Self {
         let mut sources = Self {
@@ -54,6 +61,7 @@ impl Sources {
             folders: stop.child_token(),
             mailboxes: stop.child_token(),
             tasks: TaskTracker::new(),
+            telemetry: telemetry.clone(),
         };
         sources.begin_folders(intake, settings);
         sources.begin_mailboxes(intake, settings, imap);
@@ -77,10 +85,10 @@ impl Sources {
 
     fn begin_folders(&mut self, intake: &Intake, settings: &Settings) {
         for folder in settings.reports.folders() {
-            self.tasks.spawn(watch_folder(intake.clone(), folder.to_owned(), self.folders.clone()));
+            self.begin(FOLDER, watch_folder(intake.clone(), folder.to_owned(), self.folders.clone()));
         }
         if let Some(state) = &self.state {
-            self.tasks.spawn(watch_own_folder(intake.clone(), state.join(INCOMING), self.folders.clone()));
+            self.begin(FOLDER, watch_own_folder(intake.clone(), state.join(INCOMING), self.folders.clone()));
         }
     }
 
@@ -92,8 +100,12 @@ impl Sources {
                 async move { intake.submit(raw).await }
             };
             let stop = self.mailboxes.clone();
-            self.tasks.spawn(watch_mailbox(imap.clone(), account, MailboxPace::default(), submit, stop));
+            self.begin(MAILBOX, watch_mailbox(imap.clone(), account, MailboxPace::default(), submit, stop));
         }
+    }
+
+    fn begin(&self, name: &'static str, watch: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(self.telemetry.vital(name, watch));
     }
 }
 
@@ -132,7 +144,8 @@ impl Keeper {
     pub(super) fn next_grown_up(&self) -> Option<Instant> {
         let at = self.fleet.next_grown_up()?;
         // A little later, so that the clocks agree that it is time.
-        Some(Instant::now() + at.since(now()) + Duration::from_millis(10))
+        // Never longer than that: the clock may be set.
+        Some(Instant::now() + at.since(now()).min(NEWBORN_FOR) + Duration::from_millis(10))
     }
 
     pub(super) fn grow_up(&mut self) {

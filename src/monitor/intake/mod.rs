@@ -158,10 +158,10 @@ impl Intake {
             labels,
             place: kept.place.clone(),
             news,
-            telemetry,
+            telemetry: telemetry.clone(),
             stop,
         };
-        let filer = tokio::spawn(filer.run());
+        let filer = tokio::spawn(telemetry.vital("the filing of reports", filer.run()));
         Started {
             intake: Self { queue, store, shared, rates: Arc::new(Mutex::new(Rates::new(Instant::now()))) },
             news: receiver,

@@ -131,7 +131,8 @@ impl Inventory {
         for watch in wanted {
             if let Entry::Vacant(place) = watched.entry(watch) {
                 renewed = true;
-                let task = tokio::spawn(place.key().clone().run(self.kept.clone(), arrivals.clone()));
+                let run = place.key().clone().run(self.kept.clone(), arrivals.clone());
+                let task = tokio::spawn(self.telemetry.vital("the fetching of a list of domains", run));
                 place.insert(AbortOnDropHandle::new(task));
             }
         }

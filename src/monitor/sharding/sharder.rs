@@ -279,7 +279,7 @@ impl Sharder {
     /// Renews the leases until it is told to stop; nothing to do where no database is shared.
     pub fn keep(&self, stop: CancellationToken) -> JoinHandle<()> {
         let sharder = self.clone();
-        tokio::spawn(async move {
+        let keeping = async move {
             let Some(heart) = &sharder.0.heart else { return };
             loop {
                 let every = heart.turn();
@@ -297,7 +297,8 @@ impl Sharder {
                     }
                 }
             }
-        })
+        };
+        tokio::spawn(self.0.telemetry.vital("the renewal of the leases", keeping))
     }
 
     /// Gives all slots back, once the monitor has stopped and everything is written.

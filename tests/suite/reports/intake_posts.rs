@@ -58,7 +58,12 @@ impl Posted {
         let bench = Bench::start(|settings| settings.reports.http = Some(http.clone().into())).await;
         let stop = CancellationToken::new();
         let door = Arc::new(ReportDoor::new(bench.intake()));
-        let entrance = Arc::new(ReportEntrance::new(Arc::clone(&door), Limits::default(), stop.clone()));
+        let entrance = Arc::new(ReportEntrance::new(
+            Arc::clone(&door),
+            Limits::default(),
+            stop.clone(),
+            Telemetry::new().unwrap(),
+        ));
         let prepared = entrance.prepare(&settings(Some(http))).await.unwrap();
         entrance.open(prepared).await;
         let no_reload = Box::new(|| -> futures_util::future::BoxFuture<'static, _> { Box::pin(async { Ok(()) }) });
