@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes what is inside the program as CycloneDX, with versions, licences and checksums: FILE.
+# Writes as CycloneDX what the program is made of, build scripts and macros included, with versions, licences and checksums: FILE.
 #
 #   sbom.sh FILE
 #
@@ -17,4 +17,5 @@ name=sbom-$$
 trap 'rm -f "$name.json"' EXIT
 cargo cyclonedx --quiet --all --format json --spec-version 1.5 --target "$target" --override-filename "$name"
 mkdir -p "$(dirname "$file")"
-mv "$name.json" "$file"
+# The folder where it was made is nobody's business, and would make each one another.
+sed "s|$PWD|/source|g" "$name.json" > "$file"

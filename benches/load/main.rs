@@ -4,6 +4,7 @@
 //! of connections at once, of which half are scrapers and half send their header a line at a time and never end it; then a steady rate
 //! of scrapes. It tells who was answered and when, the memory of `serve`, and what became of its looks: how many, and how late.
 //! With `--check` it fails where a bound is missed.
+#![forbid(unsafe_code)]
 #![allow(
     clippy::print_stdout,
     clippy::expect_used,
@@ -61,7 +62,8 @@ const REST: Duration = Duration::from_secs(10);
 const ANSWERED_LEAST: f64 = 0.99;
 /// … the memory that ten thousand connections take, and the text that is on its way to them …
 const MEMORY_MOST: f64 = 256.0;
-/// … and looks begin in time, but for one of a hundred.
+/// … and looks begin in time, but for one of a hundred. In a build that is not optimised the crowd alone takes the processors: there it
+/// is told and not held.
 const LATE_MOST: f64 = 0.01;
 
 fn main() -> ExitCode {
@@ -159,7 +161,9 @@ fn tell(part: &str, before: &Moment, after: &Moment, outcome: &Outcome, missed: 
     if answered < ANSWERED_LEAST {
         missed.push(format!("{part}: of those who came new {answered:.3} were answered, at least {ANSWERED_LEAST}"));
     }
-    hold(&format!("{part}: looks that began later than a second, share"), lag.late(), LATE_MOST, missed);
+    if !cfg!(debug_assertions) {
+        hold(&format!("{part}: looks that began later than a second, share"), lag.late(), LATE_MOST, missed);
+    }
     after.clone()
 }
 

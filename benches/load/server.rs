@@ -156,8 +156,8 @@ impl Server {
 /// Starts a program that says in its log, on standard error, where it listens.
 fn start(command: &mut Command) -> (Process, SocketAddr) {
     let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("it starts");
-    let log = BufReader::new(child.stderr.take().expect("a pipe"));
+    let mut process = Process(command.spawn().expect("it starts"));
+    let log = BufReader::new(process.0.stderr.take().expect("a pipe"));
     let (found, address) = mpsc::channel();
     // To its end, so that the program never waits for a reader.
     thread::spawn(move || {
@@ -169,7 +169,7 @@ fn start(command: &mut Command) -> (Process, SocketAddr) {
         }
     });
     let address = address.recv_timeout(PATIENCE).expect("it says where it listens");
-    (Process(child), address)
+    (process, address)
 }
 
 async fn ready(address: SocketAddr) {

@@ -154,7 +154,7 @@ class Life:
     def all(self) -> None:
         """Each step begins where the one before ended."""
         for step in (self.install, self.follow_a_list, self.reload, self.flags, self.watchdog, self.stop, self.start, self.socket, self.purge,
-                     self.upgrade, self.stay_disabled, self.remove, self.install_again, self.purge, self.install_in_the_way):
+                     self.upgrade, self.stay_disabled, self.upgrade_behind_the_socket, self.remove, self.install_again, self.purge, self.install_in_the_way):
             began = time.monotonic()
             # systemd refuses a sixth start within ten seconds; nobody but a test is as quick.
             self.box.try_in("systemctl", "reset-failed", SERVICE)
@@ -349,6 +349,24 @@ class Life:
         self.box.run("systemctl", "disable", "--now", SERVICE)
         self.apt("install", "--reinstall", "/root/package.deb")
         expect(self.is_enabled(SERVICE) == "disabled" and self.box.show(SERVICE, "ActiveState") == "inactive", "an upgrade started it")
+        self.box.run("systemctl", "enable", "--now", SERVICE)
+        self.runs()
+
+    def upgrade_behind_the_socket(self) -> None:
+        """One that its socket started is started anew by an upgrade too, and the port is not shut."""
+        before = self.read(FLAGS)
+        self.write(FLAGS, 'ARGS="--web.systemd-socket"\n')
+        self.box.run("systemctl", "disable", "--now", SERVICE)
+        self.box.run("systemctl", "enable", "--now", SOCKET)
+        expect(self.box.get("/-/ready")[0] == 200, "nobody answers behind the socket")
+        pid = self.main_pid()
+        self.apt("install", "--reinstall", "/root/package.deb")
+        expect(self.main_pid() not in (0, pid), "the old program goes on")
+        expect(self.is_enabled(SERVICE) == "disabled" and self.is_enabled(SOCKET) == "enabled", f"{self.is_enabled(SERVICE)}, {self.is_enabled(SOCKET)}")
+        self.runs()
+        self.box.run("systemctl", "disable", "--now", SOCKET)
+        self.write(FLAGS, before)
+        self.box.run("systemctl", "stop", SERVICE)
         self.box.run("systemctl", "enable", "--now", SERVICE)
         self.runs()
 

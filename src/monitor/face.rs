@@ -6,7 +6,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{KnownDomain, Rendered, Summary};
-use crate::{store::DomainRow, terms::MxHost};
+use crate::{
+    store::DomainRow,
+    terms::{MxHost, PolicyDomain},
+};
 
 /// The layout of [`Face`], with all of [`Summary`]: the bytes name no fields, so that every other layout is another number. Another one
 /// is not read: the domain is judged instead.
@@ -57,18 +60,21 @@ pub(super) fn written(known: &KnownDomain) -> Option<Box<[u8]>> {
 
 /// The face of a row; nothing where there is none of this layout. Damage is told: the state beside it is as good as ever.
 pub(super) fn read(row: &DomainRow) -> Option<Face> {
-    let (version, bytes) = row.face.as_deref()?.split_first()?;
+    read_bytes(&row.domain, row.face.as_deref()?)
+}
+
+/// The same of a face that lies elsewhere.
+pub(super) fn read_bytes(domain: &PolicyDomain, bytes: &[u8]) -> Option<Face> {
+    let (version, bytes) = bytes.split_first()?;
     if *version != VERSION {
         return None;
     }
     let face: Result<Face, _> = postcard::from_bytes(bytes);
     let face = face
-        .inspect_err(
-            |error| tracing::error!(domain = %row.domain, %error, "what was shown cannot be read; it is made anew"),
-        )
+        .inspect_err(|error| tracing::error!(%domain, %error, "what was shown cannot be read; it is made anew"))
         .ok()?;
     if !face.rendered.is_plausible() {
-        tracing::error!(domain = %row.domain, rendered = ?face.rendered, "what was shown cannot be right; it is made anew");
+        tracing::error!(%domain, rendered = ?face.rendered, "what was shown cannot be right; it is made anew");
         return None;
     }
     Some(face)

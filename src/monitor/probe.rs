@@ -5,8 +5,8 @@ use std::{net::IpAddr, time::Instant};
 use super::{Edges, politeness::operator_of, rua};
 use crate::{
     facts::{
-        AddressLookup, AddressObservation, DnssecSight, DomainObservation, HostObservation, Lookup, LookupOutcome,
-        MxTarget, PolicyHostObservation, RuaObservation, TlsSurvey, TlsaLookup, TlsaObservation,
+        AddressLookup, AddressObservation, DnssecSight, DomainObservation, HostObservation, Lookup, LookupFailure,
+        LookupOutcome, MxTarget, PolicyHostObservation, RuaObservation, TlsSurvey, TlsaLookup, TlsaObservation,
     },
     net::{now, resolver::Resolver},
     protocol::dane::{Question, next_question},
@@ -37,10 +37,13 @@ pub(crate) async fn domain(
         || !mx.answered()
         || !policy.addresses.answered()
         || implicit_failed;
+    let failures = [sts_record.failure(), tlsrpt_record.failure(), mx.failure(), policy.addresses.failure()];
+    let implicit_failure = implicit.as_ref().and_then(AddressLookup::failure);
+    let stayed = failures.into_iter().chain([implicit_failure]).any(never_left);
     DomainObservation {
         domain: domain.clone(),
         started_at,
-        resolver_healthy: !failed || edges.resolver.healthy().await,
+        resolver_healthy: !failed || (!stayed && edges.resolver.healthy().await),
         // Asked for at every look, at most once a minute in all: so it is known whether DNSSEC can be seen from here.
         dnssec_healthy: edges.resolver.dnssec_healthy().await,
         duration: started.elapsed(),
@@ -116,6 +119,12 @@ pub(crate) fn mail_hosts(edges: &Edges, observation: &DomainObservation) -> (Vec
     (hosts, skipped)
 }
 
+/// A question that never left here, for want of a descriptor or of a way to the resolver, says nothing of what was asked about, even where
+/// the next one gets through.
+const fn never_left(failure: Option<&LookupFailure>) -> bool {
+    matches!(failure, Some(LookupFailure::Unreachable(_)))
+}
+
 /// Looks up a mail host: its addresses, then its TLSA records.
 pub(crate) async fn host(edges: &Edges, host: &MxHost) -> HostObservation {
     let resolver = edges.resolver.asking();
@@ -123,10 +132,12 @@ pub(crate) async fn host(edges: &Edges, host: &MxHost) -> HostObservation {
     let tlsa = tlsa(edges, &resolver, host, &addresses).await;
     let answered =
         addresses.answered() && tlsa.iter().flat_map(|seen| &seen.lookups).all(|seen| seen.lookup.answered());
+    let looked_up = tlsa.iter().flat_map(|seen| &seen.lookups).map(|seen| seen.lookup.failure());
+    let stayed = looked_up.chain([addresses.failure()]).any(never_left);
     HostObservation {
         host: host.clone(),
         at: now(),
-        resolver_healthy: answered || edges.resolver.healthy().await,
+        resolver_healthy: answered || (!stayed && edges.resolver.healthy().await),
         dnssec_healthy: edges.resolver.dnssec_healthy().await,
         tlsa,
         addresses,

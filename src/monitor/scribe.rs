@@ -1,7 +1,7 @@
 //! The one task that writes to the store. The keeper hands it a batch at a time and never waits for it.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fmt,
     num::NonZero,
     panic::resume_unwind,
@@ -26,7 +26,9 @@ use super::{
 };
 use crate::{
     net::now,
-    store::{self, Batch, Bounds, DomainRow, HostRow, PackedError, Store, StoreError, StoredDomain, StoredHost},
+    store::{
+        self, Batch, Bounds, DomainRow, HostRow, PackedError, PackedFaces, Store, StoreError, StoredDomain, StoredHost,
+    },
     terms::{MxHost, PolicyDomain},
 };
 
@@ -64,12 +66,14 @@ pub(super) struct KeptDomain {
     pub(super) row: DomainRow,
     /// What lists and scrapes showed of it; nothing where there is none that can be read.
     pub(super) face: Option<Face>,
+    /// The face lay apart: the row is of an earlier look.
+    pub(super) apart: bool,
 }
 
 impl From<DomainRow> for KeptDomain {
     fn from(row: DomainRow) -> Self {
         let face = face::read(&row);
-        Self { row: DomainRow { face: None, ..row }, face }
+        Self { row: DomainRow { face: None, ..row }, face, apart: false }
     }
 }
 
@@ -88,6 +92,23 @@ impl Kept {
         });
         let (domains, hosts) = opened.await.unwrap_or_else(|error| resume_unwind(error.into_panic()));
         Ok(Self { domains, hosts: store.hosts(&hosts).await?, reports, ..Self::default() })
+    }
+
+    /// The same with what lies apart from the rows: where a monitor begins.
+    async fn load_all(store: &dyn Store, domains: &[PolicyDomain]) -> Result<Self, StoreError> {
+        let mut kept = Self::load(store, domains).await?;
+        let apart = match store.faces_apart() {
+            Some(apart) => apart.faces().await?,
+            None => Vec::new(),
+        };
+        if apart.is_empty() {
+            return Ok(kept);
+        }
+        let shown = spawn_blocking(move || {
+            show_later_looks(&mut kept.domains, &apart);
+            kept
+        });
+        Ok(shown.await.unwrap_or_else(|error| resume_unwind(error.into_panic())))
     }
 
     /// The domains that can be read.
@@ -123,11 +144,30 @@ fn opened(mut rows: Vec<DomainRow>) -> Vec<KeptDomain> {
     })
 }
 
+/// Takes the faces that lie apart, where they are of a later look than those of the rows.
+fn show_later_looks(domains: &mut [KeptDomain], apart: &[PackedFaces]) {
+    let places: HashMap<PolicyDomain, usize> =
+        domains.iter().enumerate().map(|(place, kept)| (kept.row.domain.clone(), place)).collect();
+    for packed in apart {
+        let faces = packed.open().inspect_err(|error| {
+            tracing::error!(%error, "what was shown of some domains cannot be read; what was written before is shown");
+        });
+        for (domain, bytes) in faces.into_iter().flatten() {
+            let Some(kept) = places.get(&domain).and_then(|place| domains.get_mut(*place)) else { continue };
+            // A row without a face is judged, and shows what follows from it.
+            let Some((shown, later)) = kept.face.as_mut().zip(face::read_bytes(&domain, &bytes)) else { continue };
+            if later.summary.checked_at > shown.summary.checked_at {
+                (*shown, kept.apart) = (later, true);
+            }
+        }
+    }
+}
+
 /// The mail hosts of domains that were kept, each once: from their faces, so that a whole fleet is not opened for them.
 fn hosts_of(domains: &[KeptDomain]) -> Vec<MxHost> {
     let mut known = HashSet::new();
     let mut unpacked = Vec::new();
-    for KeptDomain { row, face } in domains {
+    for KeptDomain { row, face, .. } in domains {
         match face {
             Some(face) => known.extend(face.hosts()),
             None => unpacked.extend(readable(&row.domain, row.open()).map(|kept| kept.hosts)),
@@ -161,6 +201,8 @@ impl Place {
 #[derive(Debug)]
 enum Job {
     Write(Arc<Batch>),
+    /// Faces apart from their rows, in place of those that are there or beside them.
+    Faces(Arc<Vec<PackedFaces>>, bool),
     Trim(Bounds),
 }
 
@@ -217,7 +259,7 @@ impl Scribe {
         let kept = match (opened, &desk.store) {
             (Ok(_), Some(store)) => {
                 let of = Some(Arc::clone(store));
-                Kept { of, ..Kept::load(store.as_ref(), domains).await? }
+                Kept { of, ..Kept::load_all(store.as_ref(), domains).await? }
             }
             (Ok(_), None) => Kept::default(),
             (Err(error), _) if error.passes() => {
@@ -284,6 +326,16 @@ impl Scribe {
         };
         // There is room: what was handed over before is done.
         self.busy = self.jobs.try_send(job).is_ok();
+    }
+
+    /// Whether faces can be kept apart from their rows.
+    pub(super) fn keeps_faces_apart(&self) -> bool {
+        self.shared.borrow().as_ref().is_some_and(|store| store.faces_apart().is_some())
+    }
+
+    /// Hands over faces that are to lie apart; `anew`: in place of those that do.
+    pub(super) fn hand_faces(&mut self, faces: Vec<PackedFaces>, anew: bool) {
+        self.busy = self.jobs.try_send(Job::Faces(Arc::new(faces), anew)).is_ok();
     }
 
     /// Waits until what was handed over is done; for ever, where nothing was.
@@ -414,6 +466,13 @@ impl Desk {
         let time = now();
         let result = match job {
             Job::Write(batch) => store.write(Arc::clone(batch), time).await,
+            Job::Faces(faces, anew) => match store.faces_apart() {
+                Some(apart) => apart.write_faces(Arc::clone(faces), *anew, time).await,
+                None => Err(StoreError::NotWritable {
+                    path: self.place.folder.clone(),
+                    why: "it keeps no faces apart".to_owned(),
+                }),
+            },
             Job::Trim(bounds) => store.trim(*bounds, time).await,
         };
         match &result {
@@ -438,7 +497,13 @@ impl Desk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Packed;
+    use crate::{
+        config::DomainSettings,
+        metrics::fixture,
+        monitor::{KnownDomain, Summary},
+        store::Packed,
+        terms::Timestamp,
+    };
 
     /// The keeper's end, with nobody at the other.
     fn scribe() -> Scribe {
@@ -471,5 +536,45 @@ mod tests {
             let wait = scribe.next_at - handed;
             assert!((after..after + NEWS_AFTER * 30).contains(&wait), "{wait:?} behind {rows} rows");
         }
+    }
+    /// A domain as it was shown after a look at this time.
+    fn looked_at(name: &str, at: Timestamp) -> DomainRow {
+        let domain = PolicyDomain::parse(name).unwrap();
+        let mut known = KnownDomain::new(DomainSettings::new(domain.clone()));
+        known.summary = Some(Summary { checked_at: at, ..Summary::of(&fixture::healthy(), None) });
+        DomainRow { domain, state: Packed::from_bytes([0]), face: face::written(&known) }
+    }
+
+    #[test]
+    fn of_two_faces_the_one_of_the_later_look_is_shown() {
+        let at = |minutes: i64| Timestamp::from_unix_seconds(1_800_000_000 + 60 * minutes);
+        let bare = DomainRow { face: None, ..looked_at("bare.example", at(0)) };
+        let rows =
+            vec![looked_at("a.example", at(1)), looked_at("b.example", at(9)), looked_at("c.example", at(3)), bare];
+        let apart = ["a.example", "b.example", "bare.example", "gone.example"].map(|name| looked_at(name, at(5)));
+        let face = |row: &'_ DomainRow| row.face.clone().unwrap();
+        let faces: Vec<_> = apart.iter().map(|row| (&row.domain, face(row))).collect();
+        let packed = PackedFaces::of(faces.iter().map(|(domain, face)| (*domain, &**face))).unwrap();
+        let unreadable = PackedFaces::of([(&apart[0].domain, &b"?"[..])].into_iter()).unwrap();
+        let mut domains = opened(rows);
+        show_later_looks(&mut domains, &[unreadable, packed]);
+        let shown = domains.iter().map(|kept| (kept.face.as_ref().map(|face| face.summary.checked_at), kept.apart));
+        let expected = [(Some(at(5)), true), (Some(at(9)), false), (Some(at(3)), false), (None, false)];
+        assert_eq!(shown.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn many_rows_are_read_as_few_are() {
+        let at = Timestamp::from_unix_seconds(1_800_000_000);
+        let row = looked_at("a.example", at);
+        let name = |number: usize| PolicyDomain::parse(&format!("d{number}.example")).unwrap();
+        let rows: Vec<_> = (0..3 * FACES_A_THREAD).map(|n| DomainRow { domain: name(n), ..row.clone() }).collect();
+        let domains = opened(rows);
+        let mut names: Vec<_> = domains.iter().map(|kept| kept.row.domain.clone()).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!((domains.len(), names.len()), (3 * FACES_A_THREAD, 3 * FACES_A_THREAD));
+        assert!(domains.iter().all(|kept| kept.face.is_some() && kept.row.face.is_none()));
+        assert_eq!(hosts_of(&domains).len(), hosts_of(&domains[..1]).len());
     }
 }

@@ -7,6 +7,7 @@ mod dkim;
 mod imap;
 mod legacy_hello;
 mod list_fetch;
+mod own_file;
 mod own_server;
 mod policy_fetch;
 pub mod resolver;

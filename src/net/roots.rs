@@ -1,10 +1,11 @@
 //! The trust stores.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use rustls_pki_types::CertificateDer;
 use webpki::anchor_from_trusted_cert;
 
+use super::own_file::read_own_file;
 use crate::protocol::tls::{Roots, RootsPemError};
 
 /// Which built-in roots are trusted.
@@ -63,7 +64,8 @@ pub fn load_roots(choice: RootChoice, extra_ca_file: Option<&Path>) -> Result<Ro
 
 fn file_roots(path: &Path) -> Result<Roots, RootsError> {
     let shown = path.display().to_string();
-    let pem = fs::read(path).map_err(|error| RootsError::Read { path: shown.clone(), reason: error.to_string() })?;
+    let read = read_own_file(path);
+    let pem = read.map_err(|error| RootsError::Read { path: shown.clone(), reason: error.to_string() })?;
     Roots::from_pem(&pem).map_err(|error| RootsError::Pem { path: shown, error })
 }
 

@@ -1,7 +1,7 @@
 //! TLS as a server, for a listener of its own.
 
 use std::{
-    fs, io,
+    io,
     path::Path,
     pin::Pin,
     sync::Arc,
@@ -15,6 +15,8 @@ use tokio::{
     net::TcpStream,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+use super::own_file::read_own_file;
 
 /// A certificate with its key, ready to serve.
 #[derive(Clone)]
@@ -39,7 +41,7 @@ impl ServerCertificate {
     /// A file cannot be read or holds nothing of the kind, or the two do not belong together.
     pub fn load(chain: &Path, key: &Path) -> Result<Self, ServerCertificateError> {
         let failed = |path: &Path, why: String| ServerCertificateError { path: path.display().to_string(), why };
-        let read = |path: &Path| fs::read(path).map_err(|error| failed(path, error.to_string()));
+        let read = |path: &Path| read_own_file(path).map_err(|error| failed(path, error.to_string()));
         let certificates: Result<Vec<CertificateDer<'static>>, _> =
             CertificateDer::pem_slice_iter(&read(chain)?).collect();
         let certificates =

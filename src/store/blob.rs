@@ -154,7 +154,7 @@ fn decompress(
 }
 
 /// How large the text is, as the frame announces it.
-fn size(packed: &[u8]) -> std::io::Result<usize> {
+pub(super) fn size(packed: &[u8]) -> std::io::Result<usize> {
     let announced = zstd::zstd_safe::get_frame_content_size(packed).ok().flatten().unwrap_or(u64::MAX);
     let size = usize::try_from(announced).ok().filter(|size| *size <= LARGEST_TEXT);
     size.ok_or_else(|| std::io::Error::other("it does not tell its size, or too much"))

@@ -4,6 +4,7 @@
 //! of its own. A probe that shows nothing new adds no row, so that a year costs what a day costs.
 
 mod blob;
+mod faces;
 mod failure;
 mod filing;
 mod folder;
@@ -28,6 +29,7 @@ use futures_util::future::BoxFuture;
 
 pub use self::{
     blob::{Packed, PackedError},
+    faces::{FACES_TOGETHER, NamedFace, PackedFaces},
     failure::StoreError,
     filing::{
         HOSTS_OF_A_DAY_MOST, PROVEN_KEPT, REPORTS_OF_A_REPORTER_MOST, REPORTS_OF_THE_REST_MOST, UNPROVEN_KEPT,
@@ -167,6 +169,30 @@ pub async fn open_shared(url: &str) -> Result<Shared, StoreError> {
     PostgresStore::open(url).await
 }
 
+/// Faces of domains apart from their rows: for a stop in which there is no time to write each row anew. A face that lies apart counts where
+/// the one in the row is of an earlier look.
+pub trait FacesApart: Send + Sync {
+    /// What was written last. Damage takes no other.
+    ///
+    /// # Errors
+    /// [`StoreError`] where nothing can be read.
+    fn faces(&self) -> BoxFuture<'_, Result<Vec<PackedFaces>, StoreError>>;
+
+    /// Writes faces; `anew`: in place of all that lie there. When this returns, they outlive the process and the power.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing of it is kept, and nothing taken away.
+    fn write_faces(
+        &self,
+        faces: Arc<Vec<PackedFaces>>,
+        anew: bool,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<(), StoreError>>;
+}
+
+/// How long faces that lie apart are kept: by then every row was written anew, by a monitor that runs.
+pub const FACES_APART_KEPT: Duration = Duration::from_secs(86_400);
+
 /// Where the monitor keeps what it knows. Any number of readers; of writers one, or several that hold leases.
 pub trait Store: fmt::Debug + Send + Sync {
     /// What is kept of these domains, in no order. One of which nothing is kept is left out.
@@ -247,6 +273,9 @@ pub trait Store: fmt::Debug + Send + Sync {
         since_day: i64,
         until_day: i64,
     ) -> BoxFuture<'a, Result<Vec<DayTotal>, StoreError>>;
+
+    /// Where the faces of domains are kept apart from their rows, if the store can do that.
+    fn faces_apart(&self) -> Option<&dyn FacesApart>;
 
     /// Takes away what is older or more than the bounds allow, and gives its room back.
     ///

@@ -32,8 +32,9 @@ use self::{
     schema::Locks,
 };
 use super::{
-    Batch, Bounds, ChangesWanted, DayTotal, DomainRow, Filing, HostRow, IntakeCounters, NewsCursor, NewsOfReports,
-    Page, PageError, PageWanted, ReportBatch, ReportsWanted, Shared, Store, StoreError, StoredChange, StoredReport,
+    Batch, Bounds, ChangesWanted, DayTotal, DomainRow, FacesApart, Filing, HostRow, IntakeCounters, NewsCursor,
+    NewsOfReports, Page, PageError, PageWanted, ReportBatch, ReportsWanted, Shared, Store, StoreError, StoredChange,
+    StoredReport,
 };
 use crate::{
     terms::{MxHost, PolicyDomain, Timestamp},
@@ -178,6 +179,11 @@ impl Store for PostgresStore {
         until_day: i64,
     ) -> BoxFuture<'a, Result<Vec<DayTotal>, StoreError>> {
         self.day_totals_of(domain, since_day, until_day).boxed()
+    }
+
+    /// Several instances write here, each what is of its own domains.
+    fn faces_apart(&self) -> Option<&dyn FacesApart> {
+        None
     }
 
     fn trim(&self, bounds: Bounds, now: Timestamp) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -107,6 +107,13 @@ pub(super) const STEPS: &[&str] = &[
     "
     ALTER TABLE domains ADD COLUMN face BLOB;
 ",
+    "
+    CREATE TABLE faces (
+        id INTEGER NOT NULL PRIMARY KEY,
+        saved_at INTEGER NOT NULL,
+        packed BLOB NOT NULL
+    ) STRICT;
+",
 ];
 
 /// The schema version from which on there are reports.
@@ -114,6 +121,9 @@ pub(super) const WITH_REPORTS: i64 = 2;
 
 /// The schema version from which on domains have a face.
 pub(super) const WITH_FACES: i64 = 3;
+
+/// The schema version from which on faces may lie apart.
+pub(super) const WITH_FACES_APART: i64 = 4;
 
 /// The schema version of this program.
 pub(super) fn known(steps: &[&str]) -> i64 {

@@ -1,5 +1,6 @@
 //! The store in one file of SQLite.
 
+mod faces;
 mod page;
 mod reports;
 
@@ -22,8 +23,8 @@ use tokio::sync::Mutex;
 
 use super::{
     Batch, Bounds, CHANGES_MOST, CHANGES_OF_ONE_MOST, ChangesWanted, DayTotal, DomainRow, FORMER_AFTER, FORMER_MOST,
-    Filing, HostRow, IntakeCounters, NewsCursor, NewsOfReports, Packed, Page, PageError, PageWanted, ReportBatch,
-    ReportsWanted, Store, StoreError, StoredChange, StoredReport,
+    FacesApart, Filing, HostRow, IntakeCounters, NewsCursor, NewsOfReports, Packed, Page, PageError, PageWanted,
+    ReportBatch, ReportsWanted, Store, StoreError, StoredChange, StoredReport,
     failure::{code, primary, told},
     folder::Folder,
     row::{fits, name_of},
@@ -67,6 +68,8 @@ pub(super) struct SqliteStore {
     has_reports: bool,
     /// Likewise of faces before version 3.
     has_faces: bool,
+    /// … and of those that lie apart before version 4.
+    has_faces_apart: bool,
     /// Held until the store is closed.
     lock: Mutex<Option<File>>,
 }
@@ -108,7 +111,15 @@ impl SqliteStore {
         let readers = readers(&path, false);
         let lock = Mutex::new(Some(lock));
         Ok((
-            Self { folder, writer: Mutex::new(Some(writer)), readers, has_reports: true, has_faces: true, lock },
+            Self {
+                folder,
+                writer: Mutex::new(Some(writer)),
+                readers,
+                has_reports: true,
+                has_faces: true,
+                has_faces_apart: true,
+                lock,
+            },
             damaged,
         ))
     }
@@ -131,8 +142,9 @@ impl SqliteStore {
         let _ = connection.close().await;
         let readers = readers(&path, still);
         let (has_reports, has_faces) = (version >= schema::WITH_REPORTS, version >= schema::WITH_FACES);
-        let lock = Mutex::new(lock);
-        Ok(Some(Self { folder, writer: Mutex::new(None), readers, has_reports, has_faces, lock }))
+        let has_faces_apart = version >= schema::WITH_FACES_APART;
+        let (lock, writer) = (Mutex::new(lock), Mutex::new(None));
+        Ok(Some(Self { folder, writer, readers, has_reports, has_faces, has_faces_apart, lock }))
     }
 
     /// The name, the state and the face of those that are there.
@@ -260,6 +272,10 @@ impl Store for SqliteStore {
         until_day: i64,
     ) -> BoxFuture<'a, Result<Vec<DayTotal>, StoreError>> {
         self.day_totals_of(domain, since_day, until_day).boxed()
+    }
+
+    fn faces_apart(&self) -> Option<&dyn FacesApart> {
+        Some(self)
     }
 
     fn trim(&self, bounds: Bounds, now: Timestamp) -> BoxFuture<'_, Result<(), StoreError>> {
@@ -474,6 +490,7 @@ async fn trim(writer: &mut SqliteConnection, bounds: Bounds, now: Timestamp) -> 
         .bind(number(CHANGES_MOST))
         .execute(&mut *transaction)
         .await?;
+    faces::trim(&mut transaction, now).await?;
     reports::trim_reports(&mut transaction, bounds, now).await?;
     transaction.commit().await?;
     // Each row of its answer gives one page back.

@@ -21,6 +21,7 @@ NOT_RUN = [
     (r"sha256sum .*(SHA256SUMS|target/\S+)", "needs what a release has, or a build that takes minutes"),
     (r"cargo (install|run|build|fuzz|fmt|clippy) .*|cargo fmt --all", "builds the program; the stages of .ci/run do"),
     (r"(SMTPTLS_\w+=\S+ |INSTA_UPDATE=\S+ )*cargo (test|bench)\b.*", "is the test itself, or a measurement"),
+    (r"tests/e2e/soak\.py.*", "is a stage of .ci/run, or a measurement of twenty minutes"),
     (r"cargo build && sudo tests/e2e/run.py|(sudo )?tests/e2e/run\.py.*", "is a stage of .ci/run"),
     (r"benches/report_parsedmarc\.py .*", "needs parsedmarc; a measurement"),
     (r"promtool check rules --lint=all alerts/\*\.rules\.yml && promtool test rules .*", "is a stage of .ci/run"),

@@ -38,7 +38,7 @@ const MEANS: [(&[&str], &[&str]); 21] = [
     (&["webpki", "x509_parser"], &["protocol", "net"]),
     (&["rustls_pki_types"], &["protocol", "net", "demo"]),
     (&["async_imap"], &["net"]),
-    (&["rand"], &["net", "monitor", "demo", "cli"]),
+    (&["rand"], &["net", "monitor", "web", "demo", "cli"]),
     // Hashes of passwords are read by `config`, and compared where requests come in.
     (&["bcrypt"], &["config", "web"]),
     (&["Command"], &["cli"]),

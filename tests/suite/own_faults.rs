@@ -7,7 +7,7 @@ use std::{
         Arc, Condvar, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use smtptls_exporter::{
@@ -16,11 +16,7 @@ use smtptls_exporter::{
 };
 use tokio::time::{sleep, timeout};
 
-use super::{
-    monitor::{PATIENCE, eventually},
-    serve::Served,
-    world::mail_world::MailWorld,
-};
+use super::{monitor::PATIENCE, serve::Served, world::mail_world::MailWorld};
 
 /// What the keeper calls in the midst of its work, at each domain that it has judged.
 struct Broken {
@@ -69,31 +65,61 @@ async fn a_keeper_that_panics_is_missed() {
     timeout(PATIENCE, monitor.stop()).await.unwrap();
 }
 
+/// Lets the keeper go on, whatever becomes of the test: the end of the runtime would wait for it.
+struct Held(Arc<(Mutex<bool>, Condvar)>);
+
+impl Held {
+    fn release(&self) {
+        *self.0.0.lock().unwrap() = false;
+        self.0.1.notify_all();
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+/// Without the runtime: a worker that stands still may be the one that all timers wait for.
+fn at_last(what: &str, so: impl Fn() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !so() {
+        assert!(Instant::now() < end, "never: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// A keeper that stands still is silent, and one that has nothing to do is not: that is what the watchdog goes by.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_keeper_that_stands_still_has_no_pulse() {
-    let world = MailWorld::start().await;
-    let _domain = world.domain("example.com").await;
-    let (held, judged) = (Arc::new((Mutex::new(true), Condvar::new())), Arc::new(AtomicUsize::new(0)));
-    let (hold, count) = (Arc::clone(&held), Arc::clone(&judged));
-    let (monitor, telemetry) = start(&world, move || {
-        count.fetch_add(1, Ordering::SeqCst);
-        let held = hold.0.lock().unwrap();
-        drop(hold.1.wait_while(held, |held| *held).unwrap());
-    })
-    .await;
+#[test]
+fn a_keeper_that_stands_still_has_no_pulse() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
+    let (held, judged) = (Held(Arc::new((Mutex::new(true), Condvar::new()))), Arc::new(AtomicUsize::new(0)));
+    let (hold, count) = (Arc::clone(&held.0), Arc::clone(&judged));
+    let (_world, _domain, monitor, telemetry) = runtime.block_on(async move {
+        let world = MailWorld::start().await;
+        let domain = world.domain("example.com").await;
+        let at_judged = move || {
+            count.fetch_add(1, Ordering::SeqCst);
+            let held = hold.0.lock().unwrap();
+            drop(hold.1.wait_while(held, |held| *held).unwrap());
+        };
+        let (monitor, telemetry) = start(&world, at_judged).await;
+        (world, domain, monitor, telemetry)
+    });
     let pulse = monitor.pulse();
-    eventually("the keeper is at work", || judged.load(Ordering::SeqCst) > 0).await;
+    at_last("the keeper is at work", || judged.load(Ordering::SeqCst) > 0);
     let still = Duration::from_secs(4);
-    eventually("it is silent", || pulse.silence() > still).await;
-    *held.0.lock().unwrap() = false;
-    held.1.notify_all();
-    eventually("it goes on", || pulse.silence() < still).await;
+    at_last("it is silent", || pulse.silence() > still);
+    held.release();
+    at_last("it goes on", || pulse.silence() < still);
     // Nothing is due for hours, and it says that it is alive all the same.
-    sleep(still).await;
-    eventually("it is alive with nothing to do", || pulse.silence() < still).await;
-    assert!(timeout(Duration::from_millis(1), telemetry.lost()).await.is_err());
-    timeout(PATIENCE, monitor.stop()).await.unwrap();
+    std::thread::sleep(still);
+    at_last("it is alive with nothing to do", || pulse.silence() < still);
+    runtime.block_on(async {
+        assert!(timeout(Duration::from_millis(1), telemetry.lost()).await.is_err());
+        timeout(PATIENCE, monitor.stop()).await.unwrap();
+    });
 }
 
 /// Without a descriptor nothing can be looked at, and that says nothing of the domains.
@@ -102,7 +128,9 @@ async fn without_descriptors_no_domain_is_blamed() {
     let world = MailWorld::start().await;
     let good = world.domain("good.example").await;
     let config = world.config_text("domains: [good.example]\n");
-    let config = config.replace("probe:\n", "probe:\n  interval: 2s\n  mx_interval: 2s\n  retry_interval: 1s\n");
+    let config = config
+        .replace("probe:\n", "probe:\n  interval: 2s\n  mx_interval: 2s\n  retry_interval: 1s\n")
+        .replace("timeout: 20s", "timeout: 2s");
     let file = world.config_file("");
     std::fs::write(&file, config).unwrap();
     let served = Served::start(&file).await;

@@ -216,6 +216,18 @@ impl Fleet {
         any.then_some(batch)
     }
 
+    /// Takes mail hosts that wait for the store, up to [`BATCH`], also those that show nothing new; nothing where none waits.
+    pub(in crate::monitor) fn take_unsaved_hosts(&mut self, now: Timestamp) -> Option<Batch> {
+        let names = self.unsaved.hosts.take(BATCH, true, now);
+        let hosts: Vec<HostRow> = names.iter().filter_map(|name| host_row(name, self.hosts.get(name)?)).collect();
+        (!hosts.is_empty()).then(|| Batch { hosts, ..Batch::default() })
+    }
+
+    /// Domains that lie judged and were seen since they were written, where that is all: what they show is not written yet.
+    pub(in crate::monitor) fn only_seen(&self) -> Vec<Arc<KnownDomain>> {
+        self.domains.iter().filter(|known| known.saved.is_behind() && !self.is_open(known.domain())).cloned().collect()
+    }
+
     /// Whether something waits that is to be written at once.
     pub(in crate::monitor) fn has_news(&self) -> bool {
         let unsaved = &self.unsaved;

@@ -1,6 +1,9 @@
 //! What comes back from the store at a start, and when what was kept is due.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use super::{Address, Fleet, Host, Sweep, Target, opening};
 use crate::{
@@ -12,11 +15,18 @@ use crate::{
         snapshot::AtRest,
     },
     store::{HostRow, Packed, StoredHost},
-    terms::{MxHost, Timestamp},
+    terms::{MxHost, PolicyDomain, Timestamp},
 };
+
+/// So many domains are taken out of those that wait one by one; for more, all that wait are walked.
+const FEW: usize = 1000;
 
 /// A target with the time at which it is due; as soon as possible, where there is none.
 pub(in crate::monitor) type Due = (Target, Option<Timestamp>);
+
+/// So many restored domains at a time take the places of those of which nothing was known: the memory of the one serves the next ones, and
+/// that of a whole fleet is not needed twice.
+const RESTORED_TOGETHER: usize = 50_000;
 
 /// What was kept says of a domain before it is judged.
 struct Brief {
@@ -32,11 +42,13 @@ struct Restored {
     /// The mail hosts that are probed, where no face tells them.
     probed: Option<Arc<[MxHost]>>,
     face: Option<Face>,
+    /// The face lay apart from the row.
+    apart: bool,
 }
 
 impl Brief {
     /// Without opening the row, where there is a face. Nothing where it cannot be read.
-    fn of(KeptDomain { row, face }: &KeptDomain) -> Option<Self> {
+    fn of(KeptDomain { row, face, .. }: &KeptDomain) -> Option<Self> {
         if let Some(face) = face {
             let failures = (face.summary.dns_failures, face.summary.policy_failures);
             let seen_at = Some(face.summary.checked_at);
@@ -74,7 +86,7 @@ impl Fleet {
                 continue;
             }
             let Some(Brief { hosts, seen_at, failures: (dns, policy) }) = Brief::of(&kept_domain) else { continue };
-            let KeptDomain { row, face } = kept_domain;
+            let KeptDomain { row, face, apart } = kept_domain;
             let again = opening::again(dns, policy, &known.settings, &self.settings);
             due.push((Target::Domain(known.domain().clone()), seen_at.map(|at| at + again)));
             for host in opening::only_in(&hosts, &[]) {
@@ -84,7 +96,7 @@ impl Fleet {
                 Some(_) => None,
                 None => Some(hosts.into_iter().map(|host| self.same_name(host)).collect()),
             };
-            restored.push((known, Restored { state: row.state, probed, face }));
+            restored.push((known, Restored { state: row.state, probed, face, apart }));
         }
         self.around = None;
         // What this side sees follows from the hosts: a face that was made with another sight has to be judged again.
@@ -96,16 +108,35 @@ impl Fleet {
             // Nothing was judged with another sight.
             self.sweep = Sweep::default();
         }
-        let known: Vec<Arc<KnownDomain>> =
-            restored.into_iter().map(|(known, restored)| Arc::new(self.restored(&known, restored, now))).collect();
-        self.domains = self.domains.with(known, []);
+        let mut settled = HashSet::new();
+        let mut restored = restored.into_iter();
+        while restored.len() > 0 {
+            let some = restored.by_ref().take(RESTORED_TOGETHER);
+            let some: Vec<_> =
+                some.map(|(known, kept)| Arc::new(self.restored(&known, kept, &mut settled, now))).collect();
+            self.domains = self.domains.with(some, []);
+        }
+        if settled.len() < FEW {
+            for domain in &settled {
+                self.waiting.remove(domain);
+            }
+        } else {
+            self.waiting.retain(|domain| !settled.contains(domain));
+        }
         self.sight_restored(now);
         self.changed = true;
         due
     }
 
-    fn restored(&mut self, known: &KnownDomain, restored: Restored, now: Timestamp) -> KnownDomain {
-        let Restored { state, probed, face } = restored;
+    /// A restored domain. Those that are shown as they were, and need not be judged, are added to `settled`.
+    fn restored(
+        &mut self,
+        known: &KnownDomain,
+        restored: Restored,
+        settled: &mut HashSet<PolicyDomain>,
+        now: Timestamp,
+    ) -> KnownDomain {
+        let Restored { state, probed, face, apart } = restored;
         let known = KnownDomain { state: AtRest::Packed(state), probed, ..known.clone() };
         let stamp = self.stamp_of(&known.settings);
         let known = match face {
@@ -118,7 +149,7 @@ impl Fleet {
                         self.waiting.insert(known.domain().clone());
                     } else if known.reports.is_none() {
                         // What is new waits to be shown; this is.
-                        self.waiting.remove(known.domain());
+                        settled.insert(known.domain().clone());
                     }
                     KnownDomain { rendered: face.rendered, summary: Some(summary), stamp: face.stamp, probed, ..known }
                 } else {
@@ -131,6 +162,10 @@ impl Fleet {
             self.waiting.insert(known.domain().clone());
         }
         known.saved.note_written(now);
+        if apart {
+            // Its row is to be written again as if it had been seen by now.
+            known.saved.note_seen();
+        }
         known
     }
 

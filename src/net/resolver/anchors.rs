@@ -1,6 +1,6 @@
 //! Trust anchors: the keys from which validation goes down (RFC 4033 §2).
 
-use std::{fs, io, path::Path, path::PathBuf, str::FromStr};
+use std::{io, path::Path, path::PathBuf, str::FromStr};
 
 use hickory_resolver::proto::{
     dnssec::{
@@ -9,6 +9,8 @@ use hickory_resolver::proto::{
     },
     rr::{Name, RData, RecordType},
 };
+
+use crate::net::own_file::read_own_file;
 
 /// The keys that are trusted for themselves: as DNSKEY records, or as DS records that stand for them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,8 +67,10 @@ impl TrustAnchors {
     /// # Errors
     /// [`AnchorsError`] names the file and the line.
     pub fn from_file(path: &Path) -> Result<Self, AnchorsError> {
+        let unreadable = |source| AnchorsError::Unreadable { path: path.to_owned(), source };
+        let bytes = read_own_file(path).map_err(unreadable)?;
         let text =
-            fs::read_to_string(path).map_err(|source| AnchorsError::Unreadable { path: path.to_owned(), source })?;
+            String::from_utf8(bytes).map_err(|error| unreadable(io::Error::new(io::ErrorKind::InvalidData, error)))?;
         let mut anchors = Vec::new();
         for (number, line) in text.lines().enumerate() {
             match anchor(line) {

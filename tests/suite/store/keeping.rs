@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use smtptls_exporter::{
-    store::{self, Bounds, CHANGES_OF_ONE_MOST, ChangesWanted, StoreError},
+    store::{self, Bounds, CHANGES_OF_ONE_MOST, ChangesWanted, FACES_APART_KEPT, PackedFaces, Store, StoreError},
     terms::Octets,
 };
 use sqlx::{ConnectOptions, Connection};
@@ -55,6 +55,41 @@ async fn what_is_written_comes_back(place: &Place) {
     // The latest state takes the place of the one before.
     store.write(batch(vec![stored_domain("example.com", 5)], vec![], vec![]), NOW).await.unwrap();
     assert_eq!(store.domains(&[domain("example.com")]).await.unwrap()[0].open().unwrap().dns_failures, 5);
+}
+
+/// A database that several instances share has no such place.
+#[tokio::test]
+async fn faces_that_lie_apart_stay_until_others_take_their_place_or_they_are_too_old() {
+    let folder = TempDir::new().unwrap();
+    let packed = |names: &[&str]| {
+        let names: Vec<PolicyDomain> = names.iter().map(|name| domain(name)).collect();
+        PackedFaces::of(names.iter().map(|name| (name, name.as_str().as_bytes()))).unwrap()
+    };
+    async fn kept(store: &dyn Store) -> Vec<String> {
+        let faces = store.faces_apart().unwrap().faces().await.unwrap();
+        faces.iter().flat_map(|packed| packed.open().unwrap()).map(|(domain, _)| domain.to_string()).collect()
+    }
+    let store = store::open(folder.path(), NOW).await.unwrap().store;
+    assert_eq!(kept(&*store).await, [""; 0]);
+    let apart = store.faces_apart().unwrap();
+    apart.write_faces(Arc::new(vec![packed(&["a.example", "b.example"])]), true, NOW).await.unwrap();
+    apart.write_faces(Arc::new(vec![packed(&["c.example"])]), false, NOW).await.unwrap();
+    store.close().await;
+    drop(store);
+    let store = store::open(folder.path(), NOW).await.unwrap().store;
+    assert_eq!(kept(&*store).await, ["a.example", "b.example", "c.example"]);
+    let reader = store::read_only(folder.path()).await.unwrap().unwrap();
+    assert_eq!(kept(&*reader).await.len(), 3);
+    reader.close().await;
+
+    let apart = store.faces_apart().unwrap();
+    apart.write_faces(Arc::new(vec![packed(&["d.example"])]), true, NOW).await.unwrap();
+    assert_eq!(kept(&*store).await, ["d.example"]);
+    let bounds = Bounds { retention: case::DAY * 400, domains: 1, hosts: 1 };
+    store.trim(bounds, NOW + FACES_APART_KEPT).await.unwrap();
+    assert_eq!(kept(&*store).await, ["d.example"]);
+    store.trim(bounds, NOW + FACES_APART_KEPT + Duration::from_secs(1)).await.unwrap();
+    assert_eq!(kept(&*store).await, [""; 0]);
 }
 
 async fn changes_are_found_by_name_time_and_place(place: &Place) {

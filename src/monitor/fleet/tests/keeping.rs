@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::{
-    monitor::fleet::keeping::{BATCH, CHANGES_WAITING, UNCHANGED_REST},
+    monitor::{
+        fleet::keeping::{BATCH, CHANGES_WAITING, UNCHANGED_REST},
+        scribe::KeptDomain,
+    },
     store::Batch,
     verdict::{Change, ChangeKind, ChangeSubject},
 };
@@ -20,6 +23,33 @@ fn names(batch: Option<Batch>) -> Vec<String> {
     let Some(batch) = batch else { return Vec::new() };
     let domains = batch.domains.iter().map(|domain| domain.domain.to_string());
     domains.chain(batch.hosts.iter().map(|host| host.host.to_string())).collect()
+}
+
+#[test]
+fn at_the_end_of_a_large_fleet_hosts_are_written_and_domains_that_were_only_seen_are_told() {
+    let mut fleet = known();
+    fleet.refresh(NOW);
+    assert!(fleet.take_unsaved(true, NOW).is_some());
+    assert!(fleet.only_seen().is_empty() && fleet.take_unsaved_hosts(NOW).is_none(), "all of it is written");
+    look(&mut fleet, "a.example", &["mx.a.example"]);
+    look_up(&mut fleet, "mx.a.example", &["192.0.2.1"], NOW + MINUTE);
+    assert!(fleet.only_seen().is_empty(), "it is not judged yet");
+    fleet.refresh(NOW + MINUTE);
+    assert!(!fleet.has_news());
+    let seen: Vec<_> = fleet.only_seen().iter().map(|known| known.domain().to_string()).collect();
+    assert_eq!(seen, ["a.example"]);
+    assert_eq!(names(fleet.take_unsaved_hosts(NOW + MINUTE)), ["mx.a.example"]);
+    assert!(fleet.take_unsaved_hosts(NOW + MINUTE).is_none());
+    let batch = fleet.take_unsaved(true, NOW + MINUTE).unwrap();
+    assert_eq!(batch.domains.len(), 1);
+
+    // What came back from beside its row is told again at the next end: others take its place there.
+    for apart in [true, false] {
+        let mut after = super::fleet("domains: [a.example]");
+        let kept = batch.domains.iter().cloned().map(|row| KeptDomain { apart, ..row.into() });
+        after.restore(kept.collect(), Vec::new(), NOW + MINUTE);
+        assert_eq!((after.only_seen().len(), after.has_news()), (usize::from(apart), false));
+    }
 }
 
 fn change(number: usize) -> Change {

@@ -1,6 +1,6 @@
 //! What is kept of reports, read.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde_json::json;
 use sqlx::{QueryBuilder, Row, SqliteConnection, sqlite::SqliteRow};
@@ -12,7 +12,7 @@ use crate::{
     store::{
         DayTotal, IntakeCounters, ReportsWanted, StoreError, StoredReport, blob,
         reports::{counter_key, measure, read_intake},
-        sqlite::{SqliteStore, unreadable},
+        sqlite::{ONE_BY_ONE, SqliteStore, unreadable},
     },
     terms::{PolicyDomain, Timestamp},
     verdict::{Cell, Counter, Counters, DomainReports, ReporterDay},
@@ -134,6 +134,17 @@ async fn domains(
     names: &[PolicyDomain],
     since_day: i64,
 ) -> Result<Vec<(PolicyDomain, DomainReports)>, sqlx::Error> {
+    // Of most domains of a large fleet there is no report: to look for each of them in every table takes seconds.
+    let known: Option<HashSet<String>> = match names.len() > ONE_BY_ONE {
+        true => {
+            let known: Vec<String> =
+                sqlx::query_scalar("SELECT domain FROM report_domains").fetch_all(&mut *reader).await?;
+            Some(known.into_iter().collect())
+        }
+        false => None,
+    };
+    let is_known = |name: &&PolicyDomain| known.as_ref().is_none_or(|known| known.contains(name.as_str()));
+    let names: &[PolicyDomain] = &names.iter().filter(is_known).cloned().collect::<Vec<_>>();
     let rows = sqlx::query(
         "SELECT domain, last_arrived_at, last_end_at FROM report_domains \
          WHERE domain IN (SELECT value FROM json_each(?))",
