@@ -122,9 +122,18 @@ impl Served {
         (head.to_owned(), if in_chunks { joined(body) } else { body.to_owned() })
     }
 
+    /// A connection from one of several addresses of this host: what one alone may have is bounded.
+    async fn connect(&self) -> TcpStream {
+        static NEXT: std::sync::atomic::AtomicU8 = std::sync::atomic::AtomicU8::new(0);
+        let last = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 8 + 1;
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind((std::net::Ipv4Addr::new(127, 0, 0, last), 0).into()).unwrap();
+        socket.connect(self.address).await.unwrap()
+    }
+
     /// A request with more header lines: status, header in lower case, body.
     pub(crate) async fn ask(&self, request: &str, header: &[&str]) -> (u16, String, String) {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let mut stream = self.connect().await;
         let more: String = header.iter().map(|line| format!("{line}\r\n")).collect();
         let request = format!("{request} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{more}\r\n", self.address);
         stream.write_all(request.as_bytes()).await.unwrap();

@@ -330,7 +330,9 @@ fn words(label: &str) -> Option<Vec<&'static str>> {
                 ["bogus", "cname-chain", "malformed", "rcode", "refused", "servfail", "timeout", "unreachable"];
             // What a scrape leaves out.
             let dropped = ["max-series", "unreadable"];
-            lookup.into_iter().chain(dropped).chain(RefusalReason::ALL.map(RefusalReason::as_str)).collect()
+            // Why the web server ended a connection.
+            let ended = ["peer-limit", "limit", "displaced", "slow"];
+            lookup.into_iter().chain(dropped).chain(ended).chain(RefusalReason::ALL.map(RefusalReason::as_str)).collect()
         }
         "policy_type" => vec!["sts", "tlsa", "no-policy-found", "other"],
         "transport" => vec!["https", "mail", "file"],
