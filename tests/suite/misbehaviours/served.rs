@@ -332,7 +332,12 @@ fn words(label: &str) -> Option<Vec<&'static str>> {
             let dropped = ["max-series", "unreadable"];
             // Why the web server ended a connection.
             let ended = ["peer-limit", "limit", "displaced", "slow"];
-            lookup.into_iter().chain(dropped).chain(ended).chain(RefusalReason::ALL.map(RefusalReason::as_str)).collect()
+            lookup
+                .into_iter()
+                .chain(dropped)
+                .chain(ended)
+                .chain(RefusalReason::ALL.map(RefusalReason::as_str))
+                .collect()
         }
         "policy_type" => vec!["sts", "tlsa", "no-policy-found", "other"],
         "transport" => vec!["https", "mail", "file"],
