@@ -422,6 +422,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
         }
         let came = buffer.filled().len().saturating_sub(before);
         let Some(left) = self.left.checked_sub(came) else {
+            // Who is told of a fault was given nothing (the contract of `AsyncRead`).
+            buffer.set_filled(before);
             return Poll::Ready(Err(io::Error::other(format!("more than {MAX_RECEIVED} bytes came"))));
         };
         self.left = left;
