@@ -28,14 +28,10 @@ INSTALLED = "/usr/bin/smtptls-exporter"
 # Tenths, as --threshold wants them; the page says the same number.
 EXPOSURE_MOST = 11
 # Far beyond what anything here takes.
-<<<<<<< HEAD
 PATIENCE = 300
 
 # Root may do what the user of the service may not, and SQLite then does: it gives its files away.
 NOBODY = 65534
-=======
-PATIENCE = 120
->>>>>>> 3dcaa6d
 
 ALLOW = 0x7FFF0000
 KILL = 0x80000000
@@ -74,15 +70,11 @@ class Comparison(ctypes.Structure):
 
 
 def confine() -> None:
-<<<<<<< HEAD
     """Makes this process a user without rights, and puts the filter of the unit on it and on what it becomes."""
     if os.geteuid() == 0:
         os.setgroups([])
         os.setgid(NOBODY)
         os.setuid(NOBODY)
-=======
-    """Puts the filter of the unit on this process and on what it becomes."""
->>>>>>> 3dcaa6d
     library = ctypes.CDLL("libseccomp.so.2", use_errno=True)
     library.seccomp_init.restype = ctypes.c_void_p
     context = ctypes.c_void_p(library.seccomp_init(ctypes.c_uint32(KILL)))
@@ -114,7 +106,6 @@ def confined(*command: str, **options) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, __file__, "--confined", *command], **options)
 
 
-<<<<<<< HEAD
 # Calls that are tried under the filter, with how the process that tries them ends.
 TRIED = {
     # PTRACE_TRACEME: of no consequence where it is not refused.
@@ -131,21 +122,6 @@ def refuses() -> list[str]:
         status = subprocess.run([sys.executable, __file__, "--tried", name], stderr=subprocess.DEVNULL, check=False).returncode
         if status != expected:
             wrong.append(f"{name} under the filter ends with {status}, expected {expected}")
-=======
-def refuses() -> list[str]:
-    """That the filter is one: what the unit does not allow kills, other families are refused."""
-    wrong = []
-    calls = {
-        # PTRACE_TRACEME: of no consequence where it is not refused.
-        "import ctypes; ctypes.CDLL(None).ptrace(0, 0, 0, 0)": -signal.SIGSYS,
-        "import socket; socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)": 1,
-        "import socket; socket.socket(socket.AF_INET)": 0,
-    }
-    for code, expected in calls.items():
-        status = confined(sys.executable, "-c", code, stderr=subprocess.DEVNULL).wait(PATIENCE)
-        if status != expected:
-            wrong.append(f"{code!r} under the filter ends with {status}, expected {expected}")
->>>>>>> 3dcaa6d
     return wrong
 
 
@@ -164,14 +140,10 @@ def works(binary: Path) -> list[str]:
         said = Path(scratch) / "said"
         notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         notified.bind(f"{scratch}/notify")
-<<<<<<< HEAD
         if os.geteuid() == 0:
             for place in (scratch, f"{scratch}/notify"):
                 os.chown(place, NOBODY, NOBODY)
         notified.settimeout(0.5)
-=======
-        notified.settimeout(PATIENCE)
->>>>>>> 3dcaa6d
         with said.open("w") as out:
             command = [str(binary), "demo", "--web.listen-address", address, "--demo.dir", f"{scratch}/demo"]
             environment = {**os.environ, "NOTIFY_SOCKET": f"{scratch}/notify", "WATCHDOG_USEC": "2000000"}
@@ -190,7 +162,6 @@ def works(binary: Path) -> list[str]:
 def used(process: subprocess.Popen, address: str, notified: socket.socket) -> list[str]:
     """What does not go as it should with the program that runs there."""
     seen = ""
-<<<<<<< HEAD
     end = time.monotonic() + PATIENCE
     while not ("READY=1" in seen and "WATCHDOG=1" in seen):
         if process.poll() is not None or time.monotonic() > end:
@@ -204,15 +175,6 @@ def used(process: subprocess.Popen, address: str, notified: socket.socket) -> li
     wanted = [
         r"^smtptls_probes_total\{kind=\"%s\"\} [1-9]" % kind for kind in ("domain", "mx", "mx-address")
     ] + [r"^smtptls_state_last_write_timestamp_seconds [1-9]", r"^smtptls_tlsrpt_reporter_sessions_total\{.*\} [1-9]", r"^process_start_time_seconds [1-9]", r"^process_open_fds [1-9]"]
-=======
-    while not ("READY=1" in seen and "WATCHDOG=1" in seen):
-        seen += notified.recv(4096).decode()
-    end = time.monotonic() + PATIENCE
-    # Every kind of work: probes of each kind, their judgement, what reports say, and the state in its file.
-    wanted = [
-        r"^smtptls_probes_total\{kind=\"%s\"\} [1-9]" % kind for kind in ("domain", "mx", "mx-address", "survey")
-    ] + [r"^smtptls_state_last_write_timestamp_seconds [1-9]", r"^smtptls_reports_total\{.*\} [1-9]", r"^process_start_time_seconds [1-9]", r"^process_open_fds [1-9]"]
->>>>>>> 3dcaa6d
     while True:
         if process.poll() is not None:
             return ["it ended before it was told to"]
@@ -222,15 +184,11 @@ def used(process: subprocess.Popen, address: str, notified: socket.socket) -> li
             break
         if time.monotonic() > end:
             return [f"never: {missing}"]
-<<<<<<< HEAD
         try:
             # Read on: a full socket would be told in the log.
             notified.recv(4096)
         except TimeoutError:
             pass
-=======
-        time.sleep(0.5)
->>>>>>> 3dcaa6d
     for path in ("/", "/hosts", "/certificates", "/api/v1/domains"):
         get(address, path)
     get(address, "/-/reload", "POST")
@@ -258,11 +216,7 @@ def analysed() -> list[str]:
     if done.returncode or not found:
         wrong.append(f"systemd-analyze security: {done.stdout.splitlines()[-1:]} {done.stderr.strip()}")
     else:
-<<<<<<< HEAD
         print(f"exposure {found[1]}", flush=True)
-=======
-        print(f"exposure {found[1]}")
->>>>>>> 3dcaa6d
         page = (FOLDER.parent.parent / "docs/how-to/service.md").read_text()
         if f"rates the unit {found[1]}" not in page:
             wrong.append(f"docs/how-to/service.md has another figure than {found[1]}")
@@ -270,13 +224,10 @@ def analysed() -> list[str]:
 
 
 def main() -> None:
-<<<<<<< HEAD
     if sys.argv[1:2] == ["--tried"]:
         confine()
         TRIED[sys.argv[2]][0]()
         return
-=======
->>>>>>> 3dcaa6d
     if sys.argv[1:2] == ["--confined"]:
         confine()
         os.execvp(sys.argv[2], sys.argv[2:])
