@@ -135,6 +135,7 @@ async fn a_file_of_version_1_is_read_as_one_without_reports_and_becomes_one_that
         connection.execute(sqlx::raw_sql(&format!("DROP TABLE {table}"))).await.unwrap();
     }
     connection.execute("ALTER TABLE domains DROP COLUMN face").await.unwrap();
+    connection.execute("DROP TABLE faces").await.unwrap();
     connection.execute("PRAGMA user_version = 1").await.unwrap();
     connection.close().await.unwrap();
 
