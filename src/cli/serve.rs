@@ -355,11 +355,14 @@ impl Reloader {
 
     /// Both configurations, each for itself: one that is refused leaves the other as it comes.
     async fn reload(&self) -> Result<(), ReloadRefused> {
-        let web = match &self.admission {
-            Some(admission) => admission.refresh().await,
-            None => Ok(()),
+        let web = async {
+            match &self.admission {
+                Some(admission) => admission.refresh().await,
+                None => Ok(()),
+            }
         };
-        match (self.reload_settings().await, web) {
+        // Side by side: the web configuration waits until its files rest.
+        match tokio::join!(self.reload_settings(), web) {
             (Ok(()), Ok(())) => Ok(()),
             (settings, web) => Err(ReloadRefused { settings: settings.err(), web: web.err() }),
         }

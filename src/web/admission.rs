@@ -178,19 +178,19 @@ impl Admission {
     /// What the files come to since they were seen; nothing where they are as they were.
     async fn changed(&self, seen: Stamps) -> Result<Option<Read>, String> {
         let path = self.path.clone();
-        let mut last = blocking(move || (!rests(&seen)).then(|| read(&path))).await?;
+        let Some(mut last) = blocking(move || (!rests(&seen)).then(|| read(&path))).await? else { return Ok(None) };
         for _ in 0..RESTS_MOST {
-            let Some(Read { stamps, outcome }) = last else { return Ok(None) };
             sleep(self.rest).await;
             let path = self.path.clone();
-            let again = blocking(move || match rests(&stamps) {
-                true => Ok(Read { stamps, outcome }),
-                false => Err(read(&path)),
-            });
-            match again.await? {
-                Ok(whole) => return Ok(Some(whole)),
-                Err(changed) => last = Some(changed),
+            let (rested, latest) = blocking(move || match rests(&last.stamps) {
+                true => (true, last),
+                false => (false, read(&path)),
+            })
+            .await?;
+            if rested {
+                return Ok(Some(latest));
             }
+            last = latest;
         }
         // It is not noted as seen: the next look comes to it again.
         tracing::warn!(file = %self.path.display(), "the web configuration changes all the time; what was read before stays in force");
