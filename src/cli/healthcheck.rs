@@ -2,47 +2,66 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use super::{FAILED, OK, USAGE, args::Healthcheck, complain};
+use super::{FAILED, OK, args::Healthcheck, complain};
 use crate::{
-    config::web::{self, WebSettings},
+    config::web,
     net::{OwnAnswer, ask_own_server},
     web::ListenAddress,
 };
 
 /// A monitor that is alive answers at once; container runtimes give up after a few seconds themselves.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Asks, and returns 0 where the monitor is alive, 1 where it is not, and 2 where the web configuration cannot be read.
+
+/// Asks, and returns 0 where the monitor is alive and 1 where it is not.
 ///
-/// No secret is needed: a monitor that asks for a certificate or for a password is as alive as one that answers, where its web
-/// configuration says that it does so.
+/// No secret is needed: a monitor that has a web configuration and asks for a certificate or for a password is as alive as one that
+/// answers. That file is a hint and no more. The monitor goes on with the last one that it could use: one that is broken or was
+/// emptied meanwhile must not end it, so that it is asked with TLS and without.
 pub(super) fn run(arguments: &Healthcheck) -> u8 {
-    let web = match arguments.web_config.as_deref().map(web::load).transpose() {
-        Ok(web) => web.map(|loaded| loaded.settings).unwrap_or_default(),
-        Err(errors) => return complain(&format!("the web configuration is not valid\n\n{errors}"), USAGE),
+    let forms = match arguments.web_config.as_deref().map(web::load) {
+        None => &[false][..],
+        Some(Ok(loaded)) if loaded.settings.tls.is_none() => &[false, true],
+        Some(Ok(_)) => &[true, false],
+        Some(Err(errors)) => {
+            complain(&format!("the web configuration is not valid; the monitor is asked all the same\n\n{errors}"), OK);
+            &[true, false]
+        }
     };
+    let guarded = arguments.web_config.is_some();
     let address = reachable(arguments.listen.unwrap_or_default());
     let path = arguments.route_prefix.clone().unwrap_or_default().path_of("/-/healthy");
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    match ask_own_server(address, &request, web.tls.is_some(), PATIENCE) {
-        Ok(answer) if is_alive(&answer, &web) => OK,
-        Ok(OwnAnswer::Line(line)) => complain(&format!("{address} answered {line:?}"), FAILED),
-        Ok(OwnAnswer::CertificateWanted) => complain(&format!("{address} wants a certificate"), FAILED),
-        Err(error) => complain(&format!("{address}: {error}"), FAILED),
+    let deadline = Instant::now() + PATIENCE;
+    let mut said = Vec::new();
+    for tls in forms {
+        // Whoever speaks the other form says so at once; a silent one has taken all the time.
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
+        }
+        let how = if *tls { " (TLS)" } else { "" };
+        match ask_own_server(address, &request, *tls, left) {
+            Ok(answer) if is_alive(&answer, guarded) => return OK,
+            Ok(OwnAnswer::Line(line)) => said.push(format!("{address}{how} answered {line:?}")),
+            Ok(OwnAnswer::CertificateWanted) => said.push(format!("{address}{how} wants a certificate")),
+            Err(error) => said.push(format!("{address}{how}: {error}")),
+        }
     }
+    complain(&said.join("; "), FAILED)
 }
 
-fn is_alive(answer: &OwnAnswer, web: &WebSettings) -> bool {
+/// `guarded`: the monitor may ask for a password or a certificate, or take no more requests for now.
+fn is_alive(answer: &OwnAnswer, guarded: bool) -> bool {
     match answer {
         OwnAnswer::Line(line) => match status(line) {
             Some("200") => true,
-            Some("401") => !web.users.is_empty(),
-            Some("429") => web.rate_limit.is_some(),
+            Some("401" | "429") => guarded,
             _ => false,
         },
-        OwnAnswer::CertificateWanted => web.tls.as_ref().is_some_and(|tls| tls.client_certificates.mandatory()),
+        OwnAnswer::CertificateWanted => guarded,
     }
 }
 
@@ -113,11 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_for_what_its_configuration_says_is_alive() {
-        let hash = "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG";
-        let text = format!("basic_auth_users: {{ann: '{hash}'}}\nrate_limit: {{interval: 1s, burst: 1}}\n");
-        let guarded = web::parse("web.yml", &text).unwrap().settings;
-        let open = WebSettings::default();
+    fn who_asks_for_a_password_or_a_certificate_is_alive_where_there_is_a_web_configuration() {
         let line = |line: &str| OwnAnswer::Line(line.to_owned());
         for (answer, guarded_alive, open_alive) in [
             (line("HTTP/1.1 200 OK"), true, true),
@@ -125,16 +140,48 @@ mod tests {
             (line("HTTP/1.1 429 Too Many Requests"), true, false),
             (line("HTTP/1.1 500 Internal Server Error"), false, false),
             (line("401"), false, false),
-            (OwnAnswer::CertificateWanted, false, false),
+            (OwnAnswer::CertificateWanted, true, false),
         ] {
-            assert_eq!(
-                (is_alive(&answer, &guarded), is_alive(&answer, &open)),
-                (guarded_alive, open_alive),
-                "{answer:?}"
-            );
+            assert_eq!((is_alive(&answer, true), is_alive(&answer, false)), (guarded_alive, open_alive), "{answer:?}");
         }
-        let broken = Healthcheck { web_config: Some("/nowhere/web.yml".into()), ..Healthcheck::default() };
-        assert_eq!(run(&broken), USAGE);
+    }
+
+    /// A server that answers clear requests with this, and closes the connection of whoever speaks otherwise; and what came of it
+    /// with a web configuration of this text, of none where there is no text.
+    fn with_file(text: Option<&str>, answer: &'static str) -> u8 {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("web.yml");
+        if let Some(text) = text {
+            std::fs::write(&path, text).unwrap();
+        }
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        // Ends with the process: how often it is asked is what the test is about.
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut request = [0; 1024];
+                let count = stream.read(&mut request).unwrap();
+                let answer =
+                    if request[..count].starts_with(b"GET ") { answer } else { "HTTP/1.1 400 Bad Request\r\n\r\n" };
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        run(&Healthcheck {
+            listen: Some(ListenAddress::One(address)),
+            web_config: Some(path),
+            ..Healthcheck::default()
+        })
+    }
+
+    #[test]
+    fn a_web_configuration_that_broke_after_the_start_does_not_end_a_monitor_that_goes_on() {
+        let key = "tls_server_config: {cert_file: a, key_file: b}\n";
+        for text in [None, Some(""), Some("user: {}\n"), Some("basic_auth_users: {ann: geheim}\n"), Some(key)] {
+            assert_eq!(with_file(text, "HTTP/1.1 200 OK\r\n\r\n"), OK, "{text:?}");
+            assert_eq!(with_file(text, "HTTP/1.1 401 Unauthorized\r\n\r\n"), OK, "{text:?}");
+            assert_eq!(with_file(text, "HTTP/1.1 503 Service Unavailable\r\n\r\n"), FAILED, "{text:?}");
+        }
     }
 
     #[test]

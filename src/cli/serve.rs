@@ -25,8 +25,8 @@ use crate::{
     net::{host_name, now},
     store::open_shared,
     web::{
-        Admission, App, ExternalUrl, ListenAddress, Mount, Reload, ReportDoor, ReportEntrance, TIMEOUT_OFFSET, bind,
-        serve,
+        Admission, App, ExternalUrl, ListenAddress, Mount, Reload, ReloadRefused, ReportDoor, ReportEntrance,
+        TIMEOUT_OFFSET, bind, serve,
     },
 };
 
@@ -160,8 +160,12 @@ impl Running {
 
         let stop = CancellationToken::new();
         let door = Arc::new(ReportDoor::new(monitor.intake()));
-        let entrance =
-            Arc::new(ReportEntrance::new(Arc::clone(&door), telemetry.clone(), descriptors::limits(), stop.clone()));
+        let entrance = Arc::new(ReportEntrance::new(
+            Arc::clone(&door),
+            telemetry.clone(),
+            descriptors::limits_of_reports(),
+            stop.clone(),
+        ));
         let prepared = entrance.prepare(&settings).await.map_err(|error| unusable(&error))?;
         entrance.open(prepared).await;
         let sharder = allotment.with(monitor.reconfigurer(), telemetry.clone());
@@ -350,14 +354,17 @@ impl Reloader {
     }
 
     /// Both configurations, each for itself: one that is refused leaves the other as it comes.
-    async fn reload(&self) -> Result<(), String> {
-        let web = match &self.admission {
-            Some(admission) => admission.refresh().await,
-            None => Ok(()),
+    async fn reload(&self) -> Result<(), ReloadRefused> {
+        let web = async {
+            match &self.admission {
+                Some(admission) => admission.refresh().await,
+                None => Ok(()),
+            }
         };
-        match (self.reload_settings().await, web) {
-            (Err(settings), Err(web)) => Err(format!("{settings}\n\n{web}")),
-            (settings, web) => settings.and(web),
+        // Side by side: the web configuration waits until its files rest.
+        match tokio::join!(self.reload_settings(), web) {
+            (Ok(()), Ok(())) => Ok(()),
+            (settings, web) => Err(ReloadRefused { settings: settings.err(), web: web.err() }),
         }
     }
 
@@ -367,12 +374,15 @@ impl Reloader {
         self.notifier.ready();
         self.telemetry.config_reloaded(outcome.is_ok(), now());
         match &outcome {
-            Ok(change) => tracing::info!(
-                added = change.added.len(),
-                removed = change.removed.len(),
-                changed = change.changed.len(),
-                "the configuration was reloaded"
-            ),
+            Ok(change) => {
+                self.notifier.status_anew();
+                tracing::info!(
+                    added = change.added.len(),
+                    removed = change.removed.len(),
+                    changed = change.changed.len(),
+                    "the configuration was reloaded"
+                );
+            }
             Err(message) => {
                 self.notifier.status("the configuration was refused, the one before stays in force: see the log");
                 tracing::error!("the configuration was refused, the one before stays in force: {message}");

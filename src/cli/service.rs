@@ -11,7 +11,10 @@ use std::{
 
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::{
+    sync::Notify,
+    time::{MissedTickBehavior, interval},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::monitor::Pulse;
@@ -28,7 +31,11 @@ const PATIENCE_LEAST: Duration = Duration::from_secs(10);
 ///
 /// The socket is opened once: a process that has no descriptors left can still say that it is alive.
 #[derive(Debug, Default)]
-pub(super) struct Notifier(Option<UnixDatagram>);
+pub(super) struct Notifier {
+    socket: Option<UnixDatagram>,
+    /// The state has to be told although it is as it was: something else was told meanwhile.
+    anew: Notify,
+}
 
 impl Notifier {
     /// To whom the environment says.
@@ -37,7 +44,7 @@ impl Notifier {
         let socket = connect(&name).inspect_err(|error| {
             tracing::warn!(socket = %name.display(), %error, "the service manager cannot be told anything");
         });
-        Self(socket.ok())
+        Self { socket: socket.ok(), anew: Notify::new() }
     }
 
     /// All is set up, or the configuration was read again.
@@ -58,13 +65,18 @@ impl Notifier {
         self.tell(&[NotifyState::Status(text)]);
     }
 
+    /// What was told of the state by [`status`](Self::status) holds no more: the one of [`attend`](Self::attend) is told again.
+    pub(super) fn status_anew(&self) {
+        self.anew.notify_one();
+    }
+
     /// The end begins.
     pub(super) fn stopping(&self) {
         self.tell(&[NotifyState::Stopping]);
     }
 
     fn tell(&self, states: &[NotifyState<'_>]) {
-        let Some(socket) = &self.0 else { return };
+        let Some(socket) = &self.socket else { return };
         let message: String = states.iter().map(|state| format!("{state}\n")).collect();
         // A manager that does not read must not stop the monitor: the socket never waits.
         if let Err(error) = socket.send(message.as_bytes()) {
@@ -78,7 +90,7 @@ impl Notifier {
     /// Alive: the keeper turned to its work within half of the watchdog's time (never less than ten seconds), and the runtime, on
     /// which all else runs as this does, gave this task its turn.
     pub(super) async fn attend(&self, pulse: Pulse, status: impl Fn() -> String, stop: CancellationToken) {
-        if self.0.is_none() {
+        if self.socket.is_none() {
             return;
         }
         self.attend_at(Pace::of(sd_notify::watchdog_enabled()), pulse, status, stop).await;
@@ -92,6 +104,7 @@ impl Notifier {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = turns.tick() => {}
+                () = self.anew.notified() => said.clear(),
             }
             let silence = pulse.silence();
             let is_silent = silence > pace.patience;
@@ -203,7 +216,7 @@ mod tests {
         let place = folder.path().join("notify");
         let manager = UnixDatagram::bind(&place).unwrap();
         manager.set_nonblocking(true).unwrap();
-        (manager, Notifier(Some(connect(place.as_os_str()).unwrap())), folder)
+        (manager, Notifier { socket: Some(connect(place.as_os_str()).unwrap()), anew: Notify::new() }, folder)
     }
 
     /// What is told until there are so many lines of state.
@@ -243,6 +256,38 @@ mod tests {
         assert_eq!(alive, expected);
         let still = told(Duration::ZERO, 3).await;
         assert_eq!(still, ["STATUS=1 domains", "STATUS=2 domains", "STATUS=3 domains"]);
+    }
+
+    /// The next thing that is told.
+    async fn heard(manager: &UnixDatagram) -> String {
+        let mut buffer = [0; 512];
+        loop {
+            match manager.recv(&mut buffer) {
+                Ok(length) => return String::from_utf8_lossy(&buffer[..length]).trim_end().to_owned(),
+                Err(_) => sleep(AT_ONCE).await,
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_usual_state_is_told_again_after_a_reload_that_was_mended() {
+        let (manager, notifier, _folder) = manager();
+        let pace = Pace { is_watched: false, every: AT_ONCE, patience: Duration::from_secs(3600) };
+        let status = || "2 domains".to_owned();
+        let attending = notifier.attend_at(pace, Pulse::new(), status, CancellationToken::new());
+        let listening = async {
+            assert_eq!(heard(&manager).await, "STATUS=2 domains");
+            notifier.status("refused");
+            assert_eq!(heard(&manager).await, "STATUS=refused");
+            // As long as it is refused, and the usual state is as it was, it is not told.
+            assert!(timeout(AT_ONCE * 10, heard(&manager)).await.is_err());
+            notifier.status_anew();
+            assert_eq!(heard(&manager).await, "STATUS=2 domains");
+        };
+        tokio::select! {
+            () = attending => panic!("it goes on until it is told to stop"),
+            outcome = timeout(Duration::from_secs(60), listening) => outcome.unwrap(),
+        }
     }
 
     #[test]

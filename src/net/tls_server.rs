@@ -17,6 +17,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use super::own_file::read_own_file;
+use crate::protocol::tls::pem_fault;
 
 /// A certificate with its key, ready to serve.
 #[derive(Clone)]
@@ -44,13 +45,13 @@ impl ServerCertificate {
         let read = |path: &Path| read_own_file(path).map_err(|error| failed(path, error.to_string()));
         let certificates: Result<Vec<CertificateDer<'static>>, _> =
             CertificateDer::pem_slice_iter(&read(chain)?).collect();
-        let certificates =
-            certificates.map_err(|error| failed(chain, format!("no PEM certificate can be read: {error}")))?;
+        let certificates = certificates
+            .map_err(|error| failed(chain, format!("no PEM certificate can be read: {}", pem_fault(&error))))?;
         if certificates.is_empty() {
             return Err(failed(chain, "there is no PEM certificate in it".to_owned()));
         }
         let private = PrivateKeyDer::from_pem_slice(&read(key)?)
-            .map_err(|error| failed(key, format!("no PEM private key can be read: {error}")))?;
+            .map_err(|error| failed(key, format!("no PEM private key can be read: {}", pem_fault(&error))))?;
         let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(|error| failed(chain, error.to_string()))?

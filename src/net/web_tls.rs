@@ -8,7 +8,7 @@ use rustls::{
     client::danger::HandshakeSignatureValid,
     crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
     server::{
-        WebPkiClientVerifier,
+        NoServerSessionStorage, WebPkiClientVerifier,
         danger::{ClientCertVerified, ClientCertVerifier},
     },
     version::{TLS12, TLS13},
@@ -17,7 +17,10 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use super::ServerCertificate;
-use crate::config::web::{ClientCertificates, Pem, TlsSettings, TlsVersion};
+use crate::{
+    config::web::{ClientCertificates, Pem, TlsSettings, TlsVersion},
+    protocol::tls::pem_fault,
+};
 
 /// PEM of long chains and of all public CAs has less; a larger file is another one.
 const MAX_PEM: u64 = 4 << 20;
@@ -60,7 +63,8 @@ pub fn web_tls(settings: &TlsSettings) -> Result<ServerCertificate, WebTlsError>
     }
     let key = read(&settings.key.value).map_err(of(TlsPart::Key))?;
     let key = PrivateKeyDer::from_pem_slice(&key).map_err(|error| {
-        of(TlsPart::Key)(named(&settings.key.value, &format!("no PEM private key can be read: {error}")))
+        let why = format!("no PEM private key can be read: {}", pem_fault(&error));
+        of(TlsPart::Key)(named(&settings.key.value, &why))
     })?;
     let provider = Arc::new(provider(settings));
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -79,6 +83,12 @@ pub fn web_tls(settings: &TlsSettings) -> Result<ServerCertificate, WebTlsError>
     })?;
     config.ignore_client_order = settings.server_order;
     config.alpn_protocols = vec![ALPN.to_vec()];
+    if settings.client_certificates != ClientCertificates::None {
+        // A session that is resumed shows no certificate again: one that has expired meanwhile, or whose CA was taken out, would go on
+        // to be let in. So there is none, neither by number nor by ticket (without a ticketer TLS 1.2 has no tickets).
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
     Ok(ServerCertificate::of(config))
 }
 
@@ -129,7 +139,7 @@ fn certificates(pem: &Pem) -> Result<Vec<CertificateDer<'static>>, String> {
     match read {
         Ok(read) if read.is_empty() => Err(named(pem, &"there is no PEM certificate in it")),
         Ok(read) => Ok(read),
-        Err(error) => Err(named(pem, &format!("no PEM certificate can be read: {error}"))),
+        Err(error) => Err(named(pem, &format!("no PEM certificate can be read: {}", pem_fault(&error)))),
     }
 }
 

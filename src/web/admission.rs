@@ -32,6 +32,10 @@ use crate::{
 
 /// So often the files are looked at: a certificate that was renewed is in force a moment later.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// So long the files have to stay as they are before they are put in force: one that is being written is not whole.
+const REST: Duration = Duration::from_secs(1);
+/// So often they may change meanwhile before whoever asked for it hears that they do not rest.
+const RESTS_MOST: usize = 10;
 /// What a client is asked for. The name of the realm is shown to people.
 const CHALLENGE: &str = "Basic realm=\"smtptls-exporter\", charset=\"UTF-8\"";
 /// After so many seconds a password that had no turn may be sent again.
@@ -41,15 +45,19 @@ const COME_AGAIN: HeaderValue = HeaderValue::from_static("5");
 #[derive(Debug)]
 pub struct Admission {
     path: PathBuf,
+    rest: Duration,
     in_force: ArcSwap<InForce>,
     seen: tokio::sync::Mutex<Seen>,
     telemetry: Telemetry,
 }
 
+/// The files, each as it was when it was looked at.
+type Stamps = Vec<(PathBuf, Option<Stamp>)>;
+
 /// What was read last, whether or not it could be used.
 #[derive(Debug)]
 struct Seen {
-    stamps: Vec<(PathBuf, Option<Stamp>)>,
+    stamps: Stamps,
     refused: Option<String>,
 }
 
@@ -64,7 +72,7 @@ pub(super) struct InForce {
 
 /// What was read at one time.
 struct Read {
-    stamps: Vec<(PathBuf, Option<Stamp>)>,
+    stamps: Stamps,
     outcome: Result<(LoadedWeb, Option<ServerCertificate>), String>,
 }
 
@@ -82,6 +90,11 @@ impl Admission {
     /// # Errors
     /// What is wrong, as text for people.
     pub fn open(path: &Path, telemetry: Telemetry) -> Result<Arc<Self>, String> {
+        Self::open_with(path, telemetry, REST)
+    }
+
+    /// The same; `rest`: how long what was changed has to stay as it is.
+    pub(super) fn open_with(path: &Path, telemetry: Telemetry, rest: Duration) -> Result<Arc<Self>, String> {
         let Read { stamps, outcome } = read(path);
         let (loaded, tls) = outcome?;
         tell(&loaded.warnings);
@@ -90,6 +103,7 @@ impl Admission {
         telemetry.web_config_loaded(true, now());
         Ok(Arc::new(Self {
             path: path.to_owned(),
+            rest,
             in_force: ArcSwap::from_pointee(in_force),
             seen: tokio::sync::Mutex::new(Seen { stamps, refused: None }),
             telemetry,
@@ -107,23 +121,24 @@ impl Admission {
         in_force.settings.tls.as_ref().is_some_and(|tls| tls.client_certificates.mandatory())
     }
 
-    /// Reads anew what has changed and puts it in force. What cannot be used leaves all as it was.
+    /// Reads anew what has changed, once it rests, and puts it in force. What cannot be used leaves all as it was, and so does what
+    /// would open to all what is closed: a file that was emptied or cut looks like one that asks for nothing.
     ///
     /// # Errors
     /// What is wrong, now or since the last change, as text for people.
     pub async fn refresh(&self) -> Result<(), String> {
         let mut seen = self.seen.lock().await;
-        let (path, stamps) = (self.path.clone(), seen.stamps.clone());
-        let looked = tokio::task::spawn_blocking(move || {
-            let changed = stamps.iter().any(|(path, stamp)| Stamp::of(path) != *stamp);
-            changed.then(|| read(&path))
-        });
-        let changed = looked.await.map_err(|error| error.to_string())?;
-        let Some(Read { stamps, outcome }) = changed else {
+        let Some(Read { stamps, outcome }) = self.changed(seen.stamps.clone()).await? else {
             return seen.refused.clone().map_or(Ok(()), Err);
         };
         let before = self.in_force.load_full();
         let outcome = outcome.and_then(|(loaded, tls)| {
+            if let Some(lost) = lost(&before.settings, &loaded.settings) {
+                return Err(format!(
+                    "{}: {lost}; as a file that was cut looks the same, that takes a restart of the monitor",
+                    self.path.display()
+                ));
+            }
             let in_force = InForce::new(loaded.settings, tls, Some(&before))?;
             tell(&loaded.warnings);
             Ok(in_force)
@@ -148,13 +163,62 @@ impl Admission {
     /// Follows the files until `stop`.
     pub async fn follow(self: Arc<Self>, stop: CancellationToken) {
         loop {
+            let look = async {
+                sleep(LOOK_EVERY).await;
+                // What is wrong is told in the log, once.
+                let _ = self.refresh().await;
+            };
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = sleep(LOOK_EVERY) => {}
+                () = look => {}
             }
-            // What is wrong is told in the log, once.
-            let _ = self.refresh().await;
         }
+    }
+
+    /// What the files come to since they were seen; nothing where they are as they were.
+    async fn changed(&self, seen: Stamps) -> Result<Option<Read>, String> {
+        let path = self.path.clone();
+        let Some(mut last) = blocking(move || (!rests(&seen)).then(|| read(&path))).await? else { return Ok(None) };
+        for _ in 0..RESTS_MOST {
+            sleep(self.rest).await;
+            let path = self.path.clone();
+            let (rested, latest) = blocking(move || match rests(&last.stamps) {
+                true => (true, last),
+                false => (false, read(&path)),
+            })
+            .await?;
+            if rested {
+                return Ok(Some(latest));
+            }
+            last = latest;
+        }
+        // It is not noted as seen: the next look comes to it again.
+        tracing::warn!(file = %self.path.display(), "the web configuration changes all the time; what was read before stays in force");
+        Err(format!("{}: it or a file that it names is being written all the time", self.path.display()))
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())
+}
+
+/// Whether the files are as they were. Blocks.
+fn rests(stamps: &Stamps) -> bool {
+    stamps.iter().all(|(path, stamp)| Stamp::of(path) == *stamp)
+}
+
+/// What no longer keeps anybody out.
+fn lost(before: &WebSettings, after: &WebSettings) -> Option<&'static str> {
+    let verifies = |settings: &WebSettings| settings.tls.as_ref().is_some_and(|tls| tls.client_certificates.verified());
+    match () {
+        () if before.tls.is_some() && after.tls.is_none() => Some("TLS is in force, and it has no `tls_server_config`"),
+        () if !before.users.is_empty() && after.users.is_empty() => {
+            Some("passwords are asked for, and it has no `basic_auth_users`")
+        }
+        () if verifies(before) && !verifies(after) => {
+            Some("certificates of clients are verified, and its `client_auth_type` verifies none")
+        }
+        () => None,
     }
 }
 
@@ -195,6 +259,7 @@ impl InForce {
         let basic = match before {
             _ if settings.users.is_empty() => None,
             Some(before) if before.settings.users == settings.users => before.basic.clone(),
+            Some(Self { basic: Some(basic), .. }) => Some(Arc::new(basic.with_users(settings.users.clone()))),
             _ => Some(Arc::new(Basic::new(settings.users.clone()).ok_or("this system gives no random numbers")?)),
         };
         let bucket = match before {

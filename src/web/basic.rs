@@ -16,7 +16,7 @@ use aws_lc_rs::{
 use http::{HeaderMap, header::AUTHORIZATION};
 use mail_parser::decoders::base64::base64_decode;
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::{AcquireError, Semaphore, watch},
     time::timeout,
 };
 
@@ -25,11 +25,15 @@ use crate::config::web::PasswordHash;
 
 /// The credentials that are known to be right: a few for each user (bcrypt reads no more than 72 bytes of a password).
 const KNOWN_MOST: usize = 1024;
-/// Passwords that are looked at or wait for it. With the usual cost one takes 55 ms of a core.
-const WAITING_MOST: usize = 64;
-/// So many of them from one address: the same password counts once, however often it is sent.
-const WAITING_OF_ONE: usize = 4;
-/// How long a password waits for its turn.
+/// Passwords that are looked at or wait for it: as many as there are connections, so that of those who wait nobody is refused
+/// unheard. The same password counts once, however often it is sent.
+const WAITING_MOST: usize = 1024;
+/// So many of them from one address, which is that of everybody behind a proxy: as many as it may have connections.
+const WAITING_OF_ONE: usize = 256;
+/// So many from one address wait for a turn beside those of others; its others wait for these, in the order in which they came.
+/// With the usual cost a turn takes 55 ms of a core.
+const AHEAD_OF_ONE: usize = 4;
+/// How long a password waits for its turn: shorter than the usual scrape timeout of ten seconds.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A header that is longer holds no name and password that a person or program has.
 const MAX_CREDENTIALS: usize = 2048;
@@ -45,13 +49,15 @@ pub(super) enum Verdict {
     Busy,
 }
 
-/// The users and what is known of their passwords. New users mean a new one, so that nothing old is known.
+/// The users and what is known of their passwords.
 pub(super) struct Basic {
     users: BTreeMap<String, PasswordHash>,
     /// Of this process alone: what is kept of passwords cannot be compared with anything elsewhere.
     key: Key,
+    /// Those of all users that there were since the start.
     state: Arc<Mutex<State>>,
     turns: Arc<Semaphore>,
+    patience: Duration,
 }
 
 /// Name, hash and password in one value that tells nothing of them.
@@ -60,9 +66,21 @@ type Mark = [u8; 32];
 #[derive(Default)]
 struct State {
     known: HashSet<Mark>,
-    /// Those that are looked at, with whoever waits for the answer.
-    under_way: HashMap<Mark, watch::Receiver<Option<bool>>>,
-    by_peer: HashMap<IpAddr, usize>,
+    /// Those that are looked at, or wait for it, with the place where it is told whether they are right.
+    under_way: HashMap<Mark, watch::Sender<Option<bool>>>,
+    by_peer: HashMap<IpAddr, Peer>,
+}
+
+/// What one address has under way.
+struct Peer {
+    waiting: usize,
+    ahead: Arc<Semaphore>,
+}
+
+impl Default for Peer {
+    fn default() -> Self {
+        Self { waiting: 0, ahead: Arc::new(Semaphore::new(AHEAD_OF_ONE)) }
+    }
 }
 
 impl Basic {
@@ -71,7 +89,15 @@ impl Basic {
         let key = Key::generate(HMAC_SHA256, &SystemRandom::new()).ok()?;
         // Half of the cores at most: probes and scrapes have the others.
         let turns = thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
-        Some(Self { users, key, state: Arc::default(), turns: Arc::new(Semaphore::new(turns)) })
+        Some(Self { users, key, state: Arc::default(), turns: Arc::new(Semaphore::new(turns)), patience: PATIENCE })
+    }
+
+    /// Other users. Who is one of them with the hash as it was is known as before: a change is no flood of passwords to look at.
+    /// What is known of others, or of a hash that was, is of no use, as name and hash are part of it.
+    pub(super) fn with_users(&self, users: BTreeMap<String, PasswordHash>) -> Self {
+        let Self { key, state, turns, patience, .. } = self;
+        let (key, state, turns) = (key.clone(), Arc::clone(state), Arc::clone(turns));
+        Self { users, key, state, turns, patience: *patience }
     }
 
     /// Whether a request comes from a user.
@@ -83,28 +109,30 @@ impl Basic {
         let peer = counted_as(peer);
         let mut outcome = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            if state.known.contains(&mark) {
+            if is_user && state.known.contains(&mark) {
                 return Verdict::Known;
             }
             match state.under_way.get(&mark) {
-                Some(outcome) => outcome.clone(),
+                Some(told) => told.subscribe(),
                 None => {
-                    let of_peer = state.by_peer.get(&peer).copied().unwrap_or(0);
-                    if state.under_way.len() >= WAITING_MOST || of_peer >= WAITING_OF_ONE {
+                    let waiting = state.by_peer.get(&peer).map_or(0, |peer| peer.waiting);
+                    if state.under_way.len() >= WAITING_MOST || waiting >= WAITING_OF_ONE {
                         return Verdict::Busy;
                     }
                     let (told, outcome) = watch::channel(None);
-                    state.under_way.insert(mark, outcome.clone());
-                    state.by_peer.insert(peer, of_peer + 1);
-                    let look = Look { state: Arc::clone(&self.state), mark, peer };
+                    state.under_way.insert(mark, told.clone());
+                    let of_peer = state.by_peer.entry(peer).or_default();
+                    of_peer.waiting += 1;
+                    let (ahead, turns) = (Arc::clone(&of_peer.ahead), Arc::clone(&self.turns));
+                    let look = Look { state: Arc::clone(&self.state), mark, peer, patience: self.patience };
                     // On its own: whoever asked may go, and others wait for the same.
-                    tokio::spawn(look.go(Arc::clone(&self.turns), hash.clone(), password, is_user, told));
+                    tokio::spawn(look.go([ahead, turns], hash.clone(), password, is_user, told));
                     outcome
                 }
             }
         };
         match outcome.wait_for(Option::is_some).await.map(|right| *right) {
-            Ok(Some(true)) => Verdict::Known,
+            Ok(Some(true)) if is_user => Verdict::Known,
             Ok(_) => Verdict::Unknown,
             // It had no turn in time.
             Err(_) => Verdict::Busy,
@@ -151,25 +179,32 @@ struct Look {
     state: Arc<Mutex<State>>,
     mark: Mark,
     peer: IpAddr,
+    patience: Duration,
 }
 
 impl Look {
+    /// Waits in the queues, one after the other, and compares. Whoever cannot wait any more leaves them.
     async fn go(
         self,
-        turns: Arc<Semaphore>,
+        [ahead, turns]: [Arc<Semaphore>; 2],
         hash: PasswordHash,
         password: Vec<u8>,
         is_user: bool,
         told: watch::Sender<Option<bool>>,
     ) {
-        let Ok(Ok(turn)) = timeout(PATIENCE, turns.acquire_owned()).await else { return };
+        let turn = async { Ok::<_, AcquireError>((ahead.acquire_owned().await?, turns.acquire_owned().await?)) };
+        let turn = tokio::select! {
+            turn = timeout(self.patience, turn) => turn,
+            () = told.closed() => return,
+        };
+        let Ok(Ok(turn)) = turn else { return };
         let compared = tokio::task::spawn_blocking(move || {
             let right = bcrypt::verify(&password, hash.reveal());
             drop(turn);
             right
         });
         let right = match compared.await {
-            Ok(Ok(right)) => right && is_user,
+            Ok(Ok(right)) => right,
             Ok(Err(error)) => {
                 tracing::error!(%error, "a password could not be compared");
                 false
@@ -179,7 +214,7 @@ impl Look {
                 false
             }
         };
-        if right {
+        if right && is_user {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             if state.known.len() >= KNOWN_MOST {
                 state.known.clear();
@@ -195,9 +230,9 @@ impl Drop for Look {
     fn drop(&mut self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.under_way.remove(&self.mark);
-        if let Some(count) = state.by_peer.get_mut(&self.peer) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
+        if let Some(peer) = state.by_peer.get_mut(&self.peer) {
+            peer.waiting = peer.waiting.saturating_sub(1);
+            if peer.waiting == 0 {
                 state.by_peer.remove(&self.peer);
             }
         }
@@ -226,6 +261,7 @@ fn credentials(headers: &HeaderMap) -> Option<(String, Vec<u8>)> {
 mod tests {
     use futures_util::future::join_all;
     use http::HeaderValue;
+    use tokio::{sync::OwnedSemaphorePermit, task::JoinHandle};
 
     use super::*;
     use crate::config::web::parse;
@@ -299,34 +335,124 @@ mod tests {
         assert!((0..9).all(|_| many.hash_of("eve").1.unwrap().reveal() == many.hash_of("eve").1.unwrap().reveal()));
     }
 
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_flood_of_wrong_passwords_is_bounded_and_whoever_is_known_does_not_feel_it() {
-        let basic = with(&[("ann", "geheim")]);
-        let ann = header("Basic YW5uOmdlaGVpbQ==");
-        assert_eq!(basic.judge(&ann, PEER).await, Verdict::Known);
-        // Nobody gets a turn: everything that was not known waits.
-        let all = basic.turns.available_permits();
-        let held = Arc::clone(&basic.turns).acquire_many_owned(u32::try_from(all).unwrap()).await.unwrap();
-        let wrong = |number: u32| header(&format!("Basic YW5uOng{}", char::from_digit(number % 36, 36).unwrap()));
-        let basic = Arc::new(basic);
-        let flood: Vec<_> = (0..20)
+    /// Ann, and more time for a turn than any test takes.
+    fn patient() -> Arc<Basic> {
+        Arc::new(Basic { patience: Duration::from_secs(3600), ..with(&[("ann", "geheim")]) })
+    }
+
+    /// Nobody gets a turn until it is dropped: everything that is not known waits.
+    async fn all_turns(basic: &Basic) -> OwnedSemaphorePermit {
+        let all = u32::try_from(basic.turns.available_permits()).unwrap();
+        Arc::clone(&basic.turns).acquire_many_owned(all).await.unwrap()
+    }
+
+    /// So many wrong passwords of ann, each another one, from one address; returns when all of them wait or are refused.
+    async fn flood(basic: &Arc<Basic>, peer: IpAddr, count: usize) -> Vec<JoinHandle<Verdict>> {
+        let flood: Vec<_> = (0..count)
             .map(|number| {
-                let (basic, headers) = (Arc::clone(&basic), wrong(number));
-                tokio::spawn(async move { basic.judge(&headers, PEER).await })
+                // Any four digits are base64 of three more octets of the password.
+                let (basic, headers) = (Arc::clone(basic), header(&format!("Basic YW5uOngx{number:04}")));
+                tokio::spawn(async move { basic.judge(&headers, peer).await })
             })
             .collect();
-        let outcome = timeout(Duration::from_secs(60), async {
-            while basic.state.lock().unwrap().under_way.len() < WAITING_OF_ONE {
+        // There is one thread: all of them have their turn meanwhile.
+        for _ in 0..count {
+            tokio::task::yield_now().await;
+        }
+        flood
+    }
+
+    async fn ended(flood: Vec<JoinHandle<Verdict>>) -> Vec<Verdict> {
+        join_all(flood).await.into_iter().map(Result::unwrap).collect()
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_wrong_passwords_is_bounded_and_whoever_is_known_does_not_feel_it() {
+        let mut basic = with(&[("ann", "geheim")]);
+        let ann = header("Basic YW5uOmdlaGVpbQ==");
+        assert_eq!(basic.judge(&ann, PEER).await, Verdict::Known);
+        // Longer than it takes to ask so often.
+        basic.patience = Duration::from_secs(2);
+        let basic = Arc::new(basic);
+        let held = all_turns(&basic).await;
+        let flood = flood(&basic, PEER, WAITING_OF_ONE + 9).await;
+        assert_eq!(basic.judge(&ann, PEER).await, Verdict::Known);
+        assert_eq!(basic.state.lock().unwrap().by_peer[&PEER].waiting, WAITING_OF_ONE);
+        // No turn comes in time.
+        assert!(ended(flood).await.iter().all(|verdict| *verdict == Verdict::Busy));
+        let state = basic.state.lock().unwrap();
+        assert!(state.under_way.is_empty() && state.by_peer.is_empty());
+        drop(held);
+    }
+
+    #[tokio::test]
+    async fn whoever_is_not_known_yet_waits_for_its_turn_and_gets_it() {
+        let basic = patient();
+        let ann = header("Basic YW5uOmdlaGVpbQ==");
+        let held = all_turns(&basic).await;
+        // All have one address, that of a proxy.
+        let flood = flood(&basic, PEER, 20).await;
+        let asked = tokio::spawn({
+            let basic = Arc::clone(&basic);
+            async move { basic.judge(&ann, PEER).await }
+        });
+        tokio::task::yield_now().await;
+        drop(held);
+        assert_eq!(asked.await.unwrap(), Verdict::Known);
+        assert_eq!(ended(flood).await, [Verdict::Unknown; 20]);
+    }
+
+    #[tokio::test]
+    async fn another_address_waits_behind_a_few_of_a_flood_alone() {
+        let basic = patient();
+        let ann = header("Basic YW5uOmdlaGVpbQ==");
+        let held = all_turns(&basic).await;
+        let flood = flood(&basic, PEER, 200).await;
+        let asked = tokio::spawn({
+            let basic = Arc::clone(&basic);
+            async move { basic.judge(&ann, IpAddr::from([192, 0, 2, 1])).await }
+        });
+        tokio::task::yield_now().await;
+        drop(held);
+        assert_eq!(asked.await.unwrap(), Verdict::Known);
+        assert!(flood.iter().filter(|one| one.is_finished()).count() < 100, "it waited for most of them");
+    }
+
+    #[tokio::test]
+    async fn whoever_goes_leaves_the_queue() {
+        let basic = patient();
+        let _held = all_turns(&basic).await;
+        let flood = flood(&basic, PEER, 20).await;
+        assert_eq!(basic.state.lock().unwrap().under_way.len(), 20);
+        for one in &flood {
+            one.abort();
+        }
+        let left = async {
+            while !basic.state.lock().unwrap().by_peer.is_empty() {
                 tokio::task::yield_now().await;
             }
-            assert_eq!(basic.judge(&ann, PEER).await, Verdict::Known);
-        });
-        outcome.await.unwrap();
-        assert_eq!(basic.state.lock().unwrap().by_peer[&PEER], WAITING_OF_ONE);
+        };
+        timeout(Duration::from_secs(60), left).await.expect("they wait until their time is over");
+    }
+
+    #[tokio::test]
+    async fn other_users_do_not_make_the_others_unknown_and_who_was_taken_out_is_out() {
+        let before = with(&[("ann", "geheim"), ("bob", "wort")]);
+        let (ann, bob) = (header("Basic YW5uOmdlaGVpbQ=="), header("Basic Ym9iOndvcnQ="));
+        assert_eq!(before.judge(&ann, PEER).await, Verdict::Known);
+        assert_eq!(before.judge(&bob, PEER).await, Verdict::Known);
+        // With the hash of bob, so that a name that is none is compared with it.
+        let users = |names: &[&str], hash: &PasswordHash| {
+            names.iter().map(|name| ((*name).to_owned(), hash.clone())).collect::<BTreeMap<_, _>>()
+        };
+        let after = before.with_users(users(&["ann"], &before.users["ann"]));
+        let held = all_turns(&after).await;
+        assert_eq!(after.judge(&ann, PEER).await, Verdict::Known, "without a turn");
         drop(held);
-        let verdicts: Vec<_> = join_all(flood).await.into_iter().map(Result::unwrap).collect();
-        assert!(verdicts.contains(&Verdict::Busy) && verdicts.contains(&Verdict::Unknown), "{verdicts:?}");
-        assert!(!verdicts.contains(&Verdict::Known));
+        let gone = before.with_users(users(&["eve"], &before.users["bob"]));
+        assert_eq!(gone.judge(&bob, PEER).await, Verdict::Unknown);
+        let renewed = before.with_users(with(&[("ann", "neu")]).users);
+        assert_eq!(renewed.judge(&ann, PEER).await, Verdict::Unknown);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -40,5 +40,5 @@ pub use links::{ExternalUrl, ExternalUrlError, Links, Mount, RoutePrefix, RouteP
 pub use listen::{BindError, DEFAULT_PORT, ListenAddress, ListenAddressError, bind};
 pub use own_listener::{EntranceError, Prepared, ReportEntrance};
 pub use probe::TIMEOUT_OFFSET;
-pub use reload::Reload;
+pub use reload::{Reload, ReloadRefused};
 pub use server::{Limits, serve};

@@ -64,8 +64,17 @@ pub struct Limits {
     pub reading: Duration,
     /// The longest life of a connection. Prometheus just connects again.
     pub lifetime: Duration,
-    /// How long answers under way may take at the end of a connection's life, or of the server's.
+    /// How long an answer under way may take at the end of a connection's life: no less than any answer takes.
+    pub answer: Duration,
+    /// How long answers under way may take at the end of the server's life.
     pub grace: Duration,
+}
+
+impl Limits {
+    /// Connections with those that are being closed: as many sockets there are at the most.
+    pub fn sockets(&self) -> usize {
+        self.connections.saturating_add(CLOSING_MOST)
+    }
 }
 
 impl Default for Limits {
@@ -78,6 +87,8 @@ impl Default for Limits {
             handshake: Duration::from_secs(10),
             reading: Duration::from_secs(20),
             lifetime: Duration::from_secs(600),
+            // A scrape and `/probe` have two minutes, and what is left of an answer then is in the buffers of a reader that may stall.
+            answer: Duration::from_secs(140),
             grace: Duration::from_secs(5),
         }
     }
@@ -133,7 +144,7 @@ pub(super) async fn serve_all(
     let hall = Hall {
         served,
         connections: Connections::new(limits.connections, limits.connections_of_one, telemetry),
-        sockets: Arc::new(Semaphore::new(limits.connections.saturating_add(CLOSING_MOST))),
+        sockets: Arc::new(Semaphore::new(limits.sockets())),
         tasks: TaskTracker::new(),
         shutdown: shutdown.clone(),
         limits,
@@ -269,15 +280,25 @@ impl Hall {
             () = sleep(limits.lifetime) => None,
         };
         let ended = match ended {
-            Some(ended) => ended,
+            Some(ended) => Some(ended),
             None => {
-                // The answer under way may end, but not take for ever.
+                // The answer under way may end, but not take for ever; a further request is not read.
                 serving.as_mut().graceful_shutdown();
-                timeout(limits.grace, serving).await.unwrap_or(Ok(()))
+                let server_ends = async {
+                    shutdown.cancelled().await;
+                    sleep(limits.grace).await;
+                };
+                tokio::select! {
+                    ended = serving => Some(ended),
+                    () = sleep(limits.answer) => None,
+                    () = server_ends => None,
+                }
             }
         };
-        if let Err(error) = ended {
-            tracing::debug!(%error, "a connection ended early");
+        match ended {
+            Some(Ok(())) => {}
+            Some(Err(error)) => tracing::debug!(%error, "a connection ended early"),
+            None => tracing::debug!("an answer took too long for the end of its connection"),
         }
     }
 }

@@ -24,7 +24,7 @@ mod admission;
 mod framing;
 mod slow;
 
-use super::{App, Limits, MetricsPath, Mount, Reload, bind, serve};
+use super::{App, Limits, MetricsPath, Mount, Reload, ReloadRefused, bind, serve};
 use crate::{
     metrics::{Blocks, Exposition, Level, fixture},
     monitor::{Snapshot, Telemetry},
@@ -248,7 +248,8 @@ async fn reload_answers_with_what_came_of_it() {
     let counted = Arc::clone(&calls);
     let reload: Reload = Box::new(move || {
         let call = counted.fetch_add(1, Ordering::SeqCst);
-        Box::pin(async move { if call == 0 { Ok(()) } else { Err("line 3: no such key \"intervall\"".to_owned()) } })
+        let refused = ReloadRefused { settings: Some("line 3: no such key \"intervall\"".to_owned()), web: None };
+        Box::pin(async move { if call == 0 { Ok(()) } else { Err(refused) } })
     });
     let server = start(reload, Limits::default());
     assert_eq!(ask(&server, "POST", "/-/reload").await.0, 200);
@@ -310,6 +311,33 @@ async fn a_connection_does_not_live_for_ever() {
     let server = start(no_reload(), Limits { lifetime: Duration::from_millis(50), ..Limits::default() });
     let answer = raw(&server, b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n").await;
     assert!(answer.ends_with("Healthy.\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn an_answer_under_way_outlives_its_connection_s_time_but_not_the_server() {
+    const SHORT: Duration = Duration::from_millis(50);
+    let takes = |time: Duration| -> Reload {
+        Box::new(move || {
+            Box::pin(async move {
+                tokio::time::sleep(time).await;
+                Ok(())
+            })
+        })
+    };
+    let long = Duration::from_secs(3600);
+    let request = b"POST /-/reload HTTP/1.1\r\nHost: x\r\n\r\nGET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n";
+    let limits = Limits { lifetime: SHORT, grace: SHORT, answer: long, ..Limits::default() };
+    let answer = raw(&start(takes(SHORT * 8), limits), request).await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("was loaded.\n"), "and no further one: {answer}");
+    let answer = raw(&start(takes(long), Limits { answer: SHORT, ..limits }), request).await;
+    assert_eq!(answer, "", "no answer takes for ever");
+    let server = start(takes(long), limits);
+    let (answer, ()) = tokio::join!(raw(&server, request), async {
+        tokio::time::sleep(SHORT * 4).await;
+        server.shutdown.cancel();
+    });
+    assert_eq!(answer, "");
+    server.task.await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,7 +10,7 @@ use aws_lc_rs::{
 };
 use rustls_pki_types::pem::{self, PemObject, SectionKind};
 
-use super::{public_key_info, read_certificate, read_public_key_info};
+use super::{pem_fault, public_key_info, read_certificate, read_public_key_info};
 
 /// A public key, and the certificate that it came in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct KeyMaterial {
 pub enum KeyFileError {
     /// It is no PEM.
     #[error("it is no PEM file ({0})")]
-    NoPem(String),
+    NoPem(&'static str),
     /// It holds neither key nor certificate in clear.
     #[error("it holds neither a certificate nor a key; an encrypted key has to be decrypted first")]
     Nothing,
@@ -48,7 +48,7 @@ pub enum KeyFileError {
 /// [`KeyFileError`] says what is wrong with the file.
 pub fn read_key_file(file: &[u8]) -> Result<KeyMaterial, KeyFileError> {
     for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(file) {
-        let (kind, der) = section.map_err(|error: pem::Error| KeyFileError::NoPem(error.to_string()))?;
+        let (kind, der) = section.map_err(|error: pem::Error| KeyFileError::NoPem(pem_fault(&error)))?;
         let (what, read) = match kind {
             SectionKind::Certificate => return certificate(der),
             SectionKind::PublicKey => ("public key", read_public_key_info(&der).map(|_| der)),

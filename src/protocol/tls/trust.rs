@@ -5,7 +5,7 @@ use std::{fmt, ops::Range, sync::Arc, time::Duration};
 use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor, UnixTime, pem::PemObject};
 use webpki::{EndEntityCert, anchor_from_trusted_cert};
 
-use super::{read_certificate, undated::Undated};
+use super::{pem_fault, read_certificate, undated::Undated};
 use crate::{
     facts::{CertificateFacts, ChainFacts, PathToRoot},
     terms::{Octets, Timestamp},
@@ -25,7 +25,7 @@ pub struct Roots(Arc<Vec<TrustAnchor<'static>>>);
 pub enum RootsPemError {
     /// The PEM framing is broken.
     #[error("broken PEM: {0}")]
-    Pem(String),
+    Pem(&'static str),
     /// One of the certificates cannot be a root.
     #[error("certificate {index} cannot be used as a root: {reason}")]
     Certificate {
@@ -52,7 +52,7 @@ impl Roots {
     pub fn from_pem(pem: &[u8]) -> Result<Self, RootsPemError> {
         let mut anchors = Vec::new();
         for (index, certificate) in CertificateDer::pem_slice_iter(pem).enumerate() {
-            let der = certificate.map_err(|error| RootsPemError::Pem(escape(&error.to_string())))?;
+            let der = certificate.map_err(|error| RootsPemError::Pem(pem_fault(&error)))?;
             let anchor = anchor_from_trusted_cert(&der).map_err(|error| RootsPemError::Certificate {
                 index: index.saturating_add(1),
                 reason: error.to_string(),

@@ -118,3 +118,20 @@ async fn the_leases_are_renewed_while_the_monitor_starts() {
     timeout(Duration::from_secs(10), renewed).await.unwrap();
     drop(allotment);
 }
+
+#[tokio::test]
+async fn a_renewal_that_panics_is_missed() {
+    let (database, whole) = (Database::new().await, whole());
+    let (sharder, telemetry, _) = sharder(database.allotment(&whole).await).await;
+    let tables = Arc::clone(&database.tables);
+    // Whoever looks at them from now on panics.
+    let broken = std::thread::spawn(move || {
+        let _held = tables.lock();
+        panic!("the tables break");
+    });
+    assert!(broken.join().is_err());
+    let keeping = sharder.keep(CancellationToken::new());
+    let lost = timeout(Duration::from_secs(60), telemetry.lost()).await.unwrap();
+    assert_eq!(lost, "the renewal of the leases");
+    keeping.await.unwrap();
+}
