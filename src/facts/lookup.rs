@@ -117,7 +117,7 @@ pub enum LookupFailure {
     Timeout,
     /// The resolver could not be reached: own side.
     Unreachable(String),
-    /// What came was no DNS message, or none for this question.
+    /// What came was no DNS message, or none for this question, or was cut and could not be had whole.
     Malformed(String),
     /// The CNAME chain loops or is longer than the limit.
     CnameChain,

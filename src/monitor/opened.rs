@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{DomainState, KnownDomain, Roll, summary::enforces_below};
+use super::{DomainState, KnownDomain, Roll, Summary, summary::enforces_below};
 use crate::{
     config::{DomainSettings, Settings},
-    facts::{MxFacts, Observation, Vantage},
+    facts::{DomainObservation, MxFacts, Observation, Vantage},
     store::StoredDomain,
     terms::{MxHost, Timestamp},
-    verdict::{Context, DomainReports, History, HostHistory, judge},
+    verdict::{Context, DomainReports, History, HostHistory, Pace, judge},
 };
 
 /// What a judgement of a domain reads of a mail host.
@@ -73,7 +73,7 @@ impl Surroundings<'_> {
             // One that was not judged since the start may have a past all the same.
             let enforces = match &known.summary {
                 Some(summary) => summary.enforces_below,
-                None => enforces_below(&known.unpacked(), self.now),
+                None => enforces_below(&known.unpacked(self.settings), self.now),
             };
             enforces.then(|| known.domain())
         };
@@ -93,4 +93,26 @@ impl Surroundings<'_> {
         state.assessment = Some(Arc::new(judge(&observation, &history, &context, self.now)));
         state
     }
+}
+
+/// Carries what is kept of a domain on to a later look of which the summary alone is kept, because it showed nothing new: else the domain
+/// would be judged as if nobody had looked since, with a policy that senders hold taken for one that they forgot.
+///
+/// The answers keep the times at which they came, as cached ones do. A fetch is part of its look: one that lay before it would pass for
+/// one that was not made.
+pub(super) fn seen_again(mut kept: StoredDomain, summary: &Summary, pace: Pace) -> StoredDomain {
+    let Some(before) = kept.observation.as_deref().filter(|before| summary.checked_at > before.started_at) else {
+        return kept;
+    };
+    let since = summary.checked_at.since(before.started_at);
+    let mut seen = DomainObservation { started_at: summary.checked_at, ..before.clone() };
+    for fetch in &mut seen.policy.fetches {
+        fetch.at = fetch.at + since;
+    }
+    // What it tells as changed would have been written then.
+    kept.history.observe(&seen, pace);
+    kept.observation = Some(Arc::new(seen));
+    (kept.dns_failures, kept.policy_failures) = (summary.dns_failures, summary.policy_failures);
+    kept.last_success_at = summary.last_success_at.max(kept.last_success_at);
+    kept
 }

@@ -39,7 +39,7 @@ pub(crate) async fn domain(
         || implicit_failed;
     let failures = [sts_record.failure(), tlsrpt_record.failure(), mx.failure(), policy.addresses.failure()];
     let implicit_failure = implicit.as_ref().and_then(AddressLookup::failure);
-    let stayed = failures.into_iter().chain([implicit_failure]).any(never_left);
+    let stayed = failures.into_iter().chain([implicit_failure]).any(never_arrived);
     DomainObservation {
         domain: domain.clone(),
         started_at,
@@ -119,9 +119,9 @@ pub(crate) fn mail_hosts(edges: &Edges, observation: &DomainObservation) -> (Vec
     (hosts, skipped)
 }
 
-/// A question that never left here, for want of a descriptor or of a way to the resolver, says nothing of what was asked about, even where
-/// the next one gets through.
-const fn never_left(failure: Option<&LookupFailure>) -> bool {
+/// A question that never came to the resolver, for want of a descriptor or of a way to it, says nothing of what was asked about, even where
+/// the next one gets through. One whose answer could not be had over TCP did come there, and is not among these.
+const fn never_arrived(failure: Option<&LookupFailure>) -> bool {
     matches!(failure, Some(LookupFailure::Unreachable(_)))
 }
 
@@ -133,7 +133,7 @@ pub(crate) async fn host(edges: &Edges, host: &MxHost) -> HostObservation {
     let answered =
         addresses.answered() && tlsa.iter().flat_map(|seen| &seen.lookups).all(|seen| seen.lookup.answered());
     let looked_up = tlsa.iter().flat_map(|seen| &seen.lookups).map(|seen| seen.lookup.failure());
-    let stayed = looked_up.chain([addresses.failure()]).any(never_left);
+    let stayed = looked_up.chain([addresses.failure()]).any(never_arrived);
     HostObservation {
         host: host.clone(),
         at: now(),

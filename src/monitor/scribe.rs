@@ -405,7 +405,7 @@ impl Scribe {
 /// What can be read of a folder that cannot be written.
 async fn read_only(folder: &Path, domains: &[PolicyDomain]) -> Result<Kept, StoreError> {
     match store::read_only(folder).await {
-        Ok(Some(store)) => Kept::load(store.as_ref(), domains).await,
+        Ok(Some(store)) => Kept::load_all(store.as_ref(), domains).await,
         Ok(None) => Ok(Kept::default()),
         Err(error) if error.passes() => Ok(Kept::default()),
         Err(error) => Err(error),

@@ -12,7 +12,7 @@ use std::{
 use super::{
     Keyed, Rendered, Roll, Summary,
     face::Stamp,
-    opened::{HostFacts, Surroundings},
+    opened::{HostFacts, Surroundings, seen_again},
     scribe::readable,
 };
 use crate::{
@@ -125,7 +125,7 @@ impl Snapshot {
             now: self.at,
         };
         let due_at = known.due_at();
-        Arc::new(around.state(&known.settings, &known.unpacked(), known.reports.as_ref(), due_at))
+        Arc::new(around.state(&known.settings, &known.unpacked(&self.settings), known.reports.as_ref(), due_at))
     }
 
     /// A mail host.
@@ -216,15 +216,19 @@ impl KnownDomain {
 
     /// What the store would have of it; nothing was seen, where that cannot be read: damage takes one domain's past. Its mail hosts
     /// stay those that are probed for it, each counted among their users.
-    pub(super) fn unpacked(&self) -> StoredDomain {
+    pub(super) fn unpacked(&self, settings: &Settings) -> StoredDomain {
         let packed = match &self.state {
             AtRest::Packed(packed) => readable(self.domain(), packed.open()),
             AtRest::Nothing | AtRest::Open(_) => None,
         };
-        packed.unwrap_or_else(|| StoredDomain {
-            hosts: self.listed().map(<[MxHost]>::to_vec).unwrap_or_default(),
-            ..StoredDomain::new(self.domain().clone())
-        })
+        match (packed, &self.summary) {
+            (Some(kept), Some(summary)) => seen_again(kept, summary, settings.pace(&self.settings)),
+            (Some(kept), None) => kept,
+            (None, _) => StoredDomain {
+                hosts: self.listed().map(<[MxHost]>::to_vec).unwrap_or_default(),
+                ..StoredDomain::new(self.domain().clone())
+            },
+        }
     }
 
     /// A domain that lies open.

@@ -58,7 +58,8 @@ impl Dialer {
     }
 }
 
-fn failure(error: &io::Error) -> ConnectFailure {
+/// Why there is no connection, by what the system says.
+pub(super) fn failure(error: &io::Error) -> ConnectFailure {
     match error.kind() {
         ErrorKind::ConnectionRefused => ConnectFailure::Refused,
         ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => ConnectFailure::Reset,

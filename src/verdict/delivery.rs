@@ -234,11 +234,10 @@ impl SenderState {
         Self { state: State::Partial, reason, paths: self.paths }
     }
 
-    /// The state of senders that apply DANE, beside that of those that apply nothing. Where another path is open to these, and what DANE
-    /// makes of it cannot be told from here, that every other path is refused is no proof that none is left.
+    /// The same, unless mail gets through on a path of which it is `unseen` what these senders make of it, for want of sight of DNSSEC or of
+    /// the policy: that every other path is refused is then no proof that none is left.
     #[must_use]
-    pub const fn unless_unseen(self, opportunistic: &Self) -> Self {
-        let unseen = self.paths.cannot_tell > opportunistic.paths.cannot_tell;
+    pub const fn unless(self, unseen: bool) -> Self {
         match self.state {
             State::Blocked if unseen => Self { state: State::Unknown, reason: Reason::NotSeen, ..self },
             _ => self,

@@ -110,13 +110,13 @@ fn senders(case: &Case<'_>) -> AllViews {
         MailHosts::Hosts(hosts) => {
             let of = |outcome: &dyn Fn(&MxHost, &AddressAssessment) -> Outcome,
                       unknown: &dyn Fn(&MxAssessment) -> Outcome| {
-                SenderState::from_paths(counts(hosts, outcome, unknown))
+                SenderState::from_paths(counts(hosts, outcome, unknown)).unless(leaves_unseen(hosts, outcome))
             };
             let cannot_tell = |_: &MxAssessment| Outcome::CannotTell;
             let unreached = |mx: &MxAssessment| mx.dane.without_address();
             let opportunistic = of(&|_, address| address.opportunistic, &cannot_tell);
             let mut sts_state = of(&|_, address| address.sts, &cannot_tell);
-            let dane = of(&|_, address| address.dane, &unreached).unless_unseen(&opportunistic);
+            let dane = of(&|_, address| address.dane, &unreached);
             let mut both = of(&|_, address| address.sts.and(address.dane), &unreached);
             let mut held_refuses = false;
             for cached in &case.cached_views {
@@ -160,6 +160,15 @@ fn counts(
             mx.addresses.iter().map(|address| outcome(host, address)).collect()
         })
         .collect()
+}
+
+/// Whether mail gets through on a path of which it cannot be told from here what these senders make of it.
+fn leaves_unseen(hosts: &[MxAssessment], outcome: &dyn Fn(&MxHost, &AddressAssessment) -> Outcome) -> bool {
+    let unseen = |host, address: &AddressAssessment| {
+        address.opportunistic == Outcome::Open && outcome(host, address) == Outcome::CannotTell
+    };
+    let mut named = hosts.iter().filter_map(|mx| Some((mx.host.as_ref()?, mx)));
+    named.any(|(host, mx)| mx.addresses.iter().any(|address| unseen(host, address)))
 }
 
 fn delivery(case: &Case<'_>, senders: &Senders, held_refuses: bool) -> State {

@@ -13,7 +13,7 @@ use smtptls_exporter::{
     terms::{MxHost, Octets},
 };
 
-use crate::world::dns::{Behaviour, DnsPeer, RecordType, TTL, Transport};
+use crate::world::dns::{Behaviour, DnsPeer, RecordType, TTL, TcpFault, Transport};
 
 /// Long enough for a busy machine to answer; only tests in which somebody is silent wait for the end.
 const PATIENT: Duration = Duration::from_secs(20);
@@ -202,6 +202,14 @@ async fn tcp_that_breaks_or_drips_is_a_failure_within_the_time() {
     peer.behave("cut.test", Behaviour::CutTcp);
     let lookup = resolver(&[&peer], PATIENT).txt("cut.test").await;
     assert!(matches!(lookup.failure(), Some(LookupFailure::Malformed(_))), "{lookup:?}");
+
+    // Not that the resolver cannot be reached: it answered over UDP.
+    for fault in [TcpFault::Reset, TcpFault::Close] {
+        peer.txt("gone.test", &["v=STSv1; id=1;"]);
+        peer.behave("gone.test", Behaviour::Tcp(fault));
+        let lookup = resolver(&[&peer], PATIENT).txt("gone.test").await;
+        assert!(matches!(lookup.failure(), Some(LookupFailure::Malformed(_))), "{fault:?}: {lookup:?}");
+    }
 
     peer.txt("drip.test", &["v=STSv1; id=1;"]);
     peer.behave("drip.test", Behaviour::DripTcp(Duration::from_secs(5)));

@@ -139,7 +139,7 @@ impl Fleet {
         self.waiting.remove(domain);
         let entry = self.open.remove(domain);
         let known = Arc::clone(self.domains.get(domain.as_str())?);
-        let mut kept = entry.map_or_else(|| known.unpacked(), |entry| *entry);
+        let mut kept = entry.map_or_else(|| known.unpacked(&self.settings), |entry| *entry);
         let state = {
             let around = Surroundings {
                 settings: &self.settings,

@@ -16,16 +16,17 @@ impl Fleet {
     /// Opens a domain until it is judged.
     pub(super) fn open(&mut self, known: &KnownDomain) -> &mut StoredDomain {
         let domain = known.domain();
-        let turn = &mut self.turn;
+        let (turn, settings) = (&mut self.turn, &self.settings);
         self.open.entry(domain.clone()).or_insert_with(|| {
             turn.push_back(domain.clone());
-            Box::new(known.unpacked())
+            Box::new(known.unpacked(settings))
         })
     }
 
     /// What is known of a domain, without opening it for longer.
     pub(super) fn look_into(&self, known: &KnownDomain) -> StoredDomain {
-        self.open.get(known.domain()).map_or_else(|| known.unpacked(), |entry| StoredDomain::clone(entry))
+        let open = self.open.get(known.domain());
+        open.map_or_else(|| known.unpacked(&self.settings), |entry| StoredDomain::clone(entry))
     }
 
     /// The mail hosts of a domain that are probed; nothing where the domain is not configured.
@@ -34,7 +35,7 @@ impl Fleet {
             return Some(entry.hosts.clone());
         }
         let known = self.domains.get(domain.as_str())?;
-        Some(known.listed().map_or_else(|| known.unpacked().hosts, <[MxHost]>::to_vec))
+        Some(known.listed().map_or_else(|| known.unpacked(&self.settings).hosts, <[MxHost]>::to_vec))
     }
 
     /// The name as the fleet holds it already: a million domains that share a host share its name as well.

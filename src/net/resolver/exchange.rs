@@ -14,7 +14,7 @@ use super::{
     stats::Counters,
     wire::{Answer, Flags, Query, Received},
 };
-use crate::facts::LookupFailure;
+use crate::{facts::LookupFailure, net::dial};
 
 /// More than the payload that the query allows, so that a server which exceeds it is still read whole.
 const UDP_BUFFER: usize = 4096;
@@ -39,10 +39,8 @@ pub(super) async fn exchange(
         let mut received = udp(sockets, &query, deadline).await?;
         if matches!(received, Received::Truncated) {
             counters.count_query(kind);
-            received = match timeout_at(deadline, tcp(sockets.server(), &query)).await {
-                Ok(result) => result.map_err(|error| unreachable_because(&error))?,
-                Err(_) => return Err(LookupFailure::Timeout),
-            };
+            received =
+                timeout_at(deadline, tcp(sockets.server(), &query)).await.unwrap_or(Err(LookupFailure::Timeout))?;
         }
         match received {
             Received::Answer(answer) => return Ok(answer),
@@ -92,8 +90,16 @@ async fn udp(sockets: &Sockets, query: &Query, deadline: Instant) -> Result<Rece
 }
 
 /// RFC 7766: a length of two octets before every message.
-async fn tcp(server: SocketAddr, query: &Query) -> io::Result<Received> {
-    let mut stream = TcpStream::connect(server).await?;
+async fn tcp(server: SocketAddr, query: &Query) -> Result<Received, LookupFailure> {
+    let stream = match TcpStream::connect(server).await {
+        Ok(stream) => stream,
+        Err(error) if dial::failure(&error).is_own_side() => return Err(unreachable_because(&error)),
+        Err(error) => return Err(not_whole(&error)),
+    };
+    read_whole(stream, query).await.map_err(|error| not_whole(&error))
+}
+
+async fn read_whole(mut stream: TcpStream, query: &Query) -> io::Result<Received> {
     let length = u16::try_from(query.bytes().len()).map_err(io::Error::other)?;
     let mut message = Vec::with_capacity(2 + query.bytes().len());
     message.extend(length.to_be_bytes());
@@ -111,4 +117,54 @@ async fn tcp(server: SocketAddr, query: &Query) -> io::Result<Received> {
 
 fn unreachable_because(error: &io::Error) -> LookupFailure {
     LookupFailure::Unreachable(error.to_string())
+}
+
+/// The server has just answered over UDP, so that it is no silence of the resolver: whoever has no large answers never sees it.
+fn not_whole(error: &io::Error) -> LookupFailure {
+    LookupFailure::Malformed(format!("the answer is cut, and over TCP: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::{net::UdpSocket, time::sleep};
+
+    use super::*;
+
+    /// QR and TC: an answer that does not fit (RFC 1035 §4.1.1), in the first octet of the flags.
+    const CUT: u8 = 0b1000_0010;
+
+    #[tokio::test]
+    async fn a_resolver_that_takes_no_connection_can_be_reached_all_the_same() {
+        let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = server.local_addr().unwrap();
+        let answering = async move {
+            let mut message = [0; 512];
+            let (length, from) = server.recv_from(&mut message).await.unwrap();
+            message[2] |= CUT;
+            server.send_to(&message[..length], from).await.unwrap();
+            sleep(Duration::from_secs(60)).await;
+        };
+        let (name, counters) = (Name::from_ascii("large.test.").unwrap(), Counters::default());
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let sockets = Sockets::new(address);
+        let asking = exchange(&sockets, &name, RecordType::TXT, Flags::Plain, deadline, &counters);
+        let failure = tokio::select! {
+            result = asking => result.unwrap_err(),
+            () = answering => panic!("nothing came of it"),
+        };
+        assert!(matches!(&failure, LookupFailure::Malformed(why) if why.contains("over TCP")), "{failure:?}");
+    }
+
+    #[tokio::test]
+    async fn where_nobody_listens_the_resolver_cannot_be_reached() {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.connect("127.0.0.1:9").unwrap();
+        let (name, counters) = (Name::root(), Counters::default());
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let sockets = Sockets::new(socket.local_addr().unwrap());
+        let result = exchange(&sockets, &name, RecordType::TXT, Flags::Plain, deadline, &counters).await;
+        assert!(matches!(result, Err(LookupFailure::Unreachable(_))), "{result:?}");
+    }
 }

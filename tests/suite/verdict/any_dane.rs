@@ -160,11 +160,13 @@ pub(crate) fn assert_kinds(world: &World, seen: &Assessment) {
     let kinds = [senders.opportunistic, senders.sts, senders.dane, senders.both];
     assert!(kinds.iter().all(|kind| kind.paths.total() == senders.opportunistic.paths.total()), "the same paths");
     assert_eq!(senders.opportunistic.paths.secure, 0, "no checks, no proof");
-    for kind in [senders.opportunistic, senders.dane] {
+    // A path that is open to others, and of which DANE cannot be told, is no proof that none is left.
+    let mut addresses = seen.mx.iter().flat_map(|mx| &mx.addresses);
+    let unseen = addresses.any(|one| (one.opportunistic, one.dane) == (Outcome::Open, Outcome::CannotTell));
+    for (kind, unseen) in [(senders.opportunistic, false), (senders.dane, unseen)] {
         let takes_none = kind.state == State::NoMail;
         let counted = SenderState::from_paths(kind.paths).state;
-        // A path that is open to others, and of which DANE cannot be told, is no proof that none is left.
-        let unseen = kind.paths.cannot_tell > senders.opportunistic.paths.cannot_tell;
+        let unseen = unseen && kind.paths.cannot_tell > 0;
         let counted = if counted == State::Blocked && unseen { State::Unknown } else { counted };
         assert!(takes_none || kind.state == counted, "one view: the counts decide: {kind:?}");
     }

@@ -248,29 +248,72 @@ fn what_holders_of_a_policy_are_refused_counts() {
     );
 }
 
+/// The same seen from where DNSSEC is not.
+fn without_dnssec(world: World, sight: DnssecSight) -> World {
+    let world = world.with(|world| {
+        world.vantage.dnssec = sight;
+        world.domain.dnssec_healthy = false;
+        world.domain.mx.security = Security::Indeterminate;
+    });
+    [MX1, MX2].into_iter().fold(world, |world, host| {
+        world
+            .addresses_are(host, Security::Indeterminate)
+            .host_lookup(host, |seen| (seen.dnssec_healthy, seen.tlsa) = (false, None))
+    })
+}
+
+/// Two hosts, one address each, both listed in the policy; not signed.
+fn two_unsigned(mode: &str) -> World {
+    World::good(mode).body(&policy_body(mode, &["*.example.com"])).mx(MX2, &[A2])
+}
+
 /// Without sight of DNSSEC nobody can say what DANE makes of the host that answers: that is no proof that senders have no path.
 #[test]
 fn one_host_of_two_down_where_dnssec_is_not_seen() {
     for sight in [DnssecSight::Off, DnssecSight::Blind] {
-        let unseen = || {
-            let world = World::good("enforce").body(&policy_body("enforce", &["*.example.com"])).mx(MX2, &[A2]);
-            let world = world.with(|world| {
-                world.vantage.dnssec = sight;
-                world.domain.dnssec_healthy = false;
-                world.domain.mx.security = Security::Indeterminate;
-            });
-            [MX1, MX2].into_iter().fold(world, |world, host| {
-                world
-                    .addresses_are(host, Security::Indeterminate)
-                    .host_lookup(host, |seen| (seen.dnssec_healthy, seen.tlsa) = (false, None))
-            })
-        };
-        let seen = down(unseen(), A1).assess();
+        let unseen = |mode| without_dnssec(two_unsigned(mode), sight);
+        let seen = down(unseen("enforce"), A1).assess();
         assert_eq!((seen.delivery, seen.senders.sts.reason), (State::Partial, Reason::Degraded), "{sight:?}");
         assert_eq!((seen.senders.dane.state, seen.senders.dane.reason), (State::Unknown, Reason::NotSeen));
+        for mode in ["testing", "none"] {
+            let seen = down(unseen(mode), A1).assess();
+            let kinds = [State::Unprotected, State::Unprotected, State::Unknown, State::Unknown];
+            assert_eq!((states(&seen), seen.delivery), (kinds, State::Unprotected), "{mode}, {sight:?}");
+            assert_eq!((seen.senders.both.paths.refused, seen.senders.both.paths.cannot_tell), (1, 1));
+        }
+        let seen = down(none(unseen("enforce")), A1).assess();
+        assert_eq!((seen.senders.both.state, seen.delivery), (State::Unknown, State::Unprotected), "{sight:?}");
         // A path that nobody has is none for DANE either.
-        assert_eq!(down(down(unseen(), A1), A2).assess().delivery, State::Blocked, "{sight:?}");
+        for mode in ["enforce", "testing", "none"] {
+            assert_eq!(down(down(unseen(mode), A1), A2).assess().delivery, State::Blocked, "{mode}, {sight:?}");
+        }
     }
+}
+
+/// The same where what holders of a policy find at the host that answers is all that is seen of the pair.
+#[test]
+fn one_host_of_two_down_where_holders_of_a_policy_are_served() {
+    let mut monitor = Monitor::new();
+    let unseen = |world| without_dnssec(world, DnssecSight::Blind);
+    monitor.see(&unseen(two_unsigned("enforce")));
+    let seen = monitor.later(DAY).see(&down(unseen(two_unsigned("enforce").status(404)), A1));
+    assert_eq!(seen.delivery, State::Partial, "{:#?}", seen.senders);
+    assert_ne!(seen.senders.both.state, State::Blocked);
+}
+
+/// Nothing is known here of the policy because our own resolver fails: the host that answers may be as good as any.
+#[test]
+fn one_host_of_two_down_where_the_policy_is_not_seen() {
+    let unseen = |world: World| {
+        let failed = super::case::failed("_mta-sts.example.com");
+        world.no_policy_host().with(|world| (world.domain.sts_record, world.domain.resolver_healthy) = (failed, false))
+    };
+    for world in [two_unsigned("enforce"), two("enforce"), two("testing")] {
+        let seen = down(unseen(world), A1).assess();
+        assert_eq!((seen.senders.sts.state, seen.senders.sts.reason), (State::Unknown, Reason::NotSeen));
+        assert_ne!(seen.delivery, State::Blocked, "{:#?}", seen.senders);
+    }
+    assert_eq!(down(down(unseen(two("enforce")), A1), A2).assess().delivery, State::Blocked);
 }
 
 /// none deployed | no TLSA | all time out 3 times, canary fine | blocked
