@@ -30,7 +30,7 @@ if [ -n "${SBOM:-}" ]; then
   install -m 0644 "$SBOM" "$root/sbom.cdx.json"
 fi
 cp -r deploy/systemd alerts dashboards "$root"
-rm -rf "$root/alerts/tests" "$root/alerts/sharded/tests.yml" "$root/alerts/sharded/make.py"
+rm -rf "$root/alerts/tests" "$root/alerts/sharded/tests.yml" "$root/alerts/sharded/make.py" "$root/systemd/check.py"
 find "$root" -name __pycache__ -prune -exec rm -r {} +
 chmod -R u=rwX,go=rX "$root"
 

@@ -61,24 +61,22 @@ fn domains(old: &DomainList, new: &DomainList) -> (Vec<PolicyDomain>, Vec<Policy
     if old.is_same(new) {
         return Default::default();
     }
-    let (mut added, mut changed) = (Vec::new(), Vec::new());
+    let (mut added, mut removed, mut changed) = (Vec::new(), Vec::new(), Vec::new());
     for pair in Pairs::of(old, new) {
         match pair {
-            Pair::Old => {}
+            Pair::Old { place } => removed.push(place),
             Pair::New { place } => added.push(place),
             Pair::Both { old, new, place } if old.options != new.options => changed.push(place),
             Pair::Both { .. } => {}
         }
     }
-    let removed = match new.len() - added.len() == old.len() {
-        true => Vec::new(),
-        false => old.iter().map(|one| &one.domain).filter(|domain| !new.has(domain.as_str())).cloned().collect(),
-    };
-    let names = |mut places: Vec<usize>| {
-        places.sort_unstable();
-        places.into_iter().filter_map(|place| new.get(place)).map(|one| one.domain.clone()).collect()
-    };
-    (names(added), removed, names(changed))
+    (names(new, added), names(old, removed), names(new, changed))
+}
+
+/// The names at these places, in the order of the list.
+fn names(list: &DomainList, mut places: Vec<usize>) -> Vec<PolicyDomain> {
+    places.sort_unstable();
+    places.into_iter().filter_map(|place| list.get(place)).map(|one| one.domain.clone()).collect()
 }
 
 #[cfg(test)]
@@ -104,6 +102,19 @@ mod tests {
         assert!(
             !change.probing_changed && !change.resolver_changed && !change.judging_changed && !change.others_changed
         );
+    }
+
+    #[test]
+    fn each_list_is_in_the_order_of_the_configuration_that_it_names() {
+        let old =
+            settings("domains: [z.example, b.example, y.example, a.example, {domain: m.example, group: x}, c.example]");
+        let new = settings(
+            "domains: [c.example, q.example, {domain: m.example, group: y}, d.example, {domain: b.example, group: x}]",
+        );
+        let change = Change::between(&old, &new);
+        assert_eq!(listed(&change.added), ["q.example", "d.example"]);
+        assert_eq!(listed(&change.removed), ["z.example", "y.example", "a.example"]);
+        assert_eq!(listed(&change.changed), ["m.example", "b.example"]);
     }
 
     #[test]

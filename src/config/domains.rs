@@ -108,7 +108,7 @@ impl DomainList {
                         entry.domain = old.domain.clone();
                     }
                 }
-                Pair::Old | Pair::New { .. } => differs = true,
+                Pair::Old { .. } | Pair::New { .. } => differs = true,
             }
         }
         let in_order = || entries.iter().zip(before.iter()).all(|(new, old)| new.domain == old.domain);
@@ -300,8 +300,8 @@ fn mark_repeated(entries: &[DomainSettings], by_name: &[u32], again: &mut [bool]
 
 /// A domain of one list, or of both.
 pub(super) enum Pair<'a> {
-    /// Only in the old one.
-    Old,
+    /// Only in the old one, at this place.
+    Old { place: usize },
     /// Only in the new one, at this place.
     New { place: usize },
     /// In both; in the new one at this place.
@@ -356,7 +356,7 @@ impl<'a> Iterator for Pairs<'a> {
             },
         };
         match order {
-            Ordering::Less => self.old.next().map(|_| Pair::Old),
+            Ordering::Less => self.old.next().map(|(place, _)| Pair::Old { place }),
             Ordering::Greater => self.new.next().map(|(place, _)| Pair::New { place }),
             Ordering::Equal => {
                 let ((_, old), (place, new)) = (self.old.next()?, self.new.next()?);

@@ -213,6 +213,7 @@ impl Fleet {
         (hosts, skipped_hosts): (Vec<MxHost>, usize),
     ) -> Wanted {
         let mut wanted = Wanted::default();
+        let at = observation.started_at;
         let Some(known) = self.domains.get(observation.domain.as_str()).cloned() else { return wanted };
         self.note_resolver(
             observation.resolver_healthy,
@@ -242,14 +243,14 @@ impl Fleet {
         for host in opening::only_in(&hosts, &before) {
             let (departed, listed) = (&mut self.departed, &mut self.listed);
             let used = self.hosts.entry(host.clone()).or_insert_with(|| {
-                let host = departed.come(&host, &mut wanted);
+                let host = departed.come(&host, at, &mut wanted);
                 *listed += host.listed();
                 host
             });
             used.users += 1;
             self.changed_hosts.insert(host.clone());
         }
-        self.leave_hosts(&opening::only_in(&before, &hosts), &mut wanted);
+        self.leave_hosts(&opening::only_in(&before, &hosts), at, &mut wanted);
         self.note_domain(&known, news);
         self.changed = true;
         wanted
@@ -437,7 +438,7 @@ impl Fleet {
     }
 
     /// A domain no longer uses these hosts; those that nobody uses are forgotten.
-    fn leave_hosts(&mut self, hosts: &[MxHost], wanted: &mut Wanted) {
+    fn leave_hosts(&mut self, hosts: &[MxHost], at: Timestamp, wanted: &mut Wanted) {
         for name in hosts {
             let Some(host) = self.hosts.get_mut(name) else { continue };
             host.users = host.users.saturating_sub(1);
@@ -452,7 +453,7 @@ impl Fleet {
                     self.listed -= host.listed();
                     self.gone_hosts.push(name.clone());
                     self.part_from_host(name, &host);
-                    self.departed.leave(name.clone(), host);
+                    self.departed.leave(name.clone(), host, at);
                 }
             }
         }
@@ -510,12 +511,9 @@ impl Host {
             let since = *known.unlisted_since.get_or_insert(now);
             let worked = known.latest.as_ref().is_some_and(|latest| latest.outcome == SmtpOutcome::Done);
             unlisted += 1;
-            let kept = worked && now.since(since) < UNLISTED_KEPT && unlisted <= UNLISTED_MOST;
-            if !kept {
-                history.addresses.remove(address);
-            }
-            kept
+            worked && now.since(since) < UNLISTED_KEPT && unlisted <= UNLISTED_MOST
         });
+        history.addresses.retain(|address, _| self.addresses.contains_key(address));
     }
 }
 

@@ -537,6 +537,7 @@ mod tests {
             assert!((after..after + NEWS_AFTER * 30).contains(&wait), "{wait:?} behind {rows} rows");
         }
     }
+
     /// A domain as it was shown after a look at this time.
     fn looked_at(name: &str, at: Timestamp) -> DomainRow {
         let domain = PolicyDomain::parse(name).unwrap();
@@ -561,6 +562,21 @@ mod tests {
         let shown = domains.iter().map(|kept| (kept.face.as_ref().map(|face| face.summary.checked_at), kept.apart));
         let expected = [(Some(at(5)), true), (Some(at(9)), false), (Some(at(3)), false), (None, false)];
         assert_eq!(shown.collect::<Vec<_>>(), expected);
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_cannot_be_written_shows_the_later_look_as_well() {
+        let at = |minutes: i64| Timestamp::from_unix_seconds(1_800_000_000 + 60 * minutes);
+        let folder = tempfile::tempdir().unwrap();
+        let (row, later) = (looked_at("a.example", at(1)), looked_at("a.example", at(5)));
+        let packed = PackedFaces::of([(&later.domain, later.face.as_deref().unwrap())].into_iter()).unwrap();
+        let store = store::open(folder.path(), at(5)).await.unwrap().store;
+        store.write(Arc::new(Batch { domains: vec![row], ..Batch::default() }), at(5)).await.unwrap();
+        store.faces_apart().unwrap().write_faces(Arc::new(vec![packed]), true, at(5)).await.unwrap();
+        store.close().await;
+        let kept = read_only(folder.path(), &[later.domain]).await.unwrap();
+        let shown = kept.domains.iter().map(|kept| (kept.face.as_ref().unwrap().summary.checked_at, kept.apart));
+        assert_eq!(shown.collect::<Vec<_>>(), [(at(5), true)]);
     }
 
     #[test]

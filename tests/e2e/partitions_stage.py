@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 from report import Report
@@ -11,6 +12,8 @@ from world.process import Failure, tail
 
 # Seconds, for all of it.
 MOST = 400
+# Seconds, for it to be gone once it was killed, or to end once it has told all.
+END = 10
 
 
 class PartitionsStage:
@@ -30,14 +33,27 @@ class PartitionsStage:
         with open(log, "wb") as errors:
             argv = [*PRIVATE, sys.executable, str(script), str(self.folder), str(self.binary)]
             with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True) as process:
+                late = threading.Event()
+
+                def stop() -> None:
+                    late.set()
+                    process.kill()
+
+                # To read a line waits for ever where none comes: the end of the time ends the process, and so what is read.
+                timer = threading.Timer(MOST, stop)
+                timer.daemon = True
+                timer.start()
                 try:
                     for line in process.stdout:
                         check = json.loads(line)
                         self.report.result(check["name"], check["problem"])
                         told += 1
-                    status = process.wait(MOST)
+                    status = process.wait(END)
                 finally:
+                    timer.cancel()
                     # Everything inside ends with it.
                     process.kill()
+        if late.is_set():
+            raise Failure(f"the partitions did not end within {MOST} seconds, after {told} checks\n{tail(log)}")
         if status != 0 or not told:
             raise Failure(f"the partitions ended with status {status} after {told} checks\n{tail(log)}")

@@ -79,8 +79,8 @@ def together(documents: list[dict]) -> list[str]:
         paths = [mount["mountPath"] for mount in mounts.values()]
         commands = [container[probe]["exec"]["command"] for probe in PROBES if "exec" in container.get(probe, {})]
         for word in [*container["args"], *(word for command in commands for word in command[1:])]:
-            _, _, value = word.partition("=")
-            if value.startswith("/") and not any(value == path or value.startswith(f"{path}/") for path in paths):
+            flag, _, value = word.partition("=")
+            if flag != "--web.route-prefix" and value.startswith("/") and not any(value == path or value.startswith(f"{path}/") for path in paths):
                 wrong.append(f"{word}: is not mounted")
         ports = {port["name"]: port["containerPort"] for port in container["ports"]}
         for probe in PROBES:
@@ -99,7 +99,31 @@ def together(documents: list[dict]) -> list[str]:
             opened = {port["port"] for rule in policy["spec"]["ingress"] for port in rule["ports"]}
             if not set(ports.values()) <= opened:
                 wrong.append(f"NetworkPolicy: shuts {set(ports.values()) - opened}")
-    return wrong + monitors(documents, services)
+    return wrong + monitors(documents, services) + prefixed(documents)
+
+
+def prefixed(documents: list[dict]) -> list[str]:
+    """Probes and the ServiceMonitor ask below the prefix at which the program answers."""
+    wrong = []
+    for one in by_kind(documents, "StatefulSet"):
+        container = one["spec"]["template"]["spec"]["containers"][0]
+        prefix = prefix_of(container["args"])
+        for probe in (probe for probe in PROBES if probe in container):
+            if "exec" in container[probe]:
+                asked = prefix_of(container[probe]["exec"]["command"])
+                wrong += [f"{probe}: asks below {asked!r}, the program answers below {prefix!r}"] if asked != prefix else []
+            elif "httpGet" in container[probe]:
+                path = container[probe]["httpGet"]["path"]
+                wrong += [f"{probe}: asks for {path}"] if path not in (f"{prefix}/-/healthy", f"{prefix}/-/ready") else []
+        paths = {endpoint["path"] for monitor in by_kind(documents, "ServiceMonitor") for endpoint in monitor["spec"]["endpoints"]}
+        wrong += [f"ServiceMonitor: asks for {path}" for path in sorted(paths - {f"{prefix}/metrics"})]
+    return wrong
+
+
+def prefix_of(words: list[str]) -> str:
+    """What a command line says that paths begin with."""
+    said = [word.partition("=")[2] for word in words if word.startswith("--web.route-prefix=")]
+    return said[-1].rstrip("/") if said else ""
 
 
 def selectors(documents: list[dict]) -> list[tuple[str, dict]]:

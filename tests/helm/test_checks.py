@@ -18,7 +18,7 @@ GOOD = [
                 "name": "one", "args": ["serve", "--config.file=/etc/one/one.yml", "--state.dir=/state"], "ports": [{"name": "http", "containerPort": 1}],
                 "securityContext": {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}},
                 "volumeMounts": [{"name": "configuration", "mountPath": "/etc/one"}, {"name": "state", "mountPath": "/state"}],
-                "startupProbe": {"httpGet": {"port": "http"}}, "livenessProbe": {"httpGet": {"port": "http"}}, "readinessProbe": {"exec": {"command": ["/one", "health", "--file=/etc/one/one.yml"]}},
+                "startupProbe": {"httpGet": {"port": "http", "path": "/-/healthy"}}, "livenessProbe": {"httpGet": {"port": "http", "path": "/-/healthy"}}, "readinessProbe": {"exec": {"command": ["/one", "health", "--file=/etc/one/one.yml"]}},
             }],
         }},
     }},
@@ -69,8 +69,15 @@ class Checks(unittest.TestCase):
             broken(*CONTAINER, "startupProbe"), broken(*CONTAINER, "readinessProbe", "exec", "command", 2, value="--file=/other"), broken(3, "spec", "ingress", 0, "ports", 0, "port", value=2), broken(3, "spec", "podSelector", "matchLabels", value={"app": "other"}),
             broken(4, "spec", "selector", "matchLabels", value={"app": "other"}), broken(4, "spec", "endpoints", 0, "port", value="other"),
             broken(4, "spec", "endpoints", 0, "params", value={"part": ["1"], "parts": ["2"]}), [*GOOD, GOOD[0]],
+            broken(4, "spec", "endpoints", 0, "path", value="/mail/metrics"), broken(*CONTAINER, "livenessProbe", "httpGet", "path", value="/mail/-/healthy"),
+            broken(*CONTAINER, "readinessProbe", "exec", "command", value=["/one", "health", "--web.route-prefix=/mail"]),
         ):
             self.assertEqual(len(together(documents)), 1, documents)
+
+    def test_prefix(self):
+        prefix = ["serve", "--config.file=/etc/one/one.yml", "--state.dir=/state", "--web.route-prefix=/mail"]
+        self.assertEqual(len(together(broken(*CONTAINER, "args", value=prefix))), 4, "three probes and the ServiceMonitor")
+        self.assertEqual(together(broken(*CONTAINER, "args", value=[*prefix[:-1], "--web.route-prefix=/"])), [])
 
     def test_operator(self):
         for documents in (

@@ -300,7 +300,8 @@ impl Fleet {
         }
         self.open.remove(domain);
         self.restand(known.summary.as_ref(), None);
-        self.leave_hosts(&opening::only_in(&hosts, &[]), wanted);
+        // As of the last publication: no later than now.
+        self.leave_hosts(&opening::only_in(&hosts, &[]), self.snapshot.at, wanted);
     }
 
     /// The row of a domain as it is known now; nothing where it was never looked at.

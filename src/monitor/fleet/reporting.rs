@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
 };
 
 use super::Fleet;
@@ -13,8 +12,6 @@ use crate::{
     terms::{PolicyDomain, Timestamp},
     verdict::{Counters, DAYS_KEPT, DomainReports, NEWBORN_FOR},
 };
-
-const DAY: Duration = Duration::from_secs(86_400);
 
 /// What the fleet knows of the intake.
 #[derive(Debug, Default)]
@@ -68,11 +65,11 @@ impl Fleet {
     /// What a store has of some domains.
     pub(in crate::monitor) fn restore_domain_reports(
         &mut self,
-        kept: Vec<(PolicyDomain, DomainReports)>,
+        mut kept: Vec<(PolicyDomain, DomainReports)>,
         now: Timestamp,
     ) {
-        for (name, reports) in &kept {
-            self.note_births(name, &reports.counters, now);
+        for (name, reports) in &mut kept {
+            self.settle_counters(name, reports, now);
         }
         self.put_reports(kept.into_iter().map(|(name, reports)| (name, Some(Arc::new(reports)))).collect());
     }
@@ -112,22 +109,23 @@ impl Fleet {
         for (name, counters) in &counters {
             reports(name, &mut |known| known.counters = counters.clone());
         }
-        for (name, counters) in &counters {
-            self.note_births(name, counters, now);
-        }
         let first_day = now.unix_seconds().div_euclid(86_400) - DAYS_KEPT;
-        for reports in changed.values_mut() {
+        for (name, reports) in &mut changed {
+            self.settle_counters(name, reports, now);
             reports.forget_before(first_day);
         }
         self.put_reports(changed.into_iter().map(|(name, reports)| (name, Some(Arc::new(reports)))).collect());
     }
 
-    fn note_births(&mut self, name: &PolicyDomain, counters: &Counters, now: Timestamp) {
-        let grown_up = |born: Timestamp| born + NEWBORN_FOR;
-        let young = counters.values().filter_map(|counter| counter.born_at).map(grown_up);
-        // A clock that was wrong must not hide a number for ever: what is born in the future waits no longer than a day.
-        let young = young.filter(|at| *at > now && *at < now + DAY);
-        self.reporting.newborn.extend(young.map(|at| (at, name.clone())));
+    /// Remembers of the counters that are to take the place of those of a domain which have been shown, and when the others may be.
+    fn settle_counters(&mut self, name: &PolicyDomain, reports: &mut DomainReports, now: Timestamp) {
+        let known = self.domains.get(name.as_str()).and_then(|known| known.reports.as_ref());
+        match known {
+            Some(known) => reports.settle_counters(&known.counters, now),
+            None => reports.settle_counters(&Counters::new(), now),
+        }
+        let young = reports.counters.values().filter_map(|counter| counter.born_at);
+        self.reporting.newborn.extend(young.map(|born| (born + NEWBORN_FOR, name.clone())));
     }
 
     /// When the next counter that is new may be shown.
@@ -137,14 +135,21 @@ impl Fleet {
 
     /// Shows those whose time has come at the next publication.
     pub(in crate::monitor) fn grow_up(&mut self, now: Timestamp) {
+        let mut grown = BTreeSet::new();
         while let Some((at, _)) = self.reporting.newborn.first()
             // A clock that was set back: it has been shown.
             && (*at <= now || *at > now + NEWBORN_FOR * 2)
         {
-            if let Some((_, name)) = self.reporting.newborn.pop_first() {
-                self.waiting.insert(name);
-                self.changed = true;
-            }
+            grown.extend(self.reporting.newborn.pop_first().map(|(_, name)| name));
+        }
+        let settled = grown.into_iter().filter_map(|name| {
+            let mut reports = DomainReports::clone(self.domains.get(name.as_str())?.reports.as_deref()?);
+            reports.settle_counters(&Counters::new(), now);
+            Some((name, Some(Arc::new(reports))))
+        });
+        let settled: Vec<_> = settled.collect();
+        if !settled.is_empty() {
+            self.put_reports(settled);
         }
     }
 }

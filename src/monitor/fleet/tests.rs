@@ -9,9 +9,12 @@ use crate::{
     terms::Octets,
 };
 
+mod apart;
 mod at_rest;
+mod counters;
 mod keeping;
 mod parents;
+mod returning;
 
 const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
 const MINUTE: Duration = Duration::from_secs(60);

@@ -1,8 +1,8 @@
 //! The way of one thing that came in, from its bytes to its receipt.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use futures_util::future::join_all;
+use futures_util::{FutureExt as _, future::join_all};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
@@ -58,7 +58,25 @@ pub(super) async fn submit(intake: &Intake, raw: RawReport) -> Receipt {
     receipt
 }
 
+/// One report or mail. What breaks this program is refused, with a copy in quarantine: left where it is, it would come and break it again.
 async fn one(intake: &Intake, raw: &RawReport, from_mbox: bool) -> Receipt {
+    unless_it_breaks(intake, raw, take_in(intake, raw, from_mbox)).await
+}
+
+async fn unless_it_breaks(intake: &Intake, raw: &RawReport, taking: impl Future<Output = Receipt>) -> Receipt {
+    // What is shared is behind locks that a panic does not close, or is the store's, which has all of a report or nothing.
+    match AssertUnwindSafe(taking).catch_unwind().await {
+        Ok(receipt) => receipt,
+        Err(_) => refuse(intake, raw, broken()).await,
+    }
+}
+
+fn broken() -> Refusal {
+    tracing::error!("a report could not be read: a fault of this program");
+    Refusal::new(RefusalReason::BadEncoding, "it could not be read: a fault of this program")
+}
+
+async fn take_in(intake: &Intake, raw: &RawReport, from_mbox: bool) -> Receipt {
     let read = match read(intake, raw, from_mbox).await {
         Ok(read) => read,
         Err(postponed) => return Receipt::Later(postponed),
@@ -157,11 +175,7 @@ async fn read(intake: &Intake, raw: &RawReport, from_mbox: bool) -> Result<Resul
             tracing::warn!(%error, "there is no thread to read a report on; it has to come again");
             return Err(Postponed::Busy);
         }
-        Err(Unread::Broken) => {
-            tracing::error!("a report could not be read: a fault of this program");
-            let said = "it could not be read: a fault of this program";
-            return Ok(Err(Refusal::new(RefusalReason::BadEncoding, said)));
-        }
+        Err(Unread::Broken) => return Ok(Err(broken())),
     };
     // The turn is kept until there is room for what was read: so no more than a few wait outside of the bounds.
     match &mut read {
@@ -314,5 +328,65 @@ fn about(report: &TlsReport) -> String {
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             format!("it is about {listed}{more}; none of it is configured, and no configured domain is known to use it")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use bytes::Bytes;
+    use tokio::{
+        sync::{mpsc, watch},
+        time::Instant,
+    };
+
+    use super::*;
+    use crate::{
+        config::Settings,
+        monitor::{
+            Snapshot,
+            intake::{Shared, rate::Rates},
+        },
+        net::resolver::{Resolver, ResolverOptions},
+    };
+
+    #[tokio::test]
+    async fn a_mail_that_breaks_the_program_goes_to_quarantine_and_does_not_come_again() {
+        let state = tempfile::tempdir().unwrap();
+        let resolver = Resolver::new(ResolverOptions::new(Vec::new(), Duration::from_secs(1)));
+        let (_publisher, snapshots) = watch::channel(Arc::<Snapshot>::default());
+        let shared = Shared::new(Plan::new(&Settings::default(), resolver), snapshots, Some(state.path()));
+        let intake = Intake {
+            queue: mpsc::channel(1).0,
+            store: None,
+            shared: Arc::new(shared),
+            rates: Arc::new(Mutex::new(Rates::new(Instant::now()))),
+        };
+        let raw = RawReport {
+            bytes: Bytes::from_static(b"the mail that breaks it"),
+            transport: Transport::Mail,
+            source: "7".to_owned(),
+            media_type: None,
+            file_name: None,
+            waiting_since: None,
+        };
+        let receipt = unless_it_breaks(&intake, &raw, async { panic!("the proof breaks") }).await;
+        assert!(matches!(&receipt, Receipt::Refused(refusal) if refusal.detail.contains("a fault of this program")));
+        assert_eq!(intake.shared.take_refused(), [(RefusalReason::BadEncoding, 1)].into());
+        let mut waiting = vec![state.path().to_owned()];
+        let mut kept = Vec::new();
+        while let Some(folder) = waiting.pop() {
+            for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+                match entry.file_type().unwrap().is_dir() {
+                    true => waiting.push(entry.path()),
+                    false => kept.push(std::fs::read(entry.path()).unwrap()),
+                }
+            }
+        }
+        assert!(kept.iter().any(|bytes| **bytes == *raw.bytes), "a copy is kept");
+        // One that breaks nothing is as it was.
+        let receipt = unless_it_breaks(&intake, &raw, async { Receipt::Later(Postponed::Busy) }).await;
+        assert!(matches!(receipt, Receipt::Later(Postponed::Busy)));
     }
 }

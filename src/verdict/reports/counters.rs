@@ -37,7 +37,7 @@ pub enum CounterKey {
 pub struct Counter {
     /// The number.
     pub value: u64,
-    /// When it was counted for the first time.
+    /// When it was counted for the first time; nothing where its value has been shown ([`Counter::settled`]).
     pub born_at: Option<Timestamp>,
 }
 
@@ -48,10 +48,19 @@ impl Counter {
     /// What a scrape shows at `now`: 0 while the counter is new. One that was born in the future, by a clock that was set back since, has
     /// been shown: it does not fall back to 0.
     pub fn shown(&self, now: Timestamp) -> u64 {
-        match self.born_at {
-            Some(born) if born <= now + CLOCKS_APART && now.since(born) < NEWBORN_FOR => 0,
-            _ => self.value,
-        }
+        if self.is_new(now) { 0 } else { self.value }
+    }
+
+    /// The same as it is remembered within a run. Once its value has been shown, it has no birth any more: a clock that is set back by some
+    /// minutes would make it new again, and what falls to 0 and rises counts twice. `before`: as it was remembered until now.
+    #[must_use]
+    pub fn settled(self, before: Option<&Self>, now: Timestamp) -> Self {
+        let shown = before.is_some_and(|before| before.born_at.is_none()) || !self.is_new(now);
+        Self { born_at: self.born_at.filter(|_| !shown), ..self }
+    }
+
+    fn is_new(&self, now: Timestamp) -> bool {
+        self.born_at.is_some_and(|born| born <= now + CLOCKS_APART && now.since(born) < NEWBORN_FOR)
     }
 }
 
@@ -93,5 +102,18 @@ mod tests {
         assert_eq!(counter.shown(born + NEWBORN_FOR - second), 0);
         assert_eq!(counter.shown(born + NEWBORN_FOR), 7);
         assert_eq!(counter.shown(born - 3600 * second), 7);
+    }
+    #[test]
+    fn a_counter_that_has_grown_up_is_not_new_again() {
+        let born = Timestamp::from_unix_seconds(1_795_464_000);
+        let minute = Duration::from_secs(60);
+        let kept = Counter { value: 7, born_at: Some(born) };
+        // The store tells its birth each time; what is remembered here is that it was shown.
+        let young = kept.settled(None, born + 4 * minute);
+        assert_eq!((young, young.shown(born + 4 * minute)), (kept, 0));
+        let grown = kept.settled(Some(&young), born + 12 * minute);
+        assert_eq!(grown.shown(born + 12 * minute), 7);
+        let more = Counter { value: 9, born_at: Some(born) }.settled(Some(&grown), born + 2 * minute);
+        assert_eq!([grown, more].map(|counter| counter.shown(born + 2 * minute)), [7, 9], "set back by ten minutes");
     }
 }

@@ -134,6 +134,13 @@ impl DomainReports {
         self.counters.iter().map(|(key, counter)| (key.clone(), counter.shown(now))).collect()
     }
 
+    /// Remembers which counters have been shown with their values by `now`, or had been `before`: [`Counter::settled`].
+    pub fn settle_counters(&mut self, before: &Counters, now: Timestamp) {
+        for (key, counter) in &mut self.counters {
+            *counter = counter.settled(before.get(key), now);
+        }
+    }
+
     /// Forgets the days that are too old.
     pub fn forget_before(&mut self, day: i64) {
         self.days = self.days.split_off(&day);

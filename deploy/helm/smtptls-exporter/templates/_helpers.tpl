@@ -63,9 +63,12 @@ exec:
     - /usr/local/bin/smtptls-exporter
     - healthcheck
     - --web.config.file={{ include "smtptls-exporter.webConfigFile" .root }}
+    {{- with .root.Values.routePrefix }}
+    - --web.route-prefix={{ . }}
+    {{- end }}
 {{- else -}}
 httpGet:
-  path: {{ .path }}
+  path: {{ .root.Values.routePrefix }}{{ .path }}
   port: http
 {{- end -}}
 {{- end -}}
