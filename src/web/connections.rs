@@ -1,5 +1,6 @@
-//! Who is connected, and who has to go where places run short: first whoever never sent a request, then whoever sends none now,
-//! then whoever does not read its answer. A request under way is never ended for a new connection.
+//! Who is connected, and who has to go where places run short: first whoever never sent a request, of those one of the peer that has
+//! most of them; then whoever sends none now, then whoever does not read its answer. A request under way is never ended for a new
+//! connection.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -60,6 +61,8 @@ struct Held {
     /// Those that may be displaced.
     waiting: BTreeMap<Rank, u64>,
     peers: HashMap<IpAddr, Peer>,
+    /// The peers by how many of their connections never sent a request: a crowd of them must not push out one that is about to.
+    crowds: BTreeSet<(usize, IpAddr)>,
 }
 
 #[derive(Debug)]
@@ -73,6 +76,8 @@ struct Open {
 struct Peer {
     open: usize,
     waiting: BTreeSet<Rank>,
+    /// How many of them wait for their first request.
+    silent: usize,
 }
 
 impl Connections {
@@ -89,9 +94,7 @@ impl Connections {
         let short = match of_peer.map_or(0, |peer| peer.open) >= self.most_of_one {
             // Its own one goes: nobody else pays for a peer that has many.
             true => Some((of_peer.and_then(|peer| peer.waiting.first().copied()), DropReason::PeerLimit)),
-            false if held.open.len() >= self.most => {
-                Some((held.waiting.first_key_value().map(|(rank, _)| *rank), DropReason::Limit))
-            }
+            false if held.open.len() >= self.most => Some((held.next_to_go(), DropReason::Limit)),
             false => None,
         };
         match short {
@@ -105,11 +108,9 @@ impl Connections {
         let number = held.number();
         let rank = (Waiting::First, held.number());
         let displaced = CancellationToken::new();
-        held.open.insert(number, Open { peer, rank: Some(rank), displaced: displaced.clone() });
-        held.waiting.insert(rank, number);
-        let of_peer = held.peers.entry(peer).or_default();
-        of_peer.open += 1;
-        of_peer.waiting.insert(rank);
+        held.open.insert(number, Open { peer, rank: None, displaced: displaced.clone() });
+        held.peers.entry(peer).or_default().open += 1;
+        held.set_rank(number, Some(rank));
         drop(held);
         Some(Arc::new(Place {
             connections: Arc::clone(self),
@@ -124,7 +125,7 @@ impl Connections {
     /// Ends the connection that has to give way first, where the system gives no descriptor for another one.
     pub(super) fn make_room(&self) {
         let mut held = self.held();
-        if let Some(rank) = held.waiting.first_key_value().map(|(rank, _)| *rank) {
+        if let Some(rank) = held.next_to_go() {
             self.displace(&mut held, rank);
         }
     }
@@ -149,6 +150,15 @@ impl Held {
         self.next
     }
 
+    /// Who has to give way first.
+    fn next_to_go(&self) -> Option<Rank> {
+        let first = *self.waiting.first_key_value()?.0;
+        match self.crowds.last() {
+            Some((2.., peer)) if first.0 == Waiting::First => self.peers.get(peer)?.waiting.first().copied(),
+            _ => Some(first),
+        }
+    }
+
     fn remove(&mut self, number: u64) -> Option<Open> {
         self.set_rank(number, None);
         let open = self.open.remove(&number)?;
@@ -164,18 +174,24 @@ impl Held {
     fn set_rank(&mut self, number: u64, rank: Option<Rank>) {
         let Some(open) = self.open.get_mut(&number) else { return };
         let before = std::mem::replace(&mut open.rank, rank);
-        let mut peer = self.peers.get_mut(&open.peer);
         if let Some(before) = before {
             self.waiting.remove(&before);
-            if let Some(peer) = &mut peer {
-                peer.waiting.remove(&before);
-            }
         }
         if let Some(rank) = rank {
             self.waiting.insert(rank, number);
-            if let Some(peer) = &mut peer {
-                peer.waiting.insert(rank);
-            }
+        }
+        let Some(peer) = self.peers.get_mut(&open.peer) else { return };
+        self.crowds.remove(&(peer.silent, open.peer));
+        if let Some(before) = before {
+            peer.waiting.remove(&before);
+            peer.silent -= usize::from(before.0 == Waiting::First);
+        }
+        if let Some(rank) = rank {
+            peer.waiting.insert(rank);
+            peer.silent += usize::from(rank.0 == Waiting::First);
+        }
+        if peer.silent > 0 {
+            self.crowds.insert((peer.silent, open.peer));
         }
     }
 }
@@ -295,6 +311,24 @@ mod tests {
     }
 
     #[test]
+    fn a_crowd_does_not_push_out_whoever_comes_alone() {
+        let connections = of(6, 6);
+        let alone = connections.admit(peer(1)).unwrap();
+        let idle = connections.admit(peer(4)).unwrap();
+        drop(idle.begin());
+        idle.waits(Waiting::Next);
+        let mut crowd = Vec::new();
+        for number in [2, 2, 3, 3].into_iter().cycle().take(100) {
+            crowd.push(connections.admit(peer(number)).unwrap());
+            assert!(!is_displaced(&alone) && !is_displaced(&idle));
+        }
+        assert_eq!(crowd.iter().filter(|place| !is_displaced(place)).count(), 4);
+        // Many who each come alone: the one that has said nothing for longest.
+        let many: Vec<_> = (10..20).map(|number| connections.admit(peer(number)).unwrap()).collect();
+        assert!(is_displaced(&alone) && !is_displaced(&many[9]) && !is_displaced(&idle));
+    }
+
+    #[test]
     fn places_come_back_once() {
         let connections = of(2, 2);
         let first = connections.admit(peer(1)).unwrap();
@@ -308,7 +342,8 @@ mod tests {
         assert_eq!(counted(connections.held()), (2, 2));
         drop((second, third));
         let held = connections.held();
-        assert!(held.open.is_empty() && held.waiting.is_empty() && held.peers.is_empty(), "{held:?}");
+        assert!(held.open.is_empty() && held.waiting.is_empty(), "{held:?}");
+        assert!(held.peers.is_empty() && held.crowds.is_empty(), "{held:?}");
     }
 
     #[test]
