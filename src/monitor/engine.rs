@@ -19,12 +19,13 @@ use super::{
     edges::limits,
     fleet::{Due, Fleet, SURVEY_RETRY, Target, Wanted},
     intake::{Around, IntakeNews, Started},
+    kept,
     looking::{Known, Seen, look},
     once::Strangers,
     prompt::{InForce, Order, Prompter},
     pulse::{BEAT, Pulse},
     schedule::{Answer, Doors, Next, Schedule, Turn, Urgency},
-    scribe::{Kept, Outcome, Place, Scribe, SharedStore},
+    scribe::{Found, Outcome, Place, Scribe, SharedStore},
     sharding::Sharing,
 };
 use crate::{
@@ -167,12 +168,12 @@ impl Monitor {
         let names: Vec<PolicyDomain> = settings.domains.iter().map(|one| one.domain.clone()).collect();
         let folder = place.as_ref().map(|place| place.folder.clone());
         let state = folder.as_deref();
-        let (scribe, kept) = match place {
+        let (scribe, found) = match place {
             Some(place) => {
-                let (scribe, kept) = Scribe::start(place, &names, telemetry.clone()).await?;
-                (Some(scribe), kept)
+                let (scribe, found) = Scribe::start(place, &names, telemetry.clone()).await?;
+                (Some(scribe), found)
             }
-            None => (None, Kept::default()),
+            None => (None, Found::default()),
         };
         let store = scribe.as_ref().map(Scribe::shared);
         let edges = Arc::new(Edges::open(&settings).await?);
@@ -182,8 +183,11 @@ impl Monitor {
         let (unsaved, waits) = watch::channel(false);
         let stop = CancellationToken::new();
         let mut fleet = Fleet::new(Arc::clone(&settings), edges.resolver.dnssec_sight()).render_with(renderer);
-        fleet.restore_reports(kept.reports.domains.clone(), kept.reports.intake.clone(), now());
-        let due = fleet.restore(kept.domains, kept.hosts, now());
+        fleet.restore_reports(found.reports.domains.clone(), found.reports.intake.clone(), now());
+        let due = match &found.from {
+            Some(store) => kept::take_over(&mut fleet, store.as_ref(), names.into_iter().collect(), now()).await?,
+            None => Vec::new(),
+        };
         let until = Instant::now() + FIRST_SLICE;
         let first = fleet.refresh_while(now(), || Instant::now() < until).unwrap_or_default();
         let (publisher, snapshots) = watch::channel(first);
@@ -192,8 +196,8 @@ impl Monitor {
             resolver: edges.resolver.clone(),
             snapshots: snapshots.clone(),
             store: store.clone(),
-            known: kept.of,
-            kept: &kept.reports,
+            known: found.of,
+            kept: &found.reports,
             state,
             telemetry: telemetry.clone(),
             stop: stop.clone(),
@@ -228,9 +232,13 @@ impl Monitor {
         };
         keeper.watch_resolver();
         keeper.tell_intervals();
-        keeper.begin_all(due);
-        keeper.publish_rest();
-        let run = vital.vital("the keeper of the schedule", keeper.run(inbox, orders, results));
+        let run = async move {
+            // A million take their time, while what was kept can be shown.
+            keeper.begin_all(due);
+            keeper.publish_rest();
+            keeper.run(inbox, orders, results).await;
+        };
+        let run = vital.vital("the keeper of the schedule", run);
         Ok((Self { commands, snapshots, store, unsaved: waits, intake, prompter, in_force, pulse, stop, ended }, run))
     }
 
@@ -365,11 +373,18 @@ impl Keeper {
     fn begin_all(&mut self, due: Vec<Due>) {
         let settings = Arc::clone(&self.settings);
         let domain = |(target, _): &Due| if let Target::Domain(domain) = target { Some(domain.clone()) } else { None };
-        let known: HashSet<PolicyDomain> = due.iter().filter_map(domain).collect();
-        let new = settings.domains.iter().map(|one| &one.domain).filter(|domain| !known.contains(*domain));
-        let new = new.map(|domain| (Target::Domain(domain.clone()), None));
+        let known = || due.iter().filter_map(domain);
+        let new: Vec<Due> = match known().count() == settings.domains.len() {
+            // Where something was kept of each, nobody has to be looked for.
+            true => Vec::new(),
+            false => {
+                let known: HashSet<PolicyDomain> = known().collect();
+                let new = settings.domains.iter().map(|one| &one.domain).filter(|domain| !known.contains(*domain));
+                new.map(|domain| (Target::Domain(domain.clone()), None)).collect()
+            }
+        };
         let canaries = settings.probe.canaries.iter().map(|canary| Target::Canary(canary.clone()));
-        let targets = new.chain(due).collect();
+        let targets = new.into_iter().chain(due).collect();
         self.begin(targets, now());
         for canary in canaries {
             self.set(canary, Duration::ZERO);

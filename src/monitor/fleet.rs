@@ -10,7 +10,7 @@ use std::{
 };
 
 pub(super) use self::keeping::BATCH;
-pub(super) use self::restoring::Due;
+pub(super) use self::restoring::{Due, Restoring};
 pub(super) use self::surveys::{SURVEY_INTERVAL, SURVEY_RETRY, Spread};
 use self::{
     departed::Departed, judging::Standing, keeping::Unsaved, reporting::Reporting, surveys::Surveys, sweep::Sweep,
@@ -178,8 +178,6 @@ impl Fleet {
             unsaved: Unsaved::default(),
         };
         fleet.configure(settings, dnssec);
-        // Nothing was judged yet that would have to be judged anew.
-        fleet.sweep = Sweep::default();
         fleet
     }
 

@@ -9,6 +9,7 @@ mod face;
 mod fleet;
 mod intake;
 mod inventory;
+mod kept;
 mod looking;
 mod looks;
 mod once;
@@ -37,13 +38,14 @@ pub use engine::{Monitor, ReconfigureError, Reconfigurer, StartError};
 pub use eyes::Eyes;
 pub use intake::{INCOMING, Intake, MailboxPace, Postponed, RawReport, Receipt, mailboxes, watch_mailbox};
 pub use inventory::{Inventory, InventorySource, PreparedInventory};
+pub use kept::Kept;
 pub use looks::snapshot_of;
 pub use past::{Past, Sight};
 pub use prompt::{Awaited, PromptError, Prompted, Prompter, REST, WAITING_MOST};
 pub use pulse::Pulse;
 pub use rendered::{Rendered, Renderer, Unrendered};
 pub use roll::{Keyed, Roll, Shelf};
-pub use scribe::{Kept, SharedStore};
+pub use scribe::SharedStore;
 pub use sharding::{
     Allotment, INDEX_VARIABLE, Opener, Peer, Rights, Seat, SeatError, ShardError, Sharder, Shards, SharedState,
     Sharing, Surroundings,

@@ -1,35 +1,22 @@
 //! The one task that writes to the store. The keeper hands it a batch at a time and never waits for it.
 
 use std::{
-    collections::{HashMap, HashSet},
-    fmt,
-    num::NonZero,
-    panic::resume_unwind,
     path::{Path, PathBuf},
     sync::Arc,
-    thread::{available_parallelism, scope},
     time::Duration,
 };
 
 use tokio::{
     sync::{mpsc, watch},
-    task::{JoinHandle, spawn_blocking},
+    task::JoinHandle,
     time::{Instant, timeout_at},
 };
 
-use super::{
-    Rights, SharedState, Sharing, Telemetry,
-    face::{self, Face},
-    fleet::BATCH,
-    intake::KeptReports,
-    schedule::backed_off,
-};
+use super::{Rights, SharedState, Sharing, Telemetry, fleet::BATCH, intake::KeptReports, schedule::backed_off};
 use crate::{
     net::now,
-    store::{
-        self, Batch, Bounds, DomainRow, HostRow, PackedError, PackedFaces, Store, StoreError, StoredDomain, StoredHost,
-    },
-    terms::{MxHost, PolicyDomain},
+    store::{self, Batch, Bounds, PackedFaces, Store, StoreError},
+    terms::PolicyDomain,
 };
 
 /// What is new is written after this time: what comes together is one transaction.
@@ -46,140 +33,22 @@ const TRIM_EVERY: Duration = Duration::from_secs(6 * 3600);
 /// The store, once it could be opened. It may come later, and go while a damaged file is replaced.
 pub type SharedStore = watch::Receiver<Option<Arc<dyn Store>>>;
 
-/// What was kept of some domains.
-#[derive(Debug, Default)]
-pub struct Kept {
-    /// The domains.
-    pub(super) domains: Vec<KeptDomain>,
-    /// Their mail hosts.
-    pub(super) hosts: Vec<HostRow>,
-    /// What reports say of them.
+/// What was found where things are kept.
+#[derive(Default)]
+pub(super) struct Found {
+    /// What reports say.
     pub(super) reports: KeptReports,
-    /// The store that all of it is from.
+    /// What domains and hosts are read from.
+    pub(super) from: Option<Arc<dyn Store>>,
+    /// The same, where it is also the store that is written to.
     pub(super) of: Option<Arc<dyn Store>>,
 }
 
-/// A domain that was kept.
-#[derive(Debug)]
-pub(super) struct KeptDomain {
-    /// Without its face.
-    pub(super) row: DomainRow,
-    /// What lists and scrapes showed of it; nothing where there is none that can be read.
-    pub(super) face: Option<Face>,
-    /// The face lay apart: the row is of an earlier look.
-    pub(super) apart: bool,
-}
-
-impl From<DomainRow> for KeptDomain {
-    fn from(row: DomainRow) -> Self {
-        let face = face::read(&row);
-        Self { row: DomainRow { face: None, ..row }, face, apart: false }
+impl Found {
+    async fn in_store(store: Arc<dyn Store>, domains: &[PolicyDomain]) -> Result<Self, StoreError> {
+        let reports = KeptReports::load(store.as_ref(), domains).await?;
+        Ok(Self { reports, from: Some(store), of: None })
     }
-}
-
-impl Kept {
-    /// Reads what was kept of these domains and of their mail hosts.
-    ///
-    /// # Errors
-    /// [`StoreError`] where it cannot be read.
-    pub async fn load(store: &dyn Store, domains: &[PolicyDomain]) -> Result<Self, StoreError> {
-        let reports = KeptReports::load(store, domains).await?;
-        let rows = store.domains(domains).await?;
-        let opened = spawn_blocking(move || {
-            let domains = opened(rows);
-            let hosts = hosts_of(&domains);
-            (domains, hosts)
-        });
-        let (domains, hosts) = opened.await.unwrap_or_else(|error| resume_unwind(error.into_panic()));
-        Ok(Self { domains, hosts: store.hosts(&hosts).await?, reports, ..Self::default() })
-    }
-
-    /// The same with what lies apart from the rows: where a monitor begins.
-    async fn load_all(store: &dyn Store, domains: &[PolicyDomain]) -> Result<Self, StoreError> {
-        let mut kept = Self::load(store, domains).await?;
-        let apart = match store.faces_apart() {
-            Some(apart) => apart.faces().await?,
-            None => Vec::new(),
-        };
-        if apart.is_empty() {
-            return Ok(kept);
-        }
-        let shown = spawn_blocking(move || {
-            show_later_looks(&mut kept.domains, &apart);
-            kept
-        });
-        Ok(shown.await.unwrap_or_else(|error| resume_unwind(error.into_panic())))
-    }
-
-    /// The domains that can be read.
-    pub fn opened_domains(&self) -> impl Iterator<Item = StoredDomain> {
-        self.domains.iter().filter_map(|KeptDomain { row, .. }| readable(&row.domain, row.open()))
-    }
-
-    /// The mail hosts that can be read.
-    pub fn opened_hosts(&self) -> impl Iterator<Item = StoredHost> {
-        self.hosts.iter().filter_map(|row| readable(&row.host, row.open()))
-    }
-}
-
-/// So many faces are worth a thread of their own.
-const FACES_A_THREAD: usize = 10_000;
-
-/// Reads the faces of rows, of many on all processors: those of a large fleet would keep one busy for seconds before anything is shown.
-fn opened(mut rows: Vec<DomainRow>) -> Vec<KeptDomain> {
-    let processors = available_parallelism().map_or(1, NonZero::get);
-    let a_thread = rows.len().div_ceil(processors).max(FACES_A_THREAD);
-    let mut parts = Vec::new();
-    while rows.len() > a_thread {
-        parts.push(rows.split_off(rows.len() - a_thread));
-    }
-    let read = |part: Vec<DomainRow>| part.into_iter().map(KeptDomain::from).collect::<Vec<_>>();
-    scope(|scope| {
-        let others: Vec<_> = parts.into_iter().map(|part| scope.spawn(move || read(part))).collect();
-        let mut domains = read(rows);
-        for other in others {
-            domains.append(&mut other.join().unwrap_or_else(|panic| resume_unwind(panic)));
-        }
-        domains
-    })
-}
-
-/// Takes the faces that lie apart, where they are of a later look than those of the rows.
-fn show_later_looks(domains: &mut [KeptDomain], apart: &[PackedFaces]) {
-    let places: HashMap<PolicyDomain, usize> =
-        domains.iter().enumerate().map(|(place, kept)| (kept.row.domain.clone(), place)).collect();
-    for packed in apart {
-        let faces = packed.open().inspect_err(|error| {
-            tracing::error!(%error, "what was shown of some domains cannot be read; what was written before is shown");
-        });
-        for (domain, bytes) in faces.into_iter().flatten() {
-            let Some(kept) = places.get(&domain).and_then(|place| domains.get_mut(*place)) else { continue };
-            // A row without a face is judged, and shows what follows from it.
-            let Some((shown, later)) = kept.face.as_mut().zip(face::read_bytes(&domain, &bytes)) else { continue };
-            if later.summary.checked_at > shown.summary.checked_at {
-                (*shown, kept.apart) = (later, true);
-            }
-        }
-    }
-}
-
-/// The mail hosts of domains that were kept, each once: from their faces, so that a whole fleet is not opened for them.
-fn hosts_of(domains: &[KeptDomain]) -> Vec<MxHost> {
-    let mut known = HashSet::new();
-    let mut unpacked = Vec::new();
-    for KeptDomain { row, face, .. } in domains {
-        match face {
-            Some(face) => known.extend(face.hosts()),
-            None => unpacked.extend(readable(&row.domain, row.open()).map(|kept| kept.hosts)),
-        }
-    }
-    known.extend(unpacked.iter().flatten());
-    known.into_iter().cloned().collect()
-}
-
-/// What was kept, where it can be read: damage takes one subject's past and nothing else.
-pub(super) fn readable<T>(name: &impl fmt::Display, opened: Result<T, PackedError>) -> Option<T> {
-    opened.inspect_err(|error| tracing::error!(%name, %error, "what was kept cannot be read; it begins anew")).ok()
 }
 
 /// Where things are kept.
@@ -241,8 +110,8 @@ pub(super) struct Scribe {
 }
 
 impl Scribe {
-    /// Opens the store, reads what was kept of these domains, and starts the task. Where the folder cannot be written for now, what
-    /// is in it is read all the same, and the task tries again.
+    /// Opens the store, reads what reports say of these domains, and starts the task. Where the folder cannot be written for now, what
+    /// is in it can be read all the same, and the task tries again.
     ///
     /// # Errors
     /// [`StoreError`] where to go on would harm what is kept.
@@ -250,24 +119,24 @@ impl Scribe {
         place: Place,
         domains: &[PolicyDomain],
         telemetry: Telemetry,
-    ) -> Result<(Self, Kept), StoreError> {
+    ) -> Result<(Self, Found), StoreError> {
         let sharing = place.sharing.clone();
         let folder = place.folder.clone();
         let mut desk = Desk::new(place, telemetry.clone());
         let opened = desk.open().await;
         let failing = opened.is_err();
-        let kept = match (opened, &desk.store) {
+        let found = match (opened, &desk.store) {
             (Ok(_), Some(store)) => {
                 let of = Some(Arc::clone(store));
-                Kept { of, ..Kept::load_all(store.as_ref(), domains).await? }
+                Found { of, ..Found::in_store(Arc::clone(store), domains).await? }
             }
-            (Ok(_), None) => Kept::default(),
+            (Ok(_), None) => Found::default(),
             (Err(error), _) if error.passes() => {
                 telemetry.state_write_failed(1);
                 tracing::error!(%error, "nothing can be stored for now; probing goes on, and it is tried again");
                 match sharing {
                     None => read_only(&folder, domains).await?,
-                    Some(_) => Kept::default(),
+                    Some(_) => Found::default(),
                 }
             }
             (Err(error), _) => return Err(error),
@@ -280,7 +149,7 @@ impl Scribe {
         let task = tokio::spawn(telemetry.vital("the writer of the state", desk.work(inbox, results)));
         let time = Instant::now();
         let (next_at, trim_at) = (time + NEWS_AFTER, time + TRIM_EVERY);
-        Ok((Self { jobs, outcomes, task, shared, rights, telemetry, busy: false, failures, next_at, trim_at }, kept))
+        Ok((Self { jobs, outcomes, task, shared, rights, telemetry, busy: false, failures, next_at, trim_at }, found))
     }
 
     pub(super) fn shared(&self) -> SharedStore {
@@ -403,11 +272,11 @@ impl Scribe {
 }
 
 /// What can be read of a folder that cannot be written.
-async fn read_only(folder: &Path, domains: &[PolicyDomain]) -> Result<Kept, StoreError> {
+async fn read_only(folder: &Path, domains: &[PolicyDomain]) -> Result<Found, StoreError> {
     match store::read_only(folder).await {
-        Ok(Some(store)) => Kept::load_all(store.as_ref(), domains).await,
-        Ok(None) => Ok(Kept::default()),
-        Err(error) if error.passes() => Ok(Kept::default()),
+        Ok(Some(store)) => Found::in_store(store, domains).await,
+        Ok(None) => Ok(Found::default()),
+        Err(error) if error.passes() => Ok(Found::default()),
         Err(error) => Err(error),
     }
 }
@@ -497,13 +366,7 @@ impl Desk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        config::DomainSettings,
-        metrics::fixture,
-        monitor::{KnownDomain, Summary},
-        store::Packed,
-        terms::Timestamp,
-    };
+    use crate::store::{DomainRow, Packed};
 
     /// The keeper's end, with nobody at the other.
     fn scribe() -> Scribe {
@@ -536,61 +399,5 @@ mod tests {
             let wait = scribe.next_at - handed;
             assert!((after..after + NEWS_AFTER * 30).contains(&wait), "{wait:?} behind {rows} rows");
         }
-    }
-
-    /// A domain as it was shown after a look at this time.
-    fn looked_at(name: &str, at: Timestamp) -> DomainRow {
-        let domain = PolicyDomain::parse(name).unwrap();
-        let mut known = KnownDomain::new(DomainSettings::new(domain.clone()));
-        known.summary = Some(Summary { checked_at: at, ..Summary::of(&fixture::healthy(), None) });
-        DomainRow { domain, state: Packed::from_bytes([0]), face: face::written(&known) }
-    }
-
-    #[test]
-    fn of_two_faces_the_one_of_the_later_look_is_shown() {
-        let at = |minutes: i64| Timestamp::from_unix_seconds(1_800_000_000 + 60 * minutes);
-        let bare = DomainRow { face: None, ..looked_at("bare.example", at(0)) };
-        let rows =
-            vec![looked_at("a.example", at(1)), looked_at("b.example", at(9)), looked_at("c.example", at(3)), bare];
-        let apart = ["a.example", "b.example", "bare.example", "gone.example"].map(|name| looked_at(name, at(5)));
-        let face = |row: &'_ DomainRow| row.face.clone().unwrap();
-        let faces: Vec<_> = apart.iter().map(|row| (&row.domain, face(row))).collect();
-        let packed = PackedFaces::of(faces.iter().map(|(domain, face)| (*domain, &**face))).unwrap();
-        let unreadable = PackedFaces::of([(&apart[0].domain, &b"?"[..])].into_iter()).unwrap();
-        let mut domains = opened(rows);
-        show_later_looks(&mut domains, &[unreadable, packed]);
-        let shown = domains.iter().map(|kept| (kept.face.as_ref().map(|face| face.summary.checked_at), kept.apart));
-        let expected = [(Some(at(5)), true), (Some(at(9)), false), (Some(at(3)), false), (None, false)];
-        assert_eq!(shown.collect::<Vec<_>>(), expected);
-    }
-
-    #[tokio::test]
-    async fn a_folder_that_cannot_be_written_shows_the_later_look_as_well() {
-        let at = |minutes: i64| Timestamp::from_unix_seconds(1_800_000_000 + 60 * minutes);
-        let folder = tempfile::tempdir().unwrap();
-        let (row, later) = (looked_at("a.example", at(1)), looked_at("a.example", at(5)));
-        let packed = PackedFaces::of([(&later.domain, later.face.as_deref().unwrap())].into_iter()).unwrap();
-        let store = store::open(folder.path(), at(5)).await.unwrap().store;
-        store.write(Arc::new(Batch { domains: vec![row], ..Batch::default() }), at(5)).await.unwrap();
-        store.faces_apart().unwrap().write_faces(Arc::new(vec![packed]), true, at(5)).await.unwrap();
-        store.close().await;
-        let kept = read_only(folder.path(), &[later.domain]).await.unwrap();
-        let shown = kept.domains.iter().map(|kept| (kept.face.as_ref().unwrap().summary.checked_at, kept.apart));
-        assert_eq!(shown.collect::<Vec<_>>(), [(at(5), true)]);
-    }
-
-    #[test]
-    fn many_rows_are_read_as_few_are() {
-        let at = Timestamp::from_unix_seconds(1_800_000_000);
-        let row = looked_at("a.example", at);
-        let name = |number: usize| PolicyDomain::parse(&format!("d{number}.example")).unwrap();
-        let rows: Vec<_> = (0..3 * FACES_A_THREAD).map(|n| DomainRow { domain: name(n), ..row.clone() }).collect();
-        let domains = opened(rows);
-        let mut names: Vec<_> = domains.iter().map(|kept| kept.row.domain.clone()).collect();
-        names.sort();
-        names.dedup();
-        assert_eq!((domains.len(), names.len()), (3 * FACES_A_THREAD, 3 * FACES_A_THREAD));
-        assert!(domains.iter().all(|kept| kept.face.is_some() && kept.row.face.is_none()));
-        assert_eq!(hosts_of(&domains).len(), hosts_of(&domains[..1]).len());
     }
 }

@@ -12,8 +12,8 @@ use std::{
 use super::{
     Keyed, Rendered, Roll, Summary,
     face::Stamp,
+    kept::readable,
     opened::{HostFacts, Surroundings, seen_again},
-    scribe::readable,
 };
 use crate::{
     config::{DomainOptions, DomainSettings, Settings},

@@ -18,14 +18,16 @@ mod sqlite;
 mod wording;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashSet},
     fmt,
+    panic::resume_unwind,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, future::BoxFuture};
+use tokio::task::JoinSet;
 
 pub use self::{
     blob::{Packed, PackedError},
@@ -193,6 +195,12 @@ pub trait FacesApart: Send + Sync {
 /// How long faces that lie apart are kept: by then every row was written anew, by a monitor that runs.
 pub const FACES_APART_KEPT: Duration = Duration::from_secs(86_400);
 
+/// Takes some of the rows that are read; says whether more are wanted.
+pub type TakesPart = Arc<dyn Fn(Vec<DomainRow>) -> BoxFuture<'static, bool> + Send + Sync>;
+
+/// So many rows are handed on together: little lies here at a time, and what there is to do with them is worth a task.
+const ROWS_TOGETHER: usize = 8_192;
+
 /// Where the monitor keeps what it knows. Any number of readers; of writers one, or several that hold leases.
 pub trait Store: fmt::Debug + Send + Sync {
     /// What is kept of these domains, in no order. One of which nothing is kept is left out.
@@ -200,6 +208,32 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`StoreError`] where nothing can be read.
     fn domains<'a>(&'a self, names: &'a [PolicyDomain]) -> BoxFuture<'a, Result<Vec<DomainRow>, StoreError>>;
+
+    /// The same in parts, each handed on as it is read: on other threads than the caller's, several at a time, and in no order.
+    ///
+    /// # Errors
+    /// [`StoreError`] where not all can be read; some parts may have been handed on by then.
+    fn domains_by_parts(
+        &self,
+        names: Arc<HashSet<PolicyDomain>>,
+        part: TakesPart,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        async move {
+            let names: Vec<PolicyDomain> = names.iter().cloned().collect();
+            let mut rows = self.domains(&names).await?;
+            let mut takers = JoinSet::new();
+            while !rows.is_empty() {
+                let some = rows.split_off(rows.len().saturating_sub(ROWS_TOGETHER));
+                let part = Arc::clone(&part);
+                takers.spawn(async move { part(some).await });
+            }
+            while let Some(taken) = takers.join_next().await {
+                taken.unwrap_or_else(|error| resume_unwind(error.into_panic()));
+            }
+            Ok(())
+        }
+        .boxed()
+    }
 
     /// What is kept of these mail hosts, likewise.
     ///

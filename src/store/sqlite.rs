@@ -5,8 +5,11 @@ mod page;
 mod reports;
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     fs::File,
+    hash::Hash,
+    mem::take,
+    panic::resume_unwind,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -19,15 +22,15 @@ use sqlx::{
         SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
     },
 };
-use tokio::sync::Mutex;
+use tokio::{runtime::Handle, sync::Mutex, task::JoinSet};
 
 use super::{
     Batch, Bounds, CHANGES_MOST, CHANGES_OF_ONE_MOST, ChangesWanted, DayTotal, DomainRow, FORMER_AFTER, FORMER_MOST,
     FacesApart, Filing, HostRow, IntakeCounters, NewsCursor, NewsOfReports, Packed, Page, PageError, PageWanted,
-    ReportBatch, ReportsWanted, Store, StoreError, StoredChange, StoredReport,
+    ROWS_TOGETHER, ReportBatch, ReportsWanted, Store, StoreError, StoredChange, StoredReport, TakesPart,
     failure::{code, primary, told},
     folder::Folder,
-    row::{fits, name_of},
+    row::fits,
     schema,
     wording::ChangeWords,
 };
@@ -147,33 +150,71 @@ impl SqliteStore {
         Ok(Some(Self { folder, writer, readers, has_reports, has_faces, has_faces_apart, lock }))
     }
 
-    /// The name, the state and the face of those that are there.
-    async fn rows(&self, table: &str, names: Vec<&str>) -> Result<Vec<Subject>, StoreError> {
+    /// The name, the state and the face of those that are there. `text`: how a name is written.
+    async fn rows<N: Clone + Eq + Hash>(
+        &self,
+        table: &str,
+        names: &[N],
+        text: fn(&N) -> &str,
+    ) -> Result<Vec<Subject<N>>, StoreError> {
         let path = self.folder.database();
         let told = |error: &sqlx::Error| unreadable(error, &path);
         let face = if table == DOMAINS && self.has_faces { "face" } else { "NULL" };
         let mut reader = self.readers.acquire().await.map_err(|error| told(&error))?;
         let mut found = Vec::new();
         if names.len() > ONE_BY_ONE {
-            let wanted: HashSet<&str> = names.into_iter().collect();
+            let wanted: HashMap<&str, &N> = names.iter().map(|name| (text(name), name)).collect();
             let query = format!("SELECT name, state, {face} FROM {table}");
             let mut rows = sqlx::query(&query).fetch(&mut *reader);
             while let Some(row) = rows.try_next().await.map_err(|error| told(&error))? {
-                if wanted.contains(row.try_get::<&str, _>(0).map_err(|error| told(&error))?) {
-                    found.push(read_row(&row).map_err(|error| told(&error))?);
+                if let Some(name) = wanted.get(row.try_get::<&str, _>(0).map_err(|error| told(&error))?) {
+                    found.push(read_row(*name, &row).map_err(|error| told(&error))?);
                 }
             }
             return Ok(found);
         }
         let query = format!("SELECT name, state, {face} FROM {table} WHERE name = ?");
         for name in names {
-            let row =
-                sqlx::query(&query).bind(name).fetch_optional(&mut *reader).await.map_err(|error| told(&error))?;
+            let row = sqlx::query(&query)
+                .bind(text(name))
+                .fetch_optional(&mut *reader)
+                .await
+                .map_err(|error| told(&error))?;
             if let Some(row) = row {
-                found.push(read_row(&row).map_err(|error| told(&error))?);
+                found.push(read_row(name, &row).map_err(|error| told(&error))?);
             }
         }
         Ok(found)
+    }
+
+    /// Reads the table of domains with all readers at once, each a part of it.
+    async fn read_by_parts(&self, names: Arc<HashSet<PolicyDomain>>, part: TakesPart) -> Result<(), StoreError> {
+        let path = self.folder.database();
+        let ends: (Option<i64>, Option<i64>) = sqlx::query_as("SELECT min(rowid), max(rowid) FROM domains")
+            .fetch_one(&self.readers)
+            .await
+            .map_err(|error| unreadable(&error, &path))?;
+        let (Some(first), Some(last)) = ends else { return Ok(()) };
+        let step = last.saturating_sub(first) / i64::from(READERS) + 1;
+        let mut readings = JoinSet::new();
+        for reader in 0..READERS {
+            let from = first.saturating_add(step.saturating_mul(i64::from(reader)));
+            let reading = Reading {
+                readers: self.readers.clone(),
+                has_faces: self.has_faces,
+                rows: (from, from.saturating_add(step - 1)),
+                names: Arc::clone(&names),
+                part: Arc::clone(&part),
+            };
+            let runtime = Handle::current();
+            // What is done with a part is work too.
+            readings.spawn_blocking(move || runtime.block_on(reading.read()));
+        }
+        while let Some(read) = readings.join_next().await {
+            let read = read.unwrap_or_else(|error| resume_unwind(error.into_panic()));
+            read.map_err(|error| unreadable(&error, &path))?;
+        }
+        Ok(())
     }
 
     async fn write_all(&self, batch: Arc<Batch>, now: Timestamp) -> Result<(), StoreError> {
@@ -216,15 +257,30 @@ impl SqliteStore {
 
 impl Store for SqliteStore {
     fn domains<'a>(&'a self, names: &'a [PolicyDomain]) -> BoxFuture<'a, Result<Vec<DomainRow>, StoreError>> {
-        let rows = self.rows(DOMAINS, names.iter().map(PolicyDomain::as_str).collect());
-        let domain = |row: Subject| Some(DomainRow { domain: name_of(&row.name)?, state: row.state, face: row.face });
-        rows.map(move |rows| Ok(rows?.into_iter().filter_map(domain).collect())).boxed()
+        let rows = self.rows(DOMAINS, names, PolicyDomain::as_str);
+        rows.map(|rows| Ok(rows?.into_iter().map(DomainRow::from).collect())).boxed()
+    }
+
+    fn domains_by_parts(
+        &self,
+        names: Arc<HashSet<PolicyDomain>>,
+        part: TakesPart,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        if names.len() > ONE_BY_ONE {
+            return self.read_by_parts(names, part).boxed();
+        }
+        async move {
+            let names: Vec<PolicyDomain> = names.iter().cloned().collect();
+            part(self.domains(&names).await?).await;
+            Ok(())
+        }
+        .boxed()
     }
 
     fn hosts<'a>(&'a self, names: &'a [MxHost]) -> BoxFuture<'a, Result<Vec<HostRow>, StoreError>> {
-        let rows = self.rows(HOSTS, names.iter().map(MxHost::as_str).collect());
-        let host = |row: Subject| Some(HostRow { host: name_of(&row.name)?, state: row.state });
-        rows.map(move |rows| Ok(rows?.into_iter().filter_map(host).collect())).boxed()
+        let rows = self.rows(HOSTS, names, MxHost::as_str);
+        let host = |Subject { name, state, .. }| HostRow { host: name, state };
+        rows.map(move |rows| Ok(rows?.into_iter().map(host).collect())).boxed()
     }
 
     fn changes<'a>(&'a self, wanted: &'a ChangesWanted) -> BoxFuture<'a, Result<Vec<StoredChange>, StoreError>> {
@@ -395,17 +451,58 @@ async fn connect(path: &Path, unknown: bool, steps: &'static [&'static str]) -> 
     Ok(connection)
 }
 
-/// A row of one of the two tables of subjects.
-struct Subject {
-    name: String,
+/// A row of one of the two tables of subjects. The name is that of who asked: a million need not be read, and held a second time.
+struct Subject<N> {
+    name: N,
     state: Packed,
     face: Option<Box<[u8]>>,
 }
 
-fn read_row(row: &SqliteRow) -> Result<Subject, sqlx::Error> {
-    let state: Vec<u8> = row.try_get(1)?;
-    let face: Option<Vec<u8>> = row.try_get(2)?;
-    Ok(Subject { name: row.try_get(0)?, state: Packed::from_bytes(state), face: face.map(Into::into) })
+impl From<Subject<PolicyDomain>> for DomainRow {
+    fn from(Subject { name, state, face }: Subject<PolicyDomain>) -> Self {
+        Self { domain: name, state, face }
+    }
+}
+
+fn read_row<N: Clone>(name: &N, row: &SqliteRow) -> Result<Subject<N>, sqlx::Error> {
+    // Copied once, each as long as it is.
+    let (state, face): (&[u8], Option<&[u8]>) = (row.try_get(1)?, row.try_get(2)?);
+    Ok(Subject { name: name.clone(), state: Packed::from_bytes(state), face: face.map(Into::into) })
+}
+
+/// Reading a part of the table of domains.
+struct Reading {
+    readers: SqlitePool,
+    has_faces: bool,
+    /// From the first to the last number of a row.
+    rows: (i64, i64),
+    names: Arc<HashSet<PolicyDomain>>,
+    part: TakesPart,
+}
+
+impl Reading {
+    async fn read(self) -> Result<(), sqlx::Error> {
+        let Self { readers, has_faces, rows: (first, last), names, part } = self;
+        let query = match has_faces {
+            true => "SELECT name, state, face FROM domains WHERE rowid BETWEEN ? AND ?",
+            false => "SELECT name, state, NULL FROM domains WHERE rowid BETWEEN ? AND ?",
+        };
+        let mut rows = sqlx::query(query).bind(first).bind(last).fetch(&readers);
+        let mut some = Vec::new();
+        loop {
+            let row = rows.try_next().await?;
+            let name = row.as_ref().map(|row| row.try_get::<&str, _>(0)).transpose()?;
+            if let Some((row, name)) = row.as_ref().zip(name.and_then(|name| names.get(name))) {
+                some.push(read_row(name, row)?.into());
+            }
+            if some.len() >= ROWS_TOGETHER || row.is_none() {
+                let wanted = part(take(&mut some)).await;
+                if row.is_none() || !wanted {
+                    return Ok(());
+                }
+            }
+        }
+    }
 }
 
 async fn insert(writer: &mut SqliteConnection, batch: &Batch, now: Timestamp) -> Result<(), sqlx::Error> {

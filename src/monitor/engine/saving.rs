@@ -12,6 +12,7 @@ use crate::{
     monitor::{
         KnownDomain, face,
         fleet::{Due, SURVEY_INTERVAL},
+        schedule::Next,
         scribe::{Outcome, Scribe},
     },
     net::now,
@@ -29,38 +30,49 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// … and how long closing the file may take after that.
 const CLOSING: Duration = Duration::from_secs(2);
 
+/// A target that is to begin. To find a million domains by their names takes a while: once each.
+struct Beginner {
+    target: Target,
+    first: Next,
+    known: Option<Arc<KnownDomain>>,
+}
+
 impl Keeper {
     /// Puts targets on the schedule. What is overdue, or was never seen, begins spread as at a first start, what waited longest
     /// first; the others have their time.
-    pub(super) fn begin(&mut self, mut targets: Vec<Due>, time: Timestamp) {
+    pub(super) fn begin(&mut self, targets: Vec<Due>, time: Timestamp) {
+        // Before they are sorted: names that come in the order in which they lie are found quickly.
+        let mut targets: Vec<(Timestamp, Beginner)> =
+            targets.into_iter().map(|(target, due)| (due.unwrap_or_default(), self.beginner(target))).collect();
         // The order of those without a time stays: it is that of the configuration.
-        targets.sort_by_key(|(_, due)| due.unwrap_or_default());
-        let timely = targets.split_off(targets.partition_point(|(_, due)| due.unwrap_or_default() <= time));
+        targets.sort_by_key(|(due, _)| *due);
+        let timely = targets.split_off(targets.partition_point(|(due, _)| *due <= time));
         let start = Instant::now();
-        for (target, due) in timely {
-            let known = self.known(&target);
-            let first = self.first_of(&target, known.as_deref());
-            let at = start + due.unwrap_or_default().since(time).min(first.again);
+        for (due, Beginner { target, first, known }) in timely {
+            let at = start + due.since(time).min(first.again);
             note_due(known.as_deref(), at);
             self.schedule.resume(target.into(), at, first);
         }
-        self.begin_spread(targets.into_iter().map(|(target, _)| target).collect());
+        self.spread(targets.into_iter().map(|(_, one)| one).collect());
     }
 
     /// Puts targets on the schedule that are to begin as soon as that makes no burst.
     pub(super) fn begin_spread(&mut self, targets: Vec<Target>) {
+        self.spread(targets.into_iter().map(|target| self.beginner(target)).collect());
+    }
+
+    fn spread(&mut self, targets: Vec<Beginner>) {
         let start = Instant::now();
-        // To look up a million domains by their names takes a while: once each.
-        let known = targets.into_iter().map(|target| {
-            let known = self.known(&target);
-            (self.first_of(&target, known.as_deref()), target, known)
-        });
-        let targets: Vec<_> = known.collect();
-        let mut ramp = self.schedule.ramp(targets.iter().map(|(first, ..)| first.again), start);
-        for (first, target, known) in targets {
+        let mut ramp = self.schedule.ramp(targets.iter().map(|one| one.first.again), start);
+        for Beginner { target, first, known } in targets {
             let at = self.schedule.begin(target.into(), first, &mut ramp, start);
             note_due(known.as_deref(), at);
         }
+    }
+
+    fn beginner(&self, target: Target) -> Beginner {
+        let known = self.known(&target);
+        Beginner { first: self.first_of(&target, known.as_deref()), target, known }
     }
 
     /// The interval at which a target is probed.

@@ -27,7 +27,12 @@ impl Fleet {
         }
         let named = |domain: &PolicyDomain| settings.domains.named(domain.as_str());
         let new = |one: &DomainSettings| Arc::new(KnownDomain::new(one.clone()));
-        let added: Vec<Arc<KnownDomain>> = change.added.iter().filter_map(named).map(new).collect();
+        // Where all are new, a million need not be found by their names.
+        let begins = self.domains.is_empty();
+        let added: Vec<Arc<KnownDomain>> = match begins {
+            true => settings.domains.iter().map(new).collect(),
+            false => change.added.iter().filter_map(named).map(new).collect(),
+        };
         let other = |one: &DomainSettings| {
             let known = self.domains.get(one.domain.as_str())?;
             Some(Arc::new(KnownDomain { settings: one.clone(), ..KnownDomain::clone(known) }))
@@ -35,8 +40,11 @@ impl Fleet {
         let changed: Vec<Arc<KnownDomain>> = change.changed.iter().filter_map(named).filter_map(other).collect();
         let removed = change.removed.iter().map(PolicyDomain::as_str);
         self.domains = self.domains.with(added.into_iter().chain(changed), removed);
-        // Sorted and joined at once: a million that come together are not put into their places one by one.
-        self.waiting.append(&mut change.added.iter().chain(&change.changed).cloned().collect());
+        match begins {
+            true => self.sweep.all(),
+            // Sorted and joined at once: many that come together are not put into their places one by one.
+            false => self.waiting.append(&mut change.added.iter().chain(&change.changed).cloned().collect()),
+        }
         wanted.now.extend(change.added.iter().cloned().map(Target::Domain));
         let canaries: BTreeSet<&MxHost> = settings.probe.canaries.iter().collect();
         self.canaries.retain(|canary, _| {

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     facts::{FetchTimes, HttpResponse, PathToRoot, PolicyFetch, TlsFacts, TlsVersion},
     metrics::fixture,
-    monitor::{face, scribe::KeptDomain},
+    monitor::{face, kept::KeptDomain},
     protocol::mta_sts::Mode,
     store::DomainRow,
     verdict::DomainReports,
@@ -64,7 +64,7 @@ fn stopped_after(looks: &[Timestamp]) -> (Fleet, Fleet) {
     let read = face::read_bytes(shown.domain(), &face::written(&shown).unwrap()).unwrap();
     let rows = batch.domains.into_iter().map(|row| DomainRow { face: None, ..row });
     let mut face = Some(read);
-    let kept = rows.map(|row| KeptDomain { row, face: face.take(), apart: true });
+    let kept = rows.map(|row| KeptDomain { face: face.take(), brief: None, apart: true, row });
     let mut after = fleet(CONFIGURED);
     after.restore(kept.collect(), batch.hosts, *looks.last().unwrap());
     (before, after)

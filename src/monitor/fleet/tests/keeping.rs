@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     monitor::{
         fleet::keeping::{BATCH, CHANGES_WAITING, UNCHANGED_REST},
-        scribe::KeptDomain,
+        kept::KeptDomain,
     },
     store::Batch,
     verdict::{Change, ChangeKind, ChangeSubject},
