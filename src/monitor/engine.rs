@@ -182,11 +182,15 @@ impl Monitor {
         let (results_in, results) = mpsc::channel(RESULTS);
         let (unsaved, waits) = watch::channel(false);
         let stop = CancellationToken::new();
-        let mut fleet = Fleet::new(Arc::clone(&settings), edges.resolver.dnssec_sight()).render_with(renderer);
-        fleet.restore_reports(found.reports.domains.clone(), found.reports.intake.clone(), now());
-        let due = match &found.from {
-            Some(store) => kept::take_over(&mut fleet, store.as_ref(), names.into_iter().collect(), now()).await?,
-            None => Vec::new(),
+        let begin = || {
+            let fleet = Fleet::new(Arc::clone(&settings), edges.resolver.dnssec_sight());
+            let mut fleet = fleet.render_with(renderer);
+            fleet.restore_reports(found.reports.domains.clone(), found.reports.intake.clone(), now());
+            fleet
+        };
+        let (mut fleet, due) = match &found.from {
+            Some(store) => kept::taken_over(begin, store.as_ref(), names.into_iter().collect(), now()).await?,
+            None => (begin(), Vec::new()),
         };
         let until = Instant::now() + FIRST_SLICE;
         let first = fleet.refresh_while(now(), || Instant::now() < until).unwrap_or_default();

@@ -120,17 +120,17 @@ impl Kept {
     }
 }
 
-/// Gives a fleet that begins what a store has of its domains. Part by part: other threads read and open some while the fleet takes over
-/// others, and a million domains never lie here twice. Returns when each is due.
+/// A fleet that begins (`begin`), with what a store has of its domains, and when each is due. Part by part: other threads read and open
+/// some while the fleet takes over others, and a million domains never lie here twice.
 ///
 /// # Errors
-/// [`StoreError`] where it cannot be read; then the fleet is not to be used.
-pub(super) async fn take_over(
-    fleet: &mut Fleet,
+/// [`StoreError`] where it cannot be read.
+pub(super) async fn taken_over(
+    begin: impl FnOnce() -> Fleet,
     store: &dyn Store,
     domains: HashSet<PolicyDomain>,
     now: Timestamp,
-) -> Result<Vec<Due>, StoreError> {
+) -> Result<(Fleet, Vec<Due>), StoreError> {
     let mut restoring = Restoring::default();
     let (parts, mut inbox) = mpsc::channel::<Vec<KeptDomain>>(PARTS_WAITING);
     let part = move |rows: Vec<DomainRow>| {
@@ -140,11 +140,14 @@ pub(super) async fn take_over(
     };
     let read = store.domains_by_parts(Arc::new(domains), Arc::new(part));
     let take = async {
+        // By now the first parts are being read.
+        let mut fleet = begin();
         while let Some(kept) = inbox.recv().await {
             fleet.take_over(kept, &mut restoring, now);
         }
+        fleet
     };
-    let (read, ()) = join(read, take).await;
+    let (read, mut fleet) = join(read, take).await;
     read?;
     if let Some(apart) = store.faces_apart() {
         let packs = apart.faces().await?;
@@ -156,7 +159,8 @@ pub(super) async fn take_over(
     }
     let hosts: Vec<MxHost> = restoring.hosts().cloned().collect();
     let hosts = store.hosts(&hosts).await?;
-    Ok(fleet.restored(restoring, hosts, now))
+    let due = fleet.restored(restoring, hosts, now);
+    Ok((fleet, due))
 }
 
 /// The faces of a pack that can be read.
@@ -248,9 +252,7 @@ mod tests {
             format!("resolver: {{servers: [192.0.2.53], dnssec: off}}\ndomains: [{}, new.example]", names.join(", "));
         let settings = Arc::new(parse("test.yml", &text).unwrap().settings);
         let names = settings.domains.iter().map(|one| one.domain.clone()).collect();
-        let mut fleet = Fleet::new(settings, DnssecSight::Off);
-        let due = take_over(&mut fleet, store, names, NOW).await.unwrap();
-        (fleet, due)
+        taken_over(|| Fleet::new(settings, DnssecSight::Off), store, names, NOW).await.unwrap()
     }
 
     /// As of which look a domain is shown.

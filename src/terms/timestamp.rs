@@ -19,7 +19,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 const EPOCH: DateTime = date(1970, 1, 1).at(0, 0, 0, 0);
 
 /// A point in time to the millisecond, printed as RFC 3339 in UTC with whole seconds, and serialised with its milliseconds, so
-/// that what is stored comes back as it was.
+/// that what is stored comes back as it was; in formats that nobody reads, as those milliseconds.
 ///
 /// Outside the years -9999 to 9999, which RFC 3339 cannot say, it prints as `@` and the seconds since 1970. Whatever it prints
 /// it reads.
@@ -157,6 +157,9 @@ fn read_remote(text: &str) -> Option<Timestamp> {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if !serializer.is_human_readable() {
+            return serializer.serialize_i64(self.unix_milliseconds());
+        }
         match jiff::Timestamp::from_millisecond(self.unix_milliseconds()) {
             Ok(timestamp) => serializer.collect_str(&timestamp),
             Err(_) => serializer.collect_str(self),
@@ -166,6 +169,9 @@ impl Serialize for Timestamp {
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if !deserializer.is_human_readable() {
+            return i64::deserialize(deserializer).map(Self::from_unix_milliseconds);
+        }
         String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
@@ -205,6 +211,8 @@ mod tests {
             let time = Timestamp::from_unix_milliseconds(milliseconds);
             assert_eq!(serde_json::to_value(time).unwrap(), text);
             assert_eq!(serde_json::from_value::<Timestamp>(text.into()).unwrap(), time);
+            let bytes = postcard::to_stdvec(&time).unwrap();
+            assert_eq!((postcard::from_bytes::<Timestamp>(&bytes), bytes.len() <= 6), (Ok(time), true));
         }
     }
 

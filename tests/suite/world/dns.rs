@@ -116,6 +116,8 @@ pub struct DnsPeer {
 #[derive(Debug, Default)]
 struct Zone {
     records: BTreeMap<String, Vec<RData>>,
+    /// Their names, the last label first and each with a dot behind it: what lies below a name begins as it does.
+    tree: BTreeSet<String>,
     ttls: HashMap<String, u32>,
     behaviours: HashMap<String, Behaviour>,
     type_behaviours: HashMap<(String, RecordType), Behaviour>,
@@ -231,6 +233,7 @@ impl DnsPeer {
     pub fn remove(&self, name: &str) {
         let mut zone = self.zone();
         zone.records.remove(&canonical(name));
+        zone.tree.remove(&from_the_root(&canonical(name)));
         zone.behaviours.remove(&canonical(name));
         zone.type_behaviours.retain(|(of, _), _| *of != canonical(name));
     }
@@ -298,7 +301,7 @@ impl DnsPeer {
 
     fn set(&self, name: &str, kind: RecordType, records: impl IntoIterator<Item = RData>) {
         let mut zone = self.zone();
-        let all = zone.records.entry(canonical(name)).or_default();
+        let all = zone.records_of(canonical(name));
         all.retain(|record| record.record_type() != kind);
         all.extend(records);
     }
@@ -411,7 +414,7 @@ impl Zone {
             && let Some(turns) = self.turns.get_mut(&name).filter(|turns| !turns.is_empty())
         {
             let next = turns.remove(0);
-            let all = self.records.entry(name.clone()).or_default();
+            let all = self.records_of(name.clone());
             all.retain(|record| record.record_type() != kind);
             all.extend(next);
         }
@@ -564,10 +567,23 @@ impl Zone {
 
     /// Whether the name has records or lies above one that has (RFC 8020 §2).
     fn exists(&self, name: &str) -> bool {
+        let from_here = from_the_root(name);
+        let known = self.tree.range(from_here.clone()..).next().is_some_and(|next| next.starts_with(&from_here));
         let above = format!(".{name}");
-        let zones = self.signed.iter().flat_map(Signed::names);
-        self.records.keys().chain(zones).any(|other| other == name || other.ends_with(&above))
+        let mut zones = self.signed.iter().flat_map(Signed::names);
+        known || zones.any(|other| other == name || other.ends_with(&above))
     }
+
+    /// The records of a name, which has some from now on.
+    fn records_of(&mut self, name: String) -> &mut Vec<RData> {
+        self.tree.insert(from_the_root(&name));
+        self.records.entry(name).or_default()
+    }
+}
+
+/// The labels of a name, the last one first, each with a dot behind it.
+fn from_the_root(name: &str) -> String {
+    name.rsplit('.').flat_map(|label| [label, "."]).collect()
 }
 
 fn deny(answer: &mut Message, code: ResponseCode) {
