@@ -27,6 +27,9 @@ const STATUS_EVERY: Duration = Duration::from_secs(60);
 /// million domains in force, takes seconds.
 const PATIENCE_LEAST: Duration = Duration::from_secs(10);
 
+/// So soon it is looked again whether a silent keeper is alive: twice its beat.
+const AGAIN: Duration = Duration::from_secs(2);
+
 /// What is told to the service manager. Without one nothing is.
 ///
 /// The socket is opened once: a process that has no descriptors left can still say that it is alive.
@@ -118,6 +121,11 @@ impl Notifier {
                 );
             }
             was_silent = is_silent;
+            if is_silent {
+                // A process that was stopped goes on here before the keeper had its turn. The watchdog's time may be nearly over then: it is
+                // looked again as soon as the keeper can have said something.
+                turns.reset_after(pace.every.min(AGAIN));
+            }
             let text = status();
             if text != said {
                 self.status(&text);
