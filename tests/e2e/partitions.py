@@ -374,7 +374,7 @@ class Partitions:
         for domain in DOMAINS:
             expect(f"{domain}: the policy", seen.get(f'smtptls_sts_policy_fetch_success{{domain="{domain}"}}'), 1)
             age = time.time() - seen.get(f'smtptls_domain_last_probe_timestamp_seconds{{domain="{domain}"}}', 0)
-            expect(f"{domain}: not looked at for {age:.1f} s", age > 2 * INTERVAL + TIMEOUT, False)
+            expect(f"{domain}: not looked at for {age:.1f} s", age > 2 * (INTERVAL + TIMEOUT), False)
         others = [name for name in findings(seen) if "vantage-limited" not in name]
         expect("findings", others, [])
 

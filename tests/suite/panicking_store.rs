@@ -17,7 +17,7 @@ use smtptls_exporter::{
     store::{
         Batch, Bounds, ChangesWanted, DayTotal, DomainRow, FacesApart, Filing, Holder, HostRow, Instance,
         IntakeCounters, Lease, Leases, NewsCursor, NewsOfReports, Page, PageError, PageWanted, Renewal, ReportBatch,
-        ReportsWanted, Shared, Store, StoreError, StoredChange, StoredReport, open,
+        ReportsWanted, Shared, SlotState, Store, StoreError, StoredChange, StoredReport, open,
     },
     terms::{MxHost, PolicyDomain, Timestamp},
     verdict::DomainReports,
@@ -142,8 +142,15 @@ impl Store for Breaking {
 struct Alone;
 
 impl Leases for Alone {
-    fn renew<'a>(&'a self, _: &'a Instance, held: &'a [Lease], _: Duration) -> Outcome<'a, Renewal> {
-        async move { Ok(Renewal { held: held.to_vec(), ..Renewal::default() }) }.boxed()
+    fn renew<'a>(&'a self, instance: &'a Instance, held: &'a [Lease], _: Duration) -> Outcome<'a, Renewal> {
+        async move {
+            // One slot, which nobody ever had before this instance took it.
+            let holder = (!held.is_empty()).then(|| instance.holder.clone());
+            let left = (!held.is_empty()).then_some(Duration::from_secs(600));
+            let slot = SlotState { slot: 0, holder, left, free_for: None, wanted_by: None };
+            Ok(Renewal { held: held.to_vec(), slots: vec![slot], instances: Vec::new() })
+        }
+        .boxed()
     }
 
     fn take<'a>(&'a self, _: &'a Instance, slot: u32, _: Duration, _: Duration) -> Outcome<'a, Option<Lease>> {

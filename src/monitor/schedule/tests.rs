@@ -500,7 +500,8 @@ fn after_a_standstill_what_is_overdue_is_spread() {
 
         let most = (f64::from(of) / interval.as_secs_f64()).max(50.0);
         let mut before = start;
-        let mut seen = 0;
+        // The second look of some falls into the same interval, as after a start.
+        let mut seen = std::collections::HashSet::new();
         for second in 1..=interval.as_secs() + 1 {
             let now = over + SECOND * u32::try_from(second).unwrap();
             let mut begun = 0_u32;
@@ -510,11 +511,11 @@ fn after_a_standstill_what_is_overdue_is_spread() {
                 schedule.end(turn.doors, Answer::Served, now);
                 schedule.again(&turn.key, every(HOUR * 48), now, || 0.5);
                 begun += 1;
+                seen.insert(turn.key);
             }
             assert!(f64::from(begun) <= most * 1.5 + 2.0, "{begun} in second {second}");
-            seen += begun;
         }
-        assert_eq!(seen, of - 1);
+        assert_eq!(seen.len(), of as usize - 1);
         assert!((schedule.stretch() - 1.0).abs() < f64::EPSILON, "it is no overload");
     }
 }

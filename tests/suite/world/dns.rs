@@ -80,7 +80,7 @@ pub enum Behaviour {
     /// As [`Behaviour::Truncate`]; over TCP this.
     Tcp(TcpFault),
     /// These by turns, for each name and type apart.
-    Turns(&'static [Behaviour]),
+    Turns(&'static [Self]),
 }
 
 /// How a query came.

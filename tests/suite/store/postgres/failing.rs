@@ -187,7 +187,11 @@ async fn a_program_ends_in_time_while_the_server_is_silent() {
     let state = format!("state: {{url: 'postgres://tester@127.0.0.1:{port}/postgres?sslmode=disable&{schema}'}}");
     let config = world.config_file(&format!("domains: [good.example]\n{state}\n"));
     let text = std::fs::read_to_string(&config).unwrap();
-    std::fs::write(&config, text.replace("probe:\n", "probe:\n  interval: 1s\n  mx_interval: 1s\n")).unwrap();
+    std::fs::write(
+        &config,
+        text.replace("probe:\n", "probe:\n  interval: 1s\n  mx_interval: 1s\n").replace("timeout: 20s", "timeout: 1s"),
+    )
+    .unwrap();
     let mut served = Served::start(&config).await;
     served.until(&["smtptls_domain_delivery{domain=\"good.example\",state=\"protected\"} 1"]).await;
 
