@@ -27,6 +27,9 @@ const STATUS_EVERY: Duration = Duration::from_secs(60);
 /// million domains in force, takes seconds.
 const PATIENCE_LEAST: Duration = Duration::from_secs(10);
 
+/// So soon it is looked again whether a silent keeper is alive: twice its beat.
+const AGAIN: Duration = Duration::from_secs(2);
+
 /// What is told to the service manager. Without one nothing is.
 ///
 /// The socket is opened once: a process that has no descriptors left can still say that it is alive.
@@ -118,6 +121,11 @@ impl Notifier {
                 );
             }
             was_silent = is_silent;
+            if is_silent {
+                // A process that was stopped goes on here before the keeper had its turn. The watchdog's time may be nearly over then: it is
+                // looked again as soon as the keeper can have said something.
+                turns.reset_after(pace.every.min(AGAIN));
+            }
             let text = status();
             if text != said {
                 self.status(&text);
@@ -256,6 +264,35 @@ mod tests {
         assert_eq!(alive, expected);
         let still = told(Duration::ZERO, 3).await;
         assert_eq!(still, ["STATUS=1 domains", "STATUS=2 domains", "STATUS=3 domains"]);
+    }
+
+    /// A process that was stopped goes on: the keeper seems silent at first, and the time of the watchdog is nearly over.
+    #[tokio::test]
+    async fn a_keeper_that_goes_on_is_told_long_before_the_next_turn() {
+        let (manager, notifier, _folder) = manager();
+        let pulse = Pulse::new();
+        let patience = Duration::from_millis(500);
+        sleep(patience + AT_ONCE).await;
+        let pace = Pace { is_watched: true, every: Duration::from_secs(3600), patience };
+        let status = || "2 domains".to_owned();
+        let attending = notifier.attend_at(pace, pulse.clone(), status, CancellationToken::new());
+        let listening = async {
+            assert_eq!(heard(&manager).await, "STATUS=2 domains", "it is silent");
+            let beating = async {
+                loop {
+                    pulse.beat();
+                    sleep(AT_ONCE).await;
+                }
+            };
+            tokio::select! {
+                () = beating => unreachable!("it beats on"),
+                told = heard(&manager) => assert_eq!(told, "WATCHDOG=1"),
+            }
+        };
+        tokio::select! {
+            () = attending => panic!("it goes on until it is told to stop"),
+            outcome = timeout(Duration::from_secs(30), listening) => outcome.unwrap(),
+        }
     }
 
     /// The next thing that is told.

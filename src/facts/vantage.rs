@@ -113,9 +113,9 @@ pub struct Vantage {
     pub canaries_failing: bool,
     /// The resolver gives no answers to anything, a control name included.
     pub resolver_failing: bool,
-    /// This host has a route for IPv4.
+    /// This host has a route for IPv4, and it leads somewhere.
     pub ip4_route: bool,
-    /// This host has a route for IPv6.
+    /// This host has a route for IPv6, and it leads somewhere.
     pub ip6_route: bool,
     /// Mail hosts that answered over IPv4.
     pub ip4_answered: AnsweredHosts,
@@ -152,6 +152,14 @@ impl Vantage {
         match Family::of(address) {
             Family::Ip4 => self.ip4_answered.note(address, at),
             Family::Ip6 => self.ip6_answered.note(address, at),
+        }
+    }
+
+    /// Whether addresses of this family can be reached from here.
+    pub const fn reaches(&self, family: Family) -> bool {
+        match family {
+            Family::Ip4 => self.ip4_route,
+            Family::Ip6 => self.ip6_route,
         }
     }
 

@@ -264,7 +264,7 @@ pub(super) static ROWS: &[Row<Source>] = &[
         Gauge,
         "smtptls_vantage_family_available",
         &["family"],
-        "Whether this host has a route for the address family (ip4, ip6).",
+        "Whether this host has a route for the address family (ip4, ip6) that leads to anybody.",
         NO_SNAPSHOT,
         |view, out| {
             if let Some(Seen { vantage, .. }) = view.seen {

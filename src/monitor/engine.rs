@@ -13,6 +13,7 @@ use self::{
     prompting::Prompts,
     reconfiguring::Reconfigure,
     reporting::{Desk, Sources},
+    standstill::Standstill,
 };
 use super::{
     Edges, EdgesError, Eyes, Intake, KnownDomain, ProbeKind, Renderer, Snapshot, Telemetry,
@@ -229,6 +230,7 @@ impl Monitor {
             desk: Some(Desk { intake: intake.clone(), news, filer, sources }),
             stop: stop.clone(),
             pulse: pulse.clone(),
+            standstill: Standstill::new(),
             telemetry,
             edges,
             eyes,
@@ -322,6 +324,7 @@ struct Keeper {
     desk: Option<Desk>,
     telemetry: Telemetry,
     pulse: Pulse,
+    standstill: Standstill,
     stop: CancellationToken,
 }
 
@@ -335,7 +338,8 @@ impl Keeper {
         loop {
             self.pulse.beat();
             let room = self.started < self.room();
-            let idle = Instant::now() + BEAT;
+            let idle_since = Instant::now();
+            let idle = idle_since + BEAT;
             let due = self.schedule.next().filter(|_| room).unwrap_or(idle);
             let publish = self.publish_at.unwrap_or(idle);
             let save = self.scribe.as_ref().and_then(Scribe::next);
@@ -343,6 +347,7 @@ impl Keeper {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
+                () = sleep_until(self.standstill.next()) => self.look_back(idle_since),
                 Some(command) = inbox.recv() => self.reconfigure(command),
                 () = sleep_until(publish), if self.publish_at.is_some() => self.publish(),
                 outcome = outcome(&mut self.scribe) => self.saved(outcome),
@@ -489,6 +494,8 @@ impl Keeper {
 
     fn take(&mut self, Done { target, due, began, doors, anew, seen }: Done) {
         self.note_room();
+        let hindered = self.standstill.hindered(began, &seen);
+        let seen = if hindered { Seen::Nothing } else { seen };
         self.started = self.started.saturating_sub(1);
         if self.schedule.end(doors, seen.answer(), Instant::now()) {
             self.telemetry.slowed();
@@ -504,9 +511,9 @@ impl Keeper {
         }
         let wanted = seen.fold(&mut self.fleet);
         let brought = wanted.is_some();
-        let wanted = wanted.unwrap_or_else(|| {
-            let again = if let Target::Survey(..) = target { SURVEY_RETRY } else { self.settings.probe.interval };
-            Wanted { again: Some(again), ..Wanted::default() }
+        let wanted = wanted.unwrap_or_else(|| Wanted {
+            again: Some(self.again_after_nothing(&target, hindered)),
+            ..Wanted::default()
         });
         self.follow(&target, wanted, urgency, doors);
         self.note_look(target, began, anew, brought);
@@ -606,5 +613,6 @@ mod prompting;
 mod reconfiguring;
 mod reporting;
 mod saving;
+mod standstill;
 mod telling;
 mod thread;

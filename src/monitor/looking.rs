@@ -60,18 +60,26 @@ impl Seen {
 
     /// How soon the target is to be looked at again among others that are due.
     pub(super) fn urgency(&self) -> Urgency {
-        let pressing = match self {
-            Self::Domain(seen) => {
-                let fetches = &seen.0.policy.fetches;
-                domain_failure(&seen.0).is_some() || fetches.iter().any(|fetch| near_end(fetch.tls.as_ref(), fetch.at))
-            }
-            Self::Host(seen) => !seen.0.addresses.answered(),
-            Self::Address(seen) => seen.outcome != SmtpOutcome::Done || near_end(seen.tls.as_ref(), seen.at),
-            // They look once a day at what seldom changes.
-            Self::Survey(_) | Self::Nothing => false,
-            Self::Canary(_, seen) => !seen.iter().any(AddressObservation::connected),
+        let ends = match self {
+            Self::Domain(seen) => seen.0.policy.fetches.iter().any(|fetch| near_end(fetch.tls.as_ref(), fetch.at)),
+            Self::Address(seen) => near_end(seen.tls.as_ref(), seen.at),
+            Self::Host(_) | Self::Survey(_) | Self::Canary(..) | Self::Nothing => false,
         };
+        // Surveys look once a day at what seldom changes.
+        let pressing = ends || (self.fails() && !matches!(self, Self::Survey(_)));
         if pressing { Urgency::Pressing } else { Urgency::Routine }
+    }
+
+    /// Whether something was not seen, or seen to be out of order.
+    pub(super) fn fails(&self) -> bool {
+        match self {
+            Self::Domain(seen) => domain_failure(&seen.0).is_some(),
+            Self::Host(seen) => !seen.0.addresses.answered(),
+            Self::Address(seen) => seen.outcome != SmtpOutcome::Done,
+            Self::Survey(seen) => survey_failure(seen).is_some(),
+            Self::Canary(_, seen) => !seen.iter().any(AddressObservation::connected),
+            Self::Nothing => false,
+        }
     }
 
     /// Where the next look goes in, as far as this one tells.

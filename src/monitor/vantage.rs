@@ -70,9 +70,18 @@ impl Attempts {
             let of = |flags: &[bool; 2]| flags.get(family as usize).copied().unwrap_or(false);
             !of(&self.no_route) || of(&self.routed)
         };
-        self.vantage.ip4_route = available(Family::Ip4);
-        self.vantage.ip6_route = available(Family::Ip6);
+        let cut_off = |family: Family| self.is_cut_off(family);
+        let [ip4, ip6] = Family::ALL.map(|family| available(family) && !cut_off(family));
+        (self.vantage.ip4_route, self.vantage.ip6_route) = (ip4, ip6);
         self.vantage
+    }
+
+    /// A family that leads nowhere although there is a route, while the other one gets through: IPv6 that a router swallows or refuses.
+    /// Where few networks were tried it may as well be the hosts, also for a single `check`.
+    fn is_cut_off(&self, family: Family) -> bool {
+        let gets_through = self.routed.get(family as usize).copied().unwrap_or(false);
+        let networks = self.shut.iter().filter(|network| Family::of(**network) == family).count();
+        self.through && !gets_through && networks >= NETWORKS_TO_BLAME
     }
 }
 
@@ -173,5 +182,55 @@ impl Outage {
     /// It is not known to be over.
     pub(crate) const fn is_under_way(&self) -> bool {
         self.failed_at.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::PhaseTimes;
+
+    const UNREACHABLE: SmtpOutcome = SmtpOutcome::ConnectFailed(ConnectFailure::HostUnreachable);
+    const SILENT: SmtpOutcome = SmtpOutcome::Timeout(Phase::Connect);
+
+    /// What follows from these probes for both families, IPv4 first.
+    fn families(probes: &[(&str, &SmtpOutcome)]) -> [bool; 2] {
+        let mut attempts = Attempts::default();
+        for (address, outcome) in probes {
+            attempts.note(&AddressObservation {
+                host: "mx.example.com".parse().unwrap(),
+                address: address.parse().unwrap(),
+                at: Timestamp::from_unix_seconds(1_800_000_000),
+                duration: Duration::from_secs(1),
+                times: PhaseTimes::default(),
+                outcome: (*outcome).clone(),
+                banner: None,
+                capabilities: None,
+                tls: None,
+                cleartext_after_starttls: false,
+                said: Vec::new(),
+            });
+        }
+        let vantage = attempts.vantage(&[], 1);
+        [vantage.ip4_route, vantage.ip6_route]
+    }
+
+    #[test]
+    fn a_family_that_leads_nowhere_is_told_from_hosts_that_fail() {
+        let good = ("192.0.2.1", &SmtpOutcome::Done);
+        for shut in [&UNREACHABLE, &SILENT] {
+            let three = [("2001:db8:1::1", shut), ("2001:db8:2::1", shut), ("2001:db8:3::1", shut)];
+            assert_eq!(families(&[&[good][..], &three].concat()), [true, false]);
+            assert_eq!(families(&[&[good][..], &three[..2]].concat()), [true, true], "two networks may be down");
+            let beside = [("2001:db8:1::1", shut), ("2001:db8:1::2", shut), ("2001:db8:1::3", shut)];
+            assert_eq!(families(&[&[good][..], &beside].concat()), [true, true], "one network may be down");
+            for through in [SmtpOutcome::Done, SmtpOutcome::ConnectFailed(ConnectFailure::Refused)] {
+                let one = [good, ("2001:db8:4::1", &through)];
+                assert_eq!(families(&[&one[..], &three].concat()), [true, true], "somebody answers over IPv6");
+            }
+            assert_eq!(families(&three), [true, true], "nobody answers at all: port 25, or these hosts");
+        }
+        let no_route = SmtpOutcome::ConnectFailed(ConnectFailure::NoRoute);
+        assert_eq!(families(&[good, ("2001:db8:1::1", &no_route)]), [true, false]);
     }
 }

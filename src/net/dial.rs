@@ -65,7 +65,10 @@ pub(super) fn failure(error: &io::Error) -> ConnectFailure {
         ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => ConnectFailure::Reset,
         ErrorKind::HostUnreachable => ConnectFailure::HostUnreachable,
         ErrorKind::TimedOut => ConnectFailure::Timeout,
-        ErrorKind::NetworkUnreachable | ErrorKind::AddrNotAvailable => ConnectFailure::NoRoute,
+        // EINVAL to a valid address: a route of Linux that swallows all (`ip route add blackhole`).
+        ErrorKind::NetworkUnreachable | ErrorKind::AddrNotAvailable | ErrorKind::InvalidInput => {
+            ConnectFailure::NoRoute
+        }
         _ if error.raw_os_error() == Some(EAFNOSUPPORT) => ConnectFailure::NoRoute,
         _ => ConnectFailure::Local(Octets::from(error.to_string().as_str()).to_string()),
     }
@@ -92,6 +95,7 @@ mod tests {
             (101, ConnectFailure::NoRoute),
             (99, ConnectFailure::NoRoute),
             (97, ConnectFailure::NoRoute),
+            (22, ConnectFailure::NoRoute),
         ] {
             assert_eq!(failure(&io::Error::from_raw_os_error(number)), expected, "errno {number}");
         }

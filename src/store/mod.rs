@@ -199,7 +199,7 @@ pub const FACES_APART_KEPT: Duration = Duration::from_secs(86_400);
 pub type TakesPart = Arc<dyn Fn(Vec<DomainRow>) -> BoxFuture<'static, bool> + Send + Sync>;
 
 /// So many rows are handed on together: little lies here at a time, and what there is to do with them is worth a task.
-const ROWS_TOGETHER: usize = 8_192;
+const ROWS_TOGETHER: usize = 2_048;
 
 /// Where the monitor keeps what it knows. Any number of readers; of writers one, or several that hold leases.
 pub trait Store: fmt::Debug + Send + Sync {

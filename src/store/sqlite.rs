@@ -44,9 +44,9 @@ const BUSY: Duration = Duration::from_secs(5);
 
 /// How many readers at once. Each is a thread; what waits is answered a moment later.
 const READERS: u32 = 2;
-/// So many rows may wait between the thread that reads and the task that takes them: to wait for each other costs more than a row, and
-/// more than this no longer lie in the cache of the processor.
-const ROWS_WAITING: usize = 256;
+/// So many rows may wait between the thread that reads and the task that takes them: more than are handed on together, so that it reads on
+/// meanwhile. To wait for each other costs more than a row.
+const ROWS_WAITING: usize = 2 * ROWS_TOGETHER;
 /// A reader that nobody needs ends after this time.
 const READER_IDLE: Duration = Duration::from_secs(60);
 

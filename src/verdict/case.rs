@@ -101,7 +101,7 @@ impl<'a> Case<'a> {
         let tlsrpt_lookup = last_known(&seen.tlsrpt_record, &history.domain.tlsrpt_record);
         let mx_lookup = last_known(&seen.mx, &history.domain.mx);
         let record = read_sts_records(sts_lookup.records());
-        let policy = PolicyView::new(&seen.policy, now);
+        let policy = PolicyView::new(&seen.policy, now).seen_from(context.vantage);
         let resolver_healthy = seen.resolver_healthy && !context.vantage.resolver_failing;
         let fetched = policy.success(resolver_healthy);
         let served = policy.usable().cloned().map(Arc::new);

@@ -115,10 +115,7 @@ fn another_answered(address: IpAddr, history: Option<&AddressHistory>, context: 
 /// A port that is shut off here swallows packets or says unreachable; a refused or reset connection came from the peer,
 /// unless the canaries are refused too.
 pub(crate) fn is_own_side(observation: &AddressObservation, vantage: &Vantage) -> bool {
-    let route = match Family::of(observation.address) {
-        Family::Ip4 => vantage.ip4_route,
-        Family::Ip6 => vantage.ip6_route,
-    };
+    let route = vantage.reaches(Family::of(observation.address));
     match &observation.outcome {
         SmtpOutcome::ConnectFailed(ConnectFailure::PrivateAddress) => false,
         SmtpOutcome::ConnectFailed(ConnectFailure::Refused | ConnectFailure::Reset) => vantage.canaries_failing,

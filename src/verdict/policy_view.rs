@@ -5,8 +5,8 @@ use std::{net::IpAddr, sync::Arc};
 use super::{CertificateAssessment, case::has_no_address, path::assess_certificate};
 use crate::{
     facts::{
-        ConnectFailure, DomainObservation, FetchFailure, FetchPhase, HttpResponse, PathToRoot, PolicyFetch,
-        PolicyHostObservation, TlsFailure,
+        ConnectFailure, DomainObservation, Family, FetchFailure, FetchPhase, HttpResponse, PathToRoot, PolicyFetch,
+        PolicyHostObservation, TlsFailure, Vantage,
     },
     protocol::mta_sts::{MediaType, Policy, PolicyReading, known_reading, media_type, read_sts_records},
     terms::{Octets, Timestamp},
@@ -89,6 +89,8 @@ pub(crate) struct FetchView<'a> {
     pub(crate) faults: Vec<FetchFault>,
     /// The body of an answer with status 200, read.
     pub(crate) reading: Option<Arc<PolicyReading>>,
+    /// What failed says something about this side only.
+    own_side: bool,
 }
 
 impl<'a> FetchView<'a> {
@@ -133,7 +135,8 @@ impl<'a> FetchView<'a> {
         } else if fetch.failure.is_none() {
             faults.push(FetchFault::Http("no answer".to_owned()));
         }
-        Self { fetch, certificate, faults, reading }
+        let own_side = faults.first().is_some_and(FetchFault::is_own_side);
+        Self { fetch, certificate, faults, reading, own_side }
     }
 
     pub(crate) fn usable(&self) -> Option<&Policy> {
@@ -143,8 +146,8 @@ impl<'a> FetchView<'a> {
         self.reading.as_ref()?.value.as_ref()
     }
 
-    pub(crate) fn is_own_side(&self) -> bool {
-        self.faults.first().is_some_and(FetchFault::is_own_side)
+    pub(crate) const fn is_own_side(&self) -> bool {
+        self.own_side
     }
 
     pub(crate) fn is_private(&self) -> bool {
@@ -191,6 +194,18 @@ pub(crate) struct PolicyView<'a> {
 impl<'a> PolicyView<'a> {
     pub(crate) fn new(host: &'a PolicyHostObservation, now: Timestamp) -> Self {
         Self { host, fetches: host.fetches.iter().map(|fetch| FetchView::new(&host.host, fetch, now)).collect() }
+    }
+
+    /// The same as this side can see it: over a family that leads nowhere from here no address is at fault.
+    pub(crate) fn seen_from(mut self, vantage: &Vantage) -> Self {
+        for view in &mut self.fetches {
+            let unreached = matches!(
+                view.faults.first(),
+                Some(FetchFault::Connect(ConnectFailure::HostUnreachable) | FetchFault::Timeout(FetchPhase::Connect))
+            );
+            view.own_side |= unreached && !vantage.reaches(Family::of(view.fetch.address));
+        }
+        self
     }
 
     /// The answer that stands for all: the first usable one, else the one that came furthest.

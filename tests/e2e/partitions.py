@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 
-from world.apart import ADDRESSES, MAIL, MONITOR, POLICY, RESOLVER, SCRAPER, Network
+from world.apart import ADDRESSES, MAIL, MONITOR, POLICY, POLICY6, RESOLVER, SCRAPER, Network
 from world.process import Daemon, Failure, listens, run, tail, wait_until
 from world.proof import expect
 
@@ -41,6 +41,8 @@ SCRAPES = 20
 # Each in a network of its own, as large providers are to each other.
 DOMAINS = ("one.test", "two.test", "three.test", "four.test")
 HOSTS = {f"mx.{domain}": f"198.18.{number}.25" for number, domain in enumerate(DOMAINS, 1)}
+# Each has an address over IPv6 as well, which is not looked at before it is asked for.
+HOSTS6 = {f"mx.{domain}": f"2001:db8:{number}::25" for number, domain in enumerate(DOMAINS, 1)}
 # The second host of the first domain.
 BACKUP = ("backup.one.test", "198.18.11.25")
 CANARY = ("mx.canary.test", "198.18.99.25")
@@ -79,7 +81,7 @@ probe:
   policy_retry_interval: {retry}s
   timeout: {timeout}s
   helo_name: monitor.test
-  families: [ip4]
+  families: [{families}]
   ca_file: {root}
   roots: none
   legacy_tls: false
@@ -115,8 +117,8 @@ class World:
         self.root, self.pem = folder / "root.pem", folder / "server.pem"
         self.hosts = [*HOSTS.values(), BACKUP[1], CANARY[1]]
         peers = Path(__file__).parent / "world" / "apart_peers.py"
-        mail = [sys.executable, peers, "mail", self.pem, self.came, *self.hosts]
-        policy = [sys.executable, peers, "policy", self.pem, self.came, ADDRESSES[POLICY]]
+        mail = [sys.executable, peers, "mail", self.pem, self.came, *self.hosts, *HOSTS6.values()]
+        policy = [sys.executable, peers, "policy", self.pem, self.came, ADDRESSES[POLICY], POLICY6]
         configuration = folder / "smtptls-exporter.yml"
         serve = [
             binary, "serve", "--config.file", configuration, "--web.listen-address", MONITOR_URL.removeprefix("http://"),
@@ -132,7 +134,7 @@ class World:
     def start(self) -> None:
         """Everything, in order."""
         self.came.touch()
-        self.network.start(self.hosts)
+        self.network.start(self.hosts, list(HOSTS6.values()))
         self.certificates()
         records = "".join(f"  local-data: '{record}'\n" for record in self.records())
         text = UNBOUND.format(address=ADDRESSES[RESOLVER], folder=self.folder, records=records)
@@ -140,12 +142,21 @@ class World:
         self.unbound.start(lambda: listens(ADDRESSES[RESOLVER], 53))
         self.mail.start(lambda: all(listens(host, 25) for host in self.hosts))
         self.policy.start(lambda: listens(ADDRESSES[POLICY], 443))
+        self.configure("ip4")
+        self.exporter.start(lambda: listens(ADDRESSES[MONITOR], 10461))
+
+    def configure(self, families: str) -> None:
+        """Write the configuration with these address families."""
         text = CONFIGURATION.format(
             resolver=ADDRESSES[RESOLVER], lookup=LOOKUP, interval=INTERVAL, retry=RETRY, timeout=TIMEOUT, root=self.root,
-            canary=CANARY[0], domains=", ".join((*DOMAINS, *ABSENT)),
+            canary=CANARY[0], domains=", ".join((*DOMAINS, *ABSENT)), families=families,
         )
         self.configuration.write_text(text)
-        self.exporter.start(lambda: listens(ADDRESSES[MONITOR], 10461))
+
+    def reconfigure(self, families: str) -> None:
+        """The same for the monitor that runs."""
+        self.configure(families)
+        os.kill(self.exporter.process.pid, signal.SIGHUP)
 
     def certificates(self) -> None:
         """A root, and one certificate for every name."""
@@ -173,6 +184,8 @@ class World:
             yield f"_mta-sts.{domain}. 60 TXT \"v=STSv1; id=1;\""
             yield f"_smtp._tls.{domain}. 60 TXT \"v=TLSRPTv1; rua=mailto:tls@reports.test\""
             yield f"mta-sts.{domain}. 60 A {ADDRESSES[POLICY]}"
+            yield f"mta-sts.{domain}. 60 AAAA {POLICY6}"
+            yield f"mx.{domain}. 60 AAAA {HOSTS6[f'mx.{domain}']}"
         yield f"{DOMAINS[0]}. 60 MX 20 {BACKUP[0]}."
         yield f"{BACKUP[0]}. 60 A {BACKUP[1]}"
         yield f"{CANARY[0]}. 60 A {CANARY[1]}"
@@ -332,6 +345,38 @@ class Partitions:
             )
         self.one_host()
         self.scraper()
+        self.ipv6()
+
+    def ipv6(self) -> None:
+        """IPv6 comes, goes in four ways, and comes again: it is this side's, policies come over IPv4, and nothing else waits for it."""
+        self.world.reconfigure("ip4, ip6")
+        check("partitions: IPv6: every address is looked at", self.has_ipv6)
+        network = self.world.network
+        for kind in ("unrouted", "blackhole", "unreachable", "swallowed"):
+            self.cut(
+                f"partitions: IPv6, {kind}", lambda kind=kind: network.lose_ipv6(kind), network.find_ipv6,
+                {'smtptls_vantage_family_available{family="ip6"}': 0, 'smtptls_vantage_family_available{family="ip4"}': 1}, self.without_ipv6,
+            )
+            check(f"partitions: IPv6, {kind}: it is there again", self.has_ipv6)
+
+    def has_ipv6(self) -> None:
+        """Mail hosts and policy hosts are reached over it, and all is well."""
+        def so():
+            seen = self.world.metrics()
+            reached = [seen.get(f'smtptls_mx_connect_success{{mx="{host}",address="{address}"}}') for host, address in HOSTS6.items()]
+            return reached == [1] * len(reached) and seen.get('smtptls_vantage_family_available{family="ip6"}') == 1 and not well(seen)
+
+        wait_until(so, "IPv6 works", RECOVERED, 0.3)
+
+    def without_ipv6(self, seen: dict[str, float]) -> None:
+        """Nobody is blamed, every policy is had, and every domain is looked at in time."""
+        self.shut(seen)
+        for domain in DOMAINS:
+            expect(f"{domain}: the policy", seen.get(f'smtptls_sts_policy_fetch_success{{domain="{domain}"}}'), 1)
+            age = time.time() - seen.get(f'smtptls_domain_last_probe_timestamp_seconds{{domain="{domain}"}}', 0)
+            expect(f"{domain}: not looked at for {age:.1f} s", age > 2 * (INTERVAL + TIMEOUT), False)
+        others = [name for name in findings(seen) if "vantage-limited" not in name]
+        expect("findings", others, [])
 
     def blind(self, seen: dict[str, float]) -> None:
         """Without a resolver: what was known stays, and no domain has a fault."""

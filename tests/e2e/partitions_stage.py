@@ -11,7 +11,7 @@ from world.apart import PRIVATE
 from world.process import Failure, tail
 
 # Seconds, for all of it.
-MOST = 400
+MOST = 640
 # Seconds, for it to be gone once it was killed, or to end once it has told all.
 END = 10
 

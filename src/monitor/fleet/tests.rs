@@ -15,6 +15,7 @@ mod counters;
 mod keeping;
 mod parents;
 mod returning;
+mod suspended;
 
 const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
 const MINUTE: Duration = Duration::from_secs(60);

@@ -112,6 +112,13 @@ impl<K> Entries<K> {
         self.slab.iter().flatten().map(|entry| &entry.key)
     }
 
+    /// Those that are due and have not begun.
+    pub(super) fn overdue(&self) -> impl Iterator<Item = (u32, &Entry<K>)> {
+        let ids = 0_u32..;
+        let all = ids.zip(&self.slab).filter_map(|(id, entry)| Some((id, entry.as_ref()?)));
+        all.filter(|(_, entry)| matches!(entry.place, Place::Ready | Place::Parked(_)))
+    }
+
     /// Adds an entry at the end of a list.
     pub(super) fn push_back(&mut self, list: &mut List, id: u32) {
         let last = std::mem::replace(&mut list.last, id);

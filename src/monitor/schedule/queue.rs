@@ -328,6 +328,31 @@ impl<K: Clone + Eq + Hash> Schedule<K> {
         self.waiting
     }
 
+    /// Nothing could be done for a while: what is due by now begins as at a start, in the order in which it was due, and no burst comes of
+    /// it. What somebody waits for keeps its place. `spread`: told each key, how late it is, and when it is due now. Returns their number.
+    pub(crate) fn spread_overdue(&mut self, now: Instant, mut spread: impl FnMut(&K, Duration, Instant)) -> usize {
+        let time = self.nanoseconds(now);
+        self.turn(time);
+        self.stretch.restart(time);
+        let waits = self.entries.overdue().filter(|(_, entry)| entry.urgency != Urgency::Asked);
+        let mut overdue: Vec<(u64, u32)> = waits.map(|(id, entry)| (entry.due, id)).collect();
+        overdue.sort_unstable();
+        let known = |id: u32| {
+            let entry = self.entries.get(id)?;
+            let again = Duration::from_millis(entry.pace.into());
+            Some((entry.key.clone(), Next { again, urgency: entry.urgency, doors: entry.doors }))
+        };
+        let overdue: Vec<(u64, K, Next)> =
+            overdue.into_iter().filter_map(|(due, id)| known(id).map(|(key, next)| (due, key, next))).collect();
+        let mut ramp = self.ramp(overdue.iter().map(|(.., next)| next.again), now);
+        let count = overdue.len();
+        for (due, key, next) in overdue {
+            let at = self.begin(key.clone(), next, &mut ramp, now);
+            spread(&key, Duration::from_nanos(time.saturating_sub(due)), at);
+        }
+        count
+    }
+
     /// Until now this share of the room was in use: it follows by how much all intervals have to be longer.
     pub(crate) fn note_room(&mut self, share: f64, now: Instant) {
         let (demand, time) = (self.demand_a_second(), self.nanoseconds(now));

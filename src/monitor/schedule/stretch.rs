@@ -52,6 +52,11 @@ impl Stretch {
         self.window.begun = self.window.begun.saturating_add(1);
     }
 
+    /// What was measured since the last window says nothing: nothing could be done for a while.
+    pub(super) fn restart(&mut self, time: u64) {
+        self.window = Window { began: time, noted: time, ..Window::default() };
+    }
+
     /// Until now this share of the room was in use. `demand`: looks a second that are wanted; `round`: seconds in which each target
     /// is looked at once, by the wish.
     #[expect(clippy::cast_precision_loss, reason = "days in nanoseconds fit into 53 bits")]

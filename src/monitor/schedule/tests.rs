@@ -475,3 +475,47 @@ fn under_overload_all_intervals_are_longer_alike() {
     run(&mut schedule, HOUR * 12, SECOND / 10, false);
     assert!(schedule.stretch() <= 1.0 + f64::EPSILON, "{}", schedule.stretch());
 }
+
+/// A process that was stopped for hours: all that fell due meanwhile begins over its interval, or fifty a second, and not at once.
+#[test]
+fn after_a_standstill_what_is_overdue_is_spread() {
+    for (of, interval) in [(3000_u32, HOUR / 2), (300_000, HOUR / 2)] {
+        let mut schedule = schedule();
+        let start = Instant::now();
+        let mut ramp = schedule.ramp((0..of).map(|_| interval), start);
+        for key in 0..of {
+            schedule.begin(key, every(interval), &mut ramp, start);
+        }
+        let over = start + HOUR * 5;
+        schedule.ask(&7, over);
+        let mut late = Vec::new();
+        let spread = schedule.spread_overdue(over, |key, by, at| {
+            assert!(at >= over && at <= over + interval + SECOND, "{key} waits for {:?}", at - over);
+            late.push(by);
+        });
+        assert_eq!(spread, late.len());
+        assert_eq!(spread, of as usize - 1, "all but the one that somebody waits for");
+        assert!(late.iter().all(|by| *by >= HOUR * 4), "and it is told how late they are");
+        assert_eq!(popped(&mut schedule, over).map(|(key, _)| key), Some(7), "who waits does not wait for it");
+
+        let most = (f64::from(of) / interval.as_secs_f64()).max(50.0);
+        let mut before = start;
+        // The second look of some falls into the same interval, as after a start.
+        let mut seen = std::collections::HashSet::new();
+        for second in 1..=interval.as_secs() + 1 {
+            let now = over + SECOND * u32::try_from(second).unwrap();
+            let mut begun = 0_u32;
+            while let Some(turn) = schedule.pop(now) {
+                assert!(turn.due >= before, "what waited longest comes first");
+                before = turn.due;
+                schedule.end(turn.doors, Answer::Served, now);
+                schedule.again(&turn.key, every(HOUR * 48), now, || 0.5);
+                begun += 1;
+                seen.insert(turn.key);
+            }
+            assert!(f64::from(begun) <= most * 1.5 + 2.0, "{begun} in second {second}");
+        }
+        assert_eq!(seen.len(), of as usize - 1);
+        assert!((schedule.stretch() - 1.0).abs() < f64::EPSILON, "it is no overload");
+    }
+}

@@ -164,8 +164,9 @@ impl Resolver {
         self.look_up(&self.shared.cname, CNAME, name).await
     }
 
-    /// Whether the resolver works: some name was answered (NOERROR or NXDOMAIN) within the last second, or the root is now.
-    /// That question is asked by one at a time, and its result holds for a second.
+    /// Whether the resolver works: the root is answered (NOERROR or NXDOMAIN) now, three times in a row, and was whenever that was asked
+    /// within the last minute, so that one that flaps is not believed by turns. It is asked by one at a time, and the result holds for a
+    /// second.
     ///
     /// To be asked when a lookup has just failed: then it tells whose fault that is.
     pub async fn healthy(&self) -> bool {

@@ -24,9 +24,14 @@ use crate::facts::{ExtendedError, LookupFailure};
 const ATTEMPTS: u32 = 3;
 /// How long a server that did not answer comes last.
 const AVOID_FOR: Duration = Duration::from_secs(30);
-/// How long an answer proves that the resolver works. Short: a resolver that dies must not be believed while the lookups that
-/// it did not answer any more time out, or its death is blamed on whoever was asked about.
+/// How long the answer for the root proves that the resolver works. Short: a resolver that dies must not be believed while the lookups
+/// that it did not answer any more time out, or its death is blamed on whoever was asked about.
 const JUST_NOW: Duration = Duration::from_secs(1);
+/// How many questions for the root have to be answered in a row: one that flaps answers every other.
+const CONTROLS: usize = 3;
+/// How long a resolver that did not answer for the root is not believed where it fails on other names. One that flaps answers the next
+/// question, and what it says of the one after is no more the domain's fault than before.
+const DOUBTED_FOR: Duration = Duration::from_secs(60);
 /// Docker's forwarder answers on a loopback address for resolvers elsewhere.
 const DOCKER_FORWARDER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11));
 
@@ -35,9 +40,7 @@ const DOCKER_FORWARDER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11));
 pub(super) struct Upstream {
     servers: Vec<Server>,
     started: Instant,
-    /// Milliseconds since `started` plus one; zero before the first answer.
-    last_answer: AtomicU64,
-    control: Mutex<Option<(Instant, bool)>>,
+    control: Mutex<Control>,
     pub(super) counters: Counters,
 }
 
@@ -46,6 +49,13 @@ struct Server {
     sockets: Sockets,
     /// Milliseconds since the start until which it comes last.
     avoided_until: AtomicU64,
+}
+
+/// What became of the question for the root.
+#[derive(Debug, Default)]
+struct Control {
+    asked_at: Option<Instant>,
+    failed_at: Option<Instant>,
 }
 
 /// No server gave a usable answer.
@@ -63,8 +73,7 @@ impl Upstream {
         Self {
             servers: servers.into_iter().map(server).collect(),
             started: Instant::now(),
-            last_answer: AtomicU64::new(0),
-            control: Mutex::new(None),
+            control: Mutex::default(),
             counters: Counters::default(),
         }
     }
@@ -107,10 +116,7 @@ impl Upstream {
                 Ok(mut answer) => {
                     answer.server = Some(server.sockets.server().ip());
                     server.avoided_until.store(0, Relaxed);
-                    let Some(failure) = answer.failure() else {
-                        self.last_answer.store(self.elapsed() + 1, Relaxed);
-                        return Ok(answer);
-                    };
+                    let Some(failure) = answer.failure() else { return Ok(answer) };
                     NoAnswer { failure, extended_errors: answer.extended_errors, server: answer.server }
                 }
                 Err(failure) => {
@@ -136,21 +142,21 @@ impl Upstream {
 
     /// Whether the resolver can be believed to work: see [`super::Resolver::healthy`].
     pub(super) async fn is_healthy(&self, timeout: Duration) -> bool {
-        if self.answered_just_now() {
-            return true;
-        }
+        // That another name was answered a moment ago proves nothing: one that flaps answers every other question.
         let mut control = self.control.lock().await;
-        if self.answered_just_now() {
-            return true;
+        if control.asked_at.is_none_or(|at| at.elapsed() >= JUST_NOW) {
+            let deadline = Instant::now() + timeout;
+            let mut answers = true;
+            for _ in 0..CONTROLS {
+                answers = answers && self.ask(&Name::root(), RecordType::SOA, Flags::Plain, deadline).await.is_ok();
+            }
+            let now = Instant::now();
+            control.asked_at = Some(now);
+            if !answers {
+                control.failed_at = Some(now);
+            }
         }
-        if let Some((at, healthy)) = *control
-            && at.elapsed() < JUST_NOW
-        {
-            return healthy;
-        }
-        let healthy = self.ask(&Name::root(), RecordType::SOA, Flags::Plain, Instant::now() + timeout).await.is_ok();
-        *control = Some((Instant::now(), healthy));
-        healthy
+        control.failed_at.is_none_or(|at| at.elapsed() >= DOUBTED_FOR)
     }
 
     /// Whether every server answers the question for the SOA record of the root with the AD bit.
@@ -179,11 +185,6 @@ impl Upstream {
         let is_avoided = |server: &&Server| server.avoided_until.load(Relaxed) > now;
         let preferred = self.servers.iter().filter(|server| !is_avoided(server));
         preferred.chain(self.servers.iter().filter(is_avoided)).collect()
-    }
-
-    fn answered_just_now(&self) -> bool {
-        let last = self.last_answer.load(Relaxed);
-        last > 0 && self.elapsed() < last + milliseconds(JUST_NOW)
     }
 
     /// Milliseconds since the start.

@@ -163,6 +163,7 @@ impl Sight {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Hindrance {
     NoRoute(Family),
+    CutOff(Family),
     Canaries,
     Local,
 }
@@ -170,14 +171,10 @@ enum Hindrance {
 impl Hindrance {
     fn of(latest: &AddressObservation, vantage: &Vantage) -> Self {
         let family = Family::of(latest.address);
-        let route = match family {
-            Family::Ip4 => vantage.ip4_route,
-            Family::Ip6 => vantage.ip6_route,
-        };
         match latest.outcome {
             SmtpOutcome::ConnectFailed(ConnectFailure::NoRoute) => Self::NoRoute(family),
             SmtpOutcome::ConnectFailed(ConnectFailure::Local(_)) => Self::Local,
-            _ if !route => Self::NoRoute(family),
+            _ if !vantage.reaches(family) => Self::CutOff(family),
             _ => Self::Canaries,
         }
     }
@@ -187,6 +184,7 @@ impl fmt::Display for Hindrance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoRoute(family) => write!(f, "this machine has no {family} route"),
+            Self::CutOff(family) => write!(f, "nobody can be reached over {family} from this machine"),
             Self::Canaries => f.write_str("the canaries do not answer either (probe.canaries)"),
             Self::Local => f.write_str("this machine could not open a connection"),
         }

@@ -169,7 +169,11 @@ fn divergence(case: &Case<'_>, raised: &mut Raised, mx: &MxAssessment, host: &Mx
             differences.push(format!("{what} at {}, not at {}", words::list(&yes, MOST), words::list(&no, MOST)));
         }
     };
-    differ("STARTTLS works", &|address| Some(address.path.starttls? == StarttlsState::Ok));
+    // One that is not reached now, or not from here, shows nothing of its server.
+    differ("STARTTLS works", &|address| match address.path.starttls? {
+        StarttlsState::NotReached => None,
+        state => Some(state == StarttlsState::Ok),
+    });
     differ("the certificate is verified", &|address| Some(address.path.certificate.as_ref()?.verified()));
     differ("TLSA records match", &|address| match address.dane_word? {
         DaneWord::Match => Some(true),

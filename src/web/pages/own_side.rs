@@ -54,12 +54,12 @@ fn troubles(snapshot: &Snapshot, now: Timestamp) -> Vec<(String, String)> {
             add("This machine has no route to the Internet.", "Nothing can be looked at until it has one.".to_owned());
         }
         (true, false) => add(
-            "This machine has no IPv6.",
+            "This machine has no IPv6 that leads anywhere.",
             "IPv6 addresses of mail hosts are not seen; all else is judged. Without \"ip6\" in probe.families they are not tried."
                 .to_owned(),
         ),
         (false, true) => add(
-            "This machine has no IPv4.",
+            "This machine has no IPv4 that leads anywhere.",
             "IPv4 addresses of mail hosts are not seen; all else is judged. Without \"ip4\" in probe.families they are not tried."
                 .to_owned(),
         ),
@@ -122,7 +122,10 @@ mod tests {
         assert_eq!(heads(shut, NOW), ["Port 25 is shut off here."]);
         let lame =
             Vantage { canaries_failing: true, ip6_route: false, dnssec: DnssecSight::Blind, ..Vantage::default() };
-        assert_eq!(heads(lame, NOW), ["No canary answers.", "This machine has no IPv6.", "DNSSEC cannot be seen."]);
+        assert_eq!(
+            heads(lame, NOW),
+            ["No canary answers.", "This machine has no IPv6 that leads anywhere.", "DNSSEC cannot be seen."]
+        );
     }
 
     #[test]

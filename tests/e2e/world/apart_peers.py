@@ -3,6 +3,7 @@
 Usage: apart_peers.py mail|policy PEM FILE ADDRESS...
 """
 
+import socket
 import socketserver
 import ssl
 import sys
@@ -79,6 +80,7 @@ def server(address: tuple[str, int], kind: str, speak, context: ssl.SSLContext, 
     class Server(socketserver.ThreadingTCPServer):
         """Its threads end with the process."""
 
+        address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         allow_reuse_address = True
         daemon_threads = True
         request_queue_size = 64

@@ -6,6 +6,7 @@
 mod act;
 mod cell;
 mod checked;
+mod flapping;
 mod page;
 mod peers;
 mod served;

@@ -3,7 +3,7 @@
 pub(crate) mod faces;
 pub(crate) mod faces_api;
 mod faces_files;
-mod intake;
+pub(crate) mod intake;
 mod intake_attack;
 mod intake_dkim;
 mod intake_folders;

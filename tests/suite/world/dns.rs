@@ -79,6 +79,8 @@ pub enum Behaviour {
     Strays(usize),
     /// As [`Behaviour::Truncate`]; over TCP this.
     Tcp(TcpFault),
+    /// These by turns, for each name and type apart.
+    Turns(&'static [Self]),
 }
 
 /// How a query came.
@@ -128,6 +130,8 @@ struct Zone {
     signed: Option<Signed>,
     uncached: bool,
     outage: Option<Behaviour>,
+    /// How many questions for a name and a type met a behaviour that goes by turns.
+    turned: HashMap<(String, RecordType), usize>,
     /// The octets that a flood over TCP got rid of.
     flooded: usize,
     seen: Vec<SeenQuery>,
@@ -406,6 +410,11 @@ impl Zone {
             Some(Behaviour::SilentAtFirst(left)) => {
                 *left -= 1;
                 return reaction;
+            }
+            Some(Behaviour::Turns(turns)) => {
+                let turned = self.turned.entry((name.clone(), kind)).or_default();
+                *turned += 1;
+                Some(turns[(*turned - 1) % turns.len()])
             }
             Some(behaviour) => Some(*behaviour),
         };

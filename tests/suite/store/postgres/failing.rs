@@ -8,6 +8,8 @@ use tokio::{
     time::Instant,
 };
 
+use crate::{serve::Served, world::mail_world::MailWorld};
+
 use super::{
     reports::{EXAMPLE, Sent, counted, file, verified},
     *,
@@ -169,4 +171,48 @@ async fn a_server_that_falls_silent_is_given_up_in_time_and_costs_no_connection(
     assert!(written.iter().all(Result::is_ok), "{written:?}");
     assert_eq!(leases.renew(&instance, &held, Duration::from_secs(600)).await.unwrap().held, held);
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+/// A database that takes connections and says nothing, at the end of the program: the end waits its time for it, says what it leaves, and is
+/// over before a service manager kills.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_ends_in_time_while_the_server_is_silent() {
+    let Some(server) = server::shared() else { return };
+    let url = server.schema().await;
+    let (network_is, there) = watch::channel(true);
+    let port = network(server, there).await;
+    let (_, schema) = url.split_once('?').unwrap();
+    let world = MailWorld::start().await;
+    let good = world.domain("good.example").await;
+    let state = format!("state: {{url: 'postgres://tester@127.0.0.1:{port}/postgres?sslmode=disable&{schema}'}}");
+    let config = world.config_file(&format!("domains: [good.example]\n{state}\n"));
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(
+        &config,
+        text.replace("probe:\n", "probe:\n  interval: 1s\n  mx_interval: 1s\n").replace("timeout: 20s", "timeout: 1s"),
+    )
+    .unwrap();
+    let mut served = Served::start(&config).await;
+    served.until(&["smtptls_domain_delivery{domain=\"good.example\",state=\"protected\"} 1"]).await;
+
+    network_is.send(false).unwrap();
+    // Something new that cannot be written: another record.
+    world.dns.uncached();
+    world.dns.txt("_mta-sts.good.example", &["v=STSv1; id=2;"]);
+    world.dns.txt("_smtp._tls.good.example", &["v=TLSRPTv1; rua=mailto:other@reports.test"]);
+    let looked = good.https.connections();
+    let patience = Instant::now() + Duration::from_secs(60);
+    while good.https.connections() < looked + 3 {
+        assert!(Instant::now() < patience, "looks go on");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    served.signal("TERM");
+    let (status, took) = served.end().await;
+    eprintln!("it ended after {took:?}, {status}");
+    // `STOP_MOST` of src/cli/serve.rs, and a second for work on threads.
+    assert!(took < Duration::from_secs(22), "{took:?}");
+    assert!(status.code().is_some(), "by itself: {status}");
+    let said = served.logged();
+    let left = ["not all that is known could be stored before the end", "what was not written by then is lost"];
+    assert!(said.iter().any(|line| left.iter().any(|text| line.contains(text))), "it says what it leaves: {said:#?}");
 }
