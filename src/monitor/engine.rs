@@ -1,6 +1,6 @@
 //! The running monitor: one thread keeps the fleet and its schedule, and starts a task for each probe.
 
-use std::{collections::HashSet, future::Future, io, path::Path, sync::Arc, time::Duration};
+use std::{future::Future, io, path::Path, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -16,9 +16,9 @@ use self::{
     standstill::Standstill,
 };
 use super::{
-    Edges, EdgesError, Eyes, Intake, KnownDomain, ProbeKind, Renderer, Snapshot, Telemetry,
+    Edges, EdgesError, Eyes, Intake, ProbeKind, Renderer, Snapshot, Telemetry,
     edges::limits,
-    fleet::{Due, Fleet, SURVEY_RETRY, Target, Wanted},
+    fleet::{Fleet, SURVEY_RETRY, Target, Wanted},
     intake::{Around, IntakeNews, Started},
     kept,
     looking::{Known, Seen, look},
@@ -378,61 +378,9 @@ impl Keeper {
         self.drain().await;
     }
 
-    /// Puts every target of a new fleet on the schedule. `due`: those of which something was kept.
-    fn begin_all(&mut self, due: Vec<Due>) {
-        let settings = Arc::clone(&self.settings);
-        let domain = |(target, _): &Due| if let Target::Domain(domain) = target { Some(domain.clone()) } else { None };
-        let known = || due.iter().filter_map(domain);
-        let new: Vec<Due> = match known().count() == settings.domains.len() {
-            // Where something was kept of each, nobody has to be looked for.
-            true => Vec::new(),
-            false => {
-                let known: HashSet<PolicyDomain> = known().collect();
-                let new = settings.domains.iter().map(|one| &one.domain).filter(|domain| !known.contains(*domain));
-                new.map(|domain| (Target::Domain(domain.clone()), None)).collect()
-            }
-        };
-        let canaries = settings.probe.canaries.iter().map(|canary| Target::Canary(canary.clone()));
-        let targets = new.into_iter().chain(due).collect();
-        self.begin(targets, now());
-        for canary in canaries {
-            self.set(canary, Duration::ZERO);
-        }
-    }
-
     /// How many probes may be started at a time.
     fn room(&self) -> usize {
         self.settings.probe.max_in_flight.saturating_mul(STARTED_PER_CONNECTION)
-    }
-
-    fn set(&mut self, target: Target, delay: Duration) {
-        self.tell_due(&target, Instant::now() + delay);
-        let first = self.first(&target);
-        self.schedule.set(target.into(), Instant::now() + delay, first);
-    }
-
-    /// What is known of a target that was not looked at yet.
-    fn first(&self, target: &Target) -> Next {
-        self.first_of(target, self.known(target).as_deref())
-    }
-
-    /// The same of a target that is this domain, where it is one.
-    fn first_of(&self, target: &Target, domain: Option<&KnownDomain>) -> Next {
-        let doors = match target {
-            Target::Address(host, address) | Target::Survey(host, address) => Doors::of_host(host.as_str(), *address),
-            Target::Domain(_) | Target::Host(_) | Target::Canary(_) => Doors::default(),
-        };
-        Next { again: self.interval_of(target, domain), urgency: Urgency::Routine, doors }
-    }
-
-    /// The domain that is a target; nothing for any other one.
-    fn known(&self, target: &Target) -> Option<Arc<KnownDomain>> {
-        if let Target::Domain(domain) = target { self.fleet.known(domain) } else { None }
-    }
-
-    /// Notes for the page when a domain is due.
-    fn tell_due(&self, target: &Target, at: Instant) {
-        note_due(self.known(target).as_deref(), at);
     }
 
     /// Tells the schedule how much of the room was in use until now.
@@ -585,13 +533,6 @@ impl Keeper {
     }
 }
 
-/// Notes for the page when this domain is due.
-fn note_due(domain: Option<&KnownDomain>, at: Instant) {
-    if let Some(known) = domain {
-        known.due_at.set(now() + at.saturating_duration_since(Instant::now()));
-    }
-}
-
 /// Waits for the end of a write; for ever where nothing is kept.
 async fn outcome(scribe: &mut Option<Scribe>) -> Outcome {
     match scribe {
@@ -608,6 +549,7 @@ async fn news(desk: &mut Option<Desk>) -> Option<IntakeNews> {
     }
 }
 
+mod beginning;
 mod key;
 mod prompting;
 mod reconfiguring;

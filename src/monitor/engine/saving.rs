@@ -1,4 +1,4 @@
-//! The keeper and the store: what was kept goes on the schedule, what is known goes out.
+//! The keeper and the store: what is known goes out.
 
 use std::{panic::resume_unwind, sync::Arc, time::Duration};
 
@@ -7,17 +7,14 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{Keeper, Target, note_due};
+use super::Keeper;
 use crate::{
     monitor::{
         KnownDomain, face,
-        fleet::{Due, SURVEY_INTERVAL},
-        schedule::Next,
         scribe::{Outcome, Scribe},
     },
     net::now,
     store::{Bounds, FACES_TOGETHER, PackedFaces},
-    terms::Timestamp,
 };
 
 /// Of so many domains that were only seen again, rows are written at the end: it takes a second or two. Of more, what is shown of them is
@@ -30,67 +27,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// … and how long closing the file may take after that.
 const CLOSING: Duration = Duration::from_secs(2);
 
-/// A target that is to begin. To find a million domains by their names takes a while: once each.
-struct Beginner {
-    target: Target,
-    first: Next,
-    known: Option<Arc<KnownDomain>>,
-}
-
 impl Keeper {
-    /// Puts targets on the schedule. What is overdue, or was never seen, begins spread as at a first start, what waited longest
-    /// first; the others have their time.
-    pub(super) fn begin(&mut self, targets: Vec<Due>, time: Timestamp) {
-        // Before they are sorted: names that come in the order in which they lie are found quickly.
-        let mut targets: Vec<(Timestamp, Beginner)> =
-            targets.into_iter().map(|(target, due)| (due.unwrap_or_default(), self.beginner(target))).collect();
-        // The order of those without a time stays: it is that of the configuration.
-        targets.sort_by_key(|(due, _)| *due);
-        let timely = targets.split_off(targets.partition_point(|(due, _)| *due <= time));
-        let start = Instant::now();
-        for (due, Beginner { target, first, known }) in timely {
-            let at = start + due.since(time).min(first.again);
-            note_due(known.as_deref(), at);
-            self.schedule.resume(target.into(), at, first);
-        }
-        self.spread(targets.into_iter().map(|(_, one)| one).collect());
-    }
-
-    /// Puts targets on the schedule that are to begin as soon as that makes no burst.
-    pub(super) fn begin_spread(&mut self, targets: Vec<Target>) {
-        self.spread(targets.into_iter().map(|target| self.beginner(target)).collect());
-    }
-
-    fn spread(&mut self, targets: Vec<Beginner>) {
-        let start = Instant::now();
-        let mut ramp = self.schedule.ramp(targets.iter().map(|one| one.first.again), start);
-        for Beginner { target, first, known } in targets {
-            let at = self.schedule.begin(target.into(), first, &mut ramp, start);
-            note_due(known.as_deref(), at);
-        }
-    }
-
-    fn beginner(&self, target: Target) -> Beginner {
-        let known = self.known(&target);
-        Beginner { first: self.first_of(&target, known.as_deref()), target, known }
-    }
-
-    /// The interval at which a target is probed.
-    pub(super) fn interval(&self, target: &Target) -> Duration {
-        self.interval_of(target, self.known(target).as_deref())
-    }
-
-    /// The same of a target that is this domain, where it is one.
-    pub(super) fn interval_of(&self, target: &Target, domain: Option<&KnownDomain>) -> Duration {
-        let probe = &self.settings.probe;
-        match target {
-            Target::Domain(_) => domain.map_or(probe.interval, |known| self.settings.interval(&known.settings)),
-            Target::Address(..) => probe.mx_interval,
-            Target::Survey(..) => SURVEY_INTERVAL,
-            Target::Host(_) | Target::Canary(_) => probe.interval,
-        }
-    }
-
     /// Hands the store what is to be written now.
     pub(super) fn save(&mut self) {
         let bounds = self.bounds();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{BEAT, Keeper, Seen, Target, key::Key, note_due};
+use super::{BEAT, Keeper, Seen, Target, beginning::note_due, key::Key};
 use crate::{net::now, terms::Timestamp};
 
 /// So much later than its time the keeper wakes only where the process had no turn at all. A machine that is only busy is late by less, and
