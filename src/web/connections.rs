@@ -1,10 +1,11 @@
-//! Who is connected, and who has to go where places run short: first whoever never sent a request, of those one of the peer that has
-//! most of them; then whoever sends none now, then whoever does not read its answer. A request under way is never ended for a new
-//! connection.
+//! Who is connected, and who has to go where places run short: first whoever never sent a request, then whoever sends none now, then
+//! whoever does not read its answer; of each kind one of the peer that has most of them. But those who never asked have a part of the
+//! places, down to which the others go before them: whoever comes new would else be pushed out by the next one, before its request is
+//! here. A request under way is never ended for a new connection.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    net::{IpAddr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -14,6 +15,10 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use crate::monitor::{ConnectionGuard, DropReason, Telemetry};
+
+/// One of so many places is for those that never sent a request. Where ten thousand clients come and go, five thousand connections begin
+/// in a second: 256 of 1,024 places are 50 ms for whoever comes alone, and whoever sends a request takes a millisecond.
+const OF_PLACES_FOR_NEW: usize = 4;
 
 /// What a connection waits for, which makes it give way; the first is the first to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,9 +65,11 @@ struct Held {
     open: HashMap<u64, Open>,
     /// Those that may be displaced.
     waiting: BTreeMap<Rank, u64>,
+    /// How many of them wait for their first request.
+    silent: usize,
     peers: HashMap<IpAddr, Peer>,
-    /// The peers by how many of their connections never sent a request: a crowd of them must not push out one that is about to.
-    crowds: BTreeSet<(usize, IpAddr)>,
+    /// The peers by how many of their connections wait for the same: a crowd must not push out whoever comes alone.
+    crowds: BTreeSet<(Waiting, usize, IpAddr)>,
 }
 
 #[derive(Debug)]
@@ -75,9 +82,8 @@ struct Open {
 #[derive(Debug, Default)]
 struct Peer {
     open: usize,
-    waiting: BTreeSet<Rank>,
-    /// How many of them wait for their first request.
-    silent: usize,
+    /// By kind, the one that has waited longest first; no kind without one.
+    waiting: BTreeMap<Waiting, BTreeSet<u64>>,
 }
 
 impl Connections {
@@ -93,8 +99,8 @@ impl Connections {
         let of_peer = held.peers.get(&peer);
         let short = match of_peer.map_or(0, |peer| peer.open) >= self.most_of_one {
             // Its own one goes: nobody else pays for a peer that has many.
-            true => Some((of_peer.and_then(|peer| peer.waiting.first().copied()), DropReason::PeerLimit)),
-            false if held.open.len() >= self.most => Some((held.next_to_go(), DropReason::Limit)),
+            true => Some((of_peer.and_then(|peer| peer.next_to_go(self.most_of_one)), DropReason::PeerLimit)),
+            false if held.open.len() >= self.most => Some((held.next_to_go(self.most), DropReason::Limit)),
             false => None,
         };
         match short {
@@ -125,7 +131,7 @@ impl Connections {
     /// Ends the connection that has to give way first, where the system gives no descriptor for another one.
     pub(super) fn make_room(&self) {
         let mut held = self.held();
-        if let Some(rank) = held.next_to_go() {
+        if let Some(rank) = held.next_to_go(self.most) {
             self.displace(&mut held, rank);
         }
     }
@@ -150,12 +156,18 @@ impl Held {
         self.next
     }
 
-    /// Who has to give way first.
-    fn next_to_go(&self) -> Option<Rank> {
-        let first = *self.waiting.first_key_value()?.0;
-        match self.crowds.last() {
-            Some((2.., peer)) if first.0 == Waiting::First => self.peers.get(peer)?.waiting.first().copied(),
-            _ => Some(first),
+    /// Who has to give way first, of so many places.
+    fn next_to_go(&self, places: usize) -> Option<Rank> {
+        order(self.silent, places).into_iter().find_map(|kind| self.first_of(kind))
+    }
+
+    /// Of a kind, one of the peer that has most of them; the one that has waited longest, where each has one.
+    fn first_of(&self, kind: Waiting) -> Option<Rank> {
+        let least = (kind, 0, IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let most = (kind, usize::MAX, IpAddr::V6(Ipv6Addr::from_bits(u128::MAX)));
+        match self.crowds.range(least..=most).next_back()? {
+            (_, 2.., peer) => self.peers.get(peer)?.first_of(kind),
+            _ => Some(*self.waiting.range((kind, 0)..=(kind, u64::MAX)).next()?.0),
         }
     }
 
@@ -180,19 +192,47 @@ impl Held {
         if let Some(rank) = rank {
             self.waiting.insert(rank, number);
         }
-        let Some(peer) = self.peers.get_mut(&open.peer) else { return };
-        self.crowds.remove(&(peer.silent, open.peer));
-        if let Some(before) = before {
-            peer.waiting.remove(&before);
-            peer.silent -= usize::from(before.0 == Waiting::First);
+        let address = open.peer;
+        if let Some((kind, number)) = before {
+            self.silent -= usize::from(kind == Waiting::First);
+            self.change(address, kind, |waiting| waiting.remove(&number));
         }
-        if let Some(rank) = rank {
-            peer.waiting.insert(rank);
-            peer.silent += usize::from(rank.0 == Waiting::First);
+        if let Some((kind, number)) = rank {
+            self.silent += usize::from(kind == Waiting::First);
+            self.change(address, kind, |waiting| waiting.insert(number));
         }
-        if peer.silent > 0 {
-            self.crowds.insert((peer.silent, open.peer));
+    }
+
+    /// Changes which connections of a peer wait for the same.
+    fn change(&mut self, address: IpAddr, kind: Waiting, change: impl FnOnce(&mut BTreeSet<u64>) -> bool) {
+        let Some(peer) = self.peers.get_mut(&address) else { return };
+        let waiting = peer.waiting.entry(kind).or_default();
+        self.crowds.remove(&(kind, waiting.len(), address));
+        change(waiting);
+        match waiting.len() {
+            0 => drop(peer.waiting.remove(&kind)),
+            many => drop(self.crowds.insert((kind, many, address))),
         }
+    }
+}
+
+impl Peer {
+    /// Which of its own has to give way first, where so many places are for it.
+    fn next_to_go(&self, places: usize) -> Option<Rank> {
+        let silent = self.waiting.get(&Waiting::First).map_or(0, BTreeSet::len);
+        order(silent, places).into_iter().find_map(|kind| self.first_of(kind))
+    }
+
+    fn first_of(&self, kind: Waiting) -> Option<Rank> {
+        Some((kind, *self.waiting.get(&kind)?.first()?))
+    }
+}
+
+/// In which order the kinds give way, where so many of those that have places never sent a request.
+fn order(silent: usize, places: usize) -> [Waiting; 3] {
+    match silent > places / OF_PLACES_FOR_NEW {
+        true => [Waiting::First, Waiting::Next, Waiting::Reader],
+        false => [Waiting::Next, Waiting::First, Waiting::Reader],
     }
 }
 
@@ -280,12 +320,13 @@ mod tests {
     #[test]
     fn whoever_never_asked_goes_first_then_whoever_asks_nothing_then_whoever_does_not_read() {
         let connections = of(4, 4);
-        let [reader, idle, new, newer] = [1, 2, 3, 4].map(|number| connections.admit(peer(number)).unwrap());
+        let [reader, idle, new, newest] = [1, 2, 3, 4].map(|number| connections.admit(peer(number)).unwrap());
         drop(idle.begin());
         idle.waits(Waiting::Next);
         let _answer = reader.begin();
         reader.waits(Waiting::Reader);
-        let busy: Vec<_> = [&new, &newer, &idle, &reader]
+        // One of four places is for those that never asked: the last of them stays until nobody is idle.
+        let busy: Vec<_> = [&new, &idle, &newest, &reader]
             .into_iter()
             .map(|goes| {
                 assert!(!is_displaced(goes));
@@ -329,6 +370,56 @@ mod tests {
     }
 
     #[test]
+    fn whoever_comes_new_is_not_pushed_out_by_the_next_where_others_are_idle() {
+        let connections = of(100, 100);
+        let idle: Vec<_> = (0..100)
+            .map(|number| {
+                let place = connections.admit(peer(number)).unwrap();
+                drop(place.begin());
+                place.waits(Waiting::Next);
+                place
+            })
+            .collect();
+        let new = connections.admit(peer(200)).unwrap();
+        // As many as have a part of the places come after it, each alone.
+        let come: Vec<_> = (201..226).map(|number| connections.admit(peer(number)).unwrap()).collect();
+        assert!(!is_displaced(&new), "it had time to ask");
+        assert!(idle[..26].iter().all(|place| is_displaced(place)), "those that were idle for longest");
+        assert!(idle[26..].iter().all(|place| !is_displaced(place)), "and no more of them");
+        let next = connections.admit(peer(226)).unwrap();
+        assert!(is_displaced(&new) && !is_displaced(&come[0]) && !is_displaced(&next) && !is_displaced(&idle[26]));
+        // Nor within what one peer may have: behind a proxy everybody has one address.
+        let connections = of(100, 8);
+        let of_one: Vec<_> = (0..8).map(|_| connections.admit(peer(1)).unwrap()).collect();
+        for place in &of_one {
+            drop(place.begin());
+            place.waits(Waiting::Next);
+        }
+        let new: Vec<_> = (0..3).map(|_| connections.admit(peer(1)).unwrap()).collect();
+        assert!(of_one[..3].iter().all(|place| is_displaced(place)) && !is_displaced(&of_one[3]));
+        let fourth = connections.admit(peer(1)).unwrap();
+        assert!(is_displaced(&new[0]) && !is_displaced(&new[1]) && !is_displaced(&fourth) && !is_displaced(&of_one[3]));
+    }
+
+    #[test]
+    fn of_those_that_are_idle_one_of_the_peer_that_has_most_goes() {
+        let connections = of(4, 4);
+        let idle: Vec<_> = [1, 2, 2, 3]
+            .into_iter()
+            .map(|number| {
+                let place = connections.admit(peer(number)).unwrap();
+                drop(place.begin());
+                place.waits(Waiting::Next);
+                place
+            })
+            .collect();
+        let _request = connections.admit(peer(4)).unwrap().begin();
+        assert!(is_displaced(&idle[1]) && [0, 2, 3].into_iter().all(|place| !is_displaced(&idle[place])));
+        let _other = connections.admit(peer(5)).unwrap();
+        assert!(is_displaced(&idle[0]) && [2, 3].into_iter().all(|place| !is_displaced(&idle[place])));
+    }
+
+    #[test]
     fn places_come_back_once() {
         let connections = of(2, 2);
         let first = connections.admit(peer(1)).unwrap();
@@ -343,7 +434,7 @@ mod tests {
         drop((second, third));
         let held = connections.held();
         assert!(held.open.is_empty() && held.waiting.is_empty(), "{held:?}");
-        assert!(held.peers.is_empty() && held.crowds.is_empty(), "{held:?}");
+        assert!(held.peers.is_empty() && held.crowds.is_empty() && held.silent == 0, "{held:?}");
     }
 
     #[test]

@@ -12,8 +12,9 @@ use tokio::net::TcpListener;
 /// The port, unless the command line says another one.
 pub const DEFAULT_PORT: u16 = 10461;
 
-/// Connections that wait to be accepted; the system lowers it to its own limit.
-const BACKLOG: i32 = 1024;
+/// Connections that wait to be accepted; the system lowers it to its own limit, which is as much since Linux 5.4. Who finds no place in it
+/// comes again after a second, for the system drops what it sends.
+const BACKLOG: i32 = 4096;
 
 /// An address to listen on: `:10461` for every address of both families, `127.0.0.1:10461`, `[::1]:10461`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

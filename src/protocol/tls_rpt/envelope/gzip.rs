@@ -2,10 +2,21 @@
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
+use super::reader::BUFFER_KEPT;
 use crate::protocol::tls_rpt::{JSON_MOST, Quirk, Refusal, RefusalReason, report::Seen};
 
-/// The buffer grows from here: reports are a few kilobytes.
-const FIRST_ROOM: usize = 16 << 10;
+/// The first piece that is unpacked: reports are a few kilobytes.
+const FIRST_PIECE: usize = 16 << 10;
+
+/// A piece that is unpacked at once, at most: small beside a large report, and large beside the 32 KiB to which deflate refers back.
+const PIECE_MOST: usize = 256 << 10;
+
+/// What is larger than a usual report is unpacked in memory of this size, of which it takes no more than it fills. From 32 MiB on
+/// (`DEFAULT_MMAP_THRESHOLD_MAX`) glibc always asks the system for it, and gives it back as soon as it is free. A buffer of 25 MB it would
+/// take for what is usual here: from then on it would make such ones of the memory of the thread, and keep as much of it for each thread,
+/// twice, when it is free (mallopt(3), `M_MMAP_THRESHOLD`).
+const APART: usize = (32 << 20) + 1;
+const _: () = assert!(APART > JSON_MOST + 1);
 
 /// So many members of one file are unpacked: tools that append make one for each write.
 const MEMBERS_MOST: usize = 1000;
@@ -95,19 +106,22 @@ pub(super) fn inflate_into<'a>(
             let detail = format!("more than {JSON_MOST} bytes come out of {} compressed ones", input.len());
             return Err(Refusal::new(RefusalReason::TooLarge, detail));
         }
-        if output.len() == output.capacity() {
-            // One byte more than may be: else the end of the room would look like the end of the data.
-            let room = (2 * output.capacity()).clamp(FIRST_ROOM, JSON_MOST + 1);
-            output.reserve_exact(room - output.len());
-        }
+        let start = output.len();
+        // One byte more than may be: else the end of the room would look like the end of the data.
+        let end = (start + start.clamp(FIRST_PIECE, PIECE_MOST)).min(JSON_MOST + 1);
+        make_room(output, end);
+        output.resize(end, 0);
         let (consumed, produced) = (inflate.total_in(), inflate.total_out());
-        let status = inflate.decompress_vec(rest, output, FlushDecompress::Finish);
-        let took = usize::try_from(inflate.total_in() - consumed).unwrap_or(usize::MAX);
+        let piece = output.get_mut(start..).unwrap_or_default();
+        let status = inflate.decompress(rest, piece, FlushDecompress::Finish);
+        let count = |after: u64, before| usize::try_from(after - before).unwrap_or(usize::MAX);
+        let (took, came) = (count(inflate.total_in(), consumed), count(inflate.total_out(), produced));
+        output.truncate(start.saturating_add(came));
         rest = rest.get(took..).unwrap_or_default();
         match status {
             Ok(Status::StreamEnd) if output.len() <= JSON_MOST => return Ok(rest),
             Ok(Status::StreamEnd) => {}
-            Ok(_) if output.len() < output.capacity() && took == 0 && inflate.total_out() == produced => {
+            Ok(_) if took == 0 && came == 0 => {
                 return Err(bad("the compressed data end too early"));
             }
             Ok(_) => {}
@@ -116,5 +130,12 @@ pub(super) fn inflate_into<'a>(
                 return Err(bad(format!("the compressed data are damaged after {done} bytes of content: {error}")));
             }
         }
+    }
+}
+
+/// Makes room for so many bytes in all.
+pub(super) fn make_room(output: &mut Vec<u8>, bytes: usize) {
+    if bytes > BUFFER_KEPT && output.capacity() < bytes {
+        output.reserve_exact(APART.saturating_sub(output.len()));
     }
 }
