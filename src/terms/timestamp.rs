@@ -145,8 +145,16 @@ impl FromStr for Timestamp {
     }
 }
 
-/// A time that `jiff::Timestamp` cannot hold, where it is written as [`Timestamp`] prints it.
+/// A time that `jiff::Timestamp` cannot hold, where it is written as [`Timestamp`] prints it or is serialised.
 fn read_remote(text: &str) -> Option<Timestamp> {
+    if let Some((seconds, part)) = text.strip_prefix('@').and_then(|time| time.split_once('.')) {
+        let (seconds, part): (i64, i64) = (seconds.parse().ok()?, part.parse().ok()?);
+        // The first second of all is not whole.
+        let milliseconds = i64::try_from(i128::from(seconds) * 1000 + i128::from(part)).ok()?;
+        let is_remote = jiff::Timestamp::from_millisecond(milliseconds).is_err();
+        let is_as_written = part != 0 && text == format!("@{seconds}.{part:03}") && (0..1000).contains(&part);
+        return (is_remote && is_as_written).then(|| Timestamp::from_unix_milliseconds(milliseconds));
+    }
     let seconds = match text.strip_prefix('@') {
         Some(seconds) => seconds.parse().ok()?,
         None => text.strip_suffix('Z')?.parse::<DateTime>().ok()?.duration_since(EPOCH).as_secs(),
@@ -162,7 +170,10 @@ impl Serialize for Timestamp {
         }
         match jiff::Timestamp::from_millisecond(self.unix_milliseconds()) {
             Ok(timestamp) => serializer.collect_str(&timestamp),
-            Err(_) => serializer.collect_str(self),
+            Err(_) => match self.unix_milliseconds().rem_euclid(1000) {
+                0 => serializer.collect_str(self),
+                part => serializer.collect_str(&format_args!("@{}.{part:03}", self.unix_seconds())),
+            },
         }
     }
 }
@@ -213,6 +224,25 @@ mod tests {
             assert_eq!(serde_json::from_value::<Timestamp>(text.into()).unwrap(), time);
             let bytes = postcard::to_stdvec(&time).unwrap();
             assert_eq!((postcard::from_bytes::<Timestamp>(&bytes), bytes.len() <= 6), (Ok(time), true));
+        }
+        // Beyond what RFC 3339 can say too: a report may hold any number.
+        for milliseconds in
+            [2_022_957_880_687_192_466, -2_022_957_880_687_192_466, 253_402_300_799_999, i64::MAX, i64::MIN]
+        {
+            let time = Timestamp::from_unix_milliseconds(milliseconds);
+            let written = serde_json::to_value(time).unwrap();
+            assert_eq!(serde_json::from_value::<Timestamp>(written.clone()).unwrap(), time, "{written}");
+        }
+        for text in [
+            "@253402300800.1",
+            "@253402300800.000",
+            "@253402300800.0001",
+            "@0.500",
+            "@253402300800.-01",
+            "@.5",
+            "@1.2.3",
+        ] {
+            assert!(text.parse::<Timestamp>().is_err(), "{text}");
         }
     }
 

@@ -11,6 +11,7 @@ pub fn words(bytes: &[u8]) {
     let mut number = [0; 8];
     number.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
     check_timestamp(Timestamp::from_unix_seconds(i64::from_be_bytes(number)));
+    check_timestamp(Timestamp::from_unix_milliseconds(i64::from_be_bytes(number)));
     check_duration(HumanDuration::from_secs(u64::from_be_bytes(number)));
 
     let text = String::from_utf8_lossy(bytes);
@@ -32,6 +33,8 @@ pub fn words(bytes: &[u8]) {
 
 /// It prints to the second, and is read again as that second.
 fn check_timestamp(time: Timestamp) {
+    let written = serde_json::to_value(time).unwrap();
+    assert_eq!(serde_json::from_value::<Timestamp>(written.clone()).unwrap(), time, "{written}");
     let whole = Timestamp::from_unix_seconds(time.unix_seconds());
     assert_eq!(whole.to_string(), time.to_string());
     check_stored(&whole);
