@@ -8,7 +8,7 @@ use std::{
 };
 
 use smtptls_exporter::{
-    config::{DnssecMode, MetricsLevel, ServerSetting, Settings},
+    config::{Bounded, DnssecMode, MetricsLevel, ServerSetting, Settings},
     terms::PolicyDomain,
 };
 use tokio::time::interval;
@@ -18,7 +18,7 @@ use crate::{
     meter::{self, Cpu},
     product::{Product, deliveries},
     publications::Publications,
-    report::{Bounds, LAG, cost, lag_rows, megabytes, publications_row, row, runtime},
+    report::{Bounds, LAG, MOST_SERIES, cost, lag_rows, megabytes, publications_row, row, runtime},
     town::{self, Town},
 };
 
@@ -68,6 +68,7 @@ fn settings(options: &Options, town: &Town, folder: &Path) -> Settings {
     settings.resolver.servers = vec![ServerSetting::Address(town.dns.parse().expect("an address"))];
     settings.resolver.dnssec = DnssecMode::Off;
     settings.metrics.level = Some(MetricsLevel::Summary.into());
+    settings.metrics.max_series = Some(Bounded(MOST_SERIES).into());
     let ca_file = folder.join("root.pem");
     fs::write(&ca_file, &town.root_pem).expect("the root is written");
     let probe = &mut settings.probe;

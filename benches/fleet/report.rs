@@ -10,6 +10,9 @@ use crate::{
     meter::{self, Cpu},
 };
 
+/// The most series that the configuration takes: nothing is to be left out.
+pub(crate) const MOST_SERIES: u64 = 100_000_000;
+
 /// Seconds: looks begin within this time of their due time, but for one of a hundred.
 pub(crate) const LAG: f64 = 1.0;
 

@@ -24,7 +24,7 @@ use crate::{
     peers::{Peers, World},
     product::{Digest, Product, deliveries},
     publications::Publications,
-    report::{Bounds, Detail, LAG, cost, lag_rows, megabytes, publications_row, row, runtime},
+    report::{Bounds, Detail, LAG, MOST_SERIES, cost, lag_rows, megabytes, publications_row, row, runtime},
 };
 
 /// One of ten domains tests its policy only; one of a hundred has a fault, and one of a hundred mail hosts, of which each domain has two.
@@ -42,8 +42,6 @@ const READY: f64 = 10.0;
 const SCRAPE: (f64, usize) = (0.3, 800_000);
 /// What a domain of the summary level has at most.
 const SERIES_A_DOMAIN: u64 = 15;
-/// The most that the configuration takes: nothing is to be left out.
-const MOST_SERIES: u64 = 100_000_000;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Options {
