@@ -354,8 +354,14 @@ impl Keeper {
                 () = sleep_until(save.unwrap_or(idle)), if save.is_some() => self.save(),
                 Some(news) = news(&mut self.desk) => self.told(news),
                 () = sleep_until(grown_up.unwrap_or(idle)), if grown_up.is_some() => self.grow_up(),
-                Some(done) = results.recv() => self.take(done),
-                () = sleep_until(due.min(idle)) => self.begin_due(),
+                Some(done) = results.recv() => {
+                    self.look_back_in_time(idle_since);
+                    self.take(done);
+                }
+                () = sleep_until(due.min(idle)) => {
+                    self.look_back_in_time(idle_since);
+                    self.begin_due();
+                }
                 // Last: whoever orders again at once must not keep the keeper from what was seen and what is due.
                 Some(order) = orders.recv() => self.order(order),
             }

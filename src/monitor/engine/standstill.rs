@@ -67,6 +67,13 @@ impl Standstill {
 }
 
 impl Keeper {
+    /// The same where it is time for it: what came of a look may be here before the timer has told that the process goes on.
+    pub(super) fn look_back_in_time(&mut self, idle_since: Instant) {
+        if Instant::now() >= self.standstill.next() {
+            self.look_back(idle_since);
+        }
+    }
+
     /// Looks whether the process stood still; then what fell due meanwhile begins spread, as at a start.
     pub(super) fn look_back(&mut self, idle_since: Instant) {
         let at = Instant::now();
