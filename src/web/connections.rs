@@ -369,17 +369,18 @@ mod tests {
         assert!(is_displaced(&alone) && !is_displaced(&many[9]) && !is_displaced(&idle));
     }
 
+    /// A connection of a peer that asked once and is idle since.
+    fn idle_of(connections: &Arc<Connections>, number: u8) -> Arc<Place> {
+        let place = connections.admit(peer(number)).unwrap();
+        drop(place.begin());
+        place.waits(Waiting::Next);
+        place
+    }
+
     #[test]
     fn whoever_comes_new_is_not_pushed_out_by_the_next_where_others_are_idle() {
         let connections = of(100, 100);
-        let idle: Vec<_> = (0..100)
-            .map(|number| {
-                let place = connections.admit(peer(number)).unwrap();
-                drop(place.begin());
-                place.waits(Waiting::Next);
-                place
-            })
-            .collect();
+        let idle: Vec<_> = (0..100).map(|number| idle_of(&connections, number)).collect();
         let new = connections.admit(peer(200)).unwrap();
         // As many as have a part of the places come after it, each alone.
         let come: Vec<_> = (201..226).map(|number| connections.admit(peer(number)).unwrap()).collect();
@@ -404,15 +405,7 @@ mod tests {
     #[test]
     fn of_those_that_are_idle_one_of_the_peer_that_has_most_goes() {
         let connections = of(4, 4);
-        let idle: Vec<_> = [1, 2, 2, 3]
-            .into_iter()
-            .map(|number| {
-                let place = connections.admit(peer(number)).unwrap();
-                drop(place.begin());
-                place.waits(Waiting::Next);
-                place
-            })
-            .collect();
+        let idle = [1, 2, 2, 3].map(|number| idle_of(&connections, number));
         let _request = connections.admit(peer(4)).unwrap().begin();
         assert!(is_displaced(&idle[1]) && [0, 2, 3].into_iter().all(|place| !is_displaced(&idle[place])));
         let _other = connections.admit(peer(5)).unwrap();

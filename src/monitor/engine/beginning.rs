@@ -26,14 +26,14 @@ impl Keeper {
     /// Puts every target of a new fleet on the schedule. `due`: those of which something was kept.
     pub(super) fn begin_all(&mut self, due: Vec<Due>) {
         let settings = Arc::clone(&self.settings);
-        let domain = |(target, _): &Due| if let Target::Domain(domain) = target { Some(domain.clone()) } else { None };
-        let known = || due.iter().filter_map(domain);
+        let known =
+            || due.iter().filter_map(|(target, _)| if let Target::Domain(known) = target { Some(known) } else { None });
         let new: Vec<Due> = match known().count() == settings.domains.len() {
             // Where something was kept of each, nobody has to be looked for.
             true => Vec::new(),
             false => {
-                let known: HashSet<PolicyDomain> = known().collect();
-                let new = settings.domains.iter().map(|one| &one.domain).filter(|domain| !known.contains(*domain));
+                let known: HashSet<&PolicyDomain> = known().collect();
+                let new = settings.domains.iter().map(|one| &one.domain).filter(|domain| !known.contains(domain));
                 new.map(|domain| (Target::Domain(domain.clone()), None)).collect()
             }
         };

@@ -67,7 +67,7 @@ impl Standstill {
 }
 
 impl Keeper {
-    /// The same where it is time for it: what came of a look may be here before the timer has told that the process goes on.
+    /// Looks back where it is time for it: what came of a look may be here before the timer has told that the process goes on.
     pub(super) fn look_back_in_time(&mut self, idle_since: Instant) {
         if Instant::now() >= self.standstill.next() {
             self.look_back(idle_since);
