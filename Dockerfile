@@ -2,6 +2,8 @@
 # The last stage alone is built from a program that is there: --build-context build=FOLDER, as packaging/image/check.py does.
 
 FROM rust:1.95.0-slim-bookworm AS build
+# The allocator is built with it.
+RUN apt-get update && apt-get install -y --no-install-recommends make && rm -rf /var/lib/apt/lists/*
 WORKDIR /usr/src/smtptls-exporter
 # The dependencies first: they stay in a layer of their own while only our source changes. The manifest names the benches.
 COPY Cargo.toml Cargo.lock build.rs ./

@@ -2,8 +2,8 @@
 # Builds the one optimised program that images, packages and archives carry, and prints its path.
 #
 # It is static: no interpreter and no library is looked for, so that an image needs nothing beside it and one file runs on every
-# Linux of its architecture. The C library is glibc and not musl: musl's allocator has one lock for all threads, and a scrape of a large
-# fleet allocates on all of them; another allocator would be one more dependency, in C and with `unsafe` of its own.
+# Linux of its architecture. The C library is glibc, for which everything in it is built and tried most. The allocator is jemalloc,
+# which needs make.
 #
 # It is the same bytes from every folder: neither the checkout nor cargo's own folders show in it. docs/verify.md tells the rest.
 #
@@ -30,6 +30,10 @@ export RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$registry=/c
 # SQLite, zstd and AWS-LC are C: their file names come from __FILE__.
 prefixes="-ffile-prefix-map=$registry=/cargo -ffile-prefix-map=$target_dir=/target -ffile-prefix-map=$here=/source"
 export CFLAGS="$prefixes${CFLAGS:+ $CFLAGS}" CXXFLAGS="$prefixes${CXXFLAGS:+ $CXXFLAGS}"
+# Kernels for ARM have pages of 4, 16 or 64 KiB. What is built for large ones runs with small ones, not the other way round.
+case $target in
+  aarch64-*) export JEMALLOC_SYS_WITH_LG_PAGE=16 ;;
+esac
 # Where a build asks what time it is, it is the time of the commit.
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
 export SOURCE_DATE_EPOCH

@@ -9,6 +9,12 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr)
 )]
 
+/// The allocator of the program, its tests and its benches. What large scrapes, reports and looks free goes back to the system, whichever
+/// thread needed it; glibc keeps it for each thread. docs/performance.md has the figures. A fuzzer watches the heap with its own.
+#[cfg(not(fuzzing))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 pub mod terms;
 
 pub mod protocol;

@@ -15,6 +15,10 @@ const LAST_OUTCOME_STANDS: Duration = Duration::from_secs(2 * 3600);
 /// … and never for less than this many probes of the address.
 const LAST_OUTCOME_PROBES: u32 = 3;
 
+/// That this side is cut off is known once hosts in several networks have failed, each probed once an interval: until then the first of
+/// them count as down.
+const CUT_OFF_UNNOTICED_PROBES: u32 = 2;
+
 /// What the reachability of a path depends on beside its own probes.
 #[derive(Clone, Copy, Debug)]
 pub struct PathContext<'a> {
@@ -39,7 +43,7 @@ pub fn assess_path(
 ) -> PathAssessment {
     let reach = match latest {
         Some(latest) => reach(latest, history, context, now),
-        None => last_known(history, context, now),
+        None => last_known(history, false, context, now),
     };
     let judged = match (reach, latest) {
         (Reach::Up, Some(latest)) if Contact::of(latest) == Contact::Up => Some(Arc::clone(latest)),
@@ -99,7 +103,7 @@ fn reach(
         }
         Contact::Rejected | Contact::OwnSide => false,
     };
-    if down && !own_side { Reach::Down } else { last_known(history, context, now) }
+    if down && !own_side { Reach::Down } else { last_known(history, own_side, context, now) }
 }
 
 /// Whether another mail host answered over the same family meanwhile: in the same run, or since the failures began. What
@@ -127,12 +131,16 @@ pub(crate) fn is_own_side(observation: &AddressObservation, vantage: &Vantage) -
     }
 }
 
-/// What was known last, as long as it stands.
-fn last_known(history: Option<&AddressHistory>, context: PathContext<'_>, now: Timestamp) -> Reach {
+/// What was known last, as long as it stands. `own_side`: the latest probe failed on this side.
+fn last_known(history: Option<&AddressHistory>, own_side: bool, context: PathContext<'_>, now: Timestamp) -> Reach {
     let stands = LAST_OUTCOME_STANDS.max(context.mx_interval.saturating_mul(LAST_OUTCOME_PROBES));
     let Some(history) = history else { return Reach::CannotTell };
     let up = history.last_up.as_ref().map(|seen| (seen.at, Reach::Up));
-    let down = history.last_down_at.map(|at| (at, Reach::Down));
+    // What began to fail shortly before this side was seen to be cut off was cut off like the others.
+    let unnoticed = context.mx_interval.saturating_mul(CUT_OFF_UNNOTICED_PROBES);
+    let cut_off =
+        |down: Timestamp| own_side && history.unreachable_since.is_some_and(|since| down.since(since) <= unnoticed);
+    let down = history.last_down_at.filter(|down| !cut_off(*down)).map(|at| (at, Reach::Down));
     match up.into_iter().chain(down).max_by_key(|(at, _)| *at) {
         Some((at, reach)) if now.since(at) <= stands => reach,
         _ => Reach::CannotTell,

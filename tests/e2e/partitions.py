@@ -341,7 +341,7 @@ class Partitions:
         for way, (cut, join) in ways.items():
             self.cut(
                 f"partitions: all mail hosts, {way}", lambda cut=cut: cut(MAIL), lambda join=join: join(MAIL),
-                {canary: 0}, self.refused if way == "refusing" else self.shut,
+                {canary: 0}, self.shut,
             )
         self.one_host()
         self.scraper()
@@ -356,8 +356,7 @@ class Partitions:
             self.cut(
                 f"partitions: IPv6, {kind}", lambda kind=kind: network.lose_ipv6(kind), network.find_ipv6,
                 {'smtptls_vantage_family_available{family="ip6"}': 0, 'smtptls_vantage_family_available{family="ip4"}': 1},
-                # Who was unreachable twice before a third network was tried is taken for down, and what was known stands then.
-                self.policies if kind == "unreachable" else self.without_ipv6,
+                self.without_ipv6,
             )
             check(f"partitions: IPv6, {kind}: it is there again", self.has_ipv6)
 
@@ -398,11 +397,6 @@ class Partitions:
         for domain in DOMAINS:
             delivery = [name for name in seen if name.startswith(f'smtptls_domain_delivery{{domain="{domain}"')]
             expect("delivery", delivery, [f'smtptls_domain_delivery{{domain="{domain}",state="protected"}}'])
-        self.no_errors(seen)
-
-    def refused(self, seen: dict[str, float]) -> None:
-        """The mail hosts are refused, which may be their own doing as long as the canary was not asked: who was refused twice before that is
-        taken for down. No finding stays once the canary was refused too."""
         self.no_errors(seen)
 
     @staticmethod

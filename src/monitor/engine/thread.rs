@@ -1,9 +1,8 @@
 //! The thread of the keeper.
 //!
-//! At each look the keeper lets go of what it held of a domain and takes as much anew. The allocator of glibc gives each thread a part of
-//! the memory of its own, and what is let go serves the thread again that took it: a fleet that begins on one thread and goes on as a
-//! task, on whichever is free, leaves 500 bytes a domain that nobody uses. So the keeper begins and goes on on one thread. It also
-//! judges for milliseconds at a time, and here it holds up no other task.
+//! The keeper judges for milliseconds at a time, and here it holds up no other task. At each look it also lets go of what it held of a
+//! domain and takes as much anew: an allocator gives each thread memory of its own, and what is let go serves the thread again that took
+//! it. So the keeper begins and goes on on one thread.
 
 use std::{future::Future, io, panic::resume_unwind, thread};
 

@@ -1,7 +1,7 @@
 //! The threads on which reports are unpacked and read.
 //!
-//! The allocator keeps for each thread what was freed on it. On the threads for blocking work, of which there may be hundreds, each of
-//! a few small reports that unpack to 25 MB would leave tens of megabytes behind on another one.
+//! The allocator keeps for each thread, for a while, what was freed on it. On the threads for blocking work, of which there may be
+//! hundreds, each of a few small reports that unpack to 25 MB would leave tens of megabytes behind on another one.
 
 use std::{
     io,

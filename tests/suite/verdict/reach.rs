@@ -248,6 +248,28 @@ fn a_blocked_port_here_is_no_fault_there() {
     assert_eq!(reach(&refused.assess()), Reach::Down, "a refused connection came from the peer");
 }
 
+/// Until enough hosts have failed for it to be seen that this side is cut off, the first of them count as down.
+#[test]
+fn what_went_down_just_before_this_side_was_seen_to_be_cut_off_is_not_down() {
+    let refused = failing(connect(ConnectFailure::HostUnreachable));
+    let cut_off = refused.clone().with(|world| world.vantage.ip4_route = false);
+    let mut monitor = Monitor::new();
+    monitor.see(&World::good("enforce"));
+    monitor.later(MINUTE).see(&refused);
+    assert_eq!(reach(&monitor.later(MINUTE).see(&refused)), Reach::Down);
+    assert_eq!(reach(&monitor.later(MINUTE).see(&cut_off)), Reach::Up, "what was known before stands");
+    assert_eq!(reach(&monitor.later(2 * HOUR).see(&cut_off)), Reach::CannotTell, "as long as anything does");
+    assert_eq!(reach(&monitor.later(MINUTE).see(&refused)), Reach::Down, "it was not this side alone");
+
+    // One that was down for longer is not down for that reason.
+    let mut monitor = Monitor::new();
+    monitor.see(&World::good("enforce"));
+    for _ in 0..4 {
+        monitor.later(MX_INTERVAL).see(&refused);
+    }
+    assert_eq!(reach(&monitor.later(MINUTE).see(&cut_off)), Reach::Down);
+}
+
 #[test]
 fn a_private_address_is_down_at_once() {
     let mut monitor = Monitor::new();

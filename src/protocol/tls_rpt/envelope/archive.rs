@@ -3,7 +3,7 @@
 
 use flate2::{Crc, Decompress};
 
-use super::gzip::{bad, inflate_into, make_room};
+use super::gzip::{bad, inflate_into};
 use crate::protocol::tls_rpt::{JSON_MOST, Quirk, Refusal, RefusalReason, report::Seen};
 
 /// The end record stands behind all, before a comment of 65,535 bytes at most (APPNOTE 4.3.16).
@@ -53,10 +53,7 @@ pub(super) fn unzip(
         0 if data.len() > JSON_MOST => {
             return Err(Refusal::new(RefusalReason::TooLarge, "the file in the zip archive is too large"));
         }
-        0 => {
-            make_room(output, data.len());
-            output.extend_from_slice(data);
-        }
+        0 => output.extend_from_slice(data),
         8 => {
             inflate_into(inflate, data, output)?;
         }

@@ -2,21 +2,10 @@
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
-use super::reader::BUFFER_KEPT;
 use crate::protocol::tls_rpt::{JSON_MOST, Quirk, Refusal, RefusalReason, report::Seen};
 
-/// The first piece that is unpacked: reports are a few kilobytes.
-const FIRST_PIECE: usize = 16 << 10;
-
-/// A piece that is unpacked at once, at most: small beside a large report, and large beside the 32 KiB to which deflate refers back.
-const PIECE_MOST: usize = 256 << 10;
-
-/// What is larger than a usual report is unpacked in memory of this size, of which it takes no more than it fills. From 32 MiB on
-/// (`DEFAULT_MMAP_THRESHOLD_MAX`) glibc always asks the system for it, and gives it back as soon as it is free. A buffer of 25 MB it would
-/// take for what is usual here: from then on it would make such ones of the memory of the thread, and keep as much of it for each thread,
-/// twice, when it is free (mallopt(3), `M_MMAP_THRESHOLD`).
-const APART: usize = (32 << 20) + 1;
-const _: () = assert!(APART > JSON_MOST + 1);
+/// The buffer grows from here: reports are a few kilobytes.
+const FIRST_ROOM: usize = 16 << 10;
 
 /// So many members of one file are unpacked: tools that append make one for each write.
 const MEMBERS_MOST: usize = 1000;
@@ -106,22 +95,19 @@ pub(super) fn inflate_into<'a>(
             let detail = format!("more than {JSON_MOST} bytes come out of {} compressed ones", input.len());
             return Err(Refusal::new(RefusalReason::TooLarge, detail));
         }
-        let start = output.len();
-        // One byte more than may be: else the end of the room would look like the end of the data.
-        let end = (start + start.clamp(FIRST_PIECE, PIECE_MOST)).min(JSON_MOST + 1);
-        make_room(output, end);
-        output.resize(end, 0);
+        if output.len() == output.capacity() {
+            // One byte more than may be: else the end of the room would look like the end of the data.
+            let room = (2 * output.capacity()).clamp(FIRST_ROOM, JSON_MOST + 1);
+            output.reserve_exact(room - output.len());
+        }
         let (consumed, produced) = (inflate.total_in(), inflate.total_out());
-        let piece = output.get_mut(start..).unwrap_or_default();
-        let status = inflate.decompress(rest, piece, FlushDecompress::Finish);
-        let count = |after: u64, before| usize::try_from(after - before).unwrap_or(usize::MAX);
-        let (took, came) = (count(inflate.total_in(), consumed), count(inflate.total_out(), produced));
-        output.truncate(start.saturating_add(came));
+        let status = inflate.decompress_vec(rest, output, FlushDecompress::Finish);
+        let took = usize::try_from(inflate.total_in() - consumed).unwrap_or(usize::MAX);
         rest = rest.get(took..).unwrap_or_default();
         match status {
             Ok(Status::StreamEnd) if output.len() <= JSON_MOST => return Ok(rest),
             Ok(Status::StreamEnd) => {}
-            Ok(_) if took == 0 && came == 0 => {
+            Ok(_) if output.len() < output.capacity() && took == 0 && inflate.total_out() == produced => {
                 return Err(bad("the compressed data end too early"));
             }
             Ok(_) => {}
@@ -130,12 +116,5 @@ pub(super) fn inflate_into<'a>(
                 return Err(bad(format!("the compressed data are damaged after {done} bytes of content: {error}")));
             }
         }
-    }
-}
-
-/// Makes room for so many bytes in all.
-pub(super) fn make_room(output: &mut Vec<u8>, bytes: usize) {
-    if bytes > BUFFER_KEPT && output.capacity() < bytes {
-        output.reserve_exact(APART.saturating_sub(output.len()));
     }
 }

@@ -13,7 +13,7 @@ use crate::protocol::tls_rpt::{
 };
 
 /// So much of the buffer is kept for the next report; what a larger one needed is given back.
-pub(super) const BUFFER_KEPT: usize = 1 << 20;
+const BUFFER_KEPT: usize = 1 << 20;
 
 /// What the sender says that the bytes are. The bytes themselves decide.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
