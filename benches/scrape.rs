@@ -349,6 +349,7 @@ fn snapshot(domains: usize) -> Snapshot {
             dane: HostDane::new(None, None, false),
             paths,
             skipped: 0,
+            patient_until: None,
         }));
     }
     let policy = Arc::new(Policy {

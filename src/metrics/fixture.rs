@@ -544,6 +544,7 @@ fn host_state(name: &str, lookup: Arc<HostObservation>, paths: Vec<PathAssessmen
         lookup: Some(lookup),
         paths: paths.into_iter().map(Arc::new).collect(),
         skipped: 0,
+        patient_until: None,
     })
 }
 

@@ -356,6 +356,7 @@ fn about_path(path: PathAssessment, vantage: Vantage) -> impl Fn(&str) -> Option
         dane: HostDane::new(None, None, true),
         paths: vec![Arc::new(path)],
         skipped: 0,
+        patient_until: None,
     };
     let mut snapshot = Snapshot { vantage: Arc::new(vantage), ..Snapshot::default() };
     snapshot.put_host(Arc::new(state));

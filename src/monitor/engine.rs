@@ -454,6 +454,10 @@ impl Keeper {
         if self.schedule.end(doors, seen.answer(), Instant::now()) {
             self.telemetry.slowed();
         }
+        if let Target::Address(host, _) = &target {
+            let patience = self.schedule.patience(doors, Instant::now());
+            self.fleet.set_patience(host, patience.map(|patience| now() + patience));
+        }
         let (urgency, doors) = (seen.urgency(), seen.doors());
         let begins = match &seen {
             Seen::Domain(seen) => Some(seen.0.started_at),

@@ -82,6 +82,8 @@ struct Host {
     history: Arc<HostHistory>,
     addresses: BTreeMap<IpAddr, Address>,
     skipped: usize,
+    /// Until when it is left alone, because it asked for that.
+    patient_until: Option<Timestamp>,
 }
 
 #[derive(Debug, Default)]
@@ -366,6 +368,14 @@ impl Fleet {
         self.dnssec = sight;
     }
 
+    /// Notes until when a mail host is left alone, for the page.
+    pub(crate) fn set_patience(&mut self, name: &MxHost, until: Option<Timestamp>) {
+        if let Some(host) = self.hosts.get_mut(name).filter(|host| host.patient_until != until) {
+            host.patient_until = until;
+            self.host_changed(name);
+        }
+    }
+
     /// Notes when a domain is due next, for the page.
     pub(crate) fn set_due(&mut self, domain: &PolicyDomain, at: Timestamp) {
         if let Some(known) = self.domains.get(domain.as_str()) {
@@ -467,6 +477,7 @@ impl Host {
             history: Arc::default(),
             addresses: BTreeMap::new(),
             skipped: 0,
+            patient_until: None,
         }
     }
 

@@ -69,6 +69,7 @@ fn unused(host: &MxHost, mx: &MxAssessment) -> HostState {
         dane: mx.dane.clone(),
         paths: mx.addresses.iter().map(|address| Arc::clone(&address.path)).collect(),
         skipped: mx.skipped,
+        patient_until: None,
     }
 }
 

@@ -368,4 +368,6 @@ pub struct HostState {
     pub paths: Vec<Arc<PathAssessment>>,
     /// Addresses beyond the cap.
     pub skipped: usize,
+    /// Until when it is left alone, because it answered 4xx (RFC 5321 §4.2.1: not now).
+    pub patient_until: Option<Timestamp>,
 }

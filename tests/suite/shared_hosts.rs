@@ -74,5 +74,11 @@ async fn a_host_that_asks_for_patience_gets_it_and_its_neighbour_does_not_wait()
     eventually("ten looks at the neighbour", || calm.connections() >= 10).await;
     assert_eq!(greylisting.connections(), 1, "the next look is at least 15 seconds away");
     assert!((running.counted("smtptls_politeness_slowed_total", "") - 1.0).abs() < f64::EPSILON);
+    let patience = |name: &str, snapshot: &smtptls_exporter::monitor::Snapshot| {
+        snapshot.host(&name.parse().unwrap()).and_then(|host| host.patient_until)
+    };
+    let told = |snapshot: &smtptls_exporter::monitor::Snapshot| patience("mx.busy.example", snapshot).is_some();
+    let snapshot = running.until("the page can tell it", told).await;
+    assert_eq!(patience("mx.calm.example", &snapshot), None);
     running.monitor.stop().await;
 }

@@ -305,6 +305,7 @@ impl Fleet {
             lookup: host.observation.clone(),
             paths: host.addresses.iter().map(path).collect(),
             skipped: host.skipped,
+            patient_until: host.patient_until,
             dane,
             host: name.clone(),
         }

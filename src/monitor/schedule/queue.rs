@@ -313,6 +313,12 @@ impl<K: Clone + Eq + Hash> Schedule<K> {
         slower
     }
 
+    /// How long the mail host behind these doors is left alone yet, where it asked for patience.
+    pub(crate) fn patience(&self, doors: Doors, now: Instant) -> Option<Duration> {
+        let until = self.turns.patient_until(doors, self.nanoseconds(now))?;
+        Some(self.instant(until).saturating_duration_since(now))
+    }
+
     /// When something is to be done next: something is due, or will be.
     pub(crate) fn next(&self) -> Option<Instant> {
         if self.lanes.iter().any(|lane| !lane.is_empty()) {

@@ -414,6 +414,9 @@ fn who_says_4xx_is_asked_more_and_more_seldom_and_recovers() {
     };
     let entered = turn(&mut schedule, 1, other, now).unwrap();
     assert!(schedule.end(entered, Answer::NotNow, now), "it is counted");
+    assert_eq!(schedule.patience(other, now), Some(15 * SECOND), "it is told");
+    assert_eq!(schedule.patience(other, now + 15 * SECOND), None, "until it is asked again");
+    assert_eq!(schedule.patience(elsewhere, now), None);
     assert_eq!(turn(&mut schedule, 0, host, now), None);
     assert!(turn(&mut schedule, 2, elsewhere, now).is_some());
     assert!(schedule.next().unwrap() - now <= SECOND, "the operator is asked again soon");

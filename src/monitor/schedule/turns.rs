@@ -249,6 +249,13 @@ impl Turns {
         slower
     }
 
+    /// Until when the host behind these doors is left alone, where it asked for patience.
+    pub(super) fn patient_until(&self, doors: Doors, time: u64) -> Option<u64> {
+        let host = doors.iter().find(|door| door.is(Kind::Host))?;
+        let pace = self.doorways.get(&host)?.pace?;
+        (pace.opens_at > time).then_some(pace.opens_at)
+    }
+
     fn slow(&mut self, door: Door, first: u64, most: u64, time: u64) {
         if self.slowed >= SLOWED_MANY {
             self.forget_slowed(time);

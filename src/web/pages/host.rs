@@ -94,6 +94,13 @@ fn summary(state: &HostState, users: &[&Arc<KnownDomain>], links: &Links, now: T
             }
             dt { "Last probe" }
             dd { (cells::ago(super::hosts::probed(state), now)) }
+            @if let Some(until) = state.patient_until.filter(|until| *until > now) {
+                dt { "Asks for patience" }
+                dd {
+                    "it answered “not now” (4xx), so it is left alone for " (time(until, &words::span(until.since(now))))
+                    ", and longer each time that it says so again"
+                }
+            }
         }
     }
 }
@@ -448,6 +455,8 @@ fn domains(host: &MxHost, users: &[&DomainState], all: usize, links: &Links) -> 
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::{
         metrics::fixture::{self, NOW},
@@ -491,6 +500,14 @@ mod tests {
         change(Arc::make_mut(&mut state));
         snapshot.put_host(state);
         of(&snapshot, name.as_str())
+    }
+
+    #[test]
+    fn a_host_that_asks_for_patience_is_said_to() {
+        let asks = |until| changed(|state| state.patient_until = Some(until)).contains("it answered “not now” (4xx)");
+        assert!(asks(NOW + Duration::from_secs(240)));
+        assert!(!asks(NOW), "it is asked again");
+        assert!(changed(|state| state.patient_until = Some(NOW + Duration::from_secs(240))).contains("4 minutes"));
     }
 
     #[test]
