@@ -77,7 +77,7 @@ struct Host {
     /// How many domains have it among those that are probed.
     users: usize,
     /// By what it showed last, as the domains that use it were told.
-    sight: Option<u64>,
+    sight: Option<host_sight::Sight>,
     observation: Option<Arc<HostObservation>>,
     history: Arc<HostHistory>,
     addresses: BTreeMap<IpAddr, Address>,

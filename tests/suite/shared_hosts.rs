@@ -70,7 +70,7 @@ async fn a_host_that_asks_for_patience_gets_it_and_its_neighbour_does_not_wait()
     settings.probe.mx_interval = Duration::from_millis(300);
     settings.probe.interval = Duration::from_millis(300);
     settings.probe.retry_interval = Duration::from_millis(300);
-    let running = Running::start(settings).await;
+    let mut running = Running::start(settings).await;
     eventually("ten looks at the neighbour", || calm.connections() >= 10).await;
     assert_eq!(greylisting.connections(), 1, "the next look is at least 15 seconds away");
     assert!((running.counted("smtptls_politeness_slowed_total", "") - 1.0).abs() < f64::EPSILON);

@@ -1,4 +1,4 @@
-//! What the judgement of a domain reads of a mail host, as one number: while it is the same, a look at the host brings no news for the
+//! What the judgement of a domain reads of a mail host, as two numbers: while they are the same, a look at the host brings no news for the
 //! domains that use it, and they are not judged again.
 //!
 //! What only time decides is left out: when something was seen last, how long it took. A domain is judged at each of its own looks in
@@ -25,9 +25,18 @@ const GOOD_TOLD_APART: u32 = 3;
 
 const DAY: u64 = 86_400;
 
-/// The number of what is known of a host, and of what follows from it for every domain, as of `now`. `mx_interval`: how often its
-/// addresses are probed.
-pub(super) fn sight(host: &Host, state: &HostState, mx_interval: Duration, now: Timestamp) -> u64 {
+/// What is known of a host, and what follows from it for domains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sight {
+    /// For every domain.
+    pub(super) shown: u64,
+    /// For domains in testing alone: how long all was good, by which they are told whether to enforce. Each healthy host crosses those
+    /// thresholds after every start and every fault, and of the domains that share it few are in testing.
+    pub(super) held: u64,
+}
+
+/// What is known of a host as of `now`. `mx_interval`: how often its addresses are probed.
+pub(super) fn sight(host: &Host, state: &HostState, mx_interval: Duration, now: Timestamp) -> Sight {
     let lookup = host.observation.as_deref().map(host_lookup);
     let addresses: Vec<_> = host
         .addresses
@@ -45,10 +54,21 @@ pub(super) fn sight(host: &Host, state: &HostState, mx_interval: Duration, now: 
             (path.reach, path.another_answered, path.starttls, path.dane_valid, path.result_type, certificate, judged)
         })
         .collect();
-    // A host that turns this side away shows the same each time, until it has told nothing for too long.
-    let told: Vec<bool> = host.history.addresses.values().map(|known| is_told(known, mx_interval, now)).collect();
     let dane = (state.dane.status, state.dane.failure_counts);
-    place(&format!("{lookup:?}{addresses:?}{verdicts:?}{told:?}{dane:?}{}{}", history(&host.history), host.skipped))
+    let shown = format!("{lookup:?}{addresses:?}{verdicts:?}{dane:?}{}{}", history(&host.history), host.skipped);
+    // A host that turns this side away shows the same each time, until it has told nothing for too long.
+    let held = host.history.addresses.iter().map(|(at, known)| (*at, streaks(known), is_told(known, mx_interval, now)));
+    Sight { shown: place(&shown), held: place(&format!("{:?}", held.collect::<Vec<_>>())) }
+}
+
+/// Good probes in a row, as far as they are told apart, and the last bad one: of TLS, and of certificates.
+fn streaks(known: &AddressHistory) -> [(u32, Option<Timestamp>); 2] {
+    [&known.tls, &known.verified].map(|streak| {
+        // Each probe that fails is the last bad one: while they all do, that is no news. After a good one it is, as good probes may
+        // follow again before anybody looks.
+        let bad_at = streak.bad_at.filter(|_| streak.good_in_a_row > 0);
+        (streak.good_in_a_row.min(GOOD_TOLD_APART), bad_at)
+    })
 }
 
 fn host_lookup(seen: &HostObservation) -> HostObservation {
@@ -133,13 +153,7 @@ fn address_history(known: &AddressHistory) -> String {
     // Which of both came last tells what stands while nothing can be told.
     let down_is_later = known.last_down_at > known.last_up.as_ref().map(|seen| seen.at);
     let last_up = known.last_up.as_deref().map(probe);
-    // Each probe that fails is the last bad one: while they all do, that is no news. After a good one it is, as good probes may follow
-    // again before anybody looks.
-    let streaks = [&known.tls, &known.verified].map(|streak| {
-        let bad_at = streak.bad_at.filter(|_| streak.good_in_a_row > 0);
-        (streak.good_in_a_row.min(GOOD_TOLD_APART), bad_at)
-    });
     let certificates: Vec<_> = known.certificates.iter().map(|one| (&one.fingerprint_sha256, one.first)).collect();
     let succeeded = known.last_success_at.is_some();
-    format!("{failures:?}{down_is_later}{last_up:?}{streaks:?}{certificates:?}{succeeded}")
+    format!("{failures:?}{down_is_later}{last_up:?}{certificates:?}{succeeded}")
 }

@@ -251,13 +251,19 @@ impl Fleet {
         {
             let Some(host) = self.hosts.get(&name) else { continue };
             let state = Arc::new(self.host_state(&name, host, now));
-            let sight = Some(host_sight::sight(host, &state, self.settings.probe.mx_interval, now));
-            let news = host.sight != sight;
+            let sight = host_sight::sight(host, &state, self.settings.probe.mx_interval, now);
+            let before = host.sight;
             let rendered = self.renderer.host(&state, &self.vantage);
             judged.push(Arc::new(KnownHost { state, rendered, facts: host.facts() }));
-            if let Some(host) = self.hosts.get_mut(&name).filter(|_| news) {
-                host.sight = sight;
-                self.sweep.users_of(&name);
+            if before == Some(sight) {
+                continue;
+            }
+            if let Some(host) = self.hosts.get_mut(&name) {
+                host.sight = Some(sight);
+                match before.is_some_and(|before| before.shown == sight.shown) {
+                    true => self.sweep.testers_of(&name),
+                    false => self.sweep.users_of(&name),
+                }
             }
         }
         judged
@@ -277,7 +283,7 @@ impl Fleet {
         }
     }
 
-    fn sight(&self, name: &MxHost, host: &Host, now: Timestamp) -> u64 {
+    fn sight(&self, name: &MxHost, host: &Host, now: Timestamp) -> host_sight::Sight {
         host_sight::sight(host, &self.host_state(name, host, now), self.settings.probe.mx_interval, now)
     }
 

@@ -8,6 +8,7 @@ use std::{
 
 use crate::{
     monitor::{KnownDomain, Roll},
+    protocol::mta_sts::Mode,
     terms::{MxHost, PolicyDomain},
 };
 
@@ -15,8 +16,10 @@ use crate::{
 #[derive(Debug, Default)]
 struct Concerned {
     all: bool,
-    /// Those that use one of these.
+    /// Those that use one of these, …
     hosts: BTreeSet<MxHost>,
+    /// … and those with a policy in testing that use one of these.
+    hosts_of_testers: BTreeSet<MxHost>,
 }
 
 /// One way through the fleet at a time. What comes meanwhile has its own after it.
@@ -37,13 +40,15 @@ struct Round {
 
 impl Concerned {
     fn is_empty(&self) -> bool {
-        !self.all && self.hosts.is_empty()
+        !self.all && self.hosts.is_empty() && self.hosts_of_testers.is_empty()
     }
 
     fn concerns(&self, known: &KnownDomain) -> bool {
         let used = known.probed.as_deref().or_else(|| known.summary.as_ref().map(|summary| &*summary.hosts));
+        let testing = known.summary.as_ref().is_some_and(|summary| summary.mode == Some(Mode::Testing));
+        let concerns = |host| self.hosts.contains(host) || testing && self.hosts_of_testers.contains(host);
         // One without a summary was not looked at, or waits to be judged as it is.
-        self.all || used.is_some_and(|hosts| hosts.iter().any(|host| self.hosts.contains(host)))
+        self.all || used.is_some_and(|hosts| hosts.iter().any(concerns))
     }
 }
 
@@ -56,6 +61,11 @@ impl Sweep {
     /// The domains that use this host are to be judged anew.
     pub(super) fn users_of(&mut self, host: &MxHost) {
         self.later.hosts.insert(host.clone());
+    }
+
+    /// Of the domains that use this host those in testing are to be judged anew.
+    pub(super) fn testers_of(&mut self, host: &MxHost) {
+        self.later.hosts_of_testers.insert(host.clone());
     }
 
     /// Whether domains are left.

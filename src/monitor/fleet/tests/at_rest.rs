@@ -7,11 +7,11 @@ use std::{
 
 use super::*;
 use crate::{
-    facts::{PathToRoot, TlsFacts, TlsVersion},
-    metrics::fixture,
     monitor::{DomainState, HostState, KnownDomain, Rendered, snapshot::AtRest},
     verdict::Tally,
 };
+
+mod testers;
 
 /// Shows all that a state holds, and counts how many were judged.
 #[derive(Debug)]
@@ -443,13 +443,6 @@ fn thresholds_that_a_host_crosses_are_news() {
         bench.fleet.refresh(NOW + 12 * HOUR);
         assert_eq!(bench.judged(), 2);
     }
-    // A bad probe between good ones, all of them before anybody looks.
-    let mut bench = Bench::settled();
-    for seen in [plain(NOW + MINUTE), healthy(NOW + 2 * MINUTE), healthy(NOW + 3 * MINUTE), healthy(NOW + 4 * MINUTE)] {
-        bench.fleet.address_seen(seen);
-    }
-    bench.fleet.refresh(NOW + 4 * MINUTE);
-    assert_eq!(bench.judged(), 2);
     // Address lookups that fail, up to where they last.
     let mut bench = Bench::settled();
     for round in 1..4 {
@@ -459,25 +452,6 @@ fn thresholds_that_a_host_crosses_are_news() {
         bench.fleet.refresh(NOW + round * HOUR);
         assert_eq!(bench.judged(), 2, "lookup {round}");
     }
-}
-
-#[test]
-fn an_address_that_tells_nothing_for_too_long_is_news_once() {
-    let mut bench = Bench::settled();
-    let rejected =
-        || SmtpOutcome::Rejected { phase: crate::facts::Phase::Banner, code: 554, text: Octets::from("not you") };
-    let mut see = |at: Timestamp| {
-        bench.fleet.address_seen(bare(at, rejected()));
-        bench.fleet.refresh(at);
-        bench.judged()
-    };
-    // Two intervals of `probe.mx_interval` are the patience (`probes-complete`).
-    let patience = 2 * settings(TWO).probe.mx_interval;
-    let early: Vec<usize> = (1..12).map(|round| see(NOW + patience * round / 12)).collect();
-    assert_eq!((early[0], early[10]), (2, 0), "{early:?}");
-    assert_eq!(see(NOW + patience), 0);
-    assert_eq!(see(NOW + patience + MINUTE), 2, "nothing was told in time");
-    assert_eq!(see(NOW + patience + 2 * MINUTE), 0);
 }
 
 #[test]
@@ -572,7 +546,7 @@ fn what_domains_say_of_a_host_is_counted_as_they_come_and_go() {
 fn a_healthy_domain_on_shared_hosts_lies_in_two_kilobytes() {
     const METRICS: usize = 400;
     let mut bench = Bench::settled();
-    let fetch = crate::facts::PolicyFetch {
+    let fetch = PolicyFetch {
         address: ip("192.0.2.80"),
         at: NOW,
         ..fixture::healthy().policy.host.unwrap().fetches[0].clone()

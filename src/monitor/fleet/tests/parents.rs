@@ -1,46 +1,13 @@
 //! A parent that enforces is known to enforce before it is judged.
 
 use super::*;
-use crate::{
-    facts::{HttpResponse, PathToRoot, PolicyFetch, TlsFacts, TlsVersion},
-    metrics::fixture,
-    store::DomainRow,
-};
+use crate::store::DomainRow;
 
 const PARENT_AND_CHILD: &str = "domains: [a.example, sub.a.example]";
 
 /// The child has mail hosts of its own and no record.
 fn look_at_child(fleet: &mut Fleet) {
     look(fleet, "sub.a.example", &["mx.p.example"]);
-}
-
-/// A policy in enforce, served as it has to be.
-fn fetched() -> PolicyFetch {
-    let ends = NOW + 60 * DAY;
-    let mut chain = (*fixture::chain("Test CA", ends, PathToRoot::Trusted { not_after: ends })).clone();
-    chain.leaf.names = vec!["mta-sts.a.example".into()];
-    chain.leaf.not_before = NOW - 30 * DAY;
-    let response = HttpResponse {
-        status: 200,
-        content_type: Some("text/plain".into()),
-        location: None,
-        content_encoding: None,
-        age: None,
-        cache_max_age: None,
-        body: "version: STSv1\r\nmode: enforce\r\nmx: mx.a.example\r\nmax_age: 604800\r\n".into(),
-    };
-    PolicyFetch {
-        address: ip("192.0.2.80"),
-        at: NOW,
-        tls: Some(TlsFacts {
-            version: TlsVersion::Tls13,
-            cipher: "TLS_AES_128_GCM_SHA256".into(),
-            chain: Arc::new(chain),
-            completed: true,
-        }),
-        response: Some(response),
-        ..fixture::healthy().policy.host.unwrap().fetches[0].clone()
-    }
 }
 
 fn told_of_the_child(fleet: &Fleet) -> Vec<Code> {
@@ -54,7 +21,7 @@ fn a_parent_that_was_not_judged_since_the_start_enforces_by_what_was_kept() {
     let txt = found(vec![vec![Octets::from("v=STSv1; id=20261126000000;")]]);
     let mut parent = seen("a.example", LookupOutcome::NxDomain, txt);
     parent.policy.addresses = addresses("mta-sts.a.example", &["192.0.2.80"]);
-    parent.policy.fetches = vec![fetched()];
+    parent.policy.fetches = vec![fetched("a.example", "mode: enforce\r\nmx: mx.a.example")];
     before.domain_seen(parent, (vec![], 0));
     before.refresh(NOW);
     assert!(before.snapshot.domains.get("a.example").unwrap().summary.as_ref().unwrap().enforces_below);
