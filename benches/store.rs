@@ -119,6 +119,7 @@ async fn shared(url: &str, rows: usize) {
         domain: name(number),
         state: Packed::from_bytes(noise(number as u64, STATE)),
         face: Some(noise(!(number as u64), FACE).into()),
+        saved_at: None,
     };
     for round in ["new", "known already"] {
         let (mut writing, mut slowest, began) = (Duration::ZERO, Duration::ZERO, cpu());

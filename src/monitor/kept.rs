@@ -131,7 +131,11 @@ pub(super) async fn taken_over(
     domains: HashSet<PolicyDomain>,
     now: Timestamp,
 ) -> Result<(Fleet, Vec<Due>), StoreError> {
-    let mut restoring = Restoring::default();
+    let faces_written_at = match store.faces_apart() {
+        Some(apart) => apart.faces_written_at().await?,
+        None => None,
+    };
+    let mut restoring = Restoring::beside(faces_written_at);
     let (parts, mut inbox) = mpsc::channel::<Vec<KeptDomain>>(PARTS_WAITING);
     let part = move |rows: Vec<DomainRow>| {
         let kept = rows.into_iter().map(KeptDomain::from).collect();
@@ -213,6 +217,8 @@ pub(super) fn readable<T>(name: &impl fmt::Display, opened: Result<T, PackedErro
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tempfile::tempdir;
 
     use super::*;
@@ -235,7 +241,7 @@ mod tests {
         let domain = PolicyDomain::parse(name).unwrap();
         let mut known = KnownDomain::new(DomainSettings::new(domain.clone()));
         known.summary = Some(Summary { checked_at: at, ..Summary::of(&fixture::healthy(), None) });
-        DomainRow { domain, state: Packed::from_bytes([0]), face: face::written(&known) }
+        DomainRow { domain, state: Packed::from_bytes([0]), face: face::written(&known), saved_at: None }
     }
 
     fn domain_of((target, _): &Due) -> Option<&PolicyDomain> {
@@ -287,6 +293,36 @@ mod tests {
         store.close().await;
         let store = store::read_only(folder.path()).await.unwrap().unwrap();
         assert_eq!(shown(&restored(store.as_ref(), &names).await.0), expected);
+    }
+
+    #[tokio::test]
+    async fn of_two_faces_of_one_look_the_one_that_was_written_later_is_shown() {
+        // The same look, judged again after the mail hosts were seen.
+        let judged = |name: &str, failures: u32| {
+            let row = looked_at(name, at(5));
+            let mut known = KnownDomain::new(DomainSettings::new(row.domain.clone()));
+            let summary =
+                Summary { checked_at: at(5), dns_failures: failures, ..Summary::of(&fixture::healthy(), None) };
+            known.summary = Some(summary);
+            DomainRow { face: face::written(&known), ..row }
+        };
+        let names = ["before.example", "after.example"].map(ToOwned::to_owned);
+        let folder = tempdir().unwrap();
+        let store = store::open(folder.path(), NOW).await.unwrap().store;
+        let write = |rows: Vec<DomainRow>, at: Timestamp| {
+            store.write(Arc::new(Batch { domains: rows, ..Batch::default() }), at)
+        };
+        write(names.iter().map(|name| judged(name, 1)).collect(), NOW).await.unwrap();
+        let apart = names.each_ref().map(|name| judged(name, 2));
+        let second = Duration::from_secs(1);
+        store.faces_apart().unwrap().write_faces(Arc::new(vec![packed(&apart)]), true, NOW + second).await.unwrap();
+        write(vec![judged("after.example", 3)], NOW + 2 * second).await.unwrap();
+        let (fleet, _) = restored(store.as_ref(), &names).await;
+        let shown = |name: &String| {
+            let known = fleet.known(&PolicyDomain::parse(name).unwrap()).unwrap();
+            known.summary.as_ref().map(|summary| summary.dns_failures)
+        };
+        assert_eq!(names.each_ref().map(shown), [Some(2), Some(3)]);
     }
 
     #[tokio::test]

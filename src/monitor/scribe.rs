@@ -390,6 +390,7 @@ mod tests {
                 domain: PolicyDomain::parse(&format!("d{number}.example")).unwrap(),
                 state: Packed::from_bytes(vec![0]),
                 face: None,
+                saved_at: None,
             };
             let mut scribe = scribe();
             let bounds = Bounds { retention: TRIM_EVERY, domains: rows, hosts: 0 };

@@ -172,8 +172,14 @@ pub async fn open_shared(url: &str) -> Result<Shared, StoreError> {
 }
 
 /// Faces of domains apart from their rows: for a stop in which there is no time to write each row anew. A face that lies apart counts where
-/// the one in the row is of an earlier look.
+/// the one in the row is of an earlier look, or of the same one and was written before: a domain is judged again between its looks.
 pub trait FacesApart: Send + Sync {
+    /// When the last of them were written; nothing where there are none.
+    ///
+    /// # Errors
+    /// [`StoreError`] where it cannot be read.
+    fn faces_written_at(&self) -> BoxFuture<'_, Result<Option<Timestamp>, StoreError>>;
+
     /// What was written last. Damage takes no other.
     ///
     /// # Errors

@@ -39,6 +39,8 @@ pub struct DomainRow {
     /// What lists and scrapes show of it. It follows from the state, and may be missing or thrown away at any time; the store does
     /// not read it.
     pub face: Option<Box<[u8]>>,
+    /// When it was written last, where the store tells it. What is to be written says nothing.
+    pub saved_at: Option<Timestamp>,
 }
 
 /// A mail host and what is kept of it.
@@ -72,7 +74,7 @@ impl DomainRow {
     /// # Errors
     /// [`PackedError`] where it cannot be packed.
     pub fn of(state: &StoredDomain) -> Result<Self, PackedError> {
-        Ok(Self { domain: state.domain.clone(), state: Packed::of(state)?, face: None })
+        Ok(Self { domain: state.domain.clone(), state: Packed::of(state)?, face: None, saved_at: None })
     }
 
     /// What is kept.

@@ -165,7 +165,7 @@ impl SqliteStore {
         let mut found = Vec::new();
         if names.len() > ONE_BY_ONE {
             let wanted: HashMap<&str, &N> = names.iter().map(|name| (text(name), name)).collect();
-            let query = format!("SELECT name, state, {face} FROM {table}");
+            let query = format!("SELECT name, state, {face}, saved_at FROM {table}");
             let mut rows = sqlx::query(&query).fetch(&mut *reader);
             while let Some(row) = rows.try_next().await.map_err(|error| told(&error))? {
                 if let Some(name) = wanted.get(row.try_get::<&str, _>(0).map_err(|error| told(&error))?) {
@@ -174,7 +174,7 @@ impl SqliteStore {
             }
             return Ok(found);
         }
-        let query = format!("SELECT name, state, {face} FROM {table} WHERE name = ?");
+        let query = format!("SELECT name, state, {face}, saved_at FROM {table} WHERE name = ?");
         for name in names {
             let row = sqlx::query(&query)
                 .bind(text(name))
@@ -457,18 +457,20 @@ struct Subject<N> {
     name: N,
     state: Packed,
     face: Option<Box<[u8]>>,
+    saved_at: Timestamp,
 }
 
 impl From<Subject<PolicyDomain>> for DomainRow {
-    fn from(Subject { name, state, face }: Subject<PolicyDomain>) -> Self {
-        Self { domain: name, state, face }
+    fn from(Subject { name, state, face, saved_at }: Subject<PolicyDomain>) -> Self {
+        Self { domain: name, state, face, saved_at: Some(saved_at) }
     }
 }
 
 fn read_row<N: Clone>(name: &N, row: &SqliteRow) -> Result<Subject<N>, sqlx::Error> {
     // Copied once, each as long as it is.
     let (state, face): (&[u8], Option<&[u8]>) = (row.try_get(1)?, row.try_get(2)?);
-    Ok(Subject { name: name.clone(), state: Packed::from_bytes(state), face: face.map(Into::into) })
+    let saved_at = Timestamp::from_unix_milliseconds(row.try_get(3)?);
+    Ok(Subject { name: name.clone(), state: Packed::from_bytes(state), face: face.map(Into::into), saved_at })
 }
 
 /// Reading a part of the table of domains.
@@ -485,8 +487,8 @@ impl Reading {
     async fn read(self) -> Result<(), sqlx::Error> {
         let Self { readers, has_faces, rows: (first, last), names, part } = self;
         let query = match has_faces {
-            true => "SELECT name, state, face FROM domains WHERE rowid BETWEEN ? AND ?",
-            false => "SELECT name, state, NULL FROM domains WHERE rowid BETWEEN ? AND ?",
+            true => "SELECT name, state, face, saved_at FROM domains WHERE rowid BETWEEN ? AND ?",
+            false => "SELECT name, state, NULL, saved_at FROM domains WHERE rowid BETWEEN ? AND ?",
         };
         let mut rows = sqlx::query(query).bind(first).bind(last).fetch(&readers);
         let mut some = Vec::new();

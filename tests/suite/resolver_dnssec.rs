@@ -442,6 +442,23 @@ async fn a_passing_servfail_is_no_failed_validation() {
 }
 
 #[tokio::test]
+async fn one_that_flaps_is_not_taken_for_one_that_refuses() {
+    const BY_TURNS: Behaviour =
+        Behaviour::Turns(&[Behaviour::ServFail, Behaviour::Delay(Duration::ZERO), Behaviour::ServFail]);
+    let peer = world(Role::ValidatingTerse).await;
+    // For one name alone it answers the second of three questions, in which it is told not to check.
+    peer.behave("good.test", BY_TURNS);
+    let mx = with(&peer, DnssecChoice::TrustAd).mx("good.test").await;
+    assert_eq!(why(&mx), "the resolver answers only where it is told not to check");
+    // It answers so whatever it is asked.
+    peer.outage(Some(BY_TURNS));
+    let resolver = with(&peer, DnssecChoice::TrustAd);
+    let mx = resolver.mx("plain.test").await;
+    assert_eq!((mx.failure(), mx.security), (Some(&LookupFailure::ServFail), Security::Indeterminate));
+    assert!(!resolver.healthy().await);
+}
+
+#[tokio::test]
 async fn a_denial_without_proof_is_bogus_unless_the_forwarder_drops_proofs() {
     for (way, peer, resolver) in both().await {
         peer.zone_signed("careless.test", Signing::NoDenial);

@@ -156,7 +156,8 @@ impl Fleet {
         if let Some(assessment) = &state.assessment {
             let before: Vec<String> = standing_findings(&kept).cloned().collect();
             self.changes.extend(kept.history.judged(assessment, now));
-            if known.summary.is_some() && !standing_findings(&kept).eq(&before) {
+            let other_delivery = known.summary.as_ref().map(|shown| shown.delivery != assessment.delivery);
+            if other_delivery.is_some_and(|other| other || !standing_findings(&kept).eq(&before)) {
                 self.note_domain(&known, true);
             }
             summary = Some(self.with_known_names(Summary::of_kept(assessment, &kept, now)));

@@ -310,7 +310,12 @@ impl Fleet {
             return entry.observation.as_ref().and_then(|_| packed(known.domain(), DomainRow::of(entry)));
         }
         let AtRest::Packed(state) = &known.state else { return None };
-        Some(DomainRow { domain: known.domain().clone(), state: state.clone(), face: face::written(known) })
+        Some(DomainRow {
+            domain: known.domain().clone(),
+            state: state.clone(),
+            face: face::written(known),
+            saved_at: None,
+        })
     }
 
     /// A host leaves the fleet, likewise.

@@ -1,7 +1,7 @@
 //! What comes back from the store at a start, and when what was kept is due.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     mem::take,
     sync::Arc,
 };
@@ -33,6 +33,9 @@ pub(in crate::monitor) struct Restoring {
     hosts: BTreeSet<MxHost>,
     /// Those that have no summary.
     unshown: HashMap<PolicyDomain, Unshown>,
+    /// When the faces that lie apart were written, and the places of domains whose rows were written after that.
+    faces_written_at: Option<Timestamp>,
+    written_later: HashSet<u64>,
 }
 
 /// A domain that has to be judged before it can be shown.
@@ -46,6 +49,11 @@ struct Unshown {
 }
 
 impl Restoring {
+    /// `faces_written_at`: when the faces were written that lie apart, where there are some.
+    pub(in crate::monitor) fn beside(faces_written_at: Option<Timestamp>) -> Self {
+        Self { faces_written_at, ..Self::default() }
+    }
+
     /// The mail hosts of which nothing was known.
     pub(in crate::monitor) fn hosts(&self) -> impl Iterator<Item = &MxHost> {
         self.hosts.iter()
@@ -90,6 +98,9 @@ impl Fleet {
             }
             // What is read lies in the memory of the thread that read it, and goes back whole: copied, as all that stays.
             known.state = AtRest::Packed(row.state.clone());
+            if restoring.faces_written_at.is_some_and(|faces| row.saved_at.is_some_and(|at| at > faces)) {
+                restoring.written_later.insert(place);
+            }
             known.saved.note_written(now);
             if apart {
                 // Its row is to be written again as if it had been seen by now.
@@ -100,8 +111,8 @@ impl Fleet {
         self.domains = domains;
     }
 
-    /// A further step: faces that lay apart from the rows are shown where they are of a later look. A row without a face is judged, and
-    /// shows what follows from it.
+    /// A further step: faces that lay apart from the rows are shown where they are of a later look, or of the same one and were written later.
+    /// A row without a face is judged, and shows what follows from it.
     pub(in crate::monitor) fn show_later_looks(&mut self, faces: Vec<(PolicyDomain, Face)>, restoring: &mut Restoring) {
         let mut domains = take(&mut self.domains);
         let mut walk = domains.walk();
@@ -109,7 +120,9 @@ impl Fleet {
             let earlier = |known: &KnownDomain| {
                 let unshown = || restoring.unshown.get(&domain).and_then(|one| one.shown_at);
                 let shown_at = known.summary.as_ref().map(|summary| summary.checked_at).or_else(unshown);
-                shown_at.is_some_and(|at| at < face.summary.checked_at)
+                let written_later = restoring.written_later.contains(&place);
+                shown_at
+                    .is_some_and(|at| at < face.summary.checked_at || at == face.summary.checked_at && !written_later)
             };
             let Some(known) = walk.get_mut(place, domain.as_str(), earlier) else { continue };
             if let Some(count) = known.listed().and_then(|hosts| restoring.lists.get_mut(hosts)) {
@@ -129,7 +142,7 @@ impl Fleet {
         hosts: Vec<HostRow>,
         now: Timestamp,
     ) -> Vec<Due> {
-        let Restoring { mut domains, lists, hosts: new, unshown } = restoring;
+        let Restoring { mut domains, lists, hosts: new, unshown, .. } = restoring;
         for (list, users) in &lists {
             for name in opening::only_in(list, &[]) {
                 if let Some(host) = self.hosts.get_mut(&name) {

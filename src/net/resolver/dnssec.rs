@@ -263,10 +263,14 @@ async fn ask_unchecked(
     }
     match source.ask(name, kind, Flags::Signed, deadline).await {
         Ok(answer) => Ok(answer),
-        Err(again) if again.failure == LookupFailure::ServFail => {
-            let why = || "the resolver answers only where it is told not to check".to_owned();
-            Err(bogus(found.unwrap_or_else(why)))
-        }
+        Err(again) if again.failure == LookupFailure::ServFail => match found {
+            Some(found) => Err(bogus(found)),
+            // Nothing but the order of its answers tells why. One that flaps answers by turns too.
+            None if timeout_at(deadline, source.upstream.is_healthy(source.timeout)).await.unwrap_or(false) => {
+                Err(bogus("the resolver answers only where it is told not to check".to_owned()))
+            }
+            None => Err(no_answer),
+        },
         Err(_) => Err(no_answer),
     }
 }

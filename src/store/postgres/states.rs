@@ -43,7 +43,9 @@ type NewRow<'a> = (&'a str, &'a [u8], Option<&'a [u8]>);
 impl PostgresStore {
     pub(super) async fn domains_of(&self, names: &[PolicyDomain]) -> Result<Vec<DomainRow>, StoreError> {
         let rows = self.rows(DOMAINS, names.iter().map(PolicyDomain::as_str).collect()).await?;
-        let domain = |row: Subject| Some(DomainRow { domain: name_of(&row.name)?, state: row.state, face: row.face });
+        let domain = |row: Subject| {
+            Some(DomainRow { domain: name_of(&row.name)?, state: row.state, face: row.face, saved_at: None })
+        };
         Ok(rows.into_iter().filter_map(domain).collect())
     }
 

@@ -12,6 +12,19 @@ use crate::{
 };
 
 impl FacesApart for SqliteStore {
+    fn faces_written_at(&self) -> BoxFuture<'_, Result<Option<Timestamp>, StoreError>> {
+        async {
+            if !self.has_faces_apart {
+                return Ok(None);
+            }
+            let at: Result<Option<i64>, _> =
+                sqlx::query_scalar("SELECT max(saved_at) FROM faces").fetch_one(&self.readers).await;
+            let at = at.map_err(|error| unreadable(&error, &self.folder.database()))?;
+            Ok(at.map(Timestamp::from_unix_milliseconds))
+        }
+        .boxed()
+    }
+
     fn faces(&self) -> BoxFuture<'_, Result<Vec<PackedFaces>, StoreError>> {
         async {
             if !self.has_faces_apart {

@@ -7,7 +7,7 @@ use crate::{
         kept::KeptDomain,
     },
     store::Batch,
-    verdict::{Change, ChangeKind, ChangeSubject},
+    verdict::{Change, ChangeKind, ChangeSubject, State},
 };
 
 /// A fleet of one domain with one mail host, all of it seen and nothing of it written.
@@ -50,6 +50,20 @@ fn at_the_end_of_a_large_fleet_hosts_are_written_and_domains_that_were_only_seen
         after.restore(kept.collect(), Vec::new(), NOW + MINUTE);
         assert_eq!((after.only_seen().len(), after.has_news()), (usize::from(apart), false));
     }
+}
+
+#[test]
+fn another_delivery_is_written_at_once_whoever_brought_it() {
+    let mut fleet = fleet("domains: [a.example]");
+    look(&mut fleet, "a.example", &["mx.a.example"]);
+    fleet.refresh(NOW);
+    let delivery = |fleet: &Fleet| fleet.snapshot.domains.get("a.example").unwrap().summary.as_ref().unwrap().delivery;
+    assert_eq!((delivery(&fleet), names(fleet.take_unsaved(false, NOW))), (State::Unknown, vec!["a.example".into()]));
+    look_up(&mut fleet, "mx.a.example", &["192.0.2.1"], NOW);
+    probe(&mut fleet, "mx.a.example", "192.0.2.1", SmtpOutcome::Done);
+    fleet.refresh(NOW);
+    assert_ne!(delivery(&fleet), State::Unknown, "its mail host was seen");
+    assert!(names(fleet.take_unsaved(false, NOW)).contains(&"a.example".to_owned()));
 }
 
 fn change(number: usize) -> Change {
