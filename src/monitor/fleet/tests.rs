@@ -3,11 +3,9 @@ use crate::verdict::Code;
 use crate::{
     config::parse,
     facts::{
-        AddressLookup, Asked, ConnectFailure, DnssecSight, Handshake, HttpResponse, Lookup, LookupFailure,
-        LookupOutcome, MxRecord, MxTarget, Offer, PathToRoot, PhaseTimes, PolicyFetch, Security, TlsFacts, TlsFailure,
-        TlsSurvey, TlsVersion, TlsaLookup, TlsaObservation, TlsaRecord,
+        AddressLookup, Asked, ConnectFailure, DnssecSight, Handshake, Lookup, LookupFailure, LookupOutcome, MxRecord,
+        MxTarget, Offer, PhaseTimes, Security, TlsFailure, TlsSurvey, TlsaLookup, TlsaObservation, TlsaRecord,
     },
-    metrics::fixture,
     terms::Octets,
 };
 
@@ -16,6 +14,7 @@ mod at_rest;
 mod counters;
 mod keeping;
 mod parents;
+mod policies;
 mod returning;
 mod suspended;
 
@@ -92,35 +91,6 @@ fn look(fleet: &mut Fleet, name: &str, mx: &[&str]) -> Wanted {
     let records = mx.iter().map(|name| MxRecord { preference: 10, target: MxTarget::Host(host(name)) }).collect();
     let hosts = mx.iter().map(|name| host(name)).collect();
     fleet.domain_seen(seen(name, found(records), LookupOutcome::NoData), (hosts, 0))
-}
-
-/// A policy with these lines, served as it has to be.
-fn fetched(name: &str, lines: &str) -> PolicyFetch {
-    let ends = NOW + 60 * DAY;
-    let mut chain = (*fixture::chain("Test CA", ends, PathToRoot::Trusted { not_after: ends })).clone();
-    chain.leaf.names = vec![format!("mta-sts.{name}")];
-    chain.leaf.not_before = NOW - 30 * DAY;
-    let response = HttpResponse {
-        status: 200,
-        content_type: Some("text/plain".into()),
-        location: None,
-        content_encoding: None,
-        age: None,
-        cache_max_age: None,
-        body: Octets(format!("version: STSv1\r\n{lines}\r\nmax_age: 604800\r\n").into_bytes()),
-    };
-    PolicyFetch {
-        address: ip("192.0.2.80"),
-        at: NOW,
-        tls: Some(TlsFacts {
-            version: TlsVersion::Tls13,
-            cipher: "TLS_AES_128_GCM_SHA256".into(),
-            chain: Arc::new(chain),
-            completed: true,
-        }),
-        response: Some(response),
-        ..fixture::healthy().policy.host.unwrap().fetches[0].clone()
-    }
 }
 
 fn look_up(fleet: &mut Fleet, name: &str, of: &[&str], now: Timestamp) -> Wanted {

@@ -1,9 +1,8 @@
 //! What is shown of a domain may be of a later look than its row. Judged without a new one, it comes out as if nobody had stopped.
 
-use super::*;
+use super::{policies::fetched, *};
 use crate::{
-    facts::{FetchTimes, HttpResponse, PathToRoot, PolicyFetch, TlsFacts, TlsVersion},
-    metrics::fixture,
+    facts::PolicyFetch,
     monitor::{face, kept::KeptDomain},
     protocol::mta_sts::Mode,
     store::DomainRow,
@@ -20,32 +19,9 @@ fn look_at(fleet: &mut Fleet, at: Timestamp) {
     let mx = found(vec![MxRecord { preference: 10, target: MxTarget::Host(host("mx.a.example")) }]);
     let mut observation = seen(NAME, mx, record);
     observation.started_at = at;
-    let ends = NOW + 2400 * HOUR;
-    let mut chain = (*fixture::chain("Test CA", ends, PathToRoot::Trusted { not_after: ends })).clone();
-    chain.leaf.names = vec!["mta-sts.a.example".into()];
-    let body = "version: STSv1\r\nmode: enforce\r\nmx: mx.a.example\r\nmax_age: 18000\r\n";
-    observation.policy.addresses = addresses("mta-sts.a.example", &["192.0.2.9"]);
-    observation.policy.fetches.push(PolicyFetch {
-        address: ip("192.0.2.9"),
-        at: at + Duration::from_millis(4),
-        times: FetchTimes::default(),
-        tls: Some(TlsFacts {
-            version: TlsVersion::Tls13,
-            cipher: "TLS_AES_128_GCM_SHA256".into(),
-            chain: Arc::new(chain),
-            completed: true,
-        }),
-        response: Some(HttpResponse {
-            status: 200,
-            content_type: Some(Octets::from("text/plain")),
-            location: None,
-            content_encoding: None,
-            age: None,
-            cache_max_age: None,
-            body: Octets::from(body),
-        }),
-        failure: None,
-    });
+    observation.policy.addresses = addresses("mta-sts.a.example", &["192.0.2.80"]);
+    let policy = fetched(NAME, "mode: enforce\r\nmx: mx.a.example\r\nmax_age: 18000");
+    observation.policy.fetches.push(PolicyFetch { at: at + Duration::from_millis(4), ..policy });
     fleet.domain_seen(observation, (vec![host("mx.a.example")], 0));
     fleet.refresh(at);
 }

@@ -7,6 +7,8 @@ use std::{
 
 use super::*;
 use crate::{
+    facts::{PathToRoot, PolicyFetch, TlsFacts, TlsVersion},
+    metrics::fixture,
     monitor::{DomainState, HostState, KnownDomain, Rendered, snapshot::AtRest},
     verdict::Tally,
 };

@@ -1,6 +1,6 @@
 //! A parent that enforces is known to enforce before it is judged.
 
-use super::*;
+use super::{policies::fetched, *};
 use crate::store::DomainRow;
 
 const PARENT_AND_CHILD: &str = "domains: [a.example, sub.a.example]";
@@ -21,7 +21,7 @@ fn a_parent_that_was_not_judged_since_the_start_enforces_by_what_was_kept() {
     let txt = found(vec![vec![Octets::from("v=STSv1; id=20261126000000;")]]);
     let mut parent = seen("a.example", LookupOutcome::NxDomain, txt);
     parent.policy.addresses = addresses("mta-sts.a.example", &["192.0.2.80"]);
-    parent.policy.fetches = vec![fetched("a.example", "mode: enforce\r\nmx: mx.a.example")];
+    parent.policy.fetches = vec![fetched("a.example", "mode: enforce\r\nmx: mx.a.example\r\nmax_age: 604800")];
     before.domain_seen(parent, (vec![], 0));
     before.refresh(NOW);
     assert!(before.snapshot.domains.get("a.example").unwrap().summary.as_ref().unwrap().enforces_below);

@@ -1,6 +1,7 @@
 //! What only the question whether to enforce reads of a mail host is news for domains in testing alone.
 
 use super::*;
+use crate::monitor::fleet::tests::policies::fetched;
 
 /// Three domains that share a host: one in testing, one that enforces, one without a policy; all of it judged, the host probed once.
 fn shared() -> Bench {
@@ -12,7 +13,7 @@ fn shared() -> Bench {
             found(vec![vec![Octets::from("v=STSv1; id=20261126000000;")]]),
         );
         observation.policy.addresses = addresses(&format!("mta-sts.{name}"), &["192.0.2.80"]);
-        observation.policy.fetches = vec![fetched(name, &format!("mode: {mode}\r\nmx: {MX}"))];
+        observation.policy.fetches = vec![fetched(name, &format!("mode: {mode}\r\nmx: {MX}\r\nmax_age: 604800"))];
         bench.fleet.domain_seen(observation, (vec![host(MX)], 0));
     }
     look(&mut bench.fleet, "plain.example", &[MX]);
