@@ -6,6 +6,7 @@
 
 import json
 import sys
+import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -30,6 +31,8 @@ class Pager(BaseHTTPRequestHandler):
     """One notification a request."""
 
     as_json = False
+    # Each request has a thread; a line is never within another.
+    printing = threading.Lock()
 
     def do_POST(self) -> None:
         """Print it whole, then say so: what was not printed is sent again."""
@@ -42,7 +45,8 @@ class Pager(BaseHTTPRequestHandler):
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             self.send_error(400, f"no notification: {error}"[:200])
             return
-        print(text, flush=True)
+        with self.printing:
+            print(text, flush=True)
         self.send_response(200)
         self.send_header("content-length", "0")
         self.end_headers()

@@ -4,6 +4,7 @@ use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Seek, Write},
     path::{Path, PathBuf},
+    thread,
     time::Duration,
 };
 
@@ -24,6 +25,12 @@ const DAMAGED_MOST: usize = 3;
 /// How long to wait for a lock: a monitor that is being restarted may still write, and `check` reads for a moment.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
+/// So much of the database is read ahead at most: the state of more than three million domains. More would push out of a small machine's
+/// memory what is wanted next.
+const AHEAD_MOST: u64 = 4 << 30;
+/// … so much at once.
+const AHEAD_AT_ONCE: usize = 1 << 20;
 
 /// The state folder.
 #[derive(Clone, Debug)]
@@ -68,6 +75,15 @@ impl Folder {
         // On a full disk the number is missing, and the lock holds all the same.
         let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
         Ok(file)
+    }
+
+    /// Reads the database from its begin to its end on a thread of its own, so that it is in memory when it is asked for. A start asks for
+    /// nearly all pages, in the order of the rows, in which no disk is fast: its rows move when they grow.
+    pub(super) fn read_ahead(&self) {
+        let path = self.database();
+        let read = move || File::open(path).and_then(|file| read_through(file, AHEAD_MOST));
+        // Who asks for the pages is told what is wrong with them, and waits for the disk where nobody read ahead.
+        let _ = thread::Builder::new().name("state-ahead".to_owned()).spawn(read);
     }
 
     /// Keeps a monitor from starting while the file is read; nothing where one runs, or where there is no lock to take.
@@ -122,6 +138,21 @@ impl Folder {
     }
 }
 
+/// Reads a file to its end, or so many bytes of it, and keeps nothing. Returns how many it read.
+fn read_through(file: impl Read, most: u64) -> io::Result<u64> {
+    let mut file = file.take(most);
+    let mut some = vec![0; AHEAD_AT_ONCE];
+    let mut bytes = 0;
+    loop {
+        match file.read(&mut some) {
+            Ok(0) => return Ok(bytes),
+            Ok(read) => bytes += read as u64,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 fn is_damaged_database(name: &str) -> bool {
     name.starts_with(DAMAGED) && !PARTS.iter().any(|part| !part.is_empty() && name.ends_with(part))
 }
@@ -130,4 +161,35 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut whole = path.as_os_str().to_owned();
     whole.push(suffix);
     whole.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_ahead_has_a_bound() {
+        let file = vec![7; 3 * AHEAD_AT_ONCE + 1];
+        let read = |most| {
+            let mut rest = file.as_slice();
+            let bytes = read_through(&mut rest, most).expect("it can be read");
+            (bytes, file.len() - rest.len())
+        };
+        assert_eq!(read(u64::MAX), (file.len() as u64, file.len()));
+        assert_eq!(read(AHEAD_AT_ONCE as u64 + 5), (AHEAD_AT_ONCE as u64 + 5, AHEAD_AT_ONCE + 5));
+    }
+
+    #[test]
+    fn a_read_that_is_interrupted_goes_on_and_one_that_fails_ends() {
+        struct Disk(Vec<io::Result<usize>>);
+        impl Read for Disk {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                self.0.pop().expect("no more is asked for")
+            }
+        }
+        let broken = || Err(io::Error::from(io::ErrorKind::InvalidData));
+        let interrupted = || Err(io::Error::from(io::ErrorKind::Interrupted));
+        assert_eq!(read_through(Disk(vec![Ok(0), Ok(4), interrupted(), Ok(3)]), 100).ok(), Some(7));
+        assert!(read_through(Disk(vec![broken(), Ok(3)]), 100).is_err());
+    }
 }

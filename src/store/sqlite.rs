@@ -97,6 +97,7 @@ impl SqliteStore {
         let lock = folder.lock().await?;
         let path = folder.database();
         let exists = std::fs::metadata(&path).is_ok_and(|metadata| metadata.len() > 0);
+        folder.read_ahead();
         let looked = if exists { look(&path, steps).await } else { Ok(true) };
         let opened = match looked {
             Ok(known) => connect(&path, !known, steps).await,
@@ -113,7 +114,6 @@ impl SqliteStore {
             Err(error) => return Err(error),
         };
         let readers = readers(&path, false);
-        let lock = Mutex::new(Some(lock));
         Ok((
             Self {
                 folder,
@@ -122,7 +122,7 @@ impl SqliteStore {
                 has_reports: true,
                 has_faces: true,
                 has_faces_apart: true,
-                lock,
+                lock: Mutex::new(Some(lock)),
             },
             damaged,
         ))
