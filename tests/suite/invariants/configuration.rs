@@ -1,24 +1,32 @@
 //! The text of a configuration.
 
-use smtptls_exporter::config::{Diagnostic, DiagnosticSeverity, Loaded, parse, show};
+use smtptls_exporter::config::{ConfigErrors, Diagnostic, DiagnosticSeverity, Loaded, parse, show};
 
 /// The file, which has to be UTF-8; what is not counts as a strange character.
 pub fn configuration(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     match parse("test.yml", &text) {
         Ok(loaded) => check_loaded(&text, &loaded),
-        Err(errors) => {
-            assert!(errors.count() > 0);
-            check_diagnostics(&text, &errors.diagnostics);
-            assert!(is_text(&errors.render(false)), "{errors}");
-            assert!(!errors.render(true).is_empty());
-        }
+        Err(errors) => check_errors(&text, &errors),
     }
 }
 
+/// What is said of a text that cannot be used.
+pub(super) fn check_errors(text: &str, errors: &ConfigErrors) {
+    assert!(errors.count() > 0);
+    check_diagnostics(text, &errors.diagnostics);
+    assert!(is_text(&errors.render(false)), "{errors}");
+    assert!(!errors.render(true).is_empty());
+}
+
+/// What is odd about one that can.
+pub(super) fn check_warnings(text: &str, warnings: &[Diagnostic]) {
+    assert!(warnings.iter().all(|one| one.severity == DiagnosticSeverity::Warning));
+    check_diagnostics(text, warnings);
+}
+
 fn check_loaded(text: &str, loaded: &Loaded) {
-    assert!(loaded.warnings.iter().all(|one| one.severity == DiagnosticSeverity::Warning));
-    check_diagnostics(text, &loaded.warnings);
+    check_warnings(text, &loaded.warnings);
     assert_eq!(parse("test.yml", text).unwrap().text_hash, loaded.text_hash);
     let shown = show(&loaded.settings).unwrap();
     let again = parse("test.yml", &shown).unwrap_or_else(|errors| panic!("{errors}\n{shown}"));

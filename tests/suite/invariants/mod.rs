@@ -34,6 +34,7 @@ mod tlsa;
 mod tlsa_base_domain;
 mod tlsa_verify;
 mod tlsrpt_record;
+mod web_configuration;
 mod words;
 
 pub use certificate::certificate;
@@ -54,13 +55,14 @@ pub use tlsa::tlsa;
 pub use tlsa_base_domain::tlsa_base_domain;
 pub use tlsa_verify::tlsa_verify;
 pub use tlsrpt_record::tlsrpt_record;
+pub use web_configuration::web_configuration;
 pub use words::words;
 
 /// A parser under its name: that of its file in `fuzz/fuzz_targets` and of its folders of seeds and findings.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every parser that is tried.
-pub const TARGETS: [Target; 19] = [
+pub const TARGETS: [Target; 20] = [
     ("certificate", certificate),
     ("configuration", configuration),
     ("dns_name", dns_name),
@@ -79,6 +81,7 @@ pub const TARGETS: [Target; 19] = [
     ("tlsa_base_domain", tlsa_base_domain),
     ("tlsa_verify", tlsa_verify),
     ("tlsrpt_record", tlsrpt_record),
+    ("web_configuration", web_configuration),
     ("words", words),
 ];
 
