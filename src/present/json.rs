@@ -1,5 +1,6 @@
 //! The JSON of `check` and of the API. What is not known is `null`, and no key is ever left out.
 
+mod enforce;
 pub mod lists;
 pub(super) mod reports;
 
@@ -9,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter};
 
-use self::reports::ReportsView;
+use self::{enforce::EnforceView, reports::ReportsView};
 use super::text::is_dangerous;
 use crate::{
     facts::{AddressObservation, Offer, SmtpOutcome, TlsSurvey, TlsVersion},
@@ -43,6 +44,8 @@ pub struct DomainView<'a> {
     tlsrpt: TlsRptView<'a>,
     /// `null` where no report source is configured.
     reports: Option<ReportsView<'a>>,
+    /// Whether mode enforce would lose mail; `null` where the policy is not in testing, and in the first hour that it is watched.
+    enforce: Option<EnforceView<'a>>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -229,6 +232,7 @@ pub fn assessment(assessment: &Assessment) -> DomainView<'_> {
         mx: mx_known.then(|| assessment.mx.iter().map(mx).collect()),
         tlsrpt: tlsrpt(assessment),
         reports: reports::reports(assessment),
+        enforce: enforce::enforce(assessment),
     }
 }
 
@@ -554,6 +558,7 @@ mod tests {
             "mx",
             "tlsrpt",
             "reports",
+            "enforce",
         ];
         assert_eq!(keys("    "), vec![top.map(str::to_owned).to_vec(); all.len()]);
     }

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// What is known for less than this is one look: it shows what is, and not what was.
-pub(crate) const ONE_LOOK: Duration = Duration::from_secs(3600);
+const ONE_LOOK: Duration = Duration::from_secs(3600);
 /// A finding that stands for less than this is new.
 const NEW: Duration = Duration::from_secs(60);
 /// More policies than this make the evidence unreadable.
@@ -138,9 +138,13 @@ pub(crate) fn removal(safe: &SafeToRemove, now: Timestamp) -> String {
     }
 }
 
+/// Whether a domain is known for longer than one look takes.
+pub(crate) fn is_watched(history: &HistoryAssessment, now: Timestamp) -> bool {
+    history.known_since.is_some_and(|known| now.since(known) >= ONE_LOOK)
+}
+
 fn readiness(page: &mut Page, assessment: &Assessment, enforce: &EnforceReadiness, now: Timestamp) {
-    let known = assessment.history.known_since;
-    if known.is_none_or(|known| now.since(known) < ONE_LOOK) {
+    if !is_watched(&assessment.history, now) {
         let text = "readiness cannot be told from one look: it takes two weeks of watching (serve)";
         page.labelled(LABEL, "enforce", VALUE, Some(Glyph::Nothing), text);
         return;

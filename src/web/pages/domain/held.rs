@@ -98,18 +98,13 @@ fn table(all: &[HeldPolicy], now: Timestamp) -> Markup {
 /// "Can it go to enforce?", as a list of conditions.
 pub(super) fn enforce(seen: &Assessment, now: Timestamp) -> Markup {
     let content = match &seen.history.enforce {
-        Some(enforce) if is_watched(seen, now) => conditions(enforce, now),
+        Some(enforce) if timeline::is_watched(&seen.history, now) => conditions(enforce, now),
         Some(_) => html! {
             p { "This cannot be told yet: it takes two weeks of watching a policy in testing, and the monitor has seen the domain for less than an hour." }
         },
         None => html! { p { (not_asked(seen)) } },
     };
     parts::section("enforce", "Can it go to enforce?", &content)
-}
-
-/// What is known for less than an hour is one look.
-fn is_watched(seen: &Assessment, now: Timestamp) -> bool {
-    seen.history.known_since.is_some_and(|known| now.since(known) >= timeline::ONE_LOOK)
 }
 
 /// Why the question is not asked.
