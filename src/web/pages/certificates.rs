@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    cmp::Ordering,
     collections::{BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
@@ -73,11 +74,18 @@ impl At {
 /// A certificate and its places. A large fleet has as many certificates as domains: of those of policy hosts only what lies open of
 /// a domain is looked at, and the rest is opened for the lines that are shown.
 struct Entry<'a> {
+    print: u64,
     end: Timestamp,
     /// What mail hosts present, with those that do.
     mail: Option<Mail<'a>>,
-    /// The domains whose policy hosts present it, by name.
-    policies: Vec<(&'a Arc<KnownDomain>, &'a PolicyCertificate)>,
+    /// The policy hosts that present it, the first few by name.
+    policies: &'a [Presented<'a>],
+}
+
+/// What the policy host of a domain presents.
+struct Presented<'a> {
+    known: &'a Arc<KnownDomain>,
+    certificate: &'a PolicyCertificate,
 }
 
 struct Mail<'a> {
@@ -100,14 +108,16 @@ impl<'a> Entry<'a> {
         let first = self.policies.first();
         match (&self.mail, first) {
             (Some(mail), _) => Cow::Borrowed(name(mail.certificate)),
-            (None, Some((_, PolicyCertificate { name: Some(name), .. }))) => Cow::Borrowed(name),
-            (None, Some((known, _))) => Cow::Owned(known.domain().policy_host()),
+            (None, Some(policy)) => match &policy.certificate.name {
+                Some(name) => Cow::Borrowed(name),
+                None => Cow::Owned(policy.known.domain().policy_host()),
+            },
             (None, None) => Cow::Borrowed(""),
         }
     }
 
     fn issuer(&self) -> &str {
-        let policy = || self.policies.first().map(|(_, policy)| policy.issuer.as_str());
+        let policy = || self.policies.first().map(|policy| policy.certificate.issuer.as_str());
         let mail = self.mail.as_ref().map(|mail| mail.certificate.chain.leaf.issuer_cn.as_str());
         mail.or_else(policy).unwrap_or_default()
     }
@@ -115,7 +125,7 @@ impl<'a> Entry<'a> {
     fn key(&self) -> Cow<'_, str> {
         match (&self.mail, self.policies.first()) {
             (Some(mail), _) => Cow::Owned(mail.certificate.chain.leaf.key.to_string()),
-            (None, Some((_, policy))) => Cow::Borrowed(policy.key.as_str()),
+            (None, Some(policy)) => Cow::Borrowed(policy.certificate.key.as_str()),
             (None, None) => Cow::Borrowed(""),
         }
     }
@@ -128,7 +138,7 @@ impl<'a> Entry<'a> {
         };
         self.mail.as_ref().is_some_and(of_mail)
             || self.hosts().any(|host| host.as_str().contains(needle))
-            || self.policies.iter().any(|(known, policy)| {
+            || self.policies.iter().any(|Presented { known, certificate: policy }| {
                 known.domain().policy_host().contains(needle)
                     || policy.name.as_ref().is_some_and(|name| name.to_lowercase().contains(needle))
                     || policy.issuer.as_str().to_lowercase().contains(needle)
@@ -138,12 +148,13 @@ impl<'a> Entry<'a> {
 
     /// The certificate itself, as one place judges it: one where something is wrong, if there is any.
     fn certificate(&self, snapshot: &Snapshot) -> Option<CertificateAssessment> {
-        let faulty = self.policies.iter().find(|(_, policy)| !policy.verified);
+        let faulty = self.policies.iter().find(|policy| !policy.certificate.verified);
         let mail = self.mail.as_ref().map(|mail| mail.certificate);
         match (mail, faulty.or_else(|| self.policies.first())) {
             (Some(certificate), _) if !certificate.verified() || faulty.is_none() => Some(certificate.clone()),
-            (mail, Some((known, _))) => {
-                let opened = snapshot.open(known).assessment.as_ref().and_then(|seen| seen.policy.certificate.clone());
+            (mail, Some(policy)) => {
+                let opened =
+                    snapshot.open(policy.known).assessment.as_ref().and_then(|seen| seen.policy.certificate.clone());
                 opened.or_else(|| mail.cloned())
             }
             (mail, None) => mail.cloned(),
@@ -163,7 +174,8 @@ pub(in crate::web) fn render(snapshot: &Snapshot, text: &str, links: &Links, now
     let at = query.choose("at", |text| At::ALL.into_iter().find(|(_, word, _)| *word == text).map(|(at, ..)| at));
     let within = query.choose("within", |text| text.parse::<u32>().ok().filter(|days| *days <= MOST_DAYS));
     let needle = query.get("q").to_lowercase();
-    let all = collect(snapshot, at);
+    let presented = presented(snapshot, at);
+    let all = collect(snapshot, at, &presented);
     let horizon = horizon(&all, now);
     let total = all.len();
     let mut rows: Vec<Entry<'_>> = all
@@ -171,8 +183,8 @@ pub(in crate::web) fn render(snapshot: &Snapshot, text: &str, links: &Links, now
         .filter(|entry| within.is_none_or(|days| entry.end < now + DAY * days))
         .filter(|entry| needle.is_empty() || entry.contains(&needle))
         .collect();
-    sort(&mut rows, order);
     let cut = query.cut(rows.len());
+    cut.arrange(&mut rows, |one, other| compare(one, other, order));
     let path = links.to("/certificates");
     let content = html! {
         h1 { "Certificates" }
@@ -221,62 +233,85 @@ fn ends() -> Vec<(String, String)> {
     ends.map(|(days, words)| (days.to_string(), words.to_owned())).into()
 }
 
-/// Every certificate once, by its end and then by its name.
-fn collect(snapshot: &Snapshot, at: Option<At>) -> Vec<Entry<'_>> {
-    let mut all: HashMap<u64, Entry<'_>> = HashMap::new();
-    if at != Some(At::PolicyHosts) {
-        for state in snapshot.host_states() {
-            for certificate in state.paths.iter().filter_map(|path| path.certificate.as_ref()) {
-                let end = certificate.chain.ends();
-                let entry = all.entry(print(&certificate.chain.leaf.fingerprint_sha256)).or_insert_with(|| Entry {
-                    end,
-                    mail: None,
-                    policies: Vec::new(),
-                });
-                entry.end = entry.end.min(end);
-                let mail = entry.mail.get_or_insert_with(|| Mail { certificate, hosts: BTreeSet::new() });
-                mail.hosts.insert(&state.host);
-                if mail.certificate.verified() && !certificate.verified() {
-                    mail.certificate = certificate;
-                }
+/// What policy hosts present, the same certificates side by side.
+fn presented(snapshot: &Snapshot, at: Option<At>) -> Vec<Presented<'_>> {
+    let mut all: Vec<Presented<'_>> = match at {
+        Some(At::MailHosts) => Vec::new(),
+        _ => snapshot.domains.iter().filter_map(Presented::of).collect(),
+    };
+    all.sort_unstable_by_key(Presented::print);
+    for same in all.chunk_by_mut(|one, other| one.print() == other.print()) {
+        // More are not named. One certificate may have a million places.
+        if same.len() > PLACES {
+            same.select_nth_unstable_by(PLACES, Presented::by_name);
+        }
+        let first = same.len().min(PLACES);
+        if let Some(first) = same.get_mut(..first) {
+            first.sort_unstable_by(Presented::by_name);
+        }
+    }
+    all
+}
+
+impl<'a> Presented<'a> {
+    fn of(known: &'a Arc<KnownDomain>) -> Option<Self> {
+        let certificate = known.summary.as_ref()?.policy_certificate.as_deref()?;
+        Some(Self { known, certificate })
+    }
+
+    const fn print(&self) -> u64 {
+        self.certificate.print
+    }
+
+    fn by_name(&self, other: &Self) -> Ordering {
+        self.known.domain().cmp(other.known.domain())
+    }
+}
+
+/// Every certificate once, in no order. `presented`: what policy hosts present.
+fn collect<'a>(snapshot: &'a Snapshot, at: Option<At>, presented: &'a [Presented<'a>]) -> Vec<Entry<'a>> {
+    let mut of_mail: HashMap<u64, Entry<'a>> = HashMap::new();
+    for state in snapshot.host_states().into_iter().filter(|_| at != Some(At::PolicyHosts)) {
+        for certificate in state.paths.iter().filter_map(|path| path.certificate.as_ref()) {
+            let (print, end) = (print(&certificate.chain.leaf.fingerprint_sha256), certificate.chain.ends());
+            let entry = of_mail.entry(print).or_insert(Entry { print, end, mail: None, policies: &[] });
+            entry.end = entry.end.min(end);
+            let mail = entry.mail.get_or_insert_with(|| Mail { certificate, hosts: BTreeSet::new() });
+            mail.hosts.insert(&state.host);
+            if mail.certificate.verified() && !certificate.verified() {
+                mail.certificate = certificate;
             }
         }
     }
-    if at != Some(At::MailHosts) {
-        for known in snapshot.domains.iter() {
-            let Some(policy) = known.summary.as_ref().and_then(|seen| seen.policy_certificate.as_deref()) else {
-                continue;
-            };
-            let entry = all.entry(policy.print).or_insert_with(|| Entry {
-                end: policy.ends_at,
-                mail: None,
-                policies: Vec::new(),
-            });
-            entry.end = entry.end.min(policy.ends_at);
-            entry.policies.push((known, policy));
-        }
+    let mut all = Vec::new();
+    for policies in presented.chunk_by(|one, other| one.print() == other.print()) {
+        let Some((print, end)) = policies.iter().map(|one| (one.print(), one.certificate.ends_at)).min() else {
+            continue;
+        };
+        let entry = of_mail.remove(&print);
+        all.push(match entry {
+            Some(entry) => Entry { end: entry.end.min(end), policies, ..entry },
+            None => Entry { print, end, mail: None, policies },
+        });
     }
-    let mut all: Vec<(u64, Entry<'_>)> = all.into_iter().collect();
-    for (_, entry) in &mut all {
-        entry.policies.sort_unstable_by(|(one, _), (other, _)| one.domain().cmp(other.domain()));
-    }
-    all.sort_by(|(one_print, one), (other_print, other)| {
-        one.end.cmp(&other.end).then_with(|| one.name().cmp(&other.name())).then(one_print.cmp(other_print))
-    });
-    all.into_iter().map(|(_, entry)| entry).collect()
+    all.extend(of_mail.into_values());
+    all
 }
 
-fn sort(rows: &mut [Entry<'_>], order: Option<Order<Key>>) {
-    let Some(order) = order else { return };
-    rows.sort_by(|one, other| {
+/// By what is asked for, then by the end, then by the name; no two are the same.
+fn compare(one: &Entry<'_>, other: &Entry<'_>, order: Option<Order<Key>>) -> Ordering {
+    let by_end = || one.end.cmp(&other.end);
+    let by_name = || one.name().cmp(&other.name());
+    let asked = order.map_or(Ordering::Equal, |order| {
         order.of(match order.column.key {
-            Key::End => one.end.cmp(&other.end),
-            Key::Subject => one.name().cmp(&other.name()),
+            Key::End => by_end(),
+            Key::Subject => by_name(),
             Key::Issuer => one.issuer().cmp(other.issuer()),
             Key::Places => one.places().cmp(&other.places()),
             Key::Algorithm => one.key().cmp(&other.key()),
         })
     });
+    asked.then_with(by_end).then_with(by_name).then_with(|| one.print.cmp(&other.print))
 }
 
 /// How many certificates end when.
@@ -328,7 +363,7 @@ fn places(entry: &Entry<'_>, links: &Links) -> Markup {
     html! {
         @for host in entry.hosts().take(PLACES) { a href=(links.host(host)) { (host) } " " }
         @if more(hosts) > 0 { "and " (grouped(more(hosts))) " more mail hosts " }
-        @for (known, _) in entry.policies.iter().take(PLACES) { a href=(links.domain(known.domain())) { (known.domain().policy_host()) } " " }
+        @for Presented { known, .. } in entry.policies.iter().take(PLACES) { a href=(links.domain(known.domain())) { (known.domain().policy_host()) } " " }
         @if more(entry.policies.len()) > 0 { "and " (grouped(more(entry.policies.len()))) " more policy hosts" }
         @if entry.places() == 0 { (cells::nothing("nowhere")) }
     }
@@ -361,14 +396,16 @@ mod tests {
     #[test]
     fn what_is_shared_stands_there_once_with_its_places() {
         let snapshot = world();
-        let all = collect(&snapshot, None);
+        let presented = presented(&snapshot, None);
+        let mut all = collect(&snapshot, None, &presented);
+        all.sort_by(|one, other| compare(one, other, None));
         assert_eq!(all.len(), 2);
         let [expired, good] = all.as_slice() else { panic!() };
         assert!(expired.end < NOW && good.end > NOW, "what ends first stands first");
         assert_eq!(expired.hosts().count(), 1);
         // The fixture's mail host and the policy hosts of three domains present the same.
         assert_eq!((good.hosts().count(), good.policies.len()), (1, 3));
-        assert_eq!(collect(&snapshot, Some(At::PolicyHosts)).len(), 1);
+        assert_eq!(collect(&snapshot, Some(At::PolicyHosts), &presented).len(), 1);
         let html = at(&snapshot, "");
         assert!(html.contains("expired 3 days ago") && html.contains("60 days (22 Jan 2027)"), "{html}");
         assert!(html.contains("mta-sts.example.com"));
@@ -377,7 +414,8 @@ mod tests {
     #[test]
     fn every_certificate_is_counted_in_one_bar() {
         let snapshot = world();
-        let all = collect(&snapshot, None);
+        let presented = presented(&snapshot, None);
+        let all = collect(&snapshot, None, &presented);
         let counted = |now: Timestamp| {
             let bars = horizon(&all, now);
             assert_eq!(bars.iter().map(|bar| bar.value).sum::<u64>(), 2);
