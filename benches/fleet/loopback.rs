@@ -17,6 +17,7 @@ use crate::{
     lag::Lag,
     meter::{self, Cpu},
     product::{Product, deliveries},
+    prometheus::{Prometheus, parts},
     publications::Publications,
     report::{Bounds, LAG, MOST_SERIES, cost, lag_rows, megabytes, publications_row, row, runtime},
     town::{self, Town},
@@ -97,6 +98,7 @@ async fn measure(
     let (began, cpu_began) = (Instant::now(), Cpu::beside(town.process()));
     let mut memory: Vec<(Duration, u64)> = Vec::new();
     let mut ticks = interval(Duration::from_secs(1));
+    let mut prometheus = Prometheus::new(parts(options.domains as u64));
     let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let (mut most_tasks, mut most_descriptors) = (0, 0);
     while began.elapsed() < Duration::from_secs(options.seconds) {
@@ -104,12 +106,14 @@ async fn measure(
         memory.push((began.elapsed(), meter::resident().0));
         most_tasks = most_tasks.max(tasks());
         most_descriptors = most_descriptors.max(meter::descriptors());
+        prometheus.scrape(&product, began.elapsed().as_secs());
     }
     let lag = Lag::of(&product.telemetry);
     // A lag is noted for each look at a domain and at an address.
     cost("looks at domains and addresses", cpu_began, Cpu::beside(town.process()), lag.count);
     lag_rows("", &lag);
     publications_row("", publications.take());
+    prometheus.tell(lag.count);
     let half = memory.len() / 2;
     row("RSS slope over the second half, kB a minute", meter::slope(&memory[half..]));
     row("RSS at the end, MB", megabytes(meter::resident().0));

@@ -24,6 +24,7 @@ mod loopback;
 mod meter;
 mod peers;
 mod product;
+mod prometheus;
 mod publications;
 mod report;
 mod simulated;

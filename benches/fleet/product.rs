@@ -10,7 +10,7 @@ use std::{
 
 use smtptls_exporter::{
     config::Settings,
-    metrics::{Blocks, Exposition, Part, Wanted},
+    metrics::{Blocks, Encoding, Exposition, Format, Part, Wanted},
     monitor::{Eyes, Monitor, Renderer, Snapshot, Telemetry},
 };
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -84,6 +84,15 @@ impl Product {
         let mut samples = 0;
         self.lines(wanted, |_| samples += 1);
         Scrape { samples, bytes, took }
+    }
+
+    /// One scrape of a part as a Prometheus asks for it: OpenMetrics in gzip, which is kept until something of it changes.
+    pub(crate) fn take(&self, part: u32, parts: u32) -> Duration {
+        let part = Part::new(part, parts).expect("a part");
+        let began = Instant::now();
+        let wanted = Wanted { part, format: Format::OpenMetrics, encoding: Encoding::Gzip };
+        self.exposition.scrape(&self.telemetry, wanted, |_| true);
+        began.elapsed()
     }
 
     /// Ends it; returns how long that took, and what scrapes of domains and hosts showed at last.

@@ -23,6 +23,7 @@ use crate::{
     meter::{self, Cpu},
     peers::{Peers, World},
     product::{Digest, Product, deliveries},
+    prometheus::{Prometheus, ROUND, SAMPLES_OF_A_PART, parts},
     publications::Publications,
     report::{Bounds, Detail, LAG, MOST_SERIES, cost, lag_rows, megabytes, publications_row, row, runtime},
 };
@@ -38,10 +39,8 @@ const OWN_BYTES: f64 = 100e6;
 const BYTES_A_DOMAIN: f64 = 1900.0;
 /// Seconds from the start to the first scrape.
 const READY: f64 = 10.0;
-/// Seconds for a scrape of so many samples at most.
-const SCRAPE: (f64, usize) = (0.3, 800_000);
-/// What a domain of the summary level has at most.
-const SERIES_A_DOMAIN: u64 = 15;
+/// Seconds for a scrape of a part.
+const SCRAPE: f64 = 0.3;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Options {
@@ -140,12 +139,12 @@ async fn measure(
     let mut memory: Vec<(Duration, u64)> = Vec::new();
     let mut first_round = None;
     let mut scrapes = Vec::new();
-    // As many parts as a Prometheus would be told to take.
-    let parts = (options.domains * SERIES_A_DOMAIN).div_ceil(SCRAPE.1 as u64) as u32;
+    let parts = parts(options.domains);
+    let mut prometheus = Prometheus::new(parts);
     let mut ticks = interval(Duration::from_secs(1));
-    // A scrape every quarter of a minute, as a Prometheus would ask.
-    const SCRAPE_EVERY: usize = 15;
-    for tick in 1.. {
+    // The plain text of one part, every quarter of a minute, beside what a Prometheus takes.
+    const SCRAPE_EVERY: u64 = 15;
+    for tick in 1u64.. {
         ticks.tick().await;
         memory.push((began.elapsed(), meter::resident().0));
         if first_round.is_none() && peers.looks.first.load(Ordering::Relaxed) == options.domains {
@@ -158,6 +157,7 @@ async fn measure(
         if tick % SCRAPE_EVERY == 0 {
             scrapes.push(tokio::task::block_in_place(|| product.scrape(parts)));
         }
+        prometheus.scrape(&product, tick);
         if Instant::now() >= end {
             break;
         }
@@ -190,16 +190,15 @@ async fn measure(
     row("of it grown since the first second", rss.saturating_sub(begun) as f64 * 1024.0 / options.domains as f64);
     bounds.hold("RSS at its peak, MB", megabytes(peak), (OWN_BYTES + BYTES_A_DOMAIN * options.domains as f64) / 1e6);
     bounds.hold("looks that began later than that, share", 1.0 - lag.within(LAG), 0.01);
+    prometheus.tell(looks);
     if let Some(last) = scrapes.last() {
-        let (most, of) = SCRAPE;
-        row("parts of the exposition", f64::from(parts));
         row("samples of a part", last.samples as f64);
         row("its size, MB", last.bytes as f64 / 1e6);
         let mut times: Vec<f64> = scrapes.iter().map(|scrape| scrape.took.as_secs_f64()).collect();
         row("scrape at its longest, s", meter::quantile(&mut times, 1.0));
         let middle = meter::quantile(&mut times, 0.5);
-        match last.samples <= of {
-            true => bounds.hold("scrape, the middle of all, s", middle, most),
+        match last.samples <= SAMPLES_OF_A_PART {
+            true => bounds.hold("scrape, the middle of all, s", middle, SCRAPE),
             false => row("scrape, the middle of all, s (too large)", middle),
         }
     }
@@ -257,6 +256,12 @@ pub(crate) fn restart(options: &Restart) -> ExitCode {
         let (rss, peak) = meter::resident();
         row("RSS after the restart, MB", megabytes(rss));
         row("… at its peak, MB", megabytes(peak));
+        // The first time each part is turned whole.
+        let parts = parts(options.domains);
+        let mut prometheus = Prometheus::new(parts);
+        prometheus.scrape(&product, ROUND);
+        prometheus.tell(0);
+        row("RSS with all parts taken, MB", megabytes(meter::resident().0));
         // What is judged in slices comes within this time.
         sleep(Duration::from_secs(2)).await;
         let digest = tokio::task::block_in_place(|| product.digest());

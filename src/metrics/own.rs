@@ -155,7 +155,7 @@ pub(super) static ROWS: &[Row<Source>] = &[
     row(Normal, Histogram, "smtptls_probe_duration_seconds", KIND, "How long probes take.", NEVER, gathered),
     row(Summary, Gauge, "smtptls_probes_in_flight", KIND, "Number of probes that run now.", NEVER, gathered),
     row(
-        Normal,
+        Summary,
         Histogram,
         "smtptls_schedule_lag_seconds",
         &[],
