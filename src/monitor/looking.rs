@@ -197,23 +197,96 @@ fn address_failure(observation: &AddressObservation) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::facts::{Phase, PhaseTimes};
+    use crate::{
+        facts::{
+            AddressLookup, Asked, FetchTimes, Lookup, LookupOutcome, Phase, PhaseTimes, PolicyFetch, Security,
+            TlsVersion,
+        },
+        protocol::tls::{Roots, chain_facts},
+    };
+
+    const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
+    const LEAF: &[u8] = include_bytes!("../../tests/data/certificates/chain/leaf.der");
 
     fn seen(outcome: SmtpOutcome) -> Seen {
+        with_tls(outcome, None)
+    }
+
+    fn with_tls(outcome: SmtpOutcome, tls: Option<TlsFacts>) -> Seen {
         Seen::Address(Box::new(AddressObservation {
             host: "mx.example.com".parse().unwrap(),
             address: "192.0.2.1".parse().unwrap(),
-            at: Timestamp::from_unix_seconds(1_800_000_000),
+            at: NOW,
             duration: Duration::from_millis(5),
             times: PhaseTimes::default(),
             outcome,
             banner: None,
             capabilities: None,
-            tls: None,
+            tls,
             cleartext_after_starttls: false,
             said: Vec::new(),
         }))
+    }
+
+    /// A certificate with this much left.
+    fn ending(left: Duration) -> TlsFacts {
+        let mut chain = chain_facts(&[LEAF], &Roots::default(), NOW).unwrap();
+        chain.leaf.not_after = NOW + left;
+        TlsFacts {
+            version: TlsVersion::Tls13,
+            cipher: "TLS_AES_256_GCM_SHA384".into(),
+            chain: Arc::new(chain),
+            completed: true,
+        }
+    }
+
+    fn nothing_there<T>() -> Lookup<T> {
+        Lookup {
+            name: "example.com".into(),
+            at: NOW,
+            outcome: LookupOutcome::NoData,
+            cname: Vec::new(),
+            security: Security::Insecure,
+            signatures: None,
+            message_bytes: 0,
+            extended_errors: Vec::new(),
+            asked: Asked::default(),
+        }
+    }
+
+    /// A domain that announces no policy: nothing of it fails, whatever its policy hosts present.
+    fn with_policy_hosts(tls: Vec<TlsFacts>) -> Seen {
+        let fetch = |tls| PolicyFetch {
+            address: "192.0.2.2".parse().unwrap(),
+            at: NOW,
+            times: FetchTimes::default(),
+            tls: Some(tls),
+            response: None,
+            failure: None,
+        };
+        let observation = DomainObservation {
+            domain: "example.com".parse().unwrap(),
+            started_at: NOW,
+            duration: Duration::from_millis(5),
+            sts_record: nothing_there(),
+            tlsrpt_record: nothing_there(),
+            mx: nothing_there(),
+            implicit: None,
+            policy: PolicyHostObservation {
+                host: "mta-sts.example.com".into(),
+                addresses: AddressLookup { ip4: Some(nothing_there()), ip6: None },
+                resolve: Duration::ZERO,
+                fetches: tls.into_iter().map(fetch).collect(),
+                skipped: 0,
+            },
+            rua: Vec::new(),
+            resolver_healthy: true,
+            dnssec_healthy: true,
+        };
+        Seen::Domain(Box::new((observation, (Vec::new(), 0))))
     }
 
     /// RFC 5321 §4.2.1: 4yz is for now, 5yz for good.
@@ -238,5 +311,20 @@ mod tests {
         assert_eq!(seen(SmtpOutcome::Done).urgency(), Urgency::Routine);
         assert_eq!(seen(SmtpOutcome::StarttlsNotOffered).urgency(), Urgency::Pressing);
         assert_eq!(Seen::Nothing.urgency(), Urgency::Routine);
+    }
+
+    #[test]
+    fn what_is_near_its_end_is_pressing() {
+        let within = || ending(NEAR_END - Duration::from_secs(1));
+        let beyond = || ending(NEAR_END + Duration::from_secs(1));
+        let host = |tls| with_tls(SmtpOutcome::Done, Some(tls));
+        assert_eq!(host(within()).urgency(), Urgency::Pressing);
+        assert_eq!(host(beyond()).urgency(), Urgency::Routine);
+        // One address of the policy host is enough, whichever it is.
+        assert_eq!(with_policy_hosts(vec![beyond(), within()]).urgency(), Urgency::Pressing);
+        assert_eq!(with_policy_hosts(vec![beyond(), beyond()]).urgency(), Urgency::Routine);
+        for seen in [host(within()), with_policy_hosts(vec![within()])] {
+            assert!(!seen.fails(), "the end alone makes it pressing");
+        }
     }
 }
