@@ -6,15 +6,13 @@ use tokio::time::Instant;
 
 use super::{
     entries::{Entries, FRESH, List, Place, SETTLED},
-    spread::Ramp,
+    spread::{DRIFT, Ramp},
     stretch::Stretch,
     turns::{Answer, Door, Doors, Turns, nanoseconds},
     wheel::{Load, Wheel},
 };
 use crate::monitor::politeness::Limits;
 
-/// An interval may be so much shorter or longer, as a part of it: what began together drifts apart.
-const DRIFT: f64 = 0.05;
 /// The second look of what was found during a start: many are found at once, at hosts that many share.
 const FRESH_DRIFT: f64 = 0.1;
 /// Among so many moments the emptiest is taken. Two are known to be enough to level a load.

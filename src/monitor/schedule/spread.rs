@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::wheel::Load;
 
+/// An interval may be so much shorter or longer, as a part of it: what began together drifts apart.
+pub(super) const DRIFT: f64 = 0.05;
 /// At the start this many a second begin at least, so that a small fleet is known soon.
 const STARTS_PER_SECOND: f64 = 50.0;
 /// Beside what is due by itself, what is overdue may make a moment so much fuller than the mean.
@@ -12,9 +14,9 @@ const FULLER: f64 = 0.2;
 const SECOND_LEAST: f64 = 0.1;
 const MOMENT: Duration = Duration::from_nanos(Load::MOMENT);
 
-/// An interval with up to a twentieth more or less, so that what began together drifts apart. `random`: 0 to 1.
+/// An interval with up to `DRIFT` of it more or less. `random`: 0 to 1.
 pub(crate) fn jittered(interval: Duration, random: f64) -> Duration {
-    interval.mul_f64(0.95 + 0.1 * random.clamp(0.0, 1.0))
+    interval.mul_f64(1.0 - DRIFT + 2.0 * DRIFT * random.clamp(0.0, 1.0))
 }
 
 /// How long to wait after `failures` in a row: `retry`, doubled each time, and no longer than `interval`.

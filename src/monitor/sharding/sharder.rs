@@ -34,6 +34,10 @@ const WRITTEN_WITHIN: Duration = Duration::from_secs(5);
 /// its database is down must not stay blind.
 const START_PATIENCE: Duration = Duration::from_secs(30);
 
+/// … and how long it waits at the most before it asks again, however long a lease is: the domains are without a look meanwhile, and a
+/// question a second is no load.
+const START_PAUSE: Duration = Duration::from_secs(1);
+
 /// Why new settings are not in force.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -141,7 +145,7 @@ impl Allotment {
                 post.provisional = true;
                 break;
             }
-            sleep(pace.turn().min(Duration::from_secs(1))).await;
+            sleep(pace.turn().min(START_PAUSE)).await;
         }
         if post.provisional {
             tracing::warn!(
