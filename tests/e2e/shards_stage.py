@@ -1,5 +1,6 @@
 """The stage of the shards: instances that share the domains and a PostgreSQL, of which one is killed, and one comes to."""
 
+import dataclasses
 import json
 import re
 import signal
@@ -8,7 +9,7 @@ import time
 from pathlib import Path
 
 from report import Report
-from world.domains import SHARD_ADDRESSES, SHARD_POSTGRES
+from world.domains import SHARD_ADDRESSES, SHARD_POSTGRES, Domain
 from world.exporter import Exporter
 from world.mail_world import MailWorld
 from world.postgres import Postgres
@@ -24,6 +25,14 @@ LEASE = 3
 MOST = 0.75
 # A domain that is right.
 GOOD = "good.test"
+# So many domains get another policy and a report, so that they have a past that can be lost. A third of them moves in the end.
+WITH_A_PAST = 12
+# What they publish then.
+NEW_ID = "v=STSv1; id=20261102;"
+LONGER = 86400
+# What only grows of one domain: its counters, and when its last report came. The counters of sessions are among them, and stand at 0 for as
+# long as this stage takes: a new one begins to count five minutes after it is first shown. The database is asked for those.
+GROWS = re.compile(r'^(smtptls_(?:\w+_total|tlsrpt_last_report_timestamp_seconds)\{domain="([^"]+)"[^}]*\}) (\S+)$', re.M)
 
 
 class ShardExporter(Exporter):
@@ -65,9 +74,71 @@ class ShardExporter(Exporter):
         found = re.search(rf"^{re.escape(series)} (\S+)$", self.metrics(), re.M)
         return float(found[1]) if found else None
 
+    def counted(self) -> dict[str, dict[str, float]]:
+        """What only grows, of each domain."""
+        counters: dict[str, dict[str, float]] = {}
+        for series, domain, value in GROWS.findall(self.metrics()):
+            counters.setdefault(domain, {})[series] = float(value)
+        return counters
+
+    def changes(self) -> dict[str, set[str]]:
+        """What the log tells of each domain."""
+        status, text = self.request("/api/v1/changes?limit=1000")
+        told = json.loads(text) if status == 200 else {"more": True}
+        expect("changes: the status, and whether that is not all", (status, told["more"]), (200, False))
+        by_domain: dict[str, set[str]] = {}
+        for change in told["changes"]:
+            if change["domain"]:
+                by_domain.setdefault(change["domain"], set()).add(json.dumps(change, sort_keys=True))
+        return by_domain
+
     def held(self) -> set[int]:
         """The slots that it has."""
         return {int(slot) for slot in re.findall(r'^smtptls_shard_held\{slot="(\d+)"\} 1$', self.metrics(), re.M)}
+
+
+@dataclasses.dataclass
+class Past:
+    """What an instance knew of domains before another one had them."""
+
+    counters: dict[str, dict[str, float]]
+    changes: dict[str, set[str]]
+
+    @classmethod
+    def of(cls, domains: set[str], *exporters: ShardExporter) -> "Past":
+        """Of these domains, each of which one of the instances has."""
+        past = cls({}, {})
+        for exporter in exporters:
+            past.counters |= {name: of for name, of in exporter.counted().items() if name in domains}
+            past.changes |= {name: of for name, of in exporter.changes().items() if name in domains}
+        return past
+
+    def only(self, domains: set[str]) -> "Past":
+        """The part about these."""
+        return Past(
+            {name: of for name, of in self.counters.items() if name in domains},
+            {name: of for name, of in self.changes.items() if name in domains},
+        )
+
+    def hold_counters(self, exporter: ShardExporter) -> None:
+        """No counter that it shows is smaller: Prometheus would take that for a start from zero."""
+        now = exporter.counted()
+        fell = {
+            series: (value, now[name][series])
+            for name, of in self.counters.items() for series, value in of.items() if now.get(name, {}).get(series, value) < value
+        }
+        if fell:
+            raise Failure(f"{exporter.daemon.name}: counters fell: {fell}")
+
+    def hold(self, exporter: ShardExporter) -> None:
+        """The instance has all of it."""
+        self.hold_counters(exporter)
+        now = exporter.counted()
+        gone = [series for name, of in self.counters.items() for series in of if series not in now.get(name, {})]
+        expect(f"{exporter.daemon.name}: counters that are not there", gone, [])
+        told = exporter.changes()
+        lost = sorted(change for name, of in self.changes.items() for change in of - told.get(name, set()))
+        expect(f"{exporter.daemon.name}: changes that are not told", lost, [])
 
 
 class ShardsStage:
@@ -85,6 +156,8 @@ class ShardsStage:
         self.replica = ShardExporter(binary, world, 0, "shard-0b", SHARD_ADDRESSES[3], url)
         self.all = {domain.name for domain in world.table.configured()}
         self.parts: dict[int, set[str]] = {}
+        sound = [domain for domain in world.table.configured() if self.can_change(domain)]
+        self.with_a_past = sorted(sound, key=lambda domain: domain.name)[:WITH_A_PAST]
 
     def run(self) -> None:
         """All of it, in order: each part counts on the ones before."""
@@ -95,6 +168,7 @@ class ShardsStage:
             check("shards: two instances share the domains, and each sees its own alone", self.shared)
             check("shards: a replica stands by", self.stands_by)
             check("shards: a report at the wrong instance is counted once, for its owner", self.reported)
+            check("shards: each owner counts what changes, and hears of what is reported", self.changed)
             check("shards: kill -9: the other looks at the domains within two intervals, with all that was known", self.killed)
             check("shards: the one that was killed comes back and has its own again", self.back)
             check("shards: the database is down for all, and nothing goes out", self.database_down)
@@ -108,6 +182,9 @@ class ShardsStage:
             for exporter in (self.zero, self.one, self.two, self.replica):
                 exporter.stop()
             self.postgres.stop()
+            # The other stages have the world as it was.
+            for domain in self.with_a_past:
+                self.world.change_domain(domain.name, policy=domain.policy, sts_txt=domain.sts_txt)
         self.report.note(f"the stage took {time.monotonic() - began:.0f} s")
 
     # --- the parts
@@ -158,20 +235,54 @@ class ShardsStage:
         _, text = owner.request(f"/api/v1/domains/{GOOD}/reports")
         expect("reports of the domain", len(json.loads(text)["reports"]), 1)
 
+    def changed(self) -> None:
+        """Without this nobody has a past: what is seen for the first time is no change, and every counter stands at zero."""
+        for domain in self.with_a_past:
+            longer = dataclasses.replace(domain.policy, max_age=domain.policy.max_age + LONGER)
+            self.world.change_domain(domain.name, policy=longer, sts_txt=(NEW_ID,))
+            owner = self.zero if domain.name in self.parts[0] else self.one
+            # The good one has a report.
+            if domain.name != GOOD:
+                expect("status", self.post(owner, tls_report(domain.name, f"shards-{domain.name}", 10, 1)), "201")
+
+        def not_counted() -> list[str]:
+            counters = self.zero.counted() | self.one.counted()
+            return [
+                series
+                for name in (domain.name for domain in self.with_a_past)
+                for series in (
+                    f'smtptls_sts_record_id_changes_total{{domain="{name}"}}',
+                    f'smtptls_sts_policy_changes_total{{domain="{name}"}}',
+                    f'smtptls_tlsrpt_last_report_timestamp_seconds{{domain="{name}"}}',
+                )
+                if not counters.get(name, {}).get(series)
+            ]
+
+        try:
+            wait_until(lambda: not not_counted(), "each change counted, each report known", 3 * INTERVAL)
+        except Failure as failure:
+            raise Failure(f"{failure}: {not_counted()}") from None
+
     def killed(self) -> None:
         owner, other = (self.zero, self.one) if GOOD in self.parts[0] else (self.one, self.zero)
         part = self.parts[owner.index]
         before = self.remembered(owner)
         reported = owner.value(f'smtptls_tlsrpt_last_report_timestamp_seconds{{domain="{GOOD}"}}')
+        past = self.past_of(part, owner)
         # What is new is written within a second or two.
         time.sleep(2)
         killed_at = time.time()
         owner.kill()
-        looked = lambda: part <= self.looked_since(other, killed_at)
+
+        def looked() -> bool:
+            past.hold_counters(other)
+            return part <= self.looked_since(other, killed_at)
+
         wait_until(looked, "every domain of the dead one looked at by the other", 2 * INTERVAL)
         expect("slots", other.held(), {0, 1})
         expect("domains", other.shown(), self.all)
         self.hold_memory(before, self.remembered(other))
+        past.hold(other)
         expect("last report", other.value(f'smtptls_tlsrpt_last_report_timestamp_seconds{{domain="{GOOD}"}}'), reported)
         expect("sessions in the database", self.sessions(), "105")
 
@@ -222,6 +333,7 @@ class ShardsStage:
             raise Failure(f"epoch {epoch}, then {self.epoch()}")
 
     def third(self) -> None:
+        past = self.past_of(self.all, self.zero, self.one)
         self.two.total = 3
         self.two.configure()
         # The new one first: then no domain is without an instance at any time.
@@ -239,6 +351,10 @@ class ShardsStage:
         # A few dozen names: two standard deviations on each side of a third.
         if not 1 / 3 - 0.17 < moved < 1 / 3 + 0.17:
             raise Failure(f"{moved:.2f} moved")
+        brought = past.only(self.two.shown())
+        if not any(brought.changes.values()):
+            raise Failure("no domain that changed has moved: nothing can be told from this")
+        brought.hold(self.two)
 
     def ended(self) -> None:
         expect("exit", self.two.stop(), 0)
@@ -247,6 +363,20 @@ class ShardsStage:
         self.report.note(f"taken over {time.monotonic() - began:.1f} s after its end")
 
     # --- the means
+
+    def can_change(self, domain: Domain) -> bool:
+        """Whether another policy of it is fetched and counted: it has one, and all is well with it."""
+        policy = domain.policy
+        served = policy is not None and (policy.answer, policy.certificate) == (200, "good")
+        return served and len(domain.sts_txt) == 1 and not domain.unserved and domain.tlsrpt
+
+    def past_of(self, domains: set[str], *exporters: ShardExporter) -> Past:
+        """What these know of the domains; there has to be something that can be lost."""
+        past = Past.of(domains, *exporters)
+        mine = [domain.name for domain in self.with_a_past if domain.name in domains]
+        if not mine or any(not past.changes.get(name) for name in mine):
+            raise Failure(f"no change is told of some of {mine}: {past.changes}")
+        return past
 
     def epoch(self) -> int:
         """How often slot 1 changed its holder."""
