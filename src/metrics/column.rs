@@ -145,7 +145,8 @@ impl Cell {
     /// The same where few changed; nothing where it has to be made as a whole.
     fn changed<V: Shown>(self: &Arc<Self>, was: &[Arc<V>], shelf: &[Arc<V>], subject: Subject) -> Option<Arc<Self>> {
         let pairs = || was.iter().zip(shelf);
-        let same_names = was.len() == shelf.len() && pairs().all(|(one, other)| one.key() == other.key());
+        let same_name = |(one, other): (&Arc<V>, &Arc<V>)| Arc::ptr_eq(one, other) || one.key() == other.key();
+        let same_names = was.len() == shelf.len() && pairs().all(same_name);
         // Which of them could not be read is not noted.
         if !same_names || self.unreadable > 0 {
             return None;

@@ -37,13 +37,31 @@ impl Size {
     fn of<V: Shown>(subjects: &[Arc<V>]) -> Self {
         subjects.iter().map(|shown| Self::of_one(&**shown)).fold(Self::default(), Self::and)
     }
+
+    /// The same where other subjects stood at some of the places before, which took `before`. Only those are looked at: each that is
+    /// costs a way to the memory.
+    fn of_changed<V: Shown>(subjects: &[Arc<V>], was: &[Arc<V>], before: Self) -> Option<Self> {
+        // A sum that reached its end has no parts.
+        if was.len() != subjects.len() || before.series == u64::MAX || before.bytes == u64::MAX {
+            return None;
+        }
+        let changed = was.iter().zip(subjects).filter(|(one, other)| !Arc::ptr_eq(one, other));
+        changed.map(|(one, other)| (Self::of_one(&**one), Self::of_one(&**other))).try_fold(
+            before,
+            |sum, (one, other)| {
+                let without =
+                    Self { series: sum.series.checked_sub(one.series)?, bytes: sum.bytes.checked_sub(one.bytes)? };
+                Some(without.and(other))
+            },
+        )
+    }
 }
 
 /// The subjects of one kind in a snapshot, and which of them are exported.
 #[derive(Debug)]
 pub(super) struct Shelves<V> {
     subject: Subject,
-    shelves: Vec<Exported<V>>,
+    shelves: Vec<Arc<Exported<V>>>,
     /// How many shelves are exported whole, and how many subjects of the next one.
     whole: usize,
     more: usize,
@@ -51,14 +69,13 @@ pub(super) struct Shelves<V> {
     dropped: u64,
 }
 
-/// A shelf, and how scrapes show it.
+/// A shelf, and how scrapes show it. Shared by all snapshots in which the shelf is the same.
 #[derive(Debug)]
 pub(super) struct Exported<V> {
     shelf: Arc<Shelf<V>>,
     size: Size,
-    /// Its blocks by family, once a scrape asked for them; from then on it is kept as the shelf changes. Shared by all snapshots in
-    /// which the shelf is the same.
-    cell: Arc<OnceLock<Arc<Cell>>>,
+    /// Its blocks by family, once a scrape asked for them; from then on it is kept as the shelf changes.
+    cell: OnceLock<Arc<Cell>>,
 }
 
 impl<V: Shown> Exported<V> {
@@ -71,7 +88,9 @@ impl<V: Shown> Exported<V> {
             // Nobody else has it yet.
             let _ = cell.set(after);
         }
-        Self { shelf: Arc::clone(shelf), size: Size::of(shelf.entries()), cell: Arc::new(cell) }
+        let subjects = shelf.entries();
+        let size = before.and_then(|before| Size::of_changed(subjects, before.shelf.entries(), before.size));
+        Self { shelf: Arc::clone(shelf), size: size.unwrap_or_else(|| Size::of(subjects)), cell }
     }
 
     /// Its blocks by family: made now where no scrape asked for them before.
@@ -82,12 +101,6 @@ impl<V: Shown> Exported<V> {
     /// How many subjects it holds.
     pub(super) fn len(&self) -> usize {
         self.shelf.entries().len()
-    }
-}
-
-impl<V> Clone for Exported<V> {
-    fn clone(&self) -> Self {
-        Self { shelf: Arc::clone(&self.shelf), size: self.size, cell: Arc::clone(&self.cell) }
     }
 }
 
@@ -102,8 +115,8 @@ impl<V: Shown> Shelves<V> {
             let ended = before.iter().take_while(|known| known.shelf.range().end() < shelf.range().start()).count();
             before = before.get(ended..).unwrap_or_default();
             shelves.push(match before.first() {
-                Some(known) if Arc::ptr_eq(&known.shelf, shelf) => known.clone(),
-                known => Exported::new(shelf, known, subject),
+                Some(known) if Arc::ptr_eq(&known.shelf, shelf) => Arc::clone(known),
+                known => Arc::new(Exported::new(shelf, known.map(|known| &**known), subject)),
             });
         }
         let all = shelves.iter().map(|one| one.size).fold(Size::default(), Size::and);
@@ -143,7 +156,8 @@ impl<V: Shown> Shelves<V> {
 
     /// The shelves of a part that have something to export, and which of their subjects.
     pub(super) fn part(&self, part: Part) -> impl Iterator<Item = (&Exported<V>, Range<usize>)> {
-        let exported = self.shelves.iter().enumerate().map_while(move |(index, one)| {
+        let shelves = self.shelves.iter().map(|one| &**one);
+        let exported = shelves.enumerate().map_while(move |(index, one)| {
             let subjects = if index < self.whole { one.len() } else { self.more };
             (index <= self.whole).then_some((one, subjects))
         });
@@ -213,6 +227,24 @@ mod tests {
         Arc::new(One(name, block.finish()))
     }
 
+    #[test]
+    fn what_a_shelf_takes_after_a_change_is_what_it_takes() {
+        let before = roll(300, 1);
+        let first = Shelves::of(&before, Subject::Domain, u64::MAX, None);
+        // Longer values, another name in the place of one, fewer and more.
+        let longer = before.with([shown(7, 1_000_000), shown(8, 123)], []);
+        let another = longer.with([shown(1_000, 5)], ["d9.example"]);
+        let fewer = another.with([], ["d10.example"]);
+        let mut known = first;
+        for roll in [&longer, &another, &fewer, &before] {
+            known = Shelves::of(roll, Subject::Domain, u64::MAX, Some(&known));
+            let anew = Shelves::of(roll, Subject::Domain, u64::MAX, None);
+            assert_eq!(known.exported(), anew.exported());
+            let sizes = |shelves: &Shelves<One>| shelves.shelves.iter().map(|one| one.size).collect::<Vec<_>>();
+            assert_eq!(sizes(&known), sizes(&anew));
+        }
+    }
+
     /// How many shelves are turned.
     fn turned(shelves: &Shelves<One>) -> usize {
         shelves.shelves.iter().filter(|one| one.cell.get().is_some()).count()
@@ -234,6 +266,9 @@ mod tests {
         let few = many.with([], names.iter().map(String::as_str));
         let [more, less] = [many, few].map(|roll| Shelves::of(&roll, Subject::Domain, u64::MAX, Some(&first)));
         for shelves in [more, less] {
+            for one in &shelves.shelves {
+                assert_eq!(one.size, Size::of(one.shelf.entries()));
+            }
             let of_half = shelves.part(half).filter(|(one, _)| one.cell.get().is_some()).count();
             assert_eq!((of_half, turned(&shelves)), (shelves.part(half).count(), of_half));
         }
