@@ -58,12 +58,14 @@ const STEADY_CONNECTIONS: usize = 64;
 /// For what was taken to be given back.
 const REST: Duration = Duration::from_secs(10);
 
-/// Bounds that do not depend on the machine. Whoever comes new is answered …
+/// Bounds that do not depend on the machine. Whoever comes new is answered, and so is the steady rate …
 const ANSWERED_LEAST: f64 = 0.99;
 /// … the memory that ten thousand connections take, and the text that is on its way to them …
 const MEMORY_MOST: f64 = 256.0;
-/// … and looks begin in time, but for one of a hundred. In a build that is not optimised the crowd alone takes the processors: there it
-/// is told and not held.
+/// … and what of it may still be there after a rest, as the allocator keeps some: about 54 MB were, in an optimised build …
+const AFTER_MOST: f64 = 96.0;
+/// … and looks begin in time, but for one of a hundred. In an optimised build that is within a second. In one that is not, the crowd alone
+/// takes the processors: there it is within ten, the interval of these looks, so that none is left out.
 const LATE_MOST: f64 = 0.01;
 
 fn main() -> ExitCode {
@@ -113,13 +115,15 @@ async fn run(options: &Options) -> Vec<String> {
     let rate = tokio::spawn(steady(server.address, options.scrapes, STEADY_CONNECTIONS, part));
     let (newcomers, steady) = watched(&server, part, Outcome::default(), Some(rate)).await;
     let answered = steady.answered as f64 / part.as_secs_f64();
+    let unanswered = 1.0 - steady.answered as f64 / steady.all() as f64;
     tell("a steady rate", &before, &server.moment().await, &steady.with(newcomers), &mut missed);
     println!("the steady rate: {answered:.1} scrapes a second were answered of {}", options.scrapes);
+    hold("scrapes of the steady rate that were not answered, share", unanswered, 1.0 - ANSWERED_LEAST, &mut missed);
 
     sleep(REST).await;
     let after = server.moment().await;
     println!("afterwards: RSS {:.1} MB, {} descriptors", after.resident, after.descriptors);
-    hold("memory afterwards, MB over what it was", after.resident - idle.resident, MEMORY_MOST, &mut missed);
+    hold("memory afterwards, MB over what it was", after.resident - idle.resident, AFTER_MOST, &mut missed);
     missed
 }
 
@@ -161,6 +165,7 @@ fn tell(part: &str, before: &Moment, after: &Moment, outcome: &Outcome, missed: 
     if answered < ANSWERED_LEAST {
         missed.push(format!("{part}: of those who came new {answered:.3} were answered, at least {ANSWERED_LEAST}"));
     }
+    hold(&format!("{part}: looks that began later than ten seconds, share"), lag.very_late(), LATE_MOST, missed);
     if !cfg!(debug_assertions) {
         hold(&format!("{part}: looks that began later than a second, share"), lag.late(), LATE_MOST, missed);
     }
@@ -168,7 +173,8 @@ fn tell(part: &str, before: &Moment, after: &Moment, outcome: &Outcome, missed: 
 }
 
 fn hold(what: &str, value: f64, most: f64, missed: &mut Vec<String>) {
-    if value > most {
-        missed.push(format!("{what}: {value:.3}, at most {most}"));
+    // Of nothing there is no share: where nobody looked or asked, nothing was held.
+    if value.is_nan() || value > most {
+        missed.push(format!("{what}: {value:.3}, at most {most:.3}"));
     }
 }

@@ -63,6 +63,7 @@ pub(crate) struct Moment {
 pub(crate) struct Lag {
     pub(crate) count: f64,
     within_a_second: f64,
+    within_ten: f64,
 }
 
 impl Lag {
@@ -73,18 +74,29 @@ impl Lag {
         };
         Self {
             count: value("smtptls_schedule_lag_seconds_count"),
+            // The buckets stand in order, so that the first that begins so is this one.
             within_a_second: value("smtptls_schedule_lag_seconds_bucket{le=\"1"),
+            within_ten: value("smtptls_schedule_lag_seconds_bucket{le=\"10"),
         }
     }
 
     /// What came after an earlier moment.
     pub(crate) fn since(&self, before: &Self) -> Self {
-        Self { count: self.count - before.count, within_a_second: self.within_a_second - before.within_a_second }
+        Self {
+            count: self.count - before.count,
+            within_a_second: self.within_a_second - before.within_a_second,
+            within_ten: self.within_ten - before.within_ten,
+        }
     }
 
     /// The share of looks that began more than a second after their time.
     pub(crate) fn late(&self) -> f64 {
         1.0 - self.within_a_second / self.count
+    }
+
+    /// The share of looks that began more than ten seconds after their time: a whole interval.
+    pub(crate) fn very_late(&self) -> f64 {
+        1.0 - self.within_ten / self.count
     }
 }
 
