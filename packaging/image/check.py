@@ -43,7 +43,8 @@ HARDENED = ["--read-only", "--cap-drop", "all", "--security-opt", "no-new-privil
 LIMITS = ["--ulimit", "nofile=4096:4096", "--ulimit", "nproc=4096:4096"]
 # Seconds. A busy machine; each wait ends as soon as what it waits for is there.
 PATIENCE = 60
-# Seconds from SIGTERM to the end: the monitor may write its state for five, and answers what is under way. Docker kills after ten.
+# Seconds from SIGTERM to the end. The monitor has 20 where peers and disk are slow (docs/how-to/container.md tells Docker to wait 30); here
+# nothing is, so it has to be enough what Docker waits unless told otherwise.
 END = 10
 URL = "http://127.0.0.1:10461"
 
