@@ -16,10 +16,13 @@ use tokio::{
     time::sleep,
 };
 
-use super::world::{
-    dns::Behaviour,
-    mail_world::{MailDomain, MailWorld},
-    smtp::{Act, SmtpScript},
+use super::{
+    attack::secrets::PATHS,
+    world::{
+        dns::Behaviour,
+        mail_world::{MailDomain, MailWorld},
+        smtp::{Act, SmtpScript},
+    },
 };
 
 /// Far beyond what anything here takes.
@@ -273,7 +276,7 @@ async fn metrics_of_a_good_and_a_bad_domain() {
     assert!(status == 200 && page.contains("/metrics"), "{page}");
     assert_eq!(served.get("/nothing").await.0, 404);
 
-    // Scrapes read what is known; nobody is asked for them.
+    // Scrapes, pages and the API read what is known; nobody is asked for them.
     let asked = |domains: &[MailDomain; 2]| {
         let of = |domain: &MailDomain| (domain.smtp.connections(), domain.https.connections());
         (domains.each_ref().map(of), world.dns.queries().len())
@@ -282,6 +285,15 @@ async fn metrics_of_a_good_and_a_bad_domain() {
     for _ in 0..100 {
         assert_eq!(served.get("/metrics").await.0, 200);
     }
+    assert_eq!(asked(&domains), before);
+    for path in PATHS.iter().filter(|path| !path.starts_with("/probe")) {
+        let path = path.replace("example.com", "good.example");
+        let (status, body) = served.get(&path).await;
+        assert!(status < 500, "{path}: {status} {body}");
+        assert_eq!(asked(&domains), before, "{path}");
+    }
+    assert_eq!(served.get("/domains/good.example").await.0, 200);
+    assert_eq!(served.get("/api/v1/domains/good.example").await.0, 200);
     assert_eq!(asked(&domains), before);
 }
 

@@ -4,4 +4,4 @@ mod addresses;
 mod amplification;
 mod memory;
 mod registries;
-mod secrets;
+pub(crate) mod secrets;

@@ -111,7 +111,8 @@ impl Places {
     }
 }
 
-const PATHS: [&str; 20] = [
+/// What can be read; of these `/probe` alone looks at something.
+pub(crate) const PATHS: [&str; 20] = [
     "/metrics",
     "/",
     "/hosts",
