@@ -107,6 +107,20 @@ def how(command: Command) -> tuple[str, int | str | None]:
     return ("unknown", unknown[0]) if unknown else ("run", None)
 
 
+def searched_log(line: str) -> list[str]:
+    """The alternatives that a command line looks for in the log of the monitor; what the kernel logs is not ours."""
+    words = re.search(r"\bjournalctl (?P<of>[^|]*)\| *(?P<grep>grep .*)$", line)
+    if words is None or "smtptls" not in words["of"]:
+        return []
+    parts = [word for word in shlex.split(words["grep"])[1:] if not word.startswith("-")]
+    return parts[0].split("|") if parts else []
+
+
+def unsaid(line: str, source: str) -> list[str]:
+    """Those of them that the program never says; an alternative is looked for as it is, in letters of either case."""
+    return [words for words in searched_log(line) if words.lower() not in source.lower()]
+
+
 def monitor(line: str) -> list[str] | None:
     """The words of a command line that starts a monitor, which runs until it is stopped."""
     words = shlex.split(line)

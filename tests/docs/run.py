@@ -21,7 +21,7 @@ import deploy
 import fixtures
 import pages
 import test_docs
-from commands import GAP, commands, difference, healthcheck, how, in_this_world, monitor, route
+from commands import GAP, commands, difference, healthcheck, how, in_this_world, monitor, route, unsaid
 from pages import ROOT
 from snippets import Snippets
 from tables import NOT_RUN
@@ -100,14 +100,16 @@ def newest() -> Path:
 
 
 def check_tables(lines, only: str) -> list[str]:
-    """Every line is in a table and can be read by a shell; every row of the table is used."""
+    """Every line is in a table, can be read by a shell, and looks for what the program says; every row of the table is used."""
     wrong, used = [], Counter()
+    source = "\n".join(file.read_text() for file in (ROOT / "src").rglob("*.rs"))
     for command in lines:
         kind, row = how(command)
         if kind == "unknown":
             wrong.append(f"{command}: {row} is in no table; tests/docs/tables.py says what is run and what is not")
         if kind == "not run":
             used[row] += 1
+        wrong += [f"{command}: the program never logs {words!r}" for words in unsaid(command.line, source)]
         read = subprocess.run(["bash", "-n", "-c", command.line], capture_output=True, text=True, check=False)
         if read.returncode:
             wrong.append(f"{command}: {read.stderr.strip()}")

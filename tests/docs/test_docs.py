@@ -5,7 +5,7 @@ import unittest
 from pathlib import Path
 
 import pages
-from commands import commands, difference, how, in_this_world, monitor, programs, uncommented
+from commands import commands, difference, how, in_this_world, monitor, programs, uncommented, unsaid
 from snippets import RECORD
 
 
@@ -56,6 +56,13 @@ class Lines(unittest.TestCase):
 
     def test_comments(self):
         self.assertEqual(uncommented("a '#' b#c # d").rstrip(), "a '#' b#c")
+
+    def test_what_is_looked_for_in_the_log(self):
+        source = '"connections cannot be accepted" "a task Panicked"'
+        line = "journalctl -u smtptls-exporter | grep -E 'cannot be accepted|could not'"
+        self.assertEqual(unsaid(line, source), ["could not"])
+        self.assertEqual(unsaid("journalctl -u smtptls-exporter | grep -i -A5 panicked", source), [])
+        self.assertEqual(unsaid("journalctl -k | grep -i oom", source), [])
 
     def test_what_is_run(self):
         self.assertEqual(how(command("smtptls-exporter check a.test | grep x"))[0], "run")
