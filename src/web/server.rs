@@ -42,6 +42,8 @@ use crate::{monitor::Telemetry, net::ServedTls};
 
 /// Bytes of a request's line and header together; 431 beyond. Scrapes need a few hundred, browsers with cookies more.
 const MAX_HEADER_BYTES: usize = 16 << 10;
+/// Fields of a header; 431 beyond. Browsers behind proxies send some dozens, and hyper would take as many if it were not told.
+const MAX_HEADERS: usize = 100;
 /// After a failed accept, mostly for want of descriptors: there is no sense in trying again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Connections that were displaced and are not closed yet: their tasks need a moment, in which no more than these are accepted.
@@ -272,6 +274,7 @@ impl Hall {
             // The stream has the limits of time: it knows what it waits for.
             .header_read_timeout(None)
             .max_buf_size(MAX_HEADER_BYTES)
+            .max_headers(MAX_HEADERS)
             .serve_connection(TokioIo::new(stream), answer);
         let mut serving = pin!(serving);
         let ended = tokio::select! {

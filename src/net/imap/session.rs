@@ -22,6 +22,9 @@ const MOST_SEARCHED: u32 = 1_000_000;
 /// So many messages a look finds in all, with those that are known and have to wait: what is kept of them takes some megabytes.
 const MOST_KNOWN: usize = 100_000;
 
+/// How long the answer to LOGOUT is waited for. All is done by then; waiting only spares the server a log line about a lost connection.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// Set beside `\Seen` on what was handled. A person who reads the mailbox sets `\Seen`, too, so that alone says nothing.
 const KEYWORD: &str = "$TLSReportHandled";
 
@@ -226,7 +229,7 @@ impl ImapSession {
 
     /// Takes leave. All is done by then, so that nothing depends on it.
     pub async fn leave(mut self) {
-        let _ = self.exchange("LOGOUT", "LOGOUT", Instant::now() + Duration::from_secs(1), |_| ()).await;
+        let _ = self.exchange("LOGOUT", "LOGOUT", Instant::now() + FAREWELL, |_| ()).await;
     }
 
     async fn look_around(&mut self) -> Result<(), ImapError> {
