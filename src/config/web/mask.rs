@@ -1,11 +1,12 @@
 //! What of the file may be shown: everything but private keys and what stands beside user names.
 
-const USERS: &str = "basic_auth_users";
+/// How `basic_auth_users` begins, and what is written in its place by mistake: `basic_auth_user`, or `basic_auth` as in Prometheus.
+const USERS: &str = "basic_auth";
 /// With these a line leaves the users; a name there may stand at its beginning too.
 const OTHERS: [&str; 3] = ["tls_server_config", "http_server_config", "rate_limit"];
 
 /// The text with stars in place of secrets, letter for letter, so that places stay where they are. Where it cannot be told what is
-/// secret, more is hidden than has to be: below `basic_auth_users` all that follows a name, and in PEM of a key all of it.
+/// secret, more is hidden than has to be: below `basic_auth…` all that follows a name, and in PEM of a key all of it.
 pub(super) fn without_secrets(text: &str) -> String {
     let (mut among_users, mut in_key) = (false, false);
     let mut shown = String::with_capacity(text.len());
@@ -85,6 +86,11 @@ mod tests {
             "basic_auth_users: {ann: gehëim}",
             "{rate_limit: {}, basic_auth_users: {ann: gehëim}}",
             "\"basic_auth_users\": {\n\"ann\": \"gehëim\"}",
+            "basic_auth_user: {ann: gehëim}",
+            "basic_auth_user:\n  ann: gehëim\n",
+            "basic_auth: {username: ann, password: gehëim}",
+            "basic_auth:\n  username: ann\n  password: gehëim\n",
+            "rate_limit: {burst: 1}\nbasic_auth: ann:gehëim\n",
         ] {
             let shown = without_secrets(one_line);
             assert!(!shown.contains("geh") && shown.chars().count() == one_line.chars().count(), "{shown}");

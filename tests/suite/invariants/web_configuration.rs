@@ -11,6 +11,8 @@ const PASSWORD: &str = "Xq7-a-word-of-the-administrator";
 pub fn web_configuration(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     check_hidden(&format!("basic_auth_users:\n  ann: {PASSWORD}\n{text}"));
+    // A key that is none.
+    check_hidden(&format!("basic_auth_user: {{ann: {PASSWORD}}}\n{text}"));
     match parse("web.yml", &text) {
         Ok(loaded) => {
             check_loaded(&text, &loaded);
