@@ -166,7 +166,8 @@ class Run:
         for one in checks.by_kind(documents, "PrometheusRule"):
             groups = one["spec"]["groups"]
             own = values["prometheusRule"].get("thresholds")
-            shared = values.get("sharded", {}).get("enabled", False)
+            # Series of a part have its label, as those of an instance have that one.
+            shared = values.get("sharded", {}).get("enabled", False) or values.get("serviceMonitor", {}).get("parts", 1) > 1
             expected = []
             for rules in RULES:
                 file = ROOT / f"alerts/sharded/{rules}.rules.yml"
