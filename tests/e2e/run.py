@@ -115,7 +115,7 @@ def stages(report: Report, run: Stages, world_only: bool) -> None:
         report.stage("reports: by every way, through restarts")
         run.reports()
         return
-    if not any(report.wants_stage(stage) for stage in ("scrape", "probe", "connections", "faults", "reload", "resolver", "dashboards", "stop")):
+    if not any(report.wants_stage(stage) for stage in ("scrape", "probe", "parts", "connections", "faults", "reload", "resolver", "dashboards", "stop")):
         return
     run.start()
     if report.wants_stage("scrape"):
@@ -126,6 +126,9 @@ def stages(report: Report, run: Stages, world_only: bool) -> None:
     if report.wants_stage("probe"):
         report.stage("probe: looks on demand, and a Prometheus that asks for them")
         run.probe()
+    if report.wants_stage("parts"):
+        report.stage("parts: a Prometheus that takes four parts")
+        run.parts()
     if report.wants_stage("connections"):
         report.stage("connections: the mail log's view")
         run.connections()
@@ -185,7 +188,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--exporter", type=Path, metavar="PATH", help="the binary (default: target/release, then target/debug)")
     parser.add_argument("--world-only", action="store_true", help="start and prove the servers, without an exporter")
     parser.add_argument("--compare", action="store_true", help="print what Postfix and ldns say about the DANE of this world")
-    parser.add_argument("--only", metavar="NAME", help="one stage (world, check, advice, alerts, scrape, probe, connections, faults, resolver, dashboards, reports, partitions, stop) "
+    parser.add_argument("--only", metavar="NAME", help="one stage (world, check, advice, alerts, scrape, probe, parts, connections, faults, resolver, dashboards, reports, partitions, stop) "
                         "or whatever concerns one domain or mail host")
     parser.add_argument("--keep", action="store_true", help="leave the servers running afterwards, until Ctrl-C")
     return parser.parse_args()

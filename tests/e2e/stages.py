@@ -10,6 +10,7 @@ from checks import CheckStage
 from dane_rows import survey_rows
 from dashboards import look
 from expectations import domain_rows, host_rows, monitor_rows
+from parts_stage import PartsStage
 from probe_stage import ProbeStage
 from report import Report
 from report_intake import ReportsStage
@@ -153,6 +154,10 @@ class Stages:
     def probe(self) -> None:
         """Looks on demand."""
         ProbeStage(self.report, self.world, self.exporter).run(self.poll)
+
+    def parts(self) -> None:
+        """The exporter in several targets."""
+        PartsStage(self.report, self.world).run(self.poll)
 
     def connections(self) -> None:
         """The provider's MX under three domains is probed once an interval, and nothing is sent."""

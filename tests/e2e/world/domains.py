@@ -31,6 +31,8 @@ PROBE_PROMETHEUS = ("127.77.90.7", 9090)
 # The stage of the shards: instances that share a PostgreSQL.
 SHARD_POSTGRES = "127.77.90.8"
 SHARD_ADDRESSES = tuple((f"127.77.90.{number}", 10461) for number in (9, 10, 11, 12))
+# Scrapes in parts.
+PARTS_PROMETHEUS = ("127.77.90.13", 9090)
 # Nobody listens here: a connection is refused.
 CLOSED = "127.77.25.250"
 
