@@ -116,8 +116,8 @@ fn another_answered(address: IpAddr, history: Option<&AddressHistory>, context: 
 
 /// Whether a failure may be this side's: there is no route, port 25 is shut off here, or the canaries fail as well.
 ///
-/// A port that is shut off here swallows packets or says unreachable; a refused or reset connection came from the peer,
-/// unless the canaries are refused too.
+/// A port that is shut off here swallows packets or says unreachable, also in the middle of a dialogue that was under way; a refused
+/// or reset connection came from the peer, unless the canaries are refused too.
 pub(crate) fn is_own_side(observation: &AddressObservation, vantage: &Vantage) -> bool {
     let route = vantage.reaches(Family::of(observation.address));
     match &observation.outcome {
@@ -126,7 +126,7 @@ pub(crate) fn is_own_side(observation: &AddressObservation, vantage: &Vantage) -
         SmtpOutcome::ConnectFailed(failure) => {
             failure.is_own_side() || !route || vantage.smtp_blocked || vantage.canaries_failing
         }
-        SmtpOutcome::Timeout(Phase::Connect) => !route || vantage.smtp_blocked || vantage.canaries_failing,
+        SmtpOutcome::Timeout(_) => !route || vantage.smtp_blocked || vantage.canaries_failing,
         _ => false,
     }
 }

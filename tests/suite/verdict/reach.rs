@@ -237,8 +237,13 @@ fn failing_canaries_count_against_nobody() {
 /// Peers' misbehaviour: a port 25 that is shut off here is called their fault.
 #[test]
 fn a_blocked_port_here_is_no_fault_there() {
-    for failure in [ConnectFailure::Timeout, ConnectFailure::HostUnreachable] {
-        let world = failing(connect(failure)).with(|world| world.vantage.smtp_blocked = true);
+    for outcome in [
+        connect(ConnectFailure::Timeout),
+        connect(ConnectFailure::HostUnreachable),
+        // It was shut off in the middle of a dialogue.
+        SmtpOutcome::Timeout(Phase::Ehlo),
+    ] {
+        let world = failing(outcome).with(|world| world.vantage.smtp_blocked = true);
         let seen = world.assess();
         assert_eq!((seen.delivery, seen.own_side), (State::Unknown, true));
         assert!(find(&seen, Code::SmtpConnectFailed).is_none() && find(&seen, Code::SmtpTimeout).is_none());
